@@ -1,0 +1,12 @@
+//! What an initialiser does to signal and gradient in a deep network, before anyone trains it.
+//!
+//! Data flows one way: [`spec`] says what to simulate; [`initializer`] and [`activation`] are the catalogues it names;
+//! [`operator`] draws a layer's weights; [`simulate`] pushes a batch forward and a gradient back; [`measure`] records
+//! every layer; [`verdict`] puts it in words; [`result`] is what comes out and [`report`] renders it.
+
+pub mod activation;
+pub mod initializer;
+pub mod real;
+pub mod result;
+pub mod spec;
+pub mod wide;

@@ -1,0 +1,55 @@
+//! *What* to simulate: checked and serialisable, no behaviour.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that is needed to run an experiment again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Experiment {
+    /// Number of linear + activation layers.
+    pub depth: usize,
+    /// `depth + 1` widths: the input's, then each layer's.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub widths: Vec<usize>,
+    /// Canonical texts of the activations.
+    pub act: Vec<String>,
+    /// Canonical texts of the initialisers.
+    pub init: Vec<String>,
+    /// Law of the biases; `None`: what the initialiser brings, else zeros.
+    pub bias: Option<String>,
+    /// Rows pushed through.
+    pub batch: usize,
+    /// `normal`, `uniform`, `correlated(c)` or the path of a data file.
+    pub input: String,
+    /// What is differentiated at the top.
+    pub loss: Loss,
+    /// Independent draws of all weights.
+    pub trials: usize,
+    pub seed: u64,
+    pub engine: Engine,
+    /// A whole-stack change beyond this many decades is vanishing or exploding.
+    pub threshold: f64,
+}
+
+/// What is differentiated at the top of the stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// Random linear read-out: ∂C/∂H_L iid N(0, 1), independent of the forward pass.
+    #[default]
+    Random,
+    /// Mean over the batch of ½‖h − t‖², targets t iid N(0, 1).
+    Mse,
+    /// Softmax cross-entropy, mean over the batch, against uniformly random classes.
+    CrossEntropy,
+}
+
+/// How a layer's weights are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// The exact engine with the least predicted cost.
+    #[default]
+    Auto,
+    /// Every weight is drawn.
+    Dense,
+}
