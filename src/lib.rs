@@ -6,7 +6,10 @@
 
 pub mod activation;
 pub mod initializer;
+pub mod product;
 pub mod real;
 pub mod result;
+pub mod signal;
 pub mod spec;
+pub mod stream;
 pub mod wide;
