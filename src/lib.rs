@@ -12,4 +12,5 @@ pub mod result;
 pub mod signal;
 pub mod spec;
 pub mod stream;
+pub mod theory;
 pub mod wide;

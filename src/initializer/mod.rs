@@ -1,1 +1,5 @@
 //! The catalogue of initialisers.
+
+pub mod law;
+
+pub use law::{EntryMoments, Law};

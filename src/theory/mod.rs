@@ -1,0 +1,4 @@
+//! What theory says before anything is drawn: pure functions of numbers.
+
+pub mod critical;
+pub mod quadrature;
