@@ -5,6 +5,7 @@
 //! every layer; [`verdict`] puts it in words; [`result`] is what comes out and [`report`] renders it.
 
 pub mod activation;
+pub mod expression;
 pub mod initializer;
 pub mod product;
 pub mod real;

@@ -109,3 +109,21 @@ macro_rules! real {
 
 real!(f32, libm::erff, 40);
 real!(f64, libm::erf, 300);
+
+/// Logistic function 1/(1 + e^−x), accurate in both tails.
+pub fn sigmoid(x: f64) -> f64 {
+    let e = (-x.abs()).exp();
+    if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
+}
+
+/// ln(1 + e^x) without overflow.
+pub fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+/// GELU x·Φ(x) and its derivative Φ(x) + x·ϕ(x), accurate in the lower tail.
+pub fn gelu(x: f64) -> (f64, f64) {
+    let cdf = 0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2);
+    let density = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    (x * cdf, cdf + x * density)
+}
