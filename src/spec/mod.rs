@@ -1,5 +1,9 @@
 //! *What* to simulate: checked and serialisable, no behaviour.
 
+pub mod call;
+
+pub use call::CatalogError;
+
 use serde::{Deserialize, Serialize};
 
 /// Everything that is needed to run an experiment again.
