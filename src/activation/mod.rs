@@ -1,6 +1,15 @@
 //! The catalogue of activations: φ, φ′, what they do at zero and far from it.
 
-use crate::wide::Wide;
+mod catalogue;
+mod expression;
+mod functions;
+mod kernel;
+
+pub use catalogue::{Entry, entries};
+pub use kernel::Kernel;
+
+use crate::expression::mentions;
+use crate::spec::call::{Call, CatalogError, split_list};
 use std::fmt;
 
 /// What theory and the engine must know of an activation beside its values.
@@ -20,25 +29,13 @@ pub struct Shape {
     pub kinks: Vec<f64>,
 }
 
-/// The pointwise form of an activation.
-///
-/// `psi` below is ψ(z) = φ(z) − φ(0), accurate relative to itself for small z: sigmoid gives ½ tanh(z/2).
-pub trait Kernel: Send + Sync {
-    /// (ψ(z), φ′(z)) in double precision. The derivative at a kink is the left one (as in PyTorch for ReLU: 0).
-    fn at(&self, z: f64) -> (f64, f64);
-    /// ψ and φ′ of a slice; the three have one length.
-    fn map_f32(&self, z: &[f32], psi: &mut [f32], slope: &mut [f32]);
-    /// ψ and φ′ of a slice; the three have one length.
-    fn map_f64(&self, z: &[f64], psi: &mut [f64], slope: &mut [f64]);
-    /// (ψ(z), φ′(z)) for any z, however large, and without underflow: tanh′(1000) = 4·e^−2000.
-    fn extended(&self, z: Wide) -> (Wide, Wide);
-}
-
 /// An activation as the user named it.
 pub struct Activation {
     /// Canonical text, e.g. `relu`, `leaky-relu(a=0.2)` or the expression; parses back to the same activation.
     pub name: String,
     pub shape: Shape,
+    /// PyTorch's `calculate_gain` for it, where its table has one.
+    pub torch_gain: Option<f64>,
     pub kernel: Box<dyn Kernel>,
 }
 
@@ -47,3 +44,31 @@ impl fmt::Debug for Activation {
         f.debug_struct("Activation").field("name", &self.name).field("shape", &self.shape).finish()
     }
 }
+
+impl Activation {
+    /// Reads a catalogue name with parameters, such as `leaky-relu(a=0.2)`, or an expression in `x`.
+    ///
+    /// # Errors
+    /// An unknown name, a faulty parameter, or an expression that cannot be read or is not finite near zero.
+    pub fn parse(text: &str) -> Result<Self, CatalogError> {
+        let text = text.trim();
+        if mentions(text, "x") { expression::parse(text) } else { catalogue::build(&Call::parse(text)?) }
+    }
+
+    /// Reads a comma-separated list.
+    ///
+    /// # Errors
+    /// As for [`Activation::parse`], for the first faulty item.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, CatalogError> {
+        split_list(text)?.into_iter().map(Self::parse).collect()
+    }
+
+    /// (φ(z), φ′(z)).
+    pub fn at(&self, z: f64) -> (f64, f64) {
+        let (psi, slope) = self.kernel.at(z);
+        (psi + self.shape.at_zero, slope)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! Activations that users write as an expression in `x`.
+
+use super::{Activation, Kernel, Shape};
+use crate::expression::Formula;
+use crate::spec::call::CatalogError;
+use crate::wide::Wide;
+
+/// An expression must be finite this far from zero to be an activation.
+const FINITE_WITHIN: f64 = 8.0;
+/// Kinks are sought this far from zero.
+const SCAN: f64 = 40.0;
+
+/// Reads an expression and finds out by evaluation what a catalogue entry would state.
+pub fn parse(text: &str) -> Result<Activation, CatalogError> {
+    let fault = |reason: String| CatalogError::Syntax { text: text.into(), reason };
+    let formula = Formula::parse(text, &["x"]).map_err(|error| fault(error.to_string()))?;
+    for k in -800..=800 {
+        // Also beside the round numbers, where a kink may hide a pole.
+        for x in [FINITE_WITHIN * f64::from(k) / 800.0, FINITE_WITHIN * (f64::from(k) + 0.37) / 801.0] {
+            let (value, slope) = formula.differentiated(x);
+            if !value.is_finite() || (!slope.is_finite() && x != 0.0) {
+                return Err(fault(format!("an activation must be finite near zero, but this is not at x = {x}")));
+            }
+        }
+    }
+    let kernel = Expression { at_zero: formula.value(&[0.0]), formula };
+    let slope = |z: f64| kernel.at(z).1;
+    let near = f64::MIN_POSITIVE;
+    let shape = Shape {
+        homogeneous: kernel.is_homogeneous(),
+        at_zero: kernel.at_zero,
+        slopes_at_zero: (finite(slope(-near)), finite(slope(near))),
+        max_slope: kernel.max_slope(),
+        bounded: kernel.is_bounded(),
+        kinks: kernel.kinks(),
+    };
+    Ok(Activation { name: text.into(), shape, torch_gain: None, kernel: Box::new(kernel) })
+}
+
+fn finite(x: f64) -> f64 {
+    if x.is_finite() { x } else { 0.0 }
+}
+
+struct Expression {
+    formula: Formula,
+    at_zero: f64,
+}
+
+impl Expression {
+    fn is_homogeneous(&self) -> bool {
+        self.at_zero == 0.0
+            && [-1.0, 1.0].iter().all(|side| {
+                let unit = self.at(*side);
+                (-60..=60).all(|k| {
+                    let scale = 1.7f64.powi(k);
+                    let (psi, slope) = self.at(side * scale);
+                    (psi - scale * unit.0).abs() <= 1e-12 * (scale * unit.0).abs()
+                        && (slope - unit.1).abs() <= 1e-12 * unit.1.abs()
+                })
+            })
+    }
+
+    /// sup |φ′| where φ′ stops growing before 10⁴.
+    fn max_slope(&self) -> Option<f64> {
+        let top = |reach: f64| {
+            (-4000..=4000).map(|k| self.at(reach * f64::from(k) / 4000.0).1.abs()).fold(0.0, f64::max)
+        };
+        let near = top(10.0);
+        let far = top(100.0).max(top(1e4));
+        (near.is_finite() && far <= near * (1.0 + 1e-3)).then_some(near.max(far))
+    }
+
+    fn is_bounded(&self) -> bool {
+        let top = |reach: f64| {
+            (-200..=200).map(|k| self.at(reach * f64::from(k) / 200.0).0.abs()).fold(0.0, f64::max)
+        };
+        top(1e6) <= 1.1 * top(1e3)
+    }
+
+    /// Where φ′ jumps: the step across a shrinking interval does not shrink.
+    fn kinks(&self) -> Vec<f64> {
+        const STEPS: i32 = 4000;
+        let place = |k: i32| SCAN * (f64::from(k) + 0.5) / f64::from(STEPS);
+        let mut found = Vec::new();
+        for k in -STEPS..STEPS {
+            let (mut low, mut high) = (place(k), place(k + 1));
+            let jump = |low: f64, high: f64| (self.at(high).1 - self.at(low).1).abs();
+            let whole = jump(low, high);
+            if !(whole > 1e-6) {
+                continue;
+            }
+            for _ in 0..40 {
+                let middle = f64::midpoint(low, high);
+                if jump(low, middle) > jump(middle, high) { high = middle } else { low = middle }
+            }
+            if jump(low, high) > 0.1 * whole {
+                let kink = f64::midpoint(low, high);
+                // A kink sits at a number that its author wrote.
+                let round = (kink * 1e8).round() / 1e8;
+                found.push(if (kink - round).abs() < 1e-10 { round } else { kink });
+            }
+        }
+        found
+    }
+
+    /// ψ near zero, where φ(z) − φ(0) cancels: ∫₀ᶻ φ′ by three-point Gauss–Legendre.
+    fn near_zero(&self, z: f64, direct: f64) -> f64 {
+        const NODE: f64 = 0.387_298_334_620_741_7; // √(3/5)/2
+        let slope = |t: f64| self.formula.differentiated(z * t).1;
+        let integral = z * (5.0 * (slope(0.5 - NODE) + slope(0.5 + NODE)) + 8.0 * slope(0.5)) / 18.0;
+        // Where the two differ by more than rounding explains, φ′ is not smooth and the difference is right.
+        if (integral - direct).abs() <= 1e-13 * self.at_zero.abs().max(1.0) && integral.is_finite() {
+            integral
+        } else {
+            direct
+        }
+    }
+
+    /// Continues |f| beyond the doubles from its last three representable octaves: a power law where log|f| is linear
+    /// in log x, else exponential in x (or in x², as a Gaussian tail is).
+    fn extrapolated(z: Wide, f: impl Fn(f64) -> f64) -> Wide {
+        let sign = z.mantissa().signum();
+        let usable = |x: f64| {
+            let value = f(sign * x);
+            (value.is_finite() && value != 0.0).then_some(value)
+        };
+        let mut x = z.to_f64().abs().min(1e300);
+        let last = loop {
+            if let Some(value) = usable(x) {
+                break value;
+            }
+            x *= 0.5;
+            if x < FINITE_WITHIN / 2.0 {
+                return Wide::ZERO;
+            }
+        };
+        let (Some(half), Some(quarter)) = (usable(x / 2.0), usable(x / 4.0)) else { return Wide::ZERO };
+        let (far, near) = ((last / half).abs().ln(), (half / quarter).abs().ln());
+        let octaves = (z.exponent() as f64 + z.mantissa().abs().log2()) - x.log2();
+        let ratio = far / near;
+        let growth = if ratio > 1.5 && ratio.is_finite() {
+            let order = ratio.log2().round().max(1.0);
+            // log|f| = c·x^order, and `far` is its change over the last octave.
+            far * (2f64.powf((octaves * order).min(900.0)) - 1.0) / (1.0 - 0.5f64.powf(order))
+        } else {
+            far * octaves
+        };
+        Wide::from(last.signum()) * Wide::exp(last.abs().ln() + growth.clamp(-1e300, 1e300))
+    }
+}
+
+impl Kernel for Expression {
+    fn at(&self, z: f64) -> (f64, f64) {
+        let (value, slope) = self.formula.differentiated(z);
+        let direct = value - self.at_zero;
+        (if z.abs() < 1e-3 { self.near_zero(z, direct) } else { direct }, slope)
+    }
+
+    fn map_f32(&self, z: &[f32], psi: &mut [f32], slope: &mut [f32]) {
+        for ((z, psi), slope) in z.iter().zip(psi).zip(slope) {
+            let (value, derivative) = self.at((*z).into());
+            (*psi, *slope) = (narrow(value), narrow(derivative));
+        }
+    }
+
+    fn map_f64(&self, z: &[f64], psi: &mut [f64], slope: &mut [f64]) {
+        for ((z, psi), slope) in z.iter().zip(psi).zip(slope) {
+            let (value, derivative) = self.at(*z);
+            (*psi, *slope) =
+                if value.is_finite() && derivative.is_finite() { (value, derivative) } else { (f64::INFINITY, 0.0) };
+        }
+    }
+
+    fn extended(&self, z: Wide) -> (Wide, Wide) {
+        let x = z.to_f64();
+        let near = z.exponent().abs() < 1000;
+        let (psi, slope) = if near { self.at(x) } else { (f64::NAN, f64::NAN) };
+        let small = z.exponent() < 0;
+        let settle = |here: f64, f: &dyn Fn(f64) -> f64, at_zero: f64| {
+            // Below, squares and cubes of small arguments underflow.
+            if here.is_finite() && here.abs() > if small { 1e-290 } else { 0.0 } {
+                return Wide::from(here);
+            }
+            if small {
+                // Towards zero: a power law, z·φ′(0) for a smooth φ.
+                let base = z.mantissa().signum() * 1e-100;
+                let (value, half) = (f(base), f(base / 2.0));
+                if value == 0.0 || half == 0.0 || !(value / half).is_finite() {
+                    return Wide::from(finite(at_zero));
+                }
+                let order = (value / half).abs().log2();
+                let octaves = z.exponent() as f64 + z.mantissa().abs().log2() - 1e-100f64.log2();
+                return Wide::from(value) * Wide::exp2(octaves * order);
+            }
+            Self::extrapolated(z, f)
+        };
+        if z.is_zero() {
+            return (Wide::ZERO, finite(self.at(0.0).1).into());
+        }
+        let side = z.mantissa().signum() * f64::MIN_POSITIVE;
+        (settle(psi, &|x| self.at(x).0, 0.0), settle(slope, &|x| self.at(x).1, self.at(side).1))
+    }
+}
+
+fn narrow(value: f64) -> f32 {
+    let single = value as f32;
+    if single.is_finite() { single } else { f32::INFINITY }
+}
