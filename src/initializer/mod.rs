@@ -1,5 +1,236 @@
-//! The catalogue of initialisers.
+//! The catalogue of initialisers: what each entry's weights follow at a layer, and where that is written.
 
+mod as_written;
+mod catalogue;
+mod classic;
+mod framework;
 pub mod law;
+mod orthogonal;
 
+pub use catalogue::{Entry, Group, entries, nearest_proper};
 pub use law::{EntryMoments, Law};
+
+use crate::activation::Activation;
+use crate::expression::{Formula, mentions};
+use crate::spec::call::{Call, CatalogError, split_list};
+use catalogue::Kind;
+
+/// The layer that weights are drawn for.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    pub fan_in: usize,
+    pub fan_out: usize,
+    /// 1-based.
+    pub layer: usize,
+    pub depth: usize,
+    /// The activation that follows the layer.
+    pub act: &'a Activation,
+}
+
+/// What a formula in a law may name.
+const VARIABLES: &[&str] = &["fan_in", "fan_out", "depth", "layer", "gain"];
+
+/// An initialiser as the user named it: an entry of the catalogue with its arguments.
+#[derive(Clone, Debug)]
+pub struct Initializer {
+    /// Canonical text; parses back to the same initialiser.
+    pub name: String,
+    entry: &'static Entry,
+    arguments: Vec<Argument>,
+}
+
+#[derive(Clone, Debug)]
+enum Argument {
+    Number { name: &'static str, text: String, formula: Formula },
+    Word(String),
+    Unset,
+}
+
+/// The arguments of an entry, evaluated at a layer, in the order of its parameters.
+pub struct Values(Vec<Value>);
+
+enum Value {
+    Number(f64),
+    Word(String),
+    Unset,
+}
+
+impl Values {
+    /// A parameter that is a number.
+    fn number(&self, place: usize) -> f64 {
+        self.option(place).unwrap_or(f64::NAN)
+    }
+
+    /// A parameter that may be left out.
+    fn option(&self, place: usize) -> Option<f64> {
+        match self.0.get(place) {
+            Some(Value::Number(x)) => Some(*x),
+            _ => None,
+        }
+    }
+
+    fn word(&self, place: usize) -> &str {
+        match self.0.get(place) {
+            Some(Value::Word(word)) => word,
+            _ => "",
+        }
+    }
+}
+
+impl Initializer {
+    /// Reads a name of the catalogue with arguments, each of which may be a formula: `normal(0, sqrt(2/fan_in))`.
+    ///
+    /// # Errors
+    /// An unknown name, parameter or word, a formula that cannot be read, or an initialiser that has no meaning for a
+    /// dense layer.
+    pub fn parse(text: &str) -> Result<Self, CatalogError> {
+        let call = Call::parse(text)?;
+        let entry = catalogue::find(&call.name)?;
+        if let Some(advice) = entry.not_dense {
+            return Err(CatalogError::argument(entry.name, advice));
+        }
+        let names: Vec<&str> = entry.parameters.iter().map(|p| p.name).collect();
+        let arguments = entry
+            .parameters
+            .iter()
+            .zip(call.bind(&names)?)
+            .map(|(parameter, given)| read(entry, parameter.name, &parameter.kind, given))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { name: canonical(entry, &call), entry, arguments })
+    }
+
+    /// Reads a comma-separated list.
+    ///
+    /// # Errors
+    /// As for [`Initializer::parse`], for the first faulty item.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, CatalogError> {
+        split_list(text)?.into_iter().map(Self::parse).collect()
+    }
+
+    pub fn entry(&self) -> &'static Entry {
+        self.entry
+    }
+
+    /// The law of a layer's weights.
+    ///
+    /// # Errors
+    /// A formula without a finite value at this layer, a law that cannot be drawn, `gain` for an activation that
+    /// PyTorch's table does not know, or no critical point.
+    pub fn weights(&self, site: &Site) -> Result<Law, CatalogError> {
+        self.law(site, self.entry.weights)
+    }
+
+    /// The law of the biases that come with the initialiser; zeros for most.
+    ///
+    /// # Errors
+    /// As for [`Initializer::weights`].
+    pub fn bias(&self, site: &Site) -> Result<Law, CatalogError> {
+        self.entry.bias.map_or(Ok(Law::Constant(0.0)), |bias| self.law(site, bias))
+    }
+
+    /// n·Var that the source of the entry states for its weights, n the fan-in.
+    pub fn nominal(&self, site: &Site) -> Option<f64> {
+        let values = self.values(site).ok()?;
+        self.entry.nominal.map(|nominal| nominal(&values, site))
+    }
+
+    /// The law changes with the layer's number, not only with its fans.
+    pub fn depends_on_layer(&self) -> bool {
+        self.entry.depends_on_layer
+            || self.arguments.iter().any(|a| matches!(a, Argument::Number { text, .. } if mentions(text, "layer")))
+    }
+
+    fn law(&self, site: &Site, law: catalogue::LawAt) -> Result<Law, CatalogError> {
+        let fault = |reason: String| {
+            let place = format!("at layer {} (fan_in {}, fan_out {})", site.layer, site.fan_in, site.fan_out);
+            CatalogError::argument(&self.name, format!("{reason} {place}"))
+        };
+        let law = law(&self.values(site).map_err(fault)?, site).map_err(fault)?;
+        law.check().map_err(fault)?;
+        Ok(law)
+    }
+
+    fn values(&self, site: &Site) -> Result<Values, String> {
+        let evaluate = |argument: &Argument| match argument {
+            Argument::Unset => Ok(Value::Unset),
+            Argument::Word(word) => Ok(Value::Word(word.clone())),
+            Argument::Number { name, text, formula } => {
+                let gain = match site.act.torch_gain {
+                    Some(gain) => gain,
+                    None if mentions(text, "gain") => {
+                        return Err(format!("PyTorch's table has no gain for {}", site.act.name));
+                    }
+                    None => f64::NAN,
+                };
+                let variables = [
+                    site.fan_in as f64,
+                    site.fan_out as f64,
+                    site.depth as f64,
+                    site.layer as f64,
+                    gain,
+                ];
+                let value = formula.value(&variables);
+                if value.is_finite() {
+                    Ok(Value::Number(value))
+                } else {
+                    Err(format!("{name} = {text} has no finite value"))
+                }
+            }
+        };
+        self.arguments.iter().map(evaluate).collect::<Result<_, _>>().map(Values)
+    }
+}
+
+fn read(
+    entry: &'static Entry,
+    name: &'static str,
+    kind: &Kind,
+    given: Option<&str>,
+) -> Result<Argument, CatalogError> {
+    let number = |text: &str| {
+        let text = if text == "torch" { "gain" } else { text };
+        let formula = Formula::parse(text, VARIABLES)
+            .map_err(|fault| CatalogError::argument(entry.name, format!("{name} = `{text}`: {fault}")))?;
+        Ok(Argument::Number { name, text: text.into(), formula })
+    };
+    match (kind, given) {
+        (Kind::Number(default), None) => number(default),
+        (Kind::Number(_) | Kind::Optional, Some(text)) => number(text),
+        (Kind::Optional, None) => Ok(Argument::Unset),
+        (Kind::Word(choices), given) => {
+            let word = given.unwrap_or(choices[0]).to_lowercase().replace('-', "_");
+            if choices.contains(&word.as_str()) {
+                return Ok(Argument::Word(word));
+            }
+            let reason = format!("{name} = `{word}` is not one of {}", choices.join(", "));
+            Err(CatalogError::argument(entry.name, reason))
+        }
+    }
+}
+
+/// The entry's own name with the arguments as written, less trailing ones that repeat a default.
+fn canonical(entry: &Entry, call: &Call) -> String {
+    let default = |place: usize, name: &Option<String>, text: &str| {
+        let parameter = match name {
+            Some(name) => entry.parameters.iter().find(|p| p.name == name),
+            None => entry.parameters.get(place),
+        };
+        parameter.is_some_and(|p| match p.kind {
+            Kind::Number(default) => default == text,
+            Kind::Word(choices) => choices[0] == text,
+            Kind::Optional => false,
+        })
+    };
+    let mut arguments: Vec<_> = call.arguments.iter().enumerate().collect();
+    while arguments.last().is_some_and(|(place, (name, text))| default(*place, name, text)) {
+        arguments.pop();
+    }
+    let shown: Vec<_> = arguments
+        .into_iter()
+        .map(|(_, (name, text))| name.as_ref().map_or(text.clone(), |name| format!("{name}={text}")))
+        .collect();
+    if shown.is_empty() { entry.name.into() } else { format!("{}({})", entry.name, shown.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests;

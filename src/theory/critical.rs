@@ -50,6 +50,11 @@ pub fn nearest_to_unit_variance(act: &Activation) -> Option<CriticalPoint> {
     })
 }
 
+/// χ₁ = 1 at pre-activation variance `q` with biases of variance `sigma_b2`, which need not keep that variance.
+pub fn with_bias_at(act: &Activation, sigma_b2: f64, q: f64) -> Option<CriticalPoint> {
+    walk(act, q).map(|(sigma_w2, _)| CriticalPoint { sigma_w2, sigma_b2, q })
+}
+
 fn walk(act: &Activation, q: f64) -> Option<(f64, f64)> {
     let sigma_w2 = 1.0 / squared_slope(act, q);
     let sigma_b2 = q - sigma_w2 * second_moment(act, q);

@@ -1,0 +1,123 @@
+//! What an entry of the catalogue states, and how one is found.
+
+use super::{Initializer, Law, Site, Values, as_written, classic, framework, orthogonal};
+use crate::spec::call::CatalogError;
+
+/// The law at a layer, from the arguments there.
+pub type LawAt = fn(&Values, &Site) -> Result<Law, String>;
+
+/// Where an entry comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Papers and common use.
+    Classic,
+    /// What a framework's layer gets, or what its own initialiser of that name draws.
+    Framework,
+    /// Formulas of widely copied articles, as they stand.
+    AsWritten,
+}
+
+/// A parameter of an entry.
+#[derive(Debug)]
+pub struct Parameter {
+    pub name: &'static str,
+    pub kind: Kind,
+}
+
+#[derive(Debug)]
+pub enum Kind {
+    /// A formula, with its default.
+    Number(&'static str),
+    /// A formula that may be left out.
+    Optional,
+    /// One of several words, the first by default.
+    Word(&'static [&'static str]),
+}
+
+/// An initialiser of the catalogue.
+#[derive(Debug)]
+pub struct Entry {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub group: Group,
+    pub parameters: &'static [Parameter],
+    /// The law in words and formulas.
+    pub law: &'static str,
+    /// Paper and equation, or framework and file.
+    pub source: &'static str,
+    pub weights: LawAt,
+    /// Law of the biases where the entry brings one.
+    pub bias: Option<LawAt>,
+    /// n·Var that the source states (for as-written entries: that of the initialiser whose name it goes by).
+    pub nominal: Option<fn(&Values, &Site) -> f64>,
+    /// The law changes with the layer's number whatever the arguments.
+    pub depends_on_layer: bool,
+    /// Why it has no meaning for a dense layer of a plain stack, and what to use.
+    pub not_dense: Option<&'static str>,
+}
+
+fn not_available(_: &Values, _: &Site) -> Result<Law, String> {
+    Err("is not defined for a dense layer".into())
+}
+
+impl Entry {
+    /// Fields that most entries leave alone.
+    pub const BASE: Self = Self {
+        name: "",
+        aliases: &[],
+        group: Group::Classic,
+        parameters: &[],
+        law: "",
+        source: "",
+        weights: not_available,
+        bias: None,
+        nominal: None,
+        depends_on_layer: false,
+        not_dense: None,
+    };
+}
+
+/// Every initialiser, in the order in which the catalogue is printed.
+pub fn entries() -> impl Iterator<Item = &'static Entry> {
+    [classic::ENTRIES, orthogonal::ENTRIES, framework::ENTRIES, as_written::ENTRIES].into_iter().flatten()
+}
+
+pub fn find(name: &str) -> Result<&'static Entry, CatalogError> {
+    entries().find(|e| e.name == name || e.aliases.contains(&name)).ok_or_else(|| {
+        let known = entries().flat_map(|e| std::iter::once(e.name).chain(e.aliases.iter().copied()));
+        CatalogError::unknown("initialiser", name, known)
+    })
+}
+
+/// The proper law whose second moment is nearest to an initialiser's over square, widening and narrowing layers, and the
+/// ratio of the second moments at `site`; `None` for equal weights, which are near to no law that breaks symmetry.
+pub fn nearest_proper(init: &Initializer, site: &Site) -> Option<(&'static str, f64)> {
+    let second_moment = |law: Law, site: &Site| {
+        let moments = law.moments(site.fan_in, site.fan_out);
+        moments.variance + moments.mean * moments.mean
+    };
+    let law = init.weights(site).ok()?;
+    if law.is_point_mass() {
+        return None;
+    }
+    let candidates = match law {
+        Law::Uniform { .. } => ["glorot-standard", "lecun-uniform", "xavier-uniform", "he-uniform"],
+        _ => ["glorot-standard", "lecun-normal", "xavier-normal", "he-normal"],
+    };
+    let sites = [(1, 1), (2, 1), (1, 2), (4, 1), (1, 4)]
+        .map(|(i, o)| Site { fan_in: site.fan_in * i, fan_out: site.fan_in * o, ..*site });
+    let ratio = |name: &str, site: &Site| -> Option<f64> {
+        let proper = Initializer::parse(name).ok()?.weights(site).ok()?;
+        Some(second_moment(init.weights(site).ok()?, site) / second_moment(proper, site))
+    };
+    let distance = |name: &str| -> Option<f64> { sites.iter().map(|s| Some(ratio(name, s)?.ln().powi(2))).sum() };
+    let mut best: Option<(&'static str, f64)> = None;
+    for name in candidates {
+        let distance = distance(name)?;
+        if best.is_none_or(|(_, least)| distance < least - 1e-9) {
+            best = Some((name, distance));
+        }
+    }
+    let (name, _) = best?;
+    Some((name, ratio(name, site)?))
+}

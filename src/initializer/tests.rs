@@ -1,0 +1,199 @@
+use super::*;
+
+fn relu() -> Activation {
+    Activation::parse("relu").unwrap()
+}
+
+fn site(act: &Activation, fan_in: usize, fan_out: usize) -> Site<'_> {
+    Site { fan_in, fan_out, layer: 2, depth: 5, act }
+}
+
+fn scaled_variance(text: &str, fan_in: usize, fan_out: usize) -> f64 {
+    let act = relu();
+    let law = Initializer::parse(text).unwrap().weights(&site(&act, fan_in, fan_out)).unwrap();
+    fan_in as f64 * law.moments(fan_in, fan_out).variance
+}
+
+#[test]
+fn n_var_of_every_law_that_states_one() {
+    // n = 300, m = 100 tells fan_in, fan_out and their means apart.
+    for (text, expected) in [
+        ("zeros", 0.0),
+        ("normal", 300.0 * 0.0025),
+        ("uniform", 300.0 * 0.01 / 12.0),
+        ("lecun", 1.0),
+        ("lecun-uniform", 1.0),
+        ("xavier", 1.5),
+        ("glorot", 1.5),
+        ("glorot-normal", 1.5),
+        ("xavier(gain=torch)", 3.0),
+        ("he", 2.0),
+        ("kaiming-uniform", 2.0),
+        ("he(fan_out)", 6.0),
+        ("he(a=1)", 1.0),
+        ("he(gain=3)", 9.0),
+        ("he-uniform(a=sqrt(5))", 1.0 / 3.0),
+        ("glorot-standard", 1.0 / 3.0),
+        ("variance-scaling", 1.0),
+        ("variance-scaling(2, fan_avg, uniform)", 3.0),
+        ("variance-scaling(scale=2, mode=fan-geo-avg, distribution=normal)", 2.0 * 300.0 / 30_000f64.sqrt()),
+        ("orthogonal", 1.0),
+        ("orthogonal(2)", 4.0),
+        ("sparse(0.25, 1)", 225.0),
+        ("critical", 2.0),
+        ("mup", 1.0),
+        ("torch-linear", 1.0 / 3.0),
+        ("torch-xavier-normal(2)", 6.0),
+        ("keras-dense", 1.5),
+        ("keras-glorot-normal", 1.5),
+        ("keras-he-normal", 2.0),
+        ("keras-lecun-normal", 1.0),
+        ("keras-truncated-normal", 300.0 * 0.0025 * 0.773_741_303_552_056),
+        ("truncated-normal(0, 1)", 300.0 * 0.773_741_303_552_056),
+        ("torch-trunc-normal(std=0.02)", 300.0 * 4e-4),
+        ("jax-uniform(scale=1)", 25.0),
+        ("candle-linear", 2.0),
+        ("tch-linear", 2.0),
+        ("burn-linear", 1.0 / 3.0),
+        ("dfdx-linear", 1.0 / 3.0),
+        ("gpt2", 0.12),
+        ("xavier-limit-as-std", 4.5),
+        ("he-over-both-fans", 1.5),
+        ("ratio-std", 4.0 / 3.0),
+        ("ratio-var", 20.0),
+        ("xavier-uniform-6-over-n", 2.0),
+        ("he-uniform-2-over-n", 2.0 / 3.0),
+        ("xavier-inverse-sqrt-sum", 0.75),
+        ("xavier-square-fans", 2.0 / 900.0),
+        ("he-uniform-over-both-fans", 0.5),
+        ("he-alpha", 2.0),
+        ("he-alpha(3)", 3.0),
+        ("xavier-divided(4)", 0.375),
+        ("unit-uniform", 100.0),
+        ("unit-mean", 300.0),
+        ("small-normal", 0.03),
+        ("normal(0, sqrt(2/fan_in))", 2.0),
+        ("normal(0, gain/sqrt(max(fan_in, fan_out)))", 2.0),
+        ("uniform(-layer, depth)", 300.0 * 49.0 / 12.0),
+    ] {
+        let got = scaled_variance(text, 300, 100);
+        assert!((got - expected).abs() < 1e-11 * (1.0 + expected), "{text}: {got} instead of {expected}");
+    }
+}
+
+#[test]
+fn every_entry_parses_by_each_of_its_names_and_no_name_is_taken_twice() {
+    let mut names = std::collections::HashSet::new();
+    let act = Activation::parse("tanh").unwrap();
+    for entry in entries() {
+        for name in std::iter::once(&entry.name).chain(entry.aliases) {
+            assert!(names.insert(*name), "{name} is taken twice");
+            match Initializer::parse(name) {
+                Ok(init) => {
+                    assert_eq!(init.name, entry.name);
+                    init.weights(&site(&act, 64, 32)).unwrap();
+                    init.bias(&site(&act, 64, 32)).unwrap();
+                }
+                Err(fault) => assert!(entry.not_dense.is_some(), "{fault}"),
+            }
+        }
+        assert!(!entry.law.is_empty() && !entry.source.is_empty(), "{}", entry.name);
+    }
+}
+
+#[test]
+fn canonical_names_parse_back() {
+    for (text, name) in [
+        ("Xavier", "xavier-normal"),
+        ("he(fan_in, 0)", "he-normal"),
+        ("he(a=0.2)", "he-normal(a=0.2)"),
+        ("normal(0, 1)", "normal(0, 1)"),
+        ("normal(0, 0.05)", "normal"),
+        ("orthogonal(gain = 1)", "orthogonal"),
+        ("Keras_Dense()", "keras-dense"),
+    ] {
+        let init = Initializer::parse(text).unwrap();
+        assert_eq!(init.name, name);
+        assert_eq!(Initializer::parse(&init.name).unwrap().name, name);
+    }
+}
+
+#[test]
+fn critical_points_are_those_of_the_literature() {
+    let variance = |act: &str, init: &str| {
+        let act = Activation::parse(act).unwrap();
+        let init = Initializer::parse(init).unwrap();
+        let site = site(&act, 100, 100);
+        let spread = |law: Law| law.moments(100, 100).variance;
+        (100.0 * spread(init.weights(&site).unwrap()), spread(init.bias(&site).unwrap()))
+    };
+    for (act, init, w, b) in [
+        ("tanh", "critical", 2.153_303, 0.150_965),
+        ("relu", "critical", 2.0, 0.0),
+        ("gelu", "critical", 2.193_700, 0.067_192),
+        ("selu", "critical", 0.933_206, 0.066_794),
+        ("tanh", "critical(sigma_b2=0.05)", 1.760_955, 0.05),
+        ("tanh", "critical(0.3)", 2.505_127, 0.3),
+        ("tanh", "critical(sigma_b2=0)", 1.0, 0.0),
+        ("hard-tanh", "critical(0.05)", 1.165_545, 0.05),
+        ("sigmoid", "critical", 103.0076, 0.0),
+        ("silu", "critical(q=14.32017)", 1.988_004_68, 0.555_143_17),
+    ] {
+        let got = variance(act, init);
+        assert!((got.0 - w).abs() < 1e-5 * w && (got.1 - b).abs() < 1e-6, "{act} {init}: {got:?}");
+    }
+    let act = Activation::parse("softplus").unwrap();
+    let fault = Initializer::parse("critical").unwrap().weights(&site(&act, 9, 9)).unwrap_err();
+    assert!(fault.to_string().contains("no critical point"), "{fault}");
+}
+
+#[test]
+fn as_written_entries_name_the_nearest_proper_law() {
+    let act = relu();
+    let site = site(&act, 512, 512);
+    for (text, name, ratio) in [
+        ("xavier-limit-as-std", "he-normal", 1.5),
+        ("he-over-both-fans", "xavier-normal", 1.0),
+        ("ratio-std", "he-normal", 1.0),
+        ("xavier-uniform-6-over-n", "he-uniform", 1.0),
+        ("he-uniform-2-over-n", "lecun-uniform", 2.0 / 3.0),
+        ("he-alpha", "he-normal", 1.0),
+    ] {
+        let (got, got_ratio) = nearest_proper(&Initializer::parse(text).unwrap(), &site).unwrap();
+        assert_eq!(got, name, "{text}");
+        assert!((got_ratio - ratio).abs() < 1e-9, "{text}: {got_ratio}");
+    }
+    assert_eq!(nearest_proper(&Initializer::parse("constant-0.02").unwrap(), &site), None);
+}
+
+#[test]
+fn faults_are_named() {
+    let gelu = Activation::parse("gelu").unwrap();
+    for (text, words) in [
+        ("xavierr", "did you mean `xavier`?"),
+        ("", "nothing is named"),
+        ("normal(0", "missing"),
+        ("normal(0, 1, 2)", "takes 2 parameters"),
+        ("normal(mean=0, sd=1)", "no parameter `sd`"),
+        ("he(fan_both)", "not one of fan_in, fan_out"),
+        ("normal(0, fan)", "not one of fan_in"),
+        ("normal(0, 1/0)", "no finite value"),
+        ("normal(0, sqrt(-1))", "no finite value"),
+        ("normal(0, -1)", "negative"),
+        ("normal(nan, 1)", "not one of"),
+        ("uniform(1, 0)", "empty"),
+        ("he-alpha(-1)", "negative"),
+        ("xavier-divided(0)", "finite"),
+        ("sparse(2)", "between 0 and 1"),
+        ("xavier(gain=torch)", "no gain for gelu"),
+        ("delta-orthogonal", "`orthogonal`"),
+        ("fixup", "residual"),
+        ("critical(-1)", "negative"),
+        ("normal(0, 1/(layer-2))", "no finite value at layer 2"),
+    ] {
+        let outcome = Initializer::parse(text).and_then(|init| init.weights(&site(&gelu, 10, 10)));
+        let fault = outcome.expect_err(text).to_string();
+        assert!(fault.contains(words), "{text}: {fault}");
+        assert!(!fault.contains('\n'));
+    }
+}
