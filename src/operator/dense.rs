@@ -1,0 +1,155 @@
+//! Every weight drawn and multiplied: exact for any law.
+
+use super::draw::{self, Affine};
+use super::haar::orthonormal_columns;
+use super::Operator;
+use crate::initializer::Law;
+use crate::product::{Threads, mul, tr_mul};
+use crate::real::Real;
+use crate::signal::Signal;
+use crate::stream::{Key, Role};
+use crate::wide::Wide;
+use nalgebra::DMatrix;
+
+/// W = scale·U + mean·11ᵀ, with U of the order of one.
+pub struct Dense<T: Real> {
+    law: Law,
+    fan_in: usize,
+    fan_out: usize,
+    key: Key,
+    scale: Wide,
+    mean: Wide,
+    drawn: Option<Drawn<T>>,
+    /// LSUV: the scale is set at the first forward product.
+    unit_variance: bool,
+}
+
+enum Drawn<T: Real> {
+    /// U is zero: every weight is the mean.
+    Nothing,
+    /// Ones on the diagonal.
+    Identity,
+    /// U, fan_out × fan_in.
+    Plain(DMatrix<T>),
+    /// Uᵀ, fan_in × fan_out: a unit's weights lie side by side.
+    Transposed(DMatrix<T>),
+}
+
+impl<T: Real> Dense<T> {
+    /// The weights of a layer under `law`; nothing is drawn before it is needed.
+    pub fn new(law: Law, fan_in: usize, fan_out: usize, key: Key) -> Self {
+        let (scale, mean) = match law {
+            Law::Haar { gain } | Law::Identity { gain } => (gain, 0.0),
+            Law::UnitVarianceHaar => (1.0, 0.0),
+            Law::Sparse { std, .. } => (std, 0.0),
+            _ => Affine::of(law).map_or((0.0, 0.0), |affine| (affine.scale, affine.mean)),
+        };
+        let unit_variance = law == Law::UnitVarianceHaar;
+        Self { law, fan_in, fan_out, key, scale: scale.into(), mean: mean.into(), drawn: None, unit_variance }
+    }
+
+    /// The weight matrix itself, fan_out × fan_in, in double precision.
+    pub fn matrix(&mut self, threads: Threads) -> DMatrix<f64> {
+        let (scale, mean) = (self.scale.to_f64(), self.mean.to_f64());
+        let unit = match self.draw(threads) {
+            Drawn::Nothing => DMatrix::zeros(self.fan_out, self.fan_in),
+            Drawn::Identity => DMatrix::identity(self.fan_out, self.fan_in),
+            Drawn::Plain(w) => w.map(Real::to_f64),
+            Drawn::Transposed(wt) => wt.map(Real::to_f64).transpose(),
+        };
+        unit.map(|u| scale * u + mean)
+    }
+
+    fn draw(&mut self, threads: Threads) -> &Drawn<T> {
+        let (law, fan_in, fan_out, key) = (self.law, self.fan_in, self.fan_out, self.key);
+        self.drawn.get_or_insert_with(|| match law {
+            Law::Haar { .. } | Law::UnitVarianceHaar if fan_in >= fan_out => {
+                Drawn::Transposed(orthonormal_columns(fan_in, fan_out, key, threads))
+            }
+            Law::Haar { .. } | Law::UnitVarianceHaar => {
+                Drawn::Plain(orthonormal_columns(fan_out, fan_in, key, threads))
+            }
+            Law::Identity { .. } => Drawn::Identity,
+            Law::Sparse { sparsity, .. } => Drawn::Plain(draw::sparse(fan_out, fan_in, sparsity, key, threads)),
+            law => match Affine::of(law).and_then(|affine| affine.standard) {
+                None => Drawn::Nothing,
+                Some(standard) => {
+                    let mut wt = DMatrix::from_element(fan_in, fan_out, T::ZERO);
+                    draw::fill(wt.as_mut_slice(), standard, key, Role::Weights, threads);
+                    Drawn::Transposed(wt)
+                }
+            },
+        })
+    }
+}
+
+impl<T: Real> Operator<T> for Dense<T> {
+    fn forward(&mut self, x: &Signal<T>, threads: Threads) -> Signal<T> {
+        let rows = self.fan_out;
+        let unscaled = match self.draw(threads) {
+            Drawn::Nothing => None,
+            Drawn::Identity => Some(on_diagonal(&x.values, rows)),
+            Drawn::Plain(w) => Some(mul(w, &x.values, threads)),
+            Drawn::Transposed(wt) => Some(tr_mul(wt, &x.values, threads)),
+        }
+        .map(|values| Signal::new(values, x.exponent));
+        if let Some(z) = &unscaled
+            && self.unit_variance
+        {
+            self.unit_variance = false;
+            let (variance, exponent) = variance(z);
+            if variance > 0.0 {
+                self.scale = Wide::new(1.0 / variance.sqrt(), -exponent);
+            }
+        }
+        affine(unscaled, x, rows, self.scale, self.mean)
+    }
+
+    fn backward(&mut self, y: &Signal<T>, threads: Threads) -> Signal<T> {
+        let rows = self.fan_in;
+        let unscaled = match self.draw(threads) {
+            Drawn::Nothing => None,
+            Drawn::Identity => Some(on_diagonal(&y.values, rows)),
+            Drawn::Plain(w) => Some(tr_mul(w, &y.values, threads)),
+            Drawn::Transposed(wt) => Some(mul(wt, &y.values, threads)),
+        }
+        .map(|values| Signal::new(values, y.exponent));
+        affine(unscaled, y, rows, self.scale, self.mean)
+    }
+
+    fn release(&mut self) {
+        self.drawn = None;
+    }
+}
+
+/// scale·(U·x) + mean·1(1ᵀx).
+fn affine<T: Real>(unscaled: Option<Signal<T>>, x: &Signal<T>, rows: usize, scale: Wide, mean: Wide) -> Signal<T> {
+    let spread = unscaled.map(|z| z.times(scale));
+    if mean.is_zero() && let Some(spread) = spread {
+        return spread;
+    }
+    // Sums in double precision: the entries may cancel.
+    let sums: Vec<Wide> = x
+        .values
+        .column_iter()
+        .map(|column| mean * Wide::new(column.iter().map(|v| v.to_f64()).sum(), x.exponent))
+        .collect();
+    let row = Signal::<T>::from_wide(1, sums.len(), &sums);
+    let values = DMatrix::from_fn(rows, sums.len(), |_, j| row.values[(0, j)]);
+    let common = Signal::new(values, row.exponent);
+    match spread {
+        Some(spread) => spread.plus(common),
+        None => common,
+    }
+}
+
+fn on_diagonal<T: Real>(x: &DMatrix<T>, rows: usize) -> DMatrix<T> {
+    DMatrix::from_fn(rows, x.ncols(), |i, j| if i < x.nrows() { x[(i, j)] } else { T::ZERO })
+}
+
+/// Population variance of all entries as (mantissa, exponent of the standard deviation).
+fn variance<T: Real>(z: &Signal<T>) -> (f64, i64) {
+    let count = z.values.len() as f64;
+    let mean = z.values.iter().map(|v| v.to_f64()).sum::<f64>() / count;
+    (z.values.iter().map(|v| (v.to_f64() - mean).powi(2)).sum::<f64>() / count, z.exponent)
+}
