@@ -25,6 +25,8 @@ pub trait Real:
 {
     const ZERO: Self;
     const ONE: Self;
+    /// Distance from one to the next number.
+    const EPSILON: f64;
     /// Signals whose largest entry is within 2^±this are computed without a detour.
     const COMFORT: i64;
 
@@ -51,6 +53,7 @@ macro_rules! real {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
+            const EPSILON: f64 = $t::EPSILON as f64;
             const COMFORT: i64 = $comfort;
 
             #[inline(always)]

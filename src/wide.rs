@@ -1,6 +1,6 @@
 //! A number whose exponent does not overflow: `mantissa · 2^exponent`.
 
-use std::ops::Mul;
+use std::ops::{Add, Mul, Neg};
 
 /// `mantissa · 2^exponent` with `mantissa` zero or `1 ≤ |mantissa| < 2`.
 ///
@@ -60,6 +60,17 @@ impl Wide {
         (!self.is_zero()).then(|| self.mantissa.abs().log10() + self.exponent as f64 * std::f64::consts::LOG10_2)
     }
 
+    /// 1/value; zero for zero.
+    pub fn recip(self) -> Self {
+        if self.is_zero() { Self::ZERO } else { Self::new(1.0 / self.mantissa, -self.exponent) }
+    }
+
+    /// The square root of a number that is not negative.
+    pub fn sqrt(self) -> Self {
+        let odd = self.exponent.rem_euclid(2);
+        Self::new((self.mantissa * (1 << odd) as f64).sqrt(), (self.exponent - odd) / 2)
+    }
+
     /// `value · 2^shift`.
     pub fn scaled(self, shift: i64) -> Self {
         Self::new(self.mantissa, self.exponent.saturating_add(shift))
@@ -69,6 +80,29 @@ impl Wide {
 impl From<f64> for Wide {
     fn from(value: f64) -> Self {
         Self::new(value, 0)
+    }
+}
+
+impl Add for Wide {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let (large, small) = match (self.is_zero(), other.is_zero()) {
+            (true, _) => return other,
+            (_, true) => return self,
+            _ if self.exponent >= other.exponent => (self, other),
+            _ => (other, self),
+        };
+        let shift = (small.exponent - large.exponent).max(-2000) as i32;
+        Self::new(large.mantissa + libm::scalbn(small.mantissa, shift), large.exponent)
+    }
+}
+
+impl Neg for Wide {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self { mantissa: -self.mantissa, ..self }
     }
 }
 
@@ -91,5 +125,17 @@ mod tests {
         assert!(((tiny * Wide::exp(1e6)).to_f64() - 1.0).abs() < 1e-9);
         assert_eq!((tiny * Wide::ZERO).log10_abs(), None);
         assert_eq!(Wide::from(-0.75).to_f64(), -0.75);
+    }
+
+    #[test]
+    fn sums_roots_and_reciprocals() {
+        let w = Wide::from;
+        assert_eq!(w(3.0) + w(-2.5), w(0.5));
+        assert_eq!(Wide::new(1.0, 5000) + w(1.0), Wide::new(1.0, 5000));
+        assert_eq!(Wide::ZERO + w(2.0), w(2.0));
+        assert_eq!(w(3.0) + w(-3.0), Wide::ZERO);
+        assert_eq!(Wide::new(1.0, -4001).sqrt() * Wide::new(1.0, -4001).sqrt(), Wide::new(1.000_000_000_000_000_2, -4001));
+        assert_eq!(w(8.0).recip(), w(0.125));
+        assert_eq!(Wide::ZERO.recip(), Wide::ZERO);
     }
 }

@@ -1,0 +1,6 @@
+//! What is recorded at a layer, and its summary over trials.
+
+pub mod record;
+pub mod summary;
+
+pub use record::{LayerRecord, Moments};
