@@ -7,6 +7,7 @@
 pub mod activation;
 pub mod expression;
 pub mod initializer;
+pub mod layer;
 pub mod measure;
 pub mod operator;
 pub mod product;

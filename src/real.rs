@@ -1,5 +1,6 @@
 //! The two floating-point types that a simulation runs in.
 
+use crate::activation::Kernel;
 use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
@@ -46,10 +47,12 @@ pub trait Real:
     fn erf(self) -> Self;
     fn max(self, other: Self) -> Self;
     fn min(self, other: Self) -> Self;
+    /// The activation's slice form in this precision.
+    fn map(kernel: &dyn Kernel, z: &[Self], psi: &mut [Self], slope: &mut [Self]);
 }
 
 macro_rules! real {
-    ($t:ident, $comfort:expr, $($name:ident = $path:path),*) => {
+    ($t:ident, $comfort:expr, $map:ident, $($name:ident = $path:path),*) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -72,6 +75,9 @@ macro_rules! real {
             fn min(self, other: Self) -> Self {
                 if self < other { self } else { other }
             }
+            fn map(kernel: &dyn Kernel, z: &[Self], psi: &mut [Self], slope: &mut [Self]) {
+                kernel.$map(z, psi, slope);
+            }
             $(#[inline(always)]
             fn $name(self) -> Self {
                 $path(self)
@@ -81,11 +87,11 @@ macro_rules! real {
 }
 
 real!(
-    f32, 40, abs = f32::abs, sqrt = f32::sqrt, exp = fast::exp, exp_m1 = fast::exp_m1, ln_1p = fast::ln_1p,
+    f32, 40, map_f32, abs = f32::abs, sqrt = f32::sqrt, exp = fast::exp, exp_m1 = fast::exp_m1, ln_1p = fast::ln_1p,
     tanh = fast::tanh, sin = f32::sin, cos = f32::cos, erf = libm::erff
 );
 real!(
-    f64, 300, abs = f64::abs, sqrt = f64::sqrt, exp = f64::exp, exp_m1 = f64::exp_m1, ln_1p = f64::ln_1p,
+    f64, 300, map_f64, abs = f64::abs, sqrt = f64::sqrt, exp = f64::exp, exp_m1 = f64::exp_m1, ln_1p = f64::ln_1p,
     tanh = f64::tanh, sin = f64::sin, cos = f64::cos, erf = libm::erf
 );
 
