@@ -1,0 +1,182 @@
+//! An experiment that has been checked: every law of every layer can be drawn.
+
+use super::input::Input;
+use crate::activation::Activation;
+use crate::initializer::{Initializer, Law, Site};
+use crate::operator::draw::Affine;
+use crate::spec::{CatalogError, Experiment};
+use std::collections::HashMap;
+
+/// One linear + activation layer of a cell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerPlan {
+    pub fan_in: usize,
+    pub fan_out: usize,
+    pub weights: Law,
+    pub bias: Law,
+}
+
+/// One initialiser with one activation.
+#[derive(Clone, Debug)]
+pub struct CellPlan {
+    pub init: String,
+    /// Place among the plan's activations.
+    pub act: usize,
+    pub layers: Vec<LayerPlan>,
+}
+
+/// A checked experiment.
+#[derive(Debug)]
+pub struct Plan {
+    pub experiment: Experiment,
+    pub acts: Vec<Activation>,
+    pub cells: Vec<CellPlan>,
+    pub input: Input,
+}
+
+/// Why an experiment cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("the law of biases `{0}` does not draw its entries independently")]
+    DependentBias(String),
+    #[error("an experiment needs at least one layer, unit, row and trial")]
+    Nothing,
+    #[error("{widths} widths for {depth} layers: a width for the input and one for each layer are needed")]
+    Widths { widths: usize, depth: usize },
+    #[error("the data has {features} features a sample, but the first width is {width}")]
+    Features { features: usize, width: usize },
+    #[error("the data has {samples} samples, fewer than a batch of {batch}")]
+    Samples { samples: usize, batch: usize },
+}
+
+impl Plan {
+    /// Checks an experiment: `widths` holds `depth + 1` entries, the input's first.
+    ///
+    /// # Errors
+    /// Names that are not in the catalogues, laws that cannot be drawn at some layer, data that does not fit.
+    pub fn new(experiment: &Experiment, input: Input) -> Result<Self, PlanError> {
+        let e = experiment;
+        if e.depth == 0 || e.batch == 0 || e.trials == 0 || e.act.is_empty() || e.init.is_empty() || e.widths.contains(&0)
+        {
+            return Err(PlanError::Nothing);
+        }
+        if e.widths.len() != e.depth + 1 {
+            return Err(PlanError::Widths { widths: e.widths.len(), depth: e.depth });
+        }
+        if let Input::Data(samples) = &input {
+            let (features, count) = samples.shape();
+            if features != e.widths[0] {
+                return Err(PlanError::Features { features, width: e.widths[0] });
+            }
+            if count < e.batch {
+                return Err(PlanError::Samples { samples: count, batch: e.batch });
+            }
+        }
+        let acts = e.act.iter().map(|text| Activation::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let inits = e.init.iter().map(|text| Initializer::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let bias = e.bias.as_deref().map(Initializer::parse).transpose()?;
+        let mut cells = Vec::new();
+        for init in &inits {
+            for (act, activation) in acts.iter().enumerate() {
+                let layers = layers(&e.widths, init, bias.as_ref(), activation)?;
+                cells.push(CellPlan { init: init.name.clone(), act, layers });
+            }
+        }
+        Ok(Self { experiment: experiment.clone(), acts, cells, input })
+    }
+
+    pub fn act(&self, cell: &CellPlan) -> &Activation {
+        &self.acts[cell.act]
+    }
+
+    /// Calls of the progress callback in a whole run: one a layer and pass.
+    pub fn steps(&self) -> u64 {
+        2 * self.cells.len() as u64 * self.experiment.trials as u64 * self.experiment.depth as u64
+    }
+
+    /// Trials whose effective rank is computed: its eigenvalues cost O(B³), so fewer for larger batches.
+    pub fn ranked_trials(&self) -> usize {
+        let smaller = self.experiment.widths.iter().skip(1).max().map_or(1, |w| (*w).min(self.experiment.batch));
+        ((20.0 * (64.0 / smaller as f64).powi(3)) as usize).clamp(1, self.experiment.trials)
+    }
+}
+
+fn layers(
+    widths: &[usize],
+    init: &Initializer,
+    bias: Option<&Initializer>,
+    act: &Activation,
+) -> Result<Vec<LayerPlan>, PlanError> {
+    let depth = widths.len() - 1;
+    // A law that does not look at the layer's number is the same for all layers of one shape.
+    let fixed = !init.depends_on_layer() && bias.is_none_or(|b| !b.depends_on_layer());
+    let mut known: HashMap<(usize, usize), LayerPlan> = HashMap::new();
+    let mut layers = Vec::with_capacity(depth);
+    for (index, pair) in widths.windows(2).enumerate() {
+        let (fan_in, fan_out) = (pair[0], pair[1]);
+        if fixed && let Some(layer) = known.get(&(fan_in, fan_out)) {
+            layers.push(*layer);
+            continue;
+        }
+        let site = Site { fan_in, fan_out, layer: index + 1, depth, act };
+        let bias = match bias {
+            None => init.bias(&site)?,
+            Some(bias) => {
+                let law = bias.weights(&site)?;
+                if Affine::of(law).is_none() {
+                    return Err(PlanError::DependentBias(bias.name.clone()));
+                }
+                law
+            }
+        };
+        let layer = LayerPlan { fan_in, fan_out, weights: init.weights(&site)?, bias };
+        known.insert((fan_in, fan_out), layer);
+        layers.push(layer);
+    }
+    Ok(layers)
+}
+
+impl Plan {
+    /// Most bytes of a run's matrices at once, with this many trials side by side. Grows with depth·width·batch and with
+    /// the largest layer, not with the number of trials.
+    pub fn bytes(&self, threads: usize) -> u128 {
+        let e = &self.experiment;
+        let side_by_side = threads.min(e.trials * self.cells.len()) as u128;
+        let batch = e.batch as u128;
+        let tape: u128 = e.widths.windows(2).map(|w| tape_bytes(w[0], w[1], e.batch)).sum();
+        let widest = e.widths.iter().copied().max().unwrap_or(0) as u128;
+        let largest = e.widths.windows(2).map(|w| w[0] as u128 * w[1] as u128).max().unwrap_or(0) * 4;
+        let orthogonal = self.cells.iter().any(|c| c.layers.iter().any(|l| Affine::of(l.weights).is_none()));
+        let weights = self.kept_weights(threads).max(if orthogonal { 3 * largest } else { largest });
+        let working = 8 * 4 * widest * batch;
+        let data = match &self.input {
+            Input::Data(samples) => samples.len() as u128 * 4,
+            _ => 0,
+        };
+        data + side_by_side * (tape + weights + working)
+    }
+
+    /// Bytes of weights that a trial keeps for the backward pass: all of them, or none where they would need more than
+    /// the rest of the trial and a fair share of a fixed allowance; then they are drawn again.
+    fn kept_weights(&self, threads: usize) -> u128 {
+        let e = &self.experiment;
+        let all: u128 = e.widths.windows(2).map(|w| w[0] as u128 * w[1] as u128 * 4).sum();
+        let tape: u128 = e.widths.windows(2).map(|w| tape_bytes(w[0], w[1], e.batch)).sum();
+        const ALLOWANCE: u128 = 256 << 20;
+        if all <= (ALLOWANCE / threads.max(1) as u128).max(tape) { all } else { 0 }
+    }
+
+    /// Whether weights stay in memory between the passes.
+    pub fn keeps_weights(&self, threads: usize) -> bool {
+        self.kept_weights(threads) > 0
+    }
+}
+
+/// Slopes, and the trace of the layer's input.
+fn tape_bytes(fan_in: usize, fan_out: usize, batch: usize) -> u128 {
+    let (n, m, b) = (fan_in as u128, fan_out as u128, batch as u128);
+    let trace = if crate::measure::record::InputTrace::<f32>::keeps_gram(fan_in, fan_out, batch) { b * b } else { n * b };
+    4 * (m * b + trace)
+}

@@ -1,0 +1,156 @@
+//! One trial: a batch forward through freshly drawn layers, a gradient back.
+
+use super::plan::{CellPlan, LayerPlan, Plan};
+use super::Control;
+use crate::activation::Activation;
+use crate::initializer::Law;
+use crate::layer::activate::{activate, activation, dead_units};
+use crate::layer::{broadcast, loss};
+use crate::measure::record::{self, InputTrace, LayerRecord, Moments};
+use crate::operator::{Dense, Operator, draw};
+use crate::product::Threads;
+use crate::real::Real;
+use crate::signal::Signal;
+use crate::spec::Loss;
+use crate::stream::{Key, Role};
+use crate::wide::Wide;
+use std::sync::atomic::Ordering;
+
+/// A slope below this share of the largest counts as saturated.
+const SATURATED: f64 = 0.01;
+
+/// What the backward pass needs of a layer.
+struct Tape<T: Real> {
+    operator: Dense<T>,
+    input: InputTrace<T>,
+    slope: Signal<T>,
+}
+
+/// The records of one trial in single precision; `None` when the run was stopped.
+pub fn one(plan: &Plan, cell: &CellPlan, trial: usize, threads: Threads, control: &Control) -> Option<Vec<LayerRecord>> {
+    let e = &plan.experiment;
+    let key = Key { seed: e.seed, trial: trial as u64, layer: 0 };
+    let input = plan.input.draw::<f32>(e.widths[0], e.batch, key);
+    let network = Network {
+        layers: &cell.layers,
+        act: plan.act(cell),
+        key,
+        threads,
+        keep_weights: plan.keeps_weights(control.threads),
+        effective_rank: trial < plan.ranked_trials(),
+    };
+    network.pass(input, e.loss, &|| {
+        (control.progress)();
+        !control.stop.load(Ordering::Relaxed)
+    })
+}
+
+/// A stack of layers whose weights are named by a key.
+pub struct Network<'a> {
+    pub layers: &'a [LayerPlan],
+    pub act: &'a Activation,
+    pub key: Key,
+    pub threads: Threads,
+    /// Keep weights for the backward pass instead of drawing them again.
+    pub keep_weights: bool,
+    /// Compute the effective rank at each layer.
+    pub effective_rank: bool,
+}
+
+const EMPTY: Moments = Moments { mean: Wide::ZERO, variance: Wide::ZERO, second_moment: Wide::ZERO };
+
+impl Network<'_> {
+    /// Forward and back. `step` is called after each layer of each pass and says whether to go on.
+    pub fn pass<T: Real>(&self, input: Signal<T>, loss: Loss, step: &dyn Fn() -> bool) -> Option<Vec<LayerRecord>> {
+        let mut records = Vec::with_capacity(self.layers.len());
+        let mut tapes = Vec::with_capacity(self.layers.len());
+        let mut h = input;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (next, tape, record) = self.forward(index, layer, &h);
+            h = next;
+            tapes.push(tape);
+            records.push(record);
+            if !step() {
+                return None;
+            }
+        }
+        let top = Key { layer: self.layers.len() as u64 + 1, ..self.key };
+        let mut upstream = loss::gradient(loss, &h, top);
+        drop(h);
+        for (index, mut tape) in tapes.into_iter().enumerate().rev() {
+            let d = upstream.hadamard(&tape.slope);
+            let record = &mut records[index];
+            record.gradient = record::moments(&d, 0.0);
+            record.weight_gradient = tape.input.weight_gradient(&d, self.threads);
+            upstream = if index > 0 { tape.operator.backward(&d, self.threads) } else { d };
+            if !step() {
+                return None;
+            }
+        }
+        Some(records)
+    }
+
+    fn key(&self, index: usize) -> Key {
+        Key { layer: index as u64 + 1, ..self.key }
+    }
+
+    /// Z = W·H + b·1ᵀ with the operator that drew W.
+    fn linear<T: Real>(&self, index: usize, layer: &LayerPlan, h: &Signal<T>) -> (Signal<T>, Dense<T>) {
+        let key = self.key(index);
+        let mut operator = Dense::new(layer.weights, layer.fan_in, layer.fan_out, key);
+        let mut z = operator.forward(h, self.threads);
+        if layer.bias != Law::Constant(0.0) {
+            let bias = draw::vector(layer.bias, layer.fan_out, key, Role::Bias);
+            z = z.plus(broadcast(&bias, h.values.ncols()));
+        }
+        (z, operator)
+    }
+
+    fn forward<T: Real>(&self, index: usize, layer: &LayerPlan, h: &Signal<T>) -> (Signal<T>, Tape<T>, LayerRecord) {
+        let input = InputTrace::new(h, layer.fan_out, self.threads);
+        let (z, mut operator) = self.linear(index, layer, h);
+        if !self.keep_weights {
+            operator.release();
+        }
+        let activated = activate(self.act, &z);
+        let threshold = self.act.shape.max_slope.map(|top| SATURATED * top);
+        let (steepest, below) = record::slopes(&activated.slope, threshold.unwrap_or(0.0).into());
+        let dead = dead_units(self.act, &z, &steepest);
+        let at_zero = self.act.shape.at_zero;
+        let record = LayerRecord {
+            preactivation: record::moments(&z, 0.0),
+            activation: record::moments(&activated.psi, at_zero),
+            gradient: EMPTY,
+            weight_gradient: EMPTY,
+            dead_fraction: dead as f64 / layer.fan_out as f64,
+            saturated_fraction: threshold.map(|_| below as f64 / z.values.len() as f64),
+            correlation: record::correlation(&z),
+            effective_rank: if self.effective_rank { record::effective_rank(&z, self.threads) } else { None },
+            unit_symmetry: record::unit_symmetry(&z),
+        };
+        let next = if at_zero == 0.0 { activated.psi } else { activation(&activated.psi, at_zero) };
+        (next, Tape { operator, input, slope: activated.slope }, record)
+    }
+}
+
+/// The gradient D_l of every layer, and the last activation, as the engine computes them: what the tests compare with
+/// finite differences.
+pub fn backward_gradients<T: Real>(network: &Network, input: Signal<T>, loss: Loss) -> (Signal<T>, Vec<Signal<T>>) {
+    let mut h = input;
+    let mut tapes = Vec::new();
+    for (index, layer) in network.layers.iter().enumerate() {
+        let (next, tape, _) = network.forward(index, layer, &h);
+        h = next;
+        tapes.push(tape);
+    }
+    let top = Key { layer: network.layers.len() as u64 + 1, ..network.key };
+    let mut upstream = loss::gradient(loss, &h, top);
+    let mut gradients = Vec::new();
+    for mut tape in tapes.into_iter().rev() {
+        let d = upstream.hadamard(&tape.slope);
+        upstream = tape.operator.backward(&d, network.threads);
+        gradients.push(d);
+    }
+    gradients.reverse();
+    (h, gradients)
+}
