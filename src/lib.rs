@@ -12,6 +12,7 @@ pub mod measure;
 pub mod operator;
 pub mod product;
 pub mod real;
+pub mod report;
 pub mod result;
 pub mod signal;
 pub mod simulate;
