@@ -5,6 +5,8 @@
 //! every layer; [`verdict`] puts it in words; [`result`] is what comes out and [`report`] renders it.
 
 pub mod activation;
+pub mod cli;
+pub mod data;
 pub mod expression;
 pub mod initializer;
 pub mod layer;

@@ -24,6 +24,18 @@ pub struct Parameter {
     pub kind: Kind,
 }
 
+impl Parameter {
+    /// `name=default`, or `name` alone where it may be left out.
+    pub fn usage(&self) -> String {
+        match self.kind {
+            Kind::Number(default) => format!("{}={default}", self.name),
+            Kind::Word(choices) => format!("{}={}", self.name, choices[0]),
+            Kind::Optional => self.name.into(),
+        }
+    }
+}
+
+/// What a parameter takes.
 #[derive(Debug)]
 pub enum Kind {
     /// A formula, with its default.

@@ -7,13 +7,12 @@ mod framework;
 pub mod law;
 mod orthogonal;
 
-pub use catalogue::{Entry, Group, entries, nearest_proper};
+pub use catalogue::{Entry, Group, Kind, Parameter, entries, nearest_proper};
 pub use law::{EntryMoments, Law};
 
 use crate::activation::Activation;
 use crate::expression::{Formula, mentions};
 use crate::spec::call::{Call, CatalogError, split_list};
-use catalogue::Kind;
 
 /// The layer that weights are drawn for.
 #[derive(Clone, Copy, Debug)]

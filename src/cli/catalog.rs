@@ -1,0 +1,234 @@
+//! `initdiag catalog`: what there is, what each draws, and what that comes to when drawn.
+
+use super::error::Failure;
+use super::output::{self, When};
+use super::size;
+use crate::activation::{self, Activation};
+use crate::initializer::law::short;
+use crate::initializer::{self, Group, Initializer, Site, nearest_proper};
+use crate::operator::Dense;
+use crate::product::Threads;
+use crate::report::terminal::padded;
+use crate::stream::Key;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::fmt::Write;
+use std::process::ExitCode;
+use unicode_width::UnicodeWidthStr;
+
+/// Options of `catalog`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Only the initialisers, or only the activations
+    what: Option<What>,
+    /// Fan-in of the layer that laws are shown for
+    #[arg(long, value_name = "N", default_value = "512", value_parser = size::parse)]
+    fan_in: usize,
+    /// Fan-out of that layer
+    #[arg(long, value_name = "N", default_value = "512", value_parser = size::parse)]
+    fan_out: usize,
+    /// The activation that follows it, for laws that depend on it
+    #[arg(long, value_name = "A", default_value = "relu")]
+    act: String,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    /// When to colour
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: When,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    Inits,
+    Acts,
+}
+
+#[derive(Serialize)]
+struct Catalog {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inits: Option<Vec<InitRow>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acts: Option<Vec<ActRow>>,
+}
+
+#[derive(Serialize)]
+struct InitRow {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    group: &'static str,
+    parameters: Vec<String>,
+    law: &'static str,
+    source: &'static str,
+    /// n·Var that the source states; for as-written entries, that of the initialiser whose name it goes by.
+    nominal_n_var: Option<f64>,
+    /// n·Var of the law that is drawn.
+    exact_n_var: Option<f64>,
+    /// n·Var of one drawn matrix.
+    realised_n_var: Option<f64>,
+    /// n·mean of the law that is drawn.
+    n_mean: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nearest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ActRow {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    parameters: Vec<String>,
+    formula: &'static str,
+    source: &'static str,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    /// A larger matrix shows nothing more and takes long to draw for every entry.
+    const LARGEST: usize = 1 << 24;
+    if arguments.fan_in.saturating_mul(arguments.fan_out) > LARGEST {
+        return Err(Failure::Usage(format!("--fan-in times --fan-out is at most {LARGEST} in the catalogue")));
+    }
+    let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
+    let site = Site { fan_in: arguments.fan_in, fan_out: arguments.fan_out, layer: 1, depth: 50, act: &act };
+    let inits = (arguments.what != Some(What::Acts)).then(|| initializer::entries().map(|e| init_row(e, &site)).collect());
+    let acts = (arguments.what != Some(What::Inits)).then(|| activation::entries().iter().map(act_row).collect());
+    let catalog = Catalog { inits, acts };
+    if arguments.json {
+        let mut text = serde_json::to_string_pretty(&catalog).expect("a catalogue holds strings and finite numbers only");
+        text.push('\n');
+        output::print(&text, When::Never)?;
+    } else {
+        output::print(&table(&catalog, &site), arguments.color)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn init_row(entry: &'static initializer::Entry, site: &Site) -> InitRow {
+    let parameters = entry.parameters.iter().map(initializer::Parameter::usage).collect();
+    let mut row = InitRow {
+        name: entry.name,
+        aliases: entry.aliases,
+        group: match entry.group {
+            Group::Classic => "classic",
+            Group::Framework => "framework",
+            Group::AsWritten => "as-written",
+        },
+        parameters,
+        law: entry.law,
+        source: entry.source,
+        nominal_n_var: None,
+        exact_n_var: None,
+        realised_n_var: None,
+        n_mean: None,
+        nearest: None,
+        note: entry.not_dense.map(str::to_string),
+    };
+    let Ok(init) = Initializer::parse(entry.name) else { return row };
+    let law = match init.weights(site) {
+        Ok(law) => law,
+        Err(fault) => {
+            row.note = Some(fault.to_string());
+            return row;
+        }
+    };
+    let n = site.fan_in as f64;
+    let moments = law.moments(site.fan_in, site.fan_out);
+    let drawn = Dense::<f32>::new(law, site.fan_in, site.fan_out, Key { seed: 0, trial: 0, layer: 1 }).matrix(Threads::One);
+    row.nominal_n_var = init.nominal(site).filter(|x| x.is_finite());
+    row.exact_n_var = Some(n * moments.variance);
+    row.realised_n_var = Some(n * drawn.variance());
+    row.n_mean = Some(n * moments.mean);
+    if entry.group == Group::AsWritten {
+        row.nearest = Some(match nearest_proper(&init, site) {
+            Some((name, ratio)) if (ratio - 1.0).abs() < 1e-9 => name.to_string(),
+            Some((name, ratio)) => format!("{name} × {} in variance", short(ratio)),
+            None => "none: all units stay identical".into(),
+        });
+    }
+    row
+}
+
+fn act_row(entry: &'static activation::Entry) -> ActRow {
+    let parameters = entry.parameters.iter().map(|(name, default)| format!("{name}={default}")).collect();
+    ActRow { name: entry.name, aliases: entry.aliases, parameters, formula: entry.formula, source: entry.source }
+}
+
+const BOLD: anstyle::Style = anstyle::Style::new().bold();
+const DIM: anstyle::Style = anstyle::Style::new().dimmed();
+
+fn table(catalog: &Catalog, site: &Site) -> String {
+    let mut text = String::new();
+    if let Some(inits) = &catalog.inits {
+        let _ = writeln!(
+            text,
+            "{BOLD}Initialisers{BOLD:#}: n·Var for fan_in {}, fan_out {} and {}: as the source states it, and as one drawn matrix has it",
+            site.fan_in, site.fan_out, site.act.name
+        );
+        let _ = writeln!(text, "Arguments may be formulas in fan_in, fan_out, depth, layer, gain (PyTorch's for the activation; gain=torch) and pi.");
+        let name_width = inits.iter().map(|r| signature(r.name, &r.parameters).width()).max().unwrap_or(0);
+        for (group, title) in [
+            ("classic", "From the literature"),
+            ("framework", "What frameworks draw"),
+            ("as-written", "As written in widely copied articles (stated: n·Var of the initialiser whose name it goes by)"),
+        ] {
+            let _ = writeln!(text, "\n{BOLD}{title}{BOLD:#}");
+            let _ = writeln!(text, "{DIM}  {}  {:>9}  {:>9}  law{DIM:#}", padded("name", name_width), "stated", "realised");
+            for row in inits.iter().filter(|r| r.group == group) {
+                let number = |x: Option<f64>| x.map_or("–".into(), four);
+                let _ = writeln!(
+                    text,
+                    "  {BOLD}{}{BOLD:#}  {}  {}  {}",
+                    padded(&signature(row.name, &row.parameters), name_width),
+                    right(&number(row.nominal_n_var), 9),
+                    right(&number(row.realised_n_var), 9),
+                    row.law
+                );
+                let mut facts = Vec::new();
+                if !row.aliases.is_empty() {
+                    facts.push(format!("also {}", row.aliases.join(", ")));
+                }
+                facts.push(row.source.to_string());
+                facts.extend(row.nearest.iter().map(|n| format!("nearest proper law: {n}")));
+                facts.extend(row.note.iter().cloned());
+                let _ = writeln!(text, "  {}  {DIM}{}{DIM:#}", " ".repeat(name_width + 22), facts.join(" · "));
+            }
+        }
+    }
+    if let Some(acts) = &catalog.acts {
+        if catalog.inits.is_some() {
+            text.push('\n');
+        }
+        let _ = writeln!(text, "{BOLD}Activations{BOLD:#}: a name, or an expression in x such as 'x*sigmoid(1.702*x)'");
+        let name_width = acts.iter().map(|r| signature(r.name, &r.parameters).width()).max().unwrap_or(0);
+        let formula_width = acts.iter().map(|r| r.formula.width()).max().unwrap_or(0);
+        for row in acts {
+            let aliases = if row.aliases.is_empty() { String::new() } else { format!("also {} · ", row.aliases.join(", ")) };
+            let _ = writeln!(
+                text,
+                "  {BOLD}{}{BOLD:#}  {}  {DIM}{aliases}{}{DIM:#}",
+                padded(&signature(row.name, &row.parameters), name_width),
+                padded(row.formula, formula_width),
+                row.source
+            );
+        }
+    }
+    text
+}
+
+fn signature(name: &str, parameters: &[String]) -> String {
+    if parameters.is_empty() { name.into() } else { format!("{name}({})", parameters.join(", ")) }
+}
+
+fn right(text: &str, width: usize) -> String {
+    format!("{}{text}", " ".repeat(width.saturating_sub(text.width())))
+}
+
+fn four(x: f64) -> String {
+    if x == 0.0 || !x.is_finite() {
+        return short(x);
+    }
+    let scale = 10f64.powf(3.0 - x.abs().log10().floor());
+    short(if scale.is_finite() { (x * scale).round() / scale } else { x })
+}

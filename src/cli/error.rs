@@ -1,0 +1,101 @@
+//! Faults as a person meets them: one line on standard error, and an exit code.
+
+use crate::report::chart::ChartError;
+use crate::simulate::{InputError, PlanError, RunError};
+use crate::spec::CatalogError;
+use clap::error::ErrorKind;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Why a command could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A value of an option is wrong.
+    #[error("{option} `{value}`: {reason}")]
+    Option { option: &'static str, value: String, reason: String },
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Chart(#[from] ChartError),
+    #[error("this run needs {needed} of memory and {available} are free; {remedy}")]
+    Memory { needed: String, available: String, remedy: &'static str },
+    #[error("--out `{}`: cannot write there: {reason}", .directory.display())]
+    Directory { directory: PathBuf, reason: String },
+    #[error("cannot write `{}`: {reason}", .path.display())]
+    File { path: PathBuf, reason: String },
+    #[error("--input `{}`: {reason}", .path.display())]
+    Data { path: PathBuf, reason: String },
+    #[error("cannot write to standard output: {0}")]
+    Stdout(String),
+    #[error("cannot make the table: {0}")]
+    Table(#[from] csv::Error),
+    /// The reader of standard output went away, as `head` does: not a fault.
+    #[error("standard output was closed")]
+    Closed,
+}
+
+impl Failure {
+    pub fn option(option: &'static str, value: &str, reason: impl Into<String>) -> Self {
+        Self::Option { option, value: value.into(), reason: reason.into() }
+    }
+
+    pub fn catalog(option: &'static str, value: &str, fault: &CatalogError) -> Self {
+        Self::option(option, value, fault.to_string())
+    }
+
+    pub fn input(value: &str, fault: &InputError) -> Self {
+        Self::option("--input", value, fault.to_string())
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Closed => 0,
+            Self::Option { .. } | Self::Usage(_) | Self::Plan(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// Says it, once and in one line.
+    pub fn report(&self) -> ExitCode {
+        if !matches!(self, Self::Closed) {
+            say(&self.to_string());
+        }
+        ExitCode::from(self.code())
+    }
+}
+
+/// `initdiag: error: …` on standard error; a closed one is no reason to stop.
+pub fn say(message: &str) {
+    use std::io::Write;
+    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let _ = writeln!(std::io::stderr().lock(), "initdiag: error: {line}");
+}
+
+/// clap's own faults, in the same form as ours; help and version go to standard output.
+pub fn of_parser(fault: &clap::Error) -> ExitCode {
+    match fault.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let text = fault.render().ansi().to_string();
+            match super::output::print(&text, super::output::When::Auto) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => failure.report(),
+            }
+        }
+        _ => {
+            let text = fault.render().to_string();
+            let words: Vec<&str> = text
+                .lines()
+                .map(str::trim)
+                .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+                .filter(|line| !line.is_empty())
+                .map(|line| line.trim_start_matches("error: "))
+                .collect();
+            say(&words.join("; "));
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The command line: arguments of each command, and what becomes of them.
+
+mod catalog;
+mod error;
+mod output;
+mod progress;
+mod run;
+mod size;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use error::Failure;
+use std::process::ExitCode;
+
+/// Shows what an initialiser does to signal and gradient in a deep network before anyone trains it.
+#[derive(Parser)]
+#[command(
+    name = "initdiag",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  initdiag --depth 50 --act relu --init xavier
+  initdiag --act relu,tanh --init xavier,he,orthogonal --trials 20
+  initdiag --init 'normal(0, sqrt(2/fan_in))' --act 'x*sigmoid(1.702*x)' --json
+  initdiag --widths 784,512,256,10 --init torch-linear --fail-on vanishing,exploding
+
+Exit status: 0 done, 1 could not, 2 wrong usage, 3 --fail-on met, 130 interrupted."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::Arguments,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Every initialiser and activation, with law and source
+    Catalog(catalog::Arguments),
+    /// Shell completions on standard output
+    Completions {
+        /// The shell to write them for
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Parses, runs, and turns the outcome into an exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(fault) => return error::of_parser(&fault),
+    };
+    let outcome = match cli.command {
+        None => run::run(&cli.run),
+        Some(Command::Catalog(arguments)) => catalog::run(&arguments),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "initdiag", &mut script);
+            output::print(&String::from_utf8_lossy(&script), output::When::Never).map(|()| ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|failure: Failure| failure.report())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,76 @@
+//! Standard output, and files that no reader sees half written.
+
+use super::error::Failure;
+use anstream::{AutoStream, ColorChoice};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Writes results to standard output; styles are stripped where `when` says so.
+pub fn print(text: &str, when: When) -> Result<(), Failure> {
+    let choice = match when {
+        // Honours NO_COLOR, CLICOLOR and whether this is a terminal.
+        When::Auto => AutoStream::choice(&io::stdout()),
+        When::Always => ColorChoice::Always,
+        When::Never => ColorChoice::Never,
+    };
+    let mut out = AutoStream::new(io::stdout().lock(), choice);
+    let outcome = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    outcome.map_err(|fault| match fault.kind() {
+        io::ErrorKind::BrokenPipe => Failure::Closed,
+        _ => Failure::Stdout(fault.to_string()),
+    })
+}
+
+/// A directory that results go to.
+pub struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Makes the directory, and finds out whether it can be written before any time is spent.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let fault = |fault: io::Error| Failure::Directory { directory: path.into(), reason: plain(&fault) };
+        std::fs::create_dir_all(path).map_err(fault)?;
+        temporary(path).map_err(fault)?;
+        Ok(Self { path: path.into() })
+    }
+
+    /// Writes a file under a temporary name and renames it.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let path = self.path.join(name);
+        let fault = |fault: io::Error| Failure::File { path: path.clone(), reason: plain(&fault) };
+        let mut file = temporary(&self.path).map_err(fault)?;
+        file.write_all(bytes).and_then(|()| file.as_file().sync_data()).map_err(fault)?;
+        file.persist(&path).map_err(|failed| fault(failed.error))?;
+        Ok(())
+    }
+}
+
+fn temporary(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".initdiag-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // As any file that a program makes: what the umask leaves.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(directory)
+}
+
+/// The system's words, without the path that tempfile adds.
+fn plain(fault: &io::Error) -> String {
+    let text = fault.to_string();
+    match (fault.raw_os_error(), text.split_once(" at path ")) {
+        (None, Some((words, _))) => words.into(),
+        _ => text,
+    }
+}
