@@ -52,9 +52,10 @@ pub fn read(path: &Path) -> Result<DMatrix<f32>, DataError> {
         return Err(DataError::Empty);
     }
     match samples.iter().position(|v| !v.is_finite()) {
-        Some(place) => {
-            Err(DataError::NotFinite { sample: place / samples.nrows() + 1, feature: place % samples.nrows() + 1 })
-        }
+        Some(place) => Err(DataError::NotFinite {
+            sample: place / samples.nrows() + 1,
+            feature: place % samples.nrows() + 1,
+        }),
         None => Ok(samples),
     }
 }
@@ -64,7 +65,10 @@ const MOST_ENTRIES: usize = 1 << 36;
 
 /// (features, samples) of a shape whose first axis counts samples.
 fn shape(sizes: &[usize]) -> Result<(usize, usize), DataError> {
-    let features = sizes[1..].iter().try_fold(1usize, |product, s| product.checked_mul(*s)).ok_or(DataError::TooLarge)?;
+    let features = sizes[1..]
+        .iter()
+        .try_fold(1usize, |product, s| product.checked_mul(*s))
+        .ok_or(DataError::TooLarge)?;
     match features.checked_mul(sizes[0]) {
         Some(entries) if entries <= MOST_ENTRIES => Ok((features, sizes[0])),
         _ => Err(DataError::TooLarge),

@@ -133,7 +133,9 @@ fn tokens(text: &str) -> Result<Vec<Token>, FormulaError> {
         };
         let text: String = chars[start..at].iter().collect();
         if kind == Kind::Number && !text.parse::<f64>().is_ok_and(f64::is_finite) {
-            return Err(FormulaError { reason: format!("`{text}` at character {} is not a number", start + 1) });
+            return Err(FormulaError {
+                reason: format!("`{text}` at character {} is not a number", start + 1),
+            });
         }
         found.push(Token { kind, text, position: start + 1 });
     }
@@ -245,7 +247,8 @@ impl Reader<'_> {
 
     fn atom(&mut self) -> Result<String, FormulaError> {
         let Some(token) = self.tokens.get(self.at).cloned() else {
-            let reason = if self.tokens.is_empty() { "the formula is empty" } else { "a value is missing at the end" };
+            let reason =
+                if self.tokens.is_empty() { "the formula is empty" } else { "a value is missing at the end" };
             return Err(FormulaError { reason: reason.into() });
         };
         self.at += 1;
@@ -293,7 +296,11 @@ impl Reader<'_> {
             (1, [x]) => Ok(format!("({name}({x}))")),
             (2, [x, y]) => Ok(format!("(({x}) {name} ({y}))")),
             (_, given) => {
-                let reason = format!("{name} takes {arity} argument{}, not {}", if arity == 1 { "" } else { "s" }, given.len());
+                let reason = format!(
+                    "{name} takes {arity} argument{}, not {}",
+                    if arity == 1 { "" } else { "s" },
+                    given.len()
+                );
                 Err(FormulaError { reason })
             }
         }
@@ -362,13 +369,20 @@ mod tests {
     #[test]
     fn every_function_is_differentiated() {
         for name in dual::names() {
-            let text = if dual::arity(name) == Some(2) { format!("{name}(x*x, 2*x)") } else { format!("{name}(x*0.7)") };
+            let text = if dual::arity(name) == Some(2) {
+                format!("{name}(x*x, 2*x)")
+            } else {
+                format!("{name}(x*0.7)")
+            };
             let f = Formula::parse(&text, &["x"]).unwrap();
             for x in [0.3, 1.1, 2.7] {
                 let h = 1e-5;
                 let difference = (f.differentiated(x + h).0 - f.differentiated(x - h).0) / (2.0 * h);
                 let slope = f.differentiated(x).1;
-                assert!((slope - difference).abs() < 1e-8 * (1.0 + slope.abs()), "{text} at {x}: {slope} {difference}");
+                assert!(
+                    (slope - difference).abs() < 1e-8 * (1.0 + slope.abs()),
+                    "{text} at {x}: {slope} {difference}"
+                );
             }
         }
         for (text, x, slope) in [

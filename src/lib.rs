@@ -23,3 +23,8 @@ pub mod stream;
 pub mod theory;
 pub mod verdict;
 pub mod wide;
+
+/// The README's examples, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

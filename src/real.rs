@@ -87,12 +87,32 @@ macro_rules! real {
 }
 
 real!(
-    f32, 40, map_f32, abs = f32::abs, sqrt = f32::sqrt, exp = fast::exp, exp_m1 = fast::exp_m1, ln_1p = fast::ln_1p,
-    tanh = fast::tanh, sin = f32::sin, cos = f32::cos, erf = libm::erff
+    f32,
+    40,
+    map_f32,
+    abs = f32::abs,
+    sqrt = f32::sqrt,
+    exp = fast::exp,
+    exp_m1 = fast::exp_m1,
+    ln_1p = fast::ln_1p,
+    tanh = fast::tanh,
+    sin = f32::sin,
+    cos = f32::cos,
+    erf = libm::erff
 );
 real!(
-    f64, 300, map_f64, abs = f64::abs, sqrt = f64::sqrt, exp = f64::exp, exp_m1 = f64::exp_m1, ln_1p = f64::ln_1p,
-    tanh = f64::tanh, sin = f64::sin, cos = f64::cos, erf = libm::erf
+    f64,
+    300,
+    map_f64,
+    abs = f64::abs,
+    sqrt = f64::sqrt,
+    exp = f64::exp,
+    exp_m1 = f64::exp_m1,
+    ln_1p = f64::ln_1p,
+    tanh = f64::tanh,
+    sin = f64::sin,
+    cos = f64::cos,
+    erf = libm::erf
 );
 
 /// Elementary functions in single precision without branches or calls, so that loops over them become SIMD.
@@ -119,7 +139,8 @@ mod fast {
     /// e^x − 1.
     #[inline(always)]
     pub fn exp_m1(x: f32) -> f32 {
-        let tail = 1.0 / 24.0 + x * (1.0 / 120.0 + x * (1.0 / 720.0 + x * (1.0 / 5040.0 + x * (1.0 / 40_320.0))));
+        let tail =
+            1.0 / 24.0 + x * (1.0 / 120.0 + x * (1.0 / 720.0 + x * (1.0 / 5040.0 + x * (1.0 / 40_320.0))));
         let small = x * (1.0 + x * (0.5 + x * (1.0 / 6.0 + x * tail)));
         if x.abs() < 0.5 { small } else { exp(x) - 1.0 }
     }

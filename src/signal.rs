@@ -121,9 +121,7 @@ impl<T: Real> Signal<T> {
         let values = DMatrix::from_iterator(
             rows,
             columns,
-            entries.iter().map(|w| {
-                T::of(libm::scalbn(w.mantissa(), (w.exponent() - top).max(-2000) as i32))
-            }),
+            entries.iter().map(|w| T::of(libm::scalbn(w.mantissa(), (w.exponent() - top).max(-2000) as i32))),
         );
         Self::new(values, top)
     }

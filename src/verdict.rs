@@ -52,7 +52,12 @@ pub fn judge(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], layers:
     ];
     words.extend(range_of_f32(layers));
     words.extend(found.iter().map(|(_, text)| text.clone()));
-    Judgement { forward, backward, flags: found.into_iter().map(|(name, _)| name.to_string()).collect(), words }
+    Judgement {
+        forward,
+        backward,
+        flags: found.into_iter().map(|(name, _)| name.to_string()).collect(),
+        words,
+    }
 }
 
 fn values(trials: &[&Vec<LayerRecord>], quantity: fn(&LayerRecord) -> f64) -> Vec<Vec<f64>> {
@@ -62,8 +67,11 @@ fn values(trials: &[&Vec<LayerRecord>], quantity: fn(&LayerRecord) -> f64) -> Ve
 /// Slope, interval, change and verdict of log₁₀ variances (trials × layers, in the direction of flow).
 fn direction(trials: &[Vec<f64>], threshold: f64, key: Key) -> Direction {
     let depth = trials[0].len();
-    let points: Vec<usize> =
-        if depth <= POINTS { (0..depth).collect() } else { (0..POINTS).map(|k| k * (depth - 1) / (POINTS - 1)).collect() };
+    let points: Vec<usize> = if depth <= POINTS {
+        (0..depth).collect()
+    } else {
+        (0..POINTS).map(|k| k * (depth - 1) / (POINTS - 1)).collect()
+    };
     let everyone: Vec<usize> = (0..trials.len()).collect();
     let slope = theil_sen(&medians(trials, &everyone, &points));
     let ends = medians(trials, &everyone, &[0, depth - 1]);
@@ -77,7 +85,12 @@ fn direction(trials: &[Vec<f64>], threshold: f64, key: Key) -> Direction {
         Some(_) => Verdict::Stable,
         None => Verdict::Vanishing,
     };
-    Direction { log10_per_layer: slope, ci95: interval(trials, &points, slope, key), log10_change: change, verdict }
+    Direction {
+        log10_per_layer: slope,
+        ci95: interval(trials, &points, slope, key),
+        log10_change: change,
+        verdict,
+    }
 }
 
 /// Median over the chosen trials at the chosen layers, leaving out layers where it is zero (log −∞).
@@ -183,7 +196,11 @@ fn forward_cause(act: &Activation, cell: &CellPlan) -> Option<String> {
     }
     let (spread, shift) = common(cell, |l| l.fan_in)?;
     if shift != 0.0 && shift.abs() > spread.sqrt() {
-        return Some(format!("n·mean(W) = {} outweighs n·Var(W) = {}: a rank-one map", short(shift), fraction(spread)));
+        return Some(format!(
+            "n·mean(W) = {} outweighs n·Var(W) = {}: a rank-one map",
+            short(shift),
+            fraction(spread)
+        ));
     }
     let weights = format!("n·Var(W) = {}", fraction(spread));
     if !act.shape.homogeneous {
@@ -194,8 +211,12 @@ fn forward_cause(act: &Activation, cell: &CellPlan) -> Option<String> {
     let total = spread * kept;
     Some(match () {
         () if kept == 1.0 => format!("{weights}, and {} keeps it", act.name),
-        () if kept == 0.5 => format!("{weights} and {} halves it: each layer keeps {}", act.name, fraction(total)),
-        () => format!("{weights} and {} keeps {} of it: {} a layer", act.name, fraction(kept), fraction(total)),
+        () if kept == 0.5 => {
+            format!("{weights} and {} halves it: each layer keeps {}", act.name, fraction(total))
+        }
+        () => {
+            format!("{weights} and {} keeps {} of it: {} a layer", act.name, fraction(kept), fraction(total))
+        }
     })
 }
 
@@ -260,7 +281,10 @@ fn flags(act: &Activation, cell: &CellPlan, layers: &[Layer]) -> Vec<(&'static s
     if let Some((share, layer)) = worst(&|l| Some(l.dead_fraction))
         && share > 0.6
     {
-        found.push(("dead-units", format!("{} of the units of layer {layer} are dead on the whole batch", percent(share))));
+        found.push((
+            "dead-units",
+            format!("{} of the units of layer {layer} are dead on the whole batch", percent(share)),
+        ));
     }
     if let Some(cosine) = last.correlation
         && cosine > 0.99
@@ -276,11 +300,19 @@ fn flags(act: &Activation, cell: &CellPlan, layers: &[Layer]) -> Vec<(&'static s
     {
         found.push((
             "decorrelated",
-            format!("like samples are driven apart: mean cosine {} at layer 1, {} at layer {}", five(before), five(after), last.layer),
+            format!(
+                "like samples are driven apart: mean cosine {} at layer 1, {} at layer {}",
+                five(before),
+                five(after),
+                last.layer
+            ),
         ));
     }
     if layers.iter().any(|l| l.fan_out > 1 && l.unit_symmetry.is_some_and(|s| s < 1e-6)) {
-        found.push(("symmetric-units", "all units of a layer are identical: training cannot tell them apart".into()));
+        found.push((
+            "symmetric-units",
+            "all units of a layer are identical: training cannot tell them apart".into(),
+        ));
     }
     let silent = |s: &Summary| s.log10_second_moment.median.is_none();
     if layers.iter().any(|l| silent(&l.activation) || silent(&l.gradient)) {
@@ -290,11 +322,16 @@ fn flags(act: &Activation, cell: &CellPlan, layers: &[Layer]) -> Vec<(&'static s
     let beta: f64 = cell.layers.iter().map(|l| 5.0 / l.fan_out as f64).sum();
     let allowed = 2.0 * beta.sqrt() / std::f64::consts::LN_10 + 0.1;
     let spread = |s: &Summary| Some((s.log10_variance.q75? - s.log10_variance.q25?) / 1.349);
-    let widest = [spread(&last.activation), spread(&first.gradient)].into_iter().flatten().fold(0.0, f64::max);
+    let widest =
+        [spread(&last.activation), spread(&first.gradient)].into_iter().flatten().fold(0.0, f64::max);
     if widest > allowed {
         found.push((
             "heavy-tailed",
-            format!("trials differ by {} decades where width explains {}", short(round(widest)), short(round(allowed))),
+            format!(
+                "trials differ by {} decades where width explains {}",
+                short(round(widest)),
+                short(round(allowed))
+            ),
         ));
     }
     found
@@ -314,7 +351,8 @@ mod tests {
 
     #[test]
     fn a_line_is_robust_to_an_outlier() {
-        let points: Vec<(f64, f64)> = (0..20).map(|k| (f64::from(k), if k == 7 { 99.0 } else { -0.3 * f64::from(k) })).collect();
+        let points: Vec<(f64, f64)> =
+            (0..20).map(|k| (f64::from(k), if k == 7 { 99.0 } else { -0.3 * f64::from(k) })).collect();
         assert!((theil_sen(&points).unwrap() + 0.3).abs() < 1e-9);
         assert_eq!(theil_sen(&points[..1]), None);
     }
@@ -323,7 +361,9 @@ mod tests {
     fn directions_are_judged_by_the_whole_change() {
         let key = Key { seed: 0, trial: 0, layer: 0 };
         let line = |slope: f64| (0..50).map(|l| slope * f64::from(l)).collect::<Vec<f64>>();
-        for (slope, verdict) in [(0.01, Verdict::Stable), (0.03, Verdict::Exploding), (-0.03, Verdict::Vanishing)] {
+        for (slope, verdict) in
+            [(0.01, Verdict::Stable), (0.03, Verdict::Exploding), (-0.03, Verdict::Vanishing)]
+        {
             let found = direction(&[line(slope), line(slope), line(slope)], 1.0, key);
             assert_eq!(found.verdict, verdict);
             assert!((found.log10_per_layer.unwrap() - slope).abs() < 1e-12);

@@ -57,7 +57,8 @@ impl Wide {
 
     /// log₁₀ of the magnitude, `None` for zero.
     pub fn log10_abs(self) -> Option<f64> {
-        (!self.is_zero()).then(|| self.mantissa.abs().log10() + self.exponent as f64 * std::f64::consts::LOG10_2)
+        (!self.is_zero())
+            .then(|| self.mantissa.abs().log10() + self.exponent as f64 * std::f64::consts::LOG10_2)
     }
 
     /// 1/value; zero for zero.
@@ -134,7 +135,10 @@ mod tests {
         assert_eq!(Wide::new(1.0, 5000) + w(1.0), Wide::new(1.0, 5000));
         assert_eq!(Wide::ZERO + w(2.0), w(2.0));
         assert_eq!(w(3.0) + w(-3.0), Wide::ZERO);
-        assert_eq!(Wide::new(1.0, -4001).sqrt() * Wide::new(1.0, -4001).sqrt(), Wide::new(1.000_000_000_000_000_2, -4001));
+        assert_eq!(
+            Wide::new(1.0, -4001).sqrt() * Wide::new(1.0, -4001).sqrt(),
+            Wide::new(1.000_000_000_000_000_2, -4001)
+        );
         assert_eq!(w(8.0).recip(), w(0.125));
         assert_eq!(Wide::ZERO.recip(), Wide::ZERO);
     }

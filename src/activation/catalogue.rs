@@ -1,7 +1,8 @@
 //! Every activation that has a name. To add one: its [`Function`](super::functions::Function), and an entry here.
 
 use super::functions::{
-    Elu, Erf, Gelu, GeluTanh, HardSigmoid, HardTanh, Mish, Sigmoid, Silu, Sine, Softplus, Softsign, Tanh, TwoSlopes,
+    Elu, Erf, Gelu, GeluTanh, HardSigmoid, HardTanh, Mish, Sigmoid, Silu, Sine, Softplus, Softsign, Tanh,
+    TwoSlopes,
 };
 use super::{Activation, Kernel, Shape};
 use crate::expression::Formula;
@@ -31,7 +32,14 @@ struct Parts {
 
 /// A smooth, unbounded activation with φ(0) = 0.
 fn smooth(kernel: impl Kernel + 'static) -> Parts {
-    Parts { kernel: Box::new(kernel), homogeneous: false, bounded: false, at_zero: 0.0, kinks: &[], torch_gain: None }
+    Parts {
+        kernel: Box::new(kernel),
+        homogeneous: false,
+        bounded: false,
+        at_zero: 0.0,
+        kinks: &[],
+        torch_gain: None,
+    }
 }
 
 fn bounded(kernel: impl Kernel + 'static) -> Parts {
@@ -230,7 +238,7 @@ pub fn build(call: &Call) -> Result<Activation, CatalogError> {
                 .map_err(|fault| CatalogError::argument(entry.name, format!("{name} = `{text}`: {fault}")))?
                 .value(&[]),
         };
-        if !(value.abs() <= LARGEST) {
+        if value.is_nan() || value.abs() > LARGEST {
             let reason = format!("{name} = {value} is not between −{} and {0}", short(LARGEST));
             return Err(CatalogError::argument(entry.name, reason));
         }
@@ -239,7 +247,8 @@ pub fn build(call: &Call) -> Result<Activation, CatalogError> {
         }
         values.push(value);
     }
-    let name = if shown.is_empty() { entry.name.into() } else { format!("{}({})", entry.name, shown.join(", ")) };
+    let name =
+        if shown.is_empty() { entry.name.into() } else { format!("{}({})", entry.name, shown.join(", ")) };
     let parts = (entry.build)(&values);
     let slope = |z| parts.kernel.at(z).1;
     let shape = Shape {

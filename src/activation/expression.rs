@@ -19,7 +19,9 @@ pub fn parse(text: &str) -> Result<Activation, CatalogError> {
         for x in [FINITE_WITHIN * f64::from(k) / 800.0, FINITE_WITHIN * (f64::from(k) + 0.37) / 801.0] {
             let (value, slope) = formula.differentiated(x);
             if !value.is_finite() || (!slope.is_finite() && x != 0.0) {
-                return Err(fault(format!("an activation must be finite near zero, but this is not at x = {x}")));
+                return Err(fault(format!(
+                    "an activation must be finite near zero, but this is not at x = {x}"
+                )));
             }
         }
     }
@@ -86,7 +88,7 @@ impl Expression {
             let (mut low, mut high) = (place(k), place(k + 1));
             let jump = |low: f64, high: f64| (self.at(high).1 - self.at(low).1).abs();
             let whole = jump(low, high);
-            if !(whole > 1e-6) {
+            if whole.is_nan() || whole <= 1e-6 {
                 continue;
             }
             for _ in 0..40 {
@@ -166,8 +168,11 @@ impl Kernel for Expression {
     fn map_f64(&self, z: &[f64], psi: &mut [f64], slope: &mut [f64]) {
         for ((z, psi), slope) in z.iter().zip(psi).zip(slope) {
             let (value, derivative) = self.at(*z);
-            (*psi, *slope) =
-                if value.is_finite() && derivative.is_finite() { (value, derivative) } else { (f64::INFINITY, 0.0) };
+            (*psi, *slope) = if value.is_finite() && derivative.is_finite() {
+                (value, derivative)
+            } else {
+                (f64::INFINITY, 0.0)
+            };
         }
     }
 

@@ -3,7 +3,9 @@ use crate::wide::Wide;
 
 fn all() -> Vec<Activation> {
     let mut all: Vec<_> = entries().iter().map(|e| Activation::parse(e.name).unwrap()).collect();
-    for text in ["leaky-relu(a=0.3)", "elu(2)", "sine(omega=3)", "x*sigmoid(1.702*x)", "max(x, 0.1*x)", "tanh(x)+0.5"] {
+    for text in
+        ["leaky-relu(a=0.3)", "elu(2)", "sine(omega=3)", "x*sigmoid(1.702*x)", "max(x, 0.1*x)", "tanh(x)+0.5"]
+    {
         all.push(Activation::parse(text).unwrap());
     }
     all
@@ -23,9 +25,14 @@ fn the_derivative_is_that_of_the_function() {
             let h = 1e-4;
             let psi = |z| act.kernel.at(z).0;
             // Fourth order: error h⁴·φ⁽⁵⁾/30.
-            let difference = (8.0 * (psi(z + h) - psi(z - h)) - (psi(z + 2.0 * h) - psi(z - 2.0 * h))) / (12.0 * h);
+            let difference =
+                (8.0 * (psi(z + h) - psi(z - h)) - (psi(z + 2.0 * h) - psi(z - 2.0 * h))) / (12.0 * h);
             let slope = act.kernel.at(z).1;
-            assert!((slope - difference).abs() < 1e-10 * (1.0 + z.abs()), "{} at {z}: {slope} {difference}", act.name);
+            assert!(
+                (slope - difference).abs() < 1e-10 * (1.0 + z.abs()),
+                "{} at {z}: {slope} {difference}",
+                act.name
+            );
         }
     }
 }
@@ -82,7 +89,11 @@ fn extended_values_continue_the_ordinary_ones() {
             let exact = act.kernel.at(z);
             for (got, exact) in [(psi, exact.0), (slope, exact.1)] {
                 if exact.abs() > 1e-250 && act.name != "tanh(x)+0.5" {
-                    assert!((got.to_f64() / exact - 1.0).abs() < 1e-8, "{} at {z}: {got:?} {exact}", act.name);
+                    assert!(
+                        (got.to_f64() / exact - 1.0).abs() < 1e-8,
+                        "{} at {z}: {got:?} {exact}",
+                        act.name
+                    );
                 }
             }
         }
@@ -90,7 +101,11 @@ fn extended_values_continue_the_ordinary_ones() {
         for exponent in [-5_000_000_000, -2000, 2000, 5_000_000_000] {
             for mantissa in [-1.5, 1.5] {
                 let (psi, slope) = act.kernel.extended(Wide::new(mantissa, exponent));
-                assert!(psi.mantissa().is_finite() && slope.mantissa().is_finite(), "{} 2^{exponent}", act.name);
+                assert!(
+                    psi.mantissa().is_finite() && slope.mantissa().is_finite(),
+                    "{} 2^{exponent}",
+                    act.name
+                );
             }
         }
     }
@@ -99,8 +114,16 @@ fn extended_values_continue_the_ordinary_ones() {
     assert!((log(at("tanh", 1000.0).1) - (4f64.log10() - 2000.0 * decade)).abs() < 1e-9);
     assert!((log(at("sigmoid", -5000.0).1) + 5000.0 * decade).abs() < 1e-9);
     assert!((log(at("silu", -5000.0).0) - (5000f64.log10() - 5000.0 * decade)).abs() < 1e-9);
-    assert!((log(at("gelu", -100.0).1) - (100f64.log10() - 5000.0 * decade - 0.5 * std::f64::consts::TAU.log10())).abs() < 1e-3);
-    assert!((log(at("erf", 100.0).1) - (2.0 / std::f64::consts::PI.sqrt()).log10() + 10_000.0 * decade).abs() < 1e-9);
+    assert!(
+        (log(at("gelu", -100.0).1)
+            - (100f64.log10() - 5000.0 * decade - 0.5 * std::f64::consts::TAU.log10()))
+        .abs()
+            < 1e-3
+    );
+    assert!(
+        (log(at("erf", 100.0).1) - (2.0 / std::f64::consts::PI.sqrt()).log10() + 10_000.0 * decade).abs()
+            < 1e-9
+    );
     // An expression's tail is continued from where doubles still reach.
     let silu = log(at("x*sigmoid(x)", -5000.0).0);
     assert!((silu / (-5000.0 * decade) - 1.0).abs() < 0.01, "{silu}");
@@ -118,7 +141,9 @@ fn shapes_are_what_they_should_be() {
     for text in ["elu", "tanh", "gelu", "x*sigmoid(x)", "x+1", "x^2", "relu(x-1)"] {
         assert!(!shape(text).homogeneous, "{text}");
     }
-    for (text, bounded) in [("tanh", true), ("tanh(x)", true), ("sin(x)", true), ("x", false), ("gelu", false)] {
+    for (text, bounded) in
+        [("tanh", true), ("tanh(x)", true), ("sin(x)", true), ("x", false), ("gelu", false)]
+    {
         assert_eq!(shape(text).bounded, bounded, "{text}");
     }
     assert_eq!(shape("relu(x-1)").kinks, [1.0]);

@@ -88,15 +88,20 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     /// A larger matrix shows nothing more and takes long to draw for every entry.
     const LARGEST: usize = 1 << 24;
     if arguments.fan_in.saturating_mul(arguments.fan_out) > LARGEST {
-        return Err(Failure::Usage(format!("--fan-in times --fan-out is at most {LARGEST} in the catalogue")));
+        return Err(Failure::Usage(format!(
+            "--fan-in times --fan-out is at most {LARGEST} in the catalogue"
+        )));
     }
     let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
     let site = Site { fan_in: arguments.fan_in, fan_out: arguments.fan_out, layer: 1, depth: 50, act: &act };
-    let inits = (arguments.what != Some(What::Acts)).then(|| initializer::entries().map(|e| init_row(e, &site)).collect());
-    let acts = (arguments.what != Some(What::Inits)).then(|| activation::entries().iter().map(act_row).collect());
+    let inits = (arguments.what != Some(What::Acts))
+        .then(|| initializer::entries().map(|e| init_row(e, &site)).collect());
+    let acts =
+        (arguments.what != Some(What::Inits)).then(|| activation::entries().iter().map(act_row).collect());
     let catalog = Catalog { inits, acts };
     if arguments.json {
-        let mut text = serde_json::to_string_pretty(&catalog).expect("a catalogue holds strings and finite numbers only");
+        let mut text = serde_json::to_string_pretty(&catalog)
+            .expect("a catalogue holds strings and finite numbers only");
         text.push('\n');
         output::print(&text, When::Never)?;
     } else {
@@ -135,7 +140,8 @@ fn init_row(entry: &'static initializer::Entry, site: &Site) -> InitRow {
     };
     let n = site.fan_in as f64;
     let moments = law.moments(site.fan_in, site.fan_out);
-    let drawn = Dense::<f32>::new(law, site.fan_in, site.fan_out, Key { seed: 0, trial: 0, layer: 1 }).matrix(Threads::One);
+    let drawn = Dense::<f32>::new(law, site.fan_in, site.fan_out, Key { seed: 0, trial: 0, layer: 1 })
+        .matrix(Threads::One);
     row.nominal_n_var = init.nominal(site).filter(|x| x.is_finite());
     row.exact_n_var = Some(n * moments.variance);
     row.realised_n_var = Some(n * drawn.variance());
@@ -152,7 +158,13 @@ fn init_row(entry: &'static initializer::Entry, site: &Site) -> InitRow {
 
 fn act_row(entry: &'static activation::Entry) -> ActRow {
     let parameters = entry.parameters.iter().map(|(name, default)| format!("{name}={default}")).collect();
-    ActRow { name: entry.name, aliases: entry.aliases, parameters, formula: entry.formula, source: entry.source }
+    ActRow {
+        name: entry.name,
+        aliases: entry.aliases,
+        parameters,
+        formula: entry.formula,
+        source: entry.source,
+    }
 }
 
 const BOLD: anstyle::Style = anstyle::Style::new().bold();
@@ -166,15 +178,27 @@ fn table(catalog: &Catalog, site: &Site) -> String {
             "{BOLD}Initialisers{BOLD:#}: n·Var for fan_in {}, fan_out {} and {}: as the source states it, and as one drawn matrix has it",
             site.fan_in, site.fan_out, site.act.name
         );
-        let _ = writeln!(text, "Arguments may be formulas in fan_in, fan_out, depth, layer, gain (PyTorch's for the activation; gain=torch) and pi.");
+        let _ = writeln!(
+            text,
+            "Arguments may be formulas in fan_in, fan_out, depth, layer, gain (PyTorch's for the activation; gain=torch) and pi."
+        );
         let name_width = inits.iter().map(|r| signature(r.name, &r.parameters).width()).max().unwrap_or(0);
         for (group, title) in [
             ("classic", "From the literature"),
             ("framework", "What frameworks draw"),
-            ("as-written", "As written in widely copied articles (stated: n·Var of the initialiser whose name it goes by)"),
+            (
+                "as-written",
+                "As written in widely copied articles (stated: n·Var of the initialiser whose name it goes by)",
+            ),
         ] {
             let _ = writeln!(text, "\n{BOLD}{title}{BOLD:#}");
-            let _ = writeln!(text, "{DIM}  {}  {:>9}  {:>9}  law{DIM:#}", padded("name", name_width), "stated", "realised");
+            let _ = writeln!(
+                text,
+                "{DIM}  {}  {:>9}  {:>9}  law{DIM:#}",
+                padded("name", name_width),
+                "stated",
+                "realised"
+            );
             for row in inits.iter().filter(|r| r.group == group) {
                 let number = |x: Option<f64>| x.map_or("–".into(), four);
                 let _ = writeln!(
@@ -192,7 +216,8 @@ fn table(catalog: &Catalog, site: &Site) -> String {
                 facts.push(row.source.to_string());
                 facts.extend(row.nearest.iter().map(|n| format!("nearest proper law: {n}")));
                 facts.extend(row.note.iter().cloned());
-                let _ = writeln!(text, "  {}  {DIM}{}{DIM:#}", " ".repeat(name_width + 22), facts.join(" · "));
+                let _ =
+                    writeln!(text, "  {}  {DIM}{}{DIM:#}", " ".repeat(name_width + 22), facts.join(" · "));
             }
         }
     }
@@ -200,11 +225,18 @@ fn table(catalog: &Catalog, site: &Site) -> String {
         if catalog.inits.is_some() {
             text.push('\n');
         }
-        let _ = writeln!(text, "{BOLD}Activations{BOLD:#}: a name, or an expression in x such as 'x*sigmoid(1.702*x)'");
+        let _ = writeln!(
+            text,
+            "{BOLD}Activations{BOLD:#}: a name, or an expression in x such as 'x*sigmoid(1.702*x)'"
+        );
         let name_width = acts.iter().map(|r| signature(r.name, &r.parameters).width()).max().unwrap_or(0);
         let formula_width = acts.iter().map(|r| r.formula.width()).max().unwrap_or(0);
         for row in acts {
-            let aliases = if row.aliases.is_empty() { String::new() } else { format!("also {} · ", row.aliases.join(", ")) };
+            let aliases = if row.aliases.is_empty() {
+                String::new()
+            } else {
+                format!("also {} · ", row.aliases.join(", "))
+            };
             let _ = writeln!(
                 text,
                 "  {BOLD}{}{BOLD:#}  {}  {DIM}{aliases}{}{DIM:#}",

@@ -243,8 +243,10 @@ fn files(report: &Report, directory: &Directory, formats: &[Format]) -> Result<(
 
 /// What the options ask for, and the input they name.
 fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
-    let acts = Activation::parse_list(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
-    let inits = Initializer::parse_list(&arguments.init).map_err(|f| Failure::catalog("--init", &arguments.init, &f))?;
+    let acts =
+        Activation::parse_list(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
+    let inits = Initializer::parse_list(&arguments.init)
+        .map_err(|f| Failure::catalog("--init", &arguments.init, &f))?;
     let bias = match &arguments.bias {
         None => None,
         Some(text) => Some(Initializer::parse(text).map_err(|f| Failure::catalog("--bias", text, &f))?.name),
@@ -301,18 +303,24 @@ fn file(text: &str) -> Result<Input, Failure> {
         };
         return Err(Failure::option("--input", text, reason));
     }
-    let samples = data::read(path).map_err(|fault| Failure::Data { path: path.into(), reason: fault.to_string() })?;
+    let samples =
+        data::read(path).map_err(|fault| Failure::Data { path: path.into(), reason: fault.to_string() })?;
     Ok(Input::Data(samples))
 }
 
 fn widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Failure> {
     if let Some(text) = &arguments.widths {
         let sizes = text.split(',').map(|part| {
-            size::parse(part).map_err(|reason| Failure::option("--widths", text, format!("`{}`: {reason}", part.trim())))
+            size::parse(part)
+                .map_err(|reason| Failure::option("--widths", text, format!("`{}`: {reason}", part.trim())))
         });
         let widths = sizes.collect::<Result<Vec<_>, _>>()?;
         if widths.len() < 2 {
-            return Err(Failure::option("--widths", text, "the input's width and at least one layer's are needed"));
+            return Err(Failure::option(
+                "--widths",
+                text,
+                "the input's width and at least one layer's are needed",
+            ));
         }
         return Ok(widths);
     }
@@ -320,7 +328,11 @@ fn widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Failure> {
     /// Deeper stacks than this have no meaning, and their list of widths no room.
     const DEEPEST: usize = 10_000_000;
     if depth > DEEPEST {
-        return Err(Failure::option("--depth", &depth.to_string(), format!("at most {DEEPEST} layers are simulated")));
+        return Err(Failure::option(
+            "--depth",
+            &depth.to_string(),
+            format!("at most {DEEPEST} layers are simulated"),
+        ));
     }
     let mut widths = vec![width; depth + 1];
     if let Input::Data(samples) = input {
@@ -342,7 +354,11 @@ fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
         } else {
             "take a smaller --width, --batch or --depth"
         };
-        return Err(Failure::Memory { needed: size::bytes(needed), available: size::bytes(available), remedy });
+        return Err(Failure::Memory {
+            needed: size::bytes(needed),
+            available: size::bytes(available),
+            remedy,
+        });
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ pub fn parse(text: &str) -> Result<usize, String> {
         return Err(allowed.into());
     }
     let value = digits.parse::<f64>().map_err(|_| allowed.to_string())? * unit;
-    if value < 1.0 || value > LARGEST || value.fract() != 0.0 {
+    if !(1.0..=LARGEST).contains(&value) || value.fract() != 0.0 {
         return Err(allowed.into());
     }
     Ok(value as usize)
@@ -35,7 +35,11 @@ pub fn bytes(count: u128) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if value < 9.95 && unit > 0 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
+    if value < 9.95 && unit > 0 {
+        format!("{value:.1} {}", UNITS[unit])
+    } else {
+        format!("{value:.0} {}", UNITS[unit])
+    }
 }
 
 #[cfg(test)]
@@ -44,10 +48,26 @@ mod tests {
 
     #[test]
     fn counts_with_units() {
-        for (text, value) in [("1", 1), ("512", 512), ("4k", 4000), ("1M", 1_000_000), ("1.5k", 1500), ("1G", 1_000_000_000)] {
+        for (text, value) in
+            [("1", 1), ("512", 512), ("4k", 4000), ("1M", 1_000_000), ("1.5k", 1500), ("1G", 1_000_000_000)]
+        {
             assert_eq!(parse(text), Ok(value));
         }
-        for text in ["", "0", "-1", "1.5", "k", "1e3", "nan", "inf", "2G", "99999999999999999999999", "1.2.3", "0x10", "ⅷ"] {
+        for text in [
+            "",
+            "0",
+            "-1",
+            "1.5",
+            "k",
+            "1e3",
+            "nan",
+            "inf",
+            "2G",
+            "99999999999999999999999",
+            "1.2.3",
+            "0x10",
+            "ⅷ",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert_eq!(bytes(1536), "1.5 KiB");

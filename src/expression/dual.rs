@@ -73,7 +73,12 @@ const UNARY: &[Unary] = &[
     ("log2", |u| u.then(u.value.log2(), 1.0 / (u.value * LN_2))),
     ("log10", |u| u.then(u.value.log10(), 1.0 / (u.value * LN_10))),
     ("sqrt", |u| u.then(u.value.sqrt(), 0.5 / u.value.sqrt())),
-    ("abs", |u| u.then(u.value.abs(), if u.value * u.slope.signum() > 0.0 { u.slope.signum() } else { -u.slope.signum() })),
+    ("abs", |u| {
+        u.then(
+            u.value.abs(),
+            if u.value * u.slope.signum() > 0.0 { u.slope.signum() } else { -u.slope.signum() },
+        )
+    }),
     ("sign", |u| u.then(if u.value == 0.0 { 0.0 } else { u.value.signum() }, 0.0)),
     ("sin", |u| u.then(u.value.sin(), u.value.cos())),
     ("cos", |u| u.then(u.value.cos(), -u.value.sin())),
@@ -122,11 +127,7 @@ pub fn names() -> Vec<&'static str> {
 
 /// How many arguments a function takes; `None` when there is no such function.
 pub fn arity(name: &str) -> Option<usize> {
-    if UNARY.iter().any(|f| f.0 == name) {
-        Some(1)
-    } else {
-        BINARY.iter().any(|f| f.0 == name).then_some(2)
-    }
+    if UNARY.iter().any(|f| f.0 == name) { Some(1) } else { BINARY.iter().any(|f| f.0 == name).then_some(2) }
 }
 
 #[derive(Clone, Debug)]
@@ -134,7 +135,8 @@ pub struct Functions;
 
 impl MakeOperators<Dual> for Functions {
     fn make<'a>() -> Vec<Operator<'a, Dual>> {
-        let binary = |repr, prio, apply| Operator::make_bin(repr, BinOp { apply, prio, is_commutative: false });
+        let binary =
+            |repr, prio, apply| Operator::make_bin(repr, BinOp { apply, prio, is_commutative: false });
         let mut all = vec![
             binary("+", 0, |u: Dual, v: Dual| Dual { value: u.value + v.value, slope: u.slope + v.slope }),
             binary("-", 0, |u, v| Dual { value: u.value - v.value, slope: u.slope - v.slope }),

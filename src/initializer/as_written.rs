@@ -139,5 +139,9 @@ pub const ENTRIES: &[Entry] = &[
 
 /// U(±√square).
 fn root_limit(square: f64) -> Result<Law, String> {
-    if square < 0.0 { Err(format!("the limit is the root of {square}, which is negative")) } else { symmetric(square.sqrt()) }
+    if square < 0.0 {
+        Err(format!("the limit is the root of {square}, which is negative"))
+    } else {
+        symmetric(square.sqrt())
+    }
 }

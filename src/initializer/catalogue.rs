@@ -116,13 +116,17 @@ pub fn nearest_proper(init: &Initializer, site: &Site) -> Option<(&'static str, 
         Law::Uniform { .. } => ["glorot-standard", "lecun-uniform", "xavier-uniform", "he-uniform"],
         _ => ["glorot-standard", "lecun-normal", "xavier-normal", "he-normal"],
     };
-    let sites = [(1, 1), (2, 1), (1, 2), (4, 1), (1, 4)]
-        .map(|(i, o)| Site { fan_in: site.fan_in * i, fan_out: site.fan_in * o, ..*site });
+    let sites = [(1, 1), (2, 1), (1, 2), (4, 1), (1, 4)].map(|(i, o)| Site {
+        fan_in: site.fan_in * i,
+        fan_out: site.fan_in * o,
+        ..*site
+    });
     let ratio = |name: &str, site: &Site| -> Option<f64> {
         let proper = Initializer::parse(name).ok()?.weights(site).ok()?;
         Some(second_moment(init.weights(site).ok()?, site) / second_moment(proper, site))
     };
-    let distance = |name: &str| -> Option<f64> { sites.iter().map(|s| Some(ratio(name, s)?.ln().powi(2))).sum() };
+    let distance =
+        |name: &str| -> Option<f64> { sites.iter().map(|s| Some(ratio(name, s)?.ln().powi(2))).sum() };
     let mut best: Option<(&'static str, f64)> = None;
     for name in candidates {
         let distance = distance(name)?;

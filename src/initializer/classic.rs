@@ -284,14 +284,18 @@ pub const ENTRIES: &[Entry] = &[
         name: "fixup",
         law: "He, residual branches scaled by blocks^(−1/(2m−2)), last layer of a branch 0",
         source: "Zhang et al. 2019",
-        not_dense: Some("is defined for residual branches, which a plain stack has not; `he` is its law without them"),
+        not_dense: Some(
+            "is defined for residual branches, which a plain stack has not; `he` is its law without them",
+        ),
         ..Entry::BASE
     },
     Entry {
         name: "depth-scaled",
         law: "residual projections divided by √(2·blocks)",
         source: "Radford et al. 2019",
-        not_dense: Some("is defined for residual branches, which a plain stack has not; write the law, such as `normal(0, 0.02/sqrt(2*depth))`"),
+        not_dense: Some(
+            "is defined for residual branches, which a plain stack has not; write the law, such as `normal(0, 0.02/sqrt(2*depth))`",
+        ),
         ..Entry::BASE
     },
 ];

@@ -46,7 +46,12 @@ pub const ENTRIES: &[Entry] = &[
         law: "N(mean, std²) cut to [a, b]: absolute bounds, so std = 0.02 is not cut at all",
         source: "PyTorch nn/init.py, trunc_normal_",
         weights: |v, _| {
-            Ok(Law::TruncatedNormal { mean: v.number(0), std: v.number(1), low: v.number(2), high: v.number(3) })
+            Ok(Law::TruncatedNormal {
+                mean: v.number(0),
+                std: v.number(1),
+                low: v.number(2),
+                high: v.number(3),
+            })
         },
         nominal: Some(|v, s| s.fan_in as f64 * v.number(1).powi(2)),
         ..BASE

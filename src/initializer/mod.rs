@@ -40,7 +40,7 @@ pub struct Initializer {
 
 #[derive(Clone, Debug)]
 enum Argument {
-    Number { name: &'static str, text: String, formula: Formula },
+    Number { name: &'static str, text: String, formula: Box<Formula> },
     Word(String),
     Unset,
 }
@@ -136,7 +136,10 @@ impl Initializer {
     /// The law changes with the layer's number, not only with its fans.
     pub fn depends_on_layer(&self) -> bool {
         self.entry.depends_on_layer
-            || self.arguments.iter().any(|a| matches!(a, Argument::Number { text, .. } if mentions(text, "layer")))
+            || self
+                .arguments
+                .iter()
+                .any(|a| matches!(a, Argument::Number { text, .. } if mentions(text, "layer")))
     }
 
     fn law(&self, site: &Site, law: catalogue::LawAt) -> Result<Law, CatalogError> {
@@ -161,13 +164,8 @@ impl Initializer {
                     }
                     None => f64::NAN,
                 };
-                let variables = [
-                    site.fan_in as f64,
-                    site.fan_out as f64,
-                    site.depth as f64,
-                    site.layer as f64,
-                    gain,
-                ];
+                let variables =
+                    [site.fan_in as f64, site.fan_out as f64, site.depth as f64, site.layer as f64, gain];
                 let value = formula.value(&variables);
                 if value.is_finite() {
                     Ok(Value::Number(value))
@@ -190,7 +188,7 @@ fn read(
         let text = if text == "torch" { "gain" } else { text };
         let formula = Formula::parse(text, VARIABLES)
             .map_err(|fault| CatalogError::argument(entry.name, format!("{name} = `{text}`: {fault}")))?;
-        Ok(Argument::Number { name, text: text.into(), formula })
+        Ok(Argument::Number { name, text: text.into(), formula: Box::new(formula) })
     };
     match (kind, given) {
         (Kind::Number(default), None) => number(default),

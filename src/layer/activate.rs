@@ -30,7 +30,8 @@ pub fn activate<T: Real>(act: &Activation, z: &Signal<T>) -> Activated<T> {
         top => {
             let scale = T::of(libm::scalbn(1.0, z.exponent as i32));
             let plain = top.is_none() || z.exponent == 0;
-            let (psi, slope) = if plain { map(act, &z.values) } else { map(act, &z.values.map(|v| v * scale)) };
+            let (psi, slope) =
+                if plain { map(act, &z.values) } else { map(act, &z.values.map(|v| v * scale)) };
             let (large, steep) = (max_abs(psi.as_slice()).to_f64(), max_abs(slope.as_slice()).to_f64());
             let finite = large.is_finite() && steep.is_finite();
             let floor = libm::scalbn(1.0, LOST as i32);
@@ -83,7 +84,10 @@ fn extended<T: Real>(act: &Activation, z: &Signal<T>) -> Activated<T> {
 pub fn dead_units<T: Real>(act: &Activation, z: &Signal<T>, steepest: &[T]) -> usize {
     let silent = |row: usize| {
         act.shape.homogeneous
-            || z.values.row(row).iter().all(|v| act.kernel.extended(Wide::new(v.to_f64(), z.exponent)).1.is_zero())
+            || z.values
+                .row(row)
+                .iter()
+                .all(|v| act.kernel.extended(Wide::new(v.to_f64(), z.exponent)).1.is_zero())
     };
     steepest.iter().enumerate().filter(|(row, top)| **top == T::ZERO && silent(*row)).count()
 }

@@ -41,14 +41,13 @@ fn cross_entropy<T: Real>(h: &Signal<T>, key: Key) -> Signal<T> {
         let below = |v: T| Wide::new(v.to_f64() - top, h.exponent).to_f64().max(-1e300);
         let weights: Vec<Wide> = column.iter().map(|v| Wide::exp(below(*v))).collect();
         let total = weights.iter().fold(Wide::ZERO, |sum, w| sum + *w);
-        let others = weights
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| *i != class)
-            .fold(Wide::ZERO, |sum, (_, w)| sum + *w);
+        let others =
+            weights.iter().enumerate().filter(|(i, _)| *i != class).fold(Wide::ZERO, |sum, (_, w)| sum + *w);
         let scale = total.recip() * share;
         // p − 1 = −Σ of the others, without cancellation.
-        entries.extend(weights.iter().enumerate().map(|(i, w)| if i == class { -(others * scale) } else { *w * scale }));
+        entries.extend(
+            weights.iter().enumerate().map(|(i, w)| if i == class { -(others * scale) } else { *w * scale }),
+        );
     }
     Signal::from_wide(rows, batch, &entries)
 }

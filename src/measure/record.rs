@@ -155,7 +155,8 @@ pub fn correlation<T: Real>(z: &Signal<T>) -> Option<f64> {
         if square > 0.0 {
             count += 1.0;
             let scale = 1.0 / square.sqrt();
-            pulp::Arch::new().dispatch(|| sum.iter_mut().zip(column).for_each(|(s, v)| *s += scale * v.to_f64()));
+            pulp::Arch::new()
+                .dispatch(|| sum.iter_mut().zip(column).for_each(|(s, v)| *s += scale * v.to_f64()));
         }
     }
     if count < 2.0 {
@@ -169,10 +170,14 @@ pub fn correlation<T: Real>(z: &Signal<T>) -> Option<f64> {
 pub fn effective_rank<T: Real>(z: &Signal<T>, threads: Threads) -> Option<f64> {
     let (rows, batch) = z.values.shape();
     // ZᵀZ and ZZᵀ share their non-zero eigenvalues.
-    let gram = if batch <= rows { tr_mul(&z.values, &z.values, threads) } else { mul_tr(&z.values, &z.values, threads) };
+    let gram = if batch <= rows {
+        tr_mul(&z.values, &z.values, threads)
+    } else {
+        mul_tr(&z.values, &z.values, threads)
+    };
     let eigenvalues = gram.map(Real::to_f64).symmetric_eigenvalues();
     let total: f64 = eigenvalues.iter().map(|e| e.max(0.0)).sum();
-    if !(total > 0.0) {
+    if total.is_nan() || total <= 0.0 {
         return None;
     }
     let entropy: f64 =

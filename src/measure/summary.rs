@@ -55,7 +55,8 @@ pub fn summary(records: &[&LayerRecord], quantity: fn(&LayerRecord) -> Moments, 
     let finite = |w: Wide| Some(w.to_f64()).filter(|x| x.is_finite());
     let variances: Vec<Wide> = moments.iter().map(|m| m.variance).collect();
     let seconds: Vec<Wide> = moments.iter().map(|m| m.second_moment).collect();
-    let mean = moments.iter().fold(Wide::ZERO, |sum, m| sum + m.mean) * Wide::from(1.0 / moments.len() as f64);
+    let mean =
+        moments.iter().fold(Wide::ZERO, |sum, m| sum + m.mean) * Wide::from(1.0 / moments.len() as f64);
     Summary {
         mean: finite(mean),
         log10_variance: quantiles(&variances),

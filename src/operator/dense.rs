@@ -1,8 +1,8 @@
 //! Every weight drawn and multiplied: exact for any law.
 
+use super::Operator;
 use super::draw::{self, Affine};
 use super::haar::orthonormal_columns;
-use super::Operator;
 use crate::initializer::Law;
 use crate::product::{Threads, mul, tr_mul};
 use crate::real::Real;
@@ -70,7 +70,9 @@ impl<T: Real> Dense<T> {
                 Drawn::Plain(orthonormal_columns(fan_out, fan_in, key, threads))
             }
             Law::Identity { .. } => Drawn::Identity,
-            Law::Sparse { sparsity, .. } => Drawn::Plain(draw::sparse(fan_out, fan_in, sparsity, key, threads)),
+            Law::Sparse { sparsity, .. } => {
+                Drawn::Plain(draw::sparse(fan_out, fan_in, sparsity, key, threads))
+            }
             law => match Affine::of(law).and_then(|affine| affine.standard) {
                 None => Drawn::Nothing,
                 Some(standard) => {
@@ -123,9 +125,17 @@ impl<T: Real> Operator<T> for Dense<T> {
 }
 
 /// scale·(U·x) + mean·1(1ᵀx).
-fn affine<T: Real>(unscaled: Option<Signal<T>>, x: &Signal<T>, rows: usize, scale: Wide, mean: Wide) -> Signal<T> {
+fn affine<T: Real>(
+    unscaled: Option<Signal<T>>,
+    x: &Signal<T>,
+    rows: usize,
+    scale: Wide,
+    mean: Wide,
+) -> Signal<T> {
     let spread = unscaled.map(|z| z.times(scale));
-    if mean.is_zero() && let Some(spread) = spread {
+    if mean.is_zero()
+        && let Some(spread) = spread
+    {
         return spread;
     }
     // Sums in double precision: the entries may cancel.

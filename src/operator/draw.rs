@@ -46,7 +46,9 @@ impl Affine {
             Law::TruncatedNormal { mean, std, low, high } => {
                 spread(Standard::Truncated { low: (low - mean) / std, high: (high - mean) / std }, std, mean)
             }
-            Law::Haar { .. } | Law::UnitVarianceHaar | Law::Identity { .. } | Law::Sparse { .. } => return None,
+            Law::Haar { .. } | Law::UnitVarianceHaar | Law::Identity { .. } | Law::Sparse { .. } => {
+                return None;
+            }
         })
     }
 }
@@ -127,7 +129,13 @@ pub fn vector<T: Real>(law: Law, length: usize, key: Key, role: Role) -> Signal<
 }
 
 /// Standard normals with exactly ⌈sparsity·fan_out⌉ zeros in each column, fan_out × fan_in.
-pub fn sparse<T: Real>(fan_out: usize, fan_in: usize, sparsity: f64, key: Key, threads: Threads) -> DMatrix<T> {
+pub fn sparse<T: Real>(
+    fan_out: usize,
+    fan_in: usize,
+    sparsity: f64,
+    key: Key,
+    threads: Threads,
+) -> DMatrix<T> {
     let mut w = DMatrix::from_element(fan_out, fan_in, T::ZERO);
     fill(w.as_mut_slice(), Standard::Normal, key, Role::Weights, threads);
     let zeros = zeros_per_column(sparsity, fan_out);

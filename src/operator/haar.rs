@@ -49,7 +49,10 @@ fn reflectors<T: Real>(height: usize, size: usize, start: usize, key: Key, signs
         x[0] += sign * norm;
         let length = x.iter().map(|e| e * e).sum::<f64>().sqrt();
         let scale = std::f64::consts::SQRT_2 / length;
-        v.view_mut((j, j), (height - j, 1)).iter_mut().zip(&x).for_each(|(entry, e)| *entry = T::of(e * scale));
+        v.view_mut((j, j), (height - j, 1))
+            .iter_mut()
+            .zip(&x)
+            .for_each(|(entry, e)| *entry = T::of(e * scale));
     }
     v
 }

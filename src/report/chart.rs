@@ -74,12 +74,16 @@ pub fn png(svg: &str) -> Result<Vec<u8>, ChartError> {
     options.fontdb_mut().load_font_data(FONT.to_vec());
     let raster = |reason: String| ChartError::Raster(reason);
     let tree = usvg::Tree::from_str(svg, &options).map_err(|fault| raster(fault.to_string()))?;
-    let size = tree.size().to_int_size().scale_by(2.0).ok_or_else(|| raster("the picture is empty".into()))?;
+    let size =
+        tree.size().to_int_size().scale_by(2.0).ok_or_else(|| raster("the picture is empty".into()))?;
     let mut pixels = tiny_skia::Pixmap::new(size.width(), size.height())
         .ok_or_else(|| raster("no memory for the pixels".into()))?;
     resvg::render(&tree, tiny_skia::Transform::from_scale(2.0, 2.0), &mut pixels.as_mut());
     pixels.encode_png().map_err(|fault| raster(fault.to_string()))
 }
+
+/// From a panel's units to pixels.
+type Pixel<'a> = &'a dyn Fn(&(f64, f64)) -> (i32, i32);
 
 /// What drawing on an area gives back.
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
@@ -89,7 +93,11 @@ fn heading(root: &Area, report: &Report) -> Drawn {
     let (inits, acts) = (&spec.init, &spec.act);
     let list = |names: &[String], many: &str| {
         let joined = names.join(", ");
-        if names.len() <= 5 && text_width(&joined, 24.0) < 500.0 { joined } else { format!("{} {many}", names.len()) }
+        if names.len() <= 5 && text_width(&joined, 24.0) < 500.0 {
+            joined
+        } else {
+            format!("{} {many}", names.len())
+        }
     };
     let title = format!("{} × {}", list(inits, "initialisers"), list(acts, "activations"));
     let run = format!(
@@ -118,7 +126,9 @@ fn legend_rows(report: &Report) -> Vec<Vec<(usize, String, i32)>> {
     let names: Vec<String> = report.cells.iter().map(|c| name(report, c)).collect();
     let widest = names.iter().map(|n| text_width(n, 16.0)).fold(0.0, f64::max).min(520.0) as i32 + 64;
     let columns = ((WIDTH as i32 - 2 * MARGIN) / widest).max(1) as usize;
-    let place = |(k, text): (usize, &String)| (k, style::fitting(text, 16.0, 520.0), MARGIN + (k % columns) as i32 * widest);
+    let place = |(k, text): (usize, &String)| {
+        (k, style::fitting(text, 16.0, 520.0), MARGIN + (k % columns) as i32 * widest)
+    };
     let all: Vec<_> = names.iter().enumerate().map(place).collect();
     all.chunks(columns).map(<[_]>::to_vec).collect()
 }
@@ -138,7 +148,8 @@ fn legend(root: &Area, rows: &[Vec<(usize, String, i32)>], looks: &[Look]) -> Dr
         for (cell, text, x) in entries {
             let line = [(f64::from(*x), f64::from(y + 8)), (f64::from(*x + 36), f64::from(y + 8))];
             for piece in looks[*cell].dash.pieces(&line) {
-                let points: Vec<(i32, i32)> = piece.iter().map(|p| (p.0.round() as i32, p.1.round() as i32)).collect();
+                let points: Vec<(i32, i32)> =
+                    piece.iter().map(|p| (p.0.round() as i32, p.1.round() as i32)).collect();
                 root.draw(&PathElement::new(points, looks[*cell].color.stroke_width(3)))?;
             }
             put(root, text, (x + 46, y), 16.0, INK, HPos::Left)?;
@@ -168,10 +179,14 @@ struct Panel {
 }
 
 const PANEL_KINDS: [fn(&Report, &[Look]) -> Panel; 4] = [
-    |report, looks| log_panel(report, looks, "a  Activation variance, Var(H)", |l| &l.activation.log10_variance),
-    |report, looks| log_panel(report, looks, "b  Gradient variance, Var(∂C/∂Z)", |l| &l.gradient.log10_variance),
     |report, looks| {
-        let title = "c  Weight gradient, mean square of ∂C/∂W";
+        log_panel(report, looks, "a · Activation variance, Var(H)", |l| &l.activation.log10_variance)
+    },
+    |report, looks| {
+        log_panel(report, looks, "b · Gradient variance, Var(∂C/∂Z)", |l| &l.gradient.log10_variance)
+    },
+    |report, looks| {
+        let title = "c · Weight gradient, mean square of ∂C/∂W";
         log_panel(report, looks, title, |l| &l.weight_gradient.log10_second_moment)
     },
     share_panel,
@@ -197,9 +212,9 @@ fn log_panel(report: &Report, looks: &[Look], title: &str, quantity: fn(&Layer) 
         let zero = cell.layers.iter().find(|l| quantity(l).median.is_none()).map(|l| l.layer as f64);
         series.push(Series { look: *look, line, band, marked: false, zero });
     }
-    let values = series.iter().flat_map(|s| {
-        s.line.iter().filter_map(|p| p.1).chain(s.band.iter().flat_map(|b| [b.1, b.2]))
-    });
+    let values = series
+        .iter()
+        .flat_map(|s| s.line.iter().filter_map(|p| p.1).chain(s.band.iter().flat_map(|b| [b.1, b.2])));
     let axis = Axis::decades(values);
     Panel { title: title.into(), series, axis, depth: report.spec.depth }
 }
@@ -228,7 +243,7 @@ fn share_panel(report: &Report, looks: &[Look]) -> Panel {
         _ => "dead units",
     };
     Panel {
-        title: format!("d  Lines: mean cosine of samples; circles: {units}"),
+        title: format!("d · Lines: mean cosine of samples; circles: {units}"),
         series,
         axis: Axis::shares(lowest),
         depth: report.spec.depth,
@@ -270,7 +285,7 @@ impl Panel {
         Ok(())
     }
 
-    fn band(&self, area: &Area, series: &Series, pixel: &dyn Fn(&(f64, f64)) -> (i32, i32)) -> Drawn {
+    fn band(&self, area: &Area, series: &Series, pixel: Pixel) -> Drawn {
         if series.band.len() < 2 {
             return Ok(());
         }
@@ -298,7 +313,10 @@ impl Panel {
             let dash = if series.marked { Dash::Solid } else { series.look.dash };
             let width = if series.marked { 1 } else { 3 };
             for piece in dash.pieces(&points) {
-                area.draw(&PathElement::new(piece.iter().map(round).collect::<Vec<_>>(), color.stroke_width(width)))?;
+                area.draw(&PathElement::new(
+                    piece.iter().map(round).collect::<Vec<_>>(),
+                    color.stroke_width(width),
+                ))?;
             }
             if series.marked {
                 // About ten circles, those of different cells side by side.
@@ -314,8 +332,14 @@ impl Panel {
             let at = x(layer).round() as i32 + 14 * (place as i32);
             let arm = 5;
             let foot = bottom - 10;
-            area.draw(&PathElement::new(vec![(at - arm, foot - arm), (at + arm, foot + arm)], color.stroke_width(3)))?;
-            area.draw(&PathElement::new(vec![(at - arm, foot + arm), (at + arm, foot - arm)], color.stroke_width(3)))?;
+            area.draw(&PathElement::new(
+                vec![(at - arm, foot - arm), (at + arm, foot + arm)],
+                color.stroke_width(3),
+            ))?;
+            area.draw(&PathElement::new(
+                vec![(at - arm, foot + arm), (at + arm, foot - arm)],
+                color.stroke_width(3),
+            ))?;
             if self.series.iter().take(place).all(|s| s.zero.is_none()) {
                 let count = self.series.iter().filter(|s| s.zero.is_some()).count() as i32;
                 put(area, "exactly 0 from here", (at + 14 * count, foot - 9), 14.0, GREY, HPos::Left)?;

@@ -90,7 +90,8 @@ fn row(cell: &Cell) -> [Field; 7] {
     let verdict = |d: &Direction| Field { text: d.verdict.name().into(), style: style(d.verdict) };
     let forward: Vec<_> = cell.layers.iter().map(|l| l.activation.log10_variance.median).collect();
     // From the last layer down, as the gradient flows.
-    let backward: Vec<_> = cell.layers.iter().rev().map(|l: &Layer| l.gradient.log10_variance.median).collect();
+    let backward: Vec<_> =
+        cell.layers.iter().rev().map(|l: &Layer| l.gradient.log10_variance.median).collect();
     let flags = if cell.flags.is_empty() { "–".into() } else { cell.flags.join(" ") };
     [
         plain(cell.init.clone()),
@@ -106,7 +107,8 @@ fn row(cell: &Cell) -> [Field; 7] {
 /// `first ▇▆▅▄ last`.
 fn series(values: &[Option<f64>]) -> String {
     let show = |v: &Option<f64>| v.map_or("0 var".to_string(), |x| format!("{x:.1}"));
-    let (first, last) = (values.first().map(show).unwrap_or_default(), values.last().map(show).unwrap_or_default());
+    let (first, last) =
+        (values.first().map(show).unwrap_or_default(), values.last().map(show).unwrap_or_default());
     format!("{first:>6} {} {last}", trend(values))
 }
 
@@ -114,8 +116,9 @@ fn series(values: &[Option<f64>]) -> String {
 fn trend(values: &[Option<f64>]) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let count = TREND.min(values.len());
-    let picked: Vec<Option<f64>> =
-        (0..count).map(|k| values[if count < 2 { 0 } else { k * (values.len() - 1) / (count - 1) }]).collect();
+    let picked: Vec<Option<f64>> = (0..count)
+        .map(|k| values[if count < 2 { 0 } else { k * (values.len() - 1) / (count - 1) }])
+        .collect();
     let finite = || picked.iter().flatten().copied();
     let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let middle = f64::midpoint(low, high);

@@ -76,7 +76,10 @@ impl Input {
                 let mut rng = key.stream(Role::Input, 0);
                 let chosen = rand::seq::index::sample(&mut rng, samples.ncols(), batch);
                 for (mut column, sample) in values.column_iter_mut().zip(chosen) {
-                    column.iter_mut().zip(samples.column(sample).iter()).for_each(|(v, s)| *v = T::of((*s).into()));
+                    column
+                        .iter_mut()
+                        .zip(samples.column(sample).iter())
+                        .for_each(|(v, s)| *v = T::of((*s).into()));
                 }
             }
         }

@@ -40,11 +40,13 @@ pub enum RunError {
 /// # Errors
 /// When the threads cannot be started.
 pub fn run(plan: &Plan, control: &Control) -> Result<Report, RunError> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(control.threads).build().map_err(|fault| {
-        RunError::Threads { threads: control.threads, reason: fault.to_string() }
-    })?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(control.threads)
+        .build()
+        .map_err(|fault| RunError::Threads { threads: control.threads, reason: fault.to_string() })?;
     let trials = plan.experiment.trials;
-    let jobs: Vec<(usize, usize)> = (0..plan.cells.len()).flat_map(|c| (0..trials).map(move |t| (c, t))).collect();
+    let jobs: Vec<(usize, usize)> =
+        (0..plan.cells.len()).flat_map(|c| (0..trials).map(move |t| (c, t))).collect();
     // Trials side by side with products on one thread each; threads within a product only where trials are too few.
     let inner = if jobs.len() < control.threads { Threads::All } else { Threads::One };
     let records: Vec<Option<Vec<LayerRecord>>> = pool.install(|| {
@@ -76,7 +78,8 @@ fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: b
         .enumerate()
         .map(|(index, layer)| {
             let records: Vec<&LayerRecord> = trials.iter().map(|t| &t[index]).collect();
-            let middle = |quantity: fn(&LayerRecord) -> Option<f64>| median(records.iter().map(|r| quantity(r)));
+            let middle =
+                |quantity: fn(&LayerRecord) -> Option<f64>| median(records.iter().map(|r| quantity(r)));
             Layer {
                 layer: index + 1,
                 kind: "linear".into(),

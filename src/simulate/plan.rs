@@ -58,7 +58,12 @@ impl Plan {
     /// Names that are not in the catalogues, laws that cannot be drawn at some layer, data that does not fit.
     pub fn new(experiment: &Experiment, input: Input) -> Result<Self, PlanError> {
         let e = experiment;
-        if e.depth == 0 || e.batch == 0 || e.trials == 0 || e.act.is_empty() || e.init.is_empty() || e.widths.contains(&0)
+        if e.depth == 0
+            || e.batch == 0
+            || e.trials == 0
+            || e.act.is_empty()
+            || e.init.is_empty()
+            || e.widths.contains(&0)
         {
             return Err(PlanError::Nothing);
         }
@@ -98,7 +103,8 @@ impl Plan {
 
     /// Trials whose effective rank is computed: its eigenvalues cost O(B³), so fewer for larger batches.
     pub fn ranked_trials(&self) -> usize {
-        let smaller = self.experiment.widths.iter().skip(1).max().map_or(1, |w| (*w).min(self.experiment.batch));
+        let smaller =
+            self.experiment.widths.iter().skip(1).max().map_or(1, |w| (*w).min(self.experiment.batch));
         ((20.0 * (64.0 / smaller as f64).powi(3)) as usize).clamp(1, self.experiment.trials)
     }
 }
@@ -177,6 +183,10 @@ impl Plan {
 /// Slopes, and the trace of the layer's input.
 fn tape_bytes(fan_in: usize, fan_out: usize, batch: usize) -> u128 {
     let (n, m, b) = (fan_in as u128, fan_out as u128, batch as u128);
-    let trace = if crate::measure::record::InputTrace::<f32>::keeps_gram(fan_in, fan_out, batch) { b * b } else { n * b };
+    let trace = if crate::measure::record::InputTrace::<f32>::keeps_gram(fan_in, fan_out, batch) {
+        b * b
+    } else {
+        n * b
+    };
     4 * (m * b + trace)
 }

@@ -1,7 +1,7 @@
 //! One trial: a batch forward through freshly drawn layers, a gradient back.
 
-use super::plan::{CellPlan, LayerPlan, Plan};
 use super::Control;
+use super::plan::{CellPlan, LayerPlan, Plan};
 use crate::activation::Activation;
 use crate::initializer::Law;
 use crate::layer::activate::{activate, activation, dead_units};
@@ -27,7 +27,13 @@ struct Tape<T: Real> {
 }
 
 /// The records of one trial in single precision; `None` when the run was stopped.
-pub fn one(plan: &Plan, cell: &CellPlan, trial: usize, threads: Threads, control: &Control) -> Option<Vec<LayerRecord>> {
+pub fn one(
+    plan: &Plan,
+    cell: &CellPlan,
+    trial: usize,
+    threads: Threads,
+    control: &Control,
+) -> Option<Vec<LayerRecord>> {
     let e = &plan.experiment;
     let key = Key { seed: e.seed, trial: trial as u64, layer: 0 };
     let input = plan.input.draw::<f32>(e.widths[0], e.batch, key);
@@ -61,7 +67,12 @@ const EMPTY: Moments = Moments { mean: Wide::ZERO, variance: Wide::ZERO, second_
 
 impl Network<'_> {
     /// Forward and back. `step` is called after each layer of each pass and says whether to go on.
-    pub fn pass<T: Real>(&self, input: Signal<T>, loss: Loss, step: &dyn Fn() -> bool) -> Option<Vec<LayerRecord>> {
+    pub fn pass<T: Real>(
+        &self,
+        input: Signal<T>,
+        loss: Loss,
+        step: &dyn Fn() -> bool,
+    ) -> Option<Vec<LayerRecord>> {
         let mut records = Vec::with_capacity(self.layers.len());
         let mut tapes = Vec::with_capacity(self.layers.len());
         let mut h = input;
@@ -106,7 +117,12 @@ impl Network<'_> {
         (z, operator)
     }
 
-    fn forward<T: Real>(&self, index: usize, layer: &LayerPlan, h: &Signal<T>) -> (Signal<T>, Tape<T>, LayerRecord) {
+    fn forward<T: Real>(
+        &self,
+        index: usize,
+        layer: &LayerPlan,
+        h: &Signal<T>,
+    ) -> (Signal<T>, Tape<T>, LayerRecord) {
         let input = InputTrace::new(h, layer.fan_out, self.threads);
         let (z, mut operator) = self.linear(index, layer, h);
         if !self.keep_weights {
@@ -135,7 +151,11 @@ impl Network<'_> {
 
 /// The gradient D_l of every layer, and the last activation, as the engine computes them: what the tests compare with
 /// finite differences.
-pub fn backward_gradients<T: Real>(network: &Network, input: Signal<T>, loss: Loss) -> (Signal<T>, Vec<Signal<T>>) {
+pub fn backward_gradients<T: Real>(
+    network: &Network,
+    input: Signal<T>,
+    loss: Loss,
+) -> (Signal<T>, Vec<Signal<T>>) {
     let mut h = input;
     let mut tapes = Vec::new();
     for (index, layer) in network.layers.iter().enumerate() {

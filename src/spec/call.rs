@@ -83,7 +83,11 @@ pub fn split_list(text: &str) -> Result<Vec<&str>, CatalogError> {
     }
     items.push(text[start..].trim());
     if items.iter().any(|item| item.is_empty()) {
-        return Err(if items.len() == 1 { CatalogError::Empty } else { CatalogError::syntax(text, "an item is empty") });
+        return Err(if items.len() == 1 {
+            CatalogError::Empty
+        } else {
+            CatalogError::syntax(text, "an item is empty")
+        });
     }
     Ok(items)
 }
@@ -102,7 +106,11 @@ impl Call {
             None => (text, None),
             Some((name, rest)) => {
                 let inside = rest.strip_suffix(')').ok_or_else(|| {
-                    let reason = if rest.contains(')') { "text after the closing `)`" } else { "`)` is missing at the end" };
+                    let reason = if rest.contains(')') {
+                        "text after the closing `)`"
+                    } else {
+                        "`)` is missing at the end"
+                    };
                     CatalogError::syntax(text, reason)
                 })?;
                 (name, Some(inside))
@@ -153,7 +161,10 @@ impl Call {
                     })?
                 }
                 None if named => {
-                    return Err(CatalogError::argument(&self.name, format!("`{value}` follows a named parameter")));
+                    return Err(CatalogError::argument(
+                        &self.name,
+                        format!("`{value}` follows a named parameter"),
+                    ));
                 }
                 None if place >= parameters.len() => {
                     let takes = match parameters.len() {
@@ -167,7 +178,10 @@ impl Call {
                 None => place,
             };
             if values[slot].replace(value.as_str()).is_some() {
-                return Err(CatalogError::argument(&self.name, format!("`{}` is given twice", parameters[slot])));
+                return Err(CatalogError::argument(
+                    &self.name,
+                    format!("`{}` is given twice", parameters[slot]),
+                ));
             }
         }
         Ok(values)
@@ -180,7 +194,10 @@ mod tests {
 
     #[test]
     fn lists_split_outside_parentheses() {
-        assert_eq!(split_list("xavier, normal(0, max(1,2)),he").unwrap(), ["xavier", "normal(0, max(1,2))", "he"]);
+        assert_eq!(
+            split_list("xavier, normal(0, max(1,2)),he").unwrap(),
+            ["xavier", "normal(0, max(1,2))", "he"]
+        );
         for text in ["", " ", "a,", ",a", "a,,b", "a(", "a)"] {
             assert!(split_list(text).is_err(), "{text}");
         }
@@ -204,10 +221,7 @@ mod tests {
     fn a_misspelt_name_gets_its_neighbour() {
         let known = ["xavier", "he", "orthogonal"];
         let fault = CatalogError::unknown("initialiser", "xavierr", known.into_iter());
-        assert_eq!(
-            fault.to_string(),
-            "unknown initialiser `xavierr`: did you mean `xavier`?"
-        );
+        assert_eq!(fault.to_string(), "unknown initialiser `xavierr`: did you mean `xavier`?");
         assert_eq!(nearest("qqq", known.into_iter()), None);
     }
 }

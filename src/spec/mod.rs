@@ -34,6 +34,26 @@ pub struct Experiment {
     pub threshold: f64,
 }
 
+impl Experiment {
+    /// A stack of `depth` layers, each of `width` units, with the command line's defaults otherwise.
+    pub fn plain(depth: usize, width: usize) -> Self {
+        Self {
+            depth,
+            widths: vec![width; depth + 1],
+            act: vec!["relu".into()],
+            init: vec!["xavier-normal".into()],
+            bias: None,
+            batch: 64,
+            input: "normal".into(),
+            loss: Loss::Random,
+            trials: 10,
+            seed: 0,
+            engine: Engine::Auto,
+            threshold: 1.0,
+        }
+    }
+}
+
 /// What is differentiated at the top of the stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

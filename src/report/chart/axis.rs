@@ -12,7 +12,8 @@ const TICKS: f64 = 7.0;
 impl Axis {
     /// A logarithmic axis over values given as log₁₀.
     pub fn decades(values: impl Iterator<Item = f64>) -> Self {
-        let (mut low, mut high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |r, v| (r.0.min(v), r.1.max(v)));
+        let (mut low, mut high) =
+            values.fold((f64::INFINITY, f64::NEG_INFINITY), |r, v| (r.0.min(v), r.1.max(v)));
         if low > high {
             (low, high) = (-1.0, 1.0);
         }
@@ -28,7 +29,8 @@ impl Axis {
     pub fn shares(lowest: f64) -> Self {
         let low = if lowest < -0.02 { (lowest * 5.0).floor() / 5.0 } else { 0.0 };
         let first = (low * 5.0).round() as i32;
-        let ticks = (first..=5).map(|k| (f64::from(k) / 5.0, format!("{:.1}", f64::from(k) / 5.0).replace('-', "−")));
+        let ticks =
+            (first..=5).map(|k| (f64::from(k) / 5.0, format!("{:.1}", f64::from(k) / 5.0).replace('-', "−")));
         Self { range: (low - 0.03, 1.03), ticks: ticks.collect() }
     }
 }
@@ -82,14 +84,23 @@ fn power(decade: i64) -> String {
 /// 1, 2 or 5 times a power of ten, at least `least`.
 fn nice_step(least: f64) -> f64 {
     let decade = 10f64.powf(least.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|f| f * decade).find(|s| *s >= least * 0.999).unwrap_or(10.0 * decade)
+    [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|f| f * decade)
+        .find(|s| *s >= least * 0.999)
+        .unwrap_or(10.0 * decade)
 }
 
 /// Round layer numbers, with the first.
 pub fn layer_ticks(depth: usize) -> Vec<usize> {
     let step = (nice_step(depth as f64 / 6.0).round() as usize).max(1);
     let mut ticks = vec![1];
-    ticks.extend((1..).map(|k| k * step).take_while(|layer| *layer <= depth).filter(|l| *l > 1 && (*l - 1) * 3 >= step));
+    ticks.extend(
+        (1..)
+            .map(|k| k * step)
+            .take_while(|layer| *layer <= depth)
+            .filter(|l| *l > 1 && (*l - 1) * 3 >= step),
+    );
     ticks
 }
 

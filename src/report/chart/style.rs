@@ -34,10 +34,10 @@ pub enum Dash {
     Solid,
     Dashed,
     Dotted,
-    DashDotted,
+    Mixed,
 }
 
-const DASHES: [Dash; 4] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::DashDotted];
+const DASHES: [Dash; 4] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::Mixed];
 
 /// A look for each cell: in a grid the initialiser is the colour and the activation the dash, where there are enough.
 pub fn looks(report: &Report) -> Vec<Look> {
@@ -61,7 +61,7 @@ impl Dash {
             Self::Solid => return vec![line.to_vec()],
             Self::Dashed => &[11.0, 6.0],
             Self::Dotted => &[3.0, 5.0],
-            Self::DashDotted => &[11.0, 5.0, 3.0, 5.0],
+            Self::Mixed => &[11.0, 5.0, 3.0, 5.0],
         };
         let (mut pieces, mut piece) = (Vec::new(), vec![line[0]]);
         let (mut place, mut left) = (0, pattern[0]);
