@@ -116,10 +116,43 @@ fn idx(mut reader: impl Read) -> Result<DMatrix<f32>, DataError> {
     Ok(DMatrix::from_iterator(features, samples, bytes.chunks_exact(width).map(entry)))
 }
 
+/// The header of an NPY file: magic, version, its length, a Python dictionary. Read ahead because npyz multiplies sizes
+/// unchecked.
+fn npy_header(reader: &mut impl Read) -> Result<Vec<u8>, DataError> {
+    let mut head = vec![0; 10];
+    reader.read_exact(&mut head)?;
+    let mut length = usize::from(u16::from_le_bytes([head[8], head[9]]));
+    if head[6] > 1 {
+        // From version 2 on the length has four bytes.
+        let mut rest = [0; 2];
+        reader.read_exact(&mut rest)?;
+        head.extend(rest);
+        length += usize::from(u16::from_le_bytes(rest)) << 16;
+    }
+    reader.take(length as u64).read_to_end(&mut head)?;
+    let text = String::from_utf8_lossy(&head);
+    let sizes = text
+        .split_once("shape")
+        .and_then(|(_, rest)| rest.split_once('(')?.1.split_once(')'))
+        .map(|(s, _)| s);
+    let entries = sizes.unwrap_or_default().split(',').map(str::trim).filter(|s| !s.is_empty()).try_fold(
+        1u64,
+        |n, s| {
+            s.trim_end_matches('L')
+                .parse::<u64>()
+                .ok()
+                .and_then(|s| n.checked_mul(s))
+                .filter(|n| *n <= MOST_ENTRIES as u64)
+        },
+    );
+    entries.map(|_| head).ok_or(DataError::TooLarge)
+}
+
 /// NumPy's format: a number type of any width, at least two axes, the first of samples.
-fn npy(reader: impl Read) -> Result<DMatrix<f32>, DataError> {
+fn npy(mut reader: impl Read) -> Result<DMatrix<f32>, DataError> {
     let fault = |text: String| DataError::Npy(text);
-    let file = npyz::NpyFile::new(reader).map_err(|f| fault(f.to_string()))?;
+    let header = npy_header(&mut reader)?;
+    let file = npyz::NpyFile::new(io::Cursor::new(header).chain(reader)).map_err(|f| fault(f.to_string()))?;
     let sizes: Vec<usize> = file.shape().iter().map(|s| usize::try_from(*s).unwrap_or(usize::MAX)).collect();
     if sizes.len() < 2 {
         return Err(fault(format!("it has {} axis; samples × features are needed", sizes.len())));
@@ -249,7 +282,8 @@ mod tests {
             (b"1,2\n3,x\n".to_vec(), "line 2, column 2"),
             (b"1,nan\n".to_vec(), "finite"),
             (vec![0x1f, 0x8b, 8, 0], ""),
-            (b"\x93NUMPY\x09".to_vec(), "NPY"),
+            (b"\x93NUMPY\x09\0\0\0\0\0".to_vec(), "NPY"),
+            (b"\x93NUMPY\x01".to_vec(), ""),
         ] {
             let fault = read_bytes(&bytes).unwrap_err().to_string();
             assert!(fault.contains(words), "{fault}");

@@ -3,6 +3,19 @@
 //! Data flows one way: [`spec`] says what to simulate; [`initializer`] and [`activation`] are the catalogues it names;
 //! [`operator`] draws a layer's weights; [`simulate`] pushes a batch forward and a gradient back; [`measure`] records
 //! every layer; [`verdict`] puts it in words; [`result`] is what comes out and [`report`] renders it.
+//!
+//! ```
+//! use initdiag::simulate::{Control, Input, Plan, run};
+//! use initdiag::spec::Experiment;
+//! use std::sync::atomic::AtomicBool;
+//!
+//! let experiment = Experiment { init: vec!["he".into()], ..Experiment::plain(10, 64) };
+//! let plan = Plan::new(&experiment, Input::Normal)?;
+//! let control = Control { threads: 2, stop: &AtomicBool::new(false), progress: &|| (), trace: false };
+//! let report = run(&plan, &control)?;
+//! assert_eq!(report.cells[0].forward.verdict.name(), "stable");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod activation;
 pub mod cli;
@@ -23,8 +36,3 @@ pub mod stream;
 pub mod theory;
 pub mod verdict;
 pub mod wide;
-
-/// The README's examples, compiled and run as tests.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-pub struct Readme;
