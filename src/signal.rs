@@ -1,10 +1,10 @@
 //! A batch of columns that carries its scale apart: no stack overflows or underflows it.
 
 use crate::real::Real;
-use crate::wide::Wide;
+use crate::wide::{LIMIT, Wide};
 use nalgebra::DMatrix;
 
-/// `values · 2^exponent`; one sample a column (width × batch).
+/// `values · 2^exponent`; one sample a column (width × batch). Like [`Wide`]'s, the exponent saturates at ±2⁶⁰.
 #[derive(Clone, Debug)]
 pub struct Signal<T: Real> {
     pub values: DMatrix<T>,
@@ -31,6 +31,7 @@ impl<T: Real> Signal<T> {
             self.shift_mantissa(-shift);
             self.exponent += shift;
         }
+        self.exponent = self.exponent.clamp(-LIMIT, LIMIT);
         self
     }
 
@@ -105,7 +106,7 @@ impl<T: Real> Signal<T> {
                 }
                 let shift = libm::ilogb(top);
                 let values = wide.map(|v| T::of(libm::scalbn(v, -shift)));
-                Self { values, exponent: exponent + i64::from(shift) }
+                Self::new(values, exponent + i64::from(shift))
             }
         }
     }

@@ -12,7 +12,7 @@ pub struct Wide {
 }
 
 /// The largest exponent kept: sums and products of a few of them still fit an `i64`.
-const LIMIT: i64 = 1 << 60;
+pub const LIMIT: i64 = 1 << 60;
 
 impl Wide {
     pub const ZERO: Self = Self { mantissa: 0.0, exponent: 0 };

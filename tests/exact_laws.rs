@@ -28,15 +28,23 @@ fn he(n: usize) -> Law {
 
 /// Records of one trial with a batch of one constant sample.
 fn trial(layers: &[LayerPlan], act: &Activation, trial: u64) -> Vec<LayerRecord> {
-    let network =
-        Network { layers, act, key: Key { seed: 11, trial, layer: 0 }, threads: Threads::One, keep_weights: true, effective_rank: false };
+    let network = Network {
+        layers,
+        act,
+        key: Key { seed: 11, trial, layer: 0 },
+        threads: Threads::One,
+        keep_weights: true,
+        effective_rank: false,
+    };
     let input = Signal::<f32>::new(DMatrix::from_element(layers[0].fan_in, 1, 1.0), 0);
     network.pass(input, Loss::Random, &|| true).unwrap()
 }
 
 /// log₂ of ‖h‖² at each layer, the input's first.
 fn log_norms(records: &[LayerRecord], n: usize) -> Vec<f64> {
-    let square = |r: &LayerRecord| r.activation.second_moment.log10_abs().map_or(f64::NEG_INFINITY, |x| x * 10f64.ln());
+    let square = |r: &LayerRecord| {
+        r.activation.second_moment.log10_abs().map_or(f64::NEG_INFINITY, |x| x * 10f64.ln())
+    };
     std::iter::once((n as f64).ln()).chain(records.iter().map(|r| square(r) + (n as f64).ln())).collect()
 }
 
@@ -56,7 +64,8 @@ fn relu_ratio_cdf(r: f64, n: u64, scale: f64) -> f64 {
     let active = Binomial::new(0.5, n).unwrap();
     (0..=n)
         .map(|a| {
-            let below = if a == 0 { 1.0 } else { ChiSquared::new(a as f64).unwrap().cdf(r * n as f64 / scale) };
+            let below =
+                if a == 0 { 1.0 } else { ChiSquared::new(a as f64).unwrap().cdf(r * n as f64 / scale) };
             active.pmf(a) * below
         })
         .sum()
@@ -135,8 +144,15 @@ fn he_relu_log_norm_at_depth_50_follows_its_law() {
     let variance = measured.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (count - 1.0);
     // ln of one ratio: mean −5/(2n) and variance 5/n up to terms of order 1/n², which 50 layers add up to a few per cent.
     let slack = 0.04 * beta;
-    assert!((mean + beta / 2.0).abs() < SIGMAS * (beta / count).sqrt() + slack, "mean {mean}, theory {}", -beta / 2.0);
-    assert!((variance - beta).abs() < SIGMAS * beta * (2.0 / count).sqrt() + slack, "variance {variance}, theory {beta}");
+    assert!(
+        (mean + beta / 2.0).abs() < SIGMAS * (beta / count).sqrt() + slack,
+        "mean {mean}, theory {}",
+        -beta / 2.0
+    );
+    assert!(
+        (variance - beta).abs() < SIGMAS * beta * (2.0 / count).sqrt() + slack,
+        "variance {variance}, theory {beta}"
+    );
 }
 
 /// Linear & Gaussian with n·Var = 1: ratios are (1/n)χ²_n. n = 8, 300 × 20 = 6000 ratios; false alarm 10⁻⁶.

@@ -31,7 +31,12 @@ fn forward_from(act: &Activation, z: &DMatrix<f64>, from: usize) -> DMatrix<f64>
     for (index, layer) in layers().iter().enumerate().skip(from + 1) {
         let key = Key { layer: index as u64 + 1, ..KEY };
         let w = Dense::<f64>::new(layer.weights, layer.fan_in, layer.fan_out, key).matrix(Threads::One);
-        let bias = initdiag::operator::draw::vector::<f64>(layer.bias, layer.fan_out, key, initdiag::stream::Role::Bias);
+        let bias = initdiag::operator::draw::vector::<f64>(
+            layer.bias,
+            layer.fan_out,
+            key,
+            initdiag::stream::Role::Bias,
+        );
         let bias = plain(&bias);
         let mut z = w * h;
         z.column_iter_mut().for_each(|mut column| column += &bias);
@@ -70,8 +75,14 @@ fn gradients_agree_with_finite_differences_for_every_activation_and_loss() {
     let top = Key { layer: 4, ..KEY };
     for act in &acts {
         for loss in [Loss::Random, Loss::Mse, Loss::CrossEntropy] {
-            let network =
-                Network { layers: &layers, act, key: KEY, threads: Threads::One, keep_weights: false, effective_rank: false };
+            let network = Network {
+                layers: &layers,
+                act,
+                key: KEY,
+                threads: Threads::One,
+                keep_weights: false,
+                effective_rank: false,
+            };
             let input = DMatrix::from_fn(WIDTHS[0], BATCH, |i, j| ((3 * i + 5 * j) % 7) as f64 / 3.0 - 1.0);
             let (_, gradients) = backward_gradients(&network, Signal::new(input.clone(), 0), loss);
             // Pre-activations of each layer, by the plain forward pass.
@@ -79,8 +90,12 @@ fn gradients_agree_with_finite_differences_for_every_activation_and_loss() {
             for (index, layer) in layers.iter().enumerate() {
                 let key = Key { layer: index as u64 + 1, ..KEY };
                 let mut operator = Dense::<f64>::new(layer.weights, layer.fan_in, layer.fan_out, key);
-                let bias =
-                    initdiag::operator::draw::vector::<f64>(layer.bias, layer.fan_out, key, initdiag::stream::Role::Bias);
+                let bias = initdiag::operator::draw::vector::<f64>(
+                    layer.bias,
+                    layer.fan_out,
+                    key,
+                    initdiag::stream::Role::Bias,
+                );
                 let mut z = plain(&operator.forward(&Signal::new(h, 0), Threads::One));
                 z.column_iter_mut().for_each(|mut column| column += &plain(&bias));
                 let gradient = plain(&gradients[index]);
@@ -92,7 +107,8 @@ fn gradients_agree_with_finite_differences_for_every_activation_and_loss() {
                             z[(row, column)] += by;
                             cost(loss, &forward_from(act, &z, index), top)
                         };
-                        let difference = (8.0 * (moved(step) - moved(-step)) - (moved(2.0 * step) - moved(-2.0 * step)))
+                        let difference = (8.0 * (moved(step) - moved(-step))
+                            - (moved(2.0 * step) - moved(-2.0 * step)))
                             / (12.0 * step);
                         let got = gradient[(row, column)];
                         // Rounding of the cost over the step: 10⁻¹⁶·cost/10⁻⁵.

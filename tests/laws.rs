@@ -13,7 +13,12 @@ fn realised_mean_variance_and_support_are_those_of_the_law() {
     let act = Activation::parse("relu").unwrap();
     let site = Site { fan_in: 300, fan_out: 200, layer: 2, depth: 9, act: &act };
     let mut checked = 0;
-    let extra = ["normal(0.3, sqrt(2/fan_in))", "truncated-normal(1, 0.5)", "torch-trunc-normal(std=2)", "he(fan_out, a=0.5)"];
+    let extra = [
+        "normal(0.3, sqrt(2/fan_in))",
+        "truncated-normal(1, 0.5)",
+        "torch-trunc-normal(std=2)",
+        "he(fan_out, a=0.5)",
+    ];
     let names = entries().filter(|e| e.not_dense.is_none()).map(|e| e.name).chain(extra);
     for name in names {
         let init = Initializer::parse(name).unwrap();
@@ -31,14 +36,18 @@ fn realised_mean_variance_and_support_are_those_of_the_law() {
             let independent = !matches!(law, Law::Haar { .. } | Law::UnitVarianceHaar | Law::Identity { .. });
             // Dependent entries: their squares sum to a constant, so only rounding is left.
             let (mean_error, variance_error) = if independent {
-                (5.3 * (variance / count).sqrt(), 5.3 * ((fourth - variance * variance).max(0.0) / count).sqrt())
+                (
+                    5.3 * (variance / count).sqrt(),
+                    5.3 * ((fourth - variance * variance).max(0.0) / count).sqrt(),
+                )
             } else {
                 (5.3 * (variance / count).sqrt(), 1e-5 * variance)
             };
             let rounding = 1e-6 * (stated.mean.abs() + stated.variance.sqrt());
             assert!((mean - stated.mean).abs() <= mean_error + rounding, "{name}: mean {mean}, law {law}");
             assert!(
-                (variance - stated.variance).abs() <= variance_error + rounding * rounding + 1e-5 * stated.variance,
+                (variance - stated.variance).abs()
+                    <= variance_error + rounding * rounding + 1e-5 * stated.variance,
                 "{name}: variance {variance} instead of {}",
                 stated.variance
             );
@@ -48,7 +57,10 @@ fn realised_mean_variance_and_support_are_those_of_the_law() {
             }
             let (low, high) = law.support();
             let slack = 1e-6 * (low.abs().max(high.abs())).min(1e30);
-            assert!(values.iter().all(|v| (low - slack..=high + slack).contains(v)), "{name}: outside [{low}, {high}]");
+            assert!(
+                values.iter().all(|v| (low - slack..=high + slack).contains(v)),
+                "{name}: outside [{low}, {high}]"
+            );
             checked += 1;
         }
     }
@@ -64,7 +76,8 @@ fn bounded_laws_fill_their_support() {
         Law::TruncatedNormal { mean: 0.0, std: 1.0, low: -2.0, high: 2.0 },
         Law::TruncatedNormal { mean: 1.0, std: 2.0, low: 0.0, high: 1.5 },
     ] {
-        let values = Dense::<f32>::new(law, 600, 400, Key { seed: 4, trial: 0, layer: 1 }).matrix(Threads::One);
+        let values =
+            Dense::<f32>::new(law, 600, 400, Key { seed: 4, trial: 0, layer: 1 }).matrix(Threads::One);
         let (low, high) = law.support();
         let near = 1e-3 * (high - low);
         assert!(values.min() < low + near && values.max() > high - near, "{law}");

@@ -1,0 +1,468 @@
+//! The binary as a user runs it.
+
+use assert_cmd::Command;
+use initdiag::result::{Report, Verdict};
+use std::path::Path;
+use std::process::Output;
+
+fn tool(arguments: &[&str]) -> Output {
+    let mut command = Command::cargo_bin("initdiag").unwrap();
+    command.args(arguments).env_remove("NO_COLOR").output().unwrap()
+}
+
+fn small(extra: &[&str]) -> Vec<String> {
+    let base = ["--depth", "4", "--width", "8", "--batch", "4", "--trials", "2", "--json"];
+    base.iter().chain(extra).map(ToString::to_string).collect()
+}
+
+fn json(arguments: &[&str]) -> Report {
+    let output = tool(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Exit code and the only line on standard error.
+fn complaint(arguments: &[&str]) -> (i32, String) {
+    let output = tool(arguments);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(text.lines().count(), 1, "{arguments:?} says more or less than one line:\n{text}");
+    assert!(text.starts_with("initdiag: error: "), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    assert!(output.stdout.is_empty(), "{arguments:?} prints a result");
+    (output.status.code().unwrap(), text)
+}
+
+#[test]
+fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
+    let data = tempfile::tempdir().unwrap();
+    let path = |name: &str, bytes: &[u8]| {
+        let path = data.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_string()
+    };
+    let labels = path("labels.idx", &[0, 0, 8, 1, 0, 0, 0, 1, 7]);
+    let cut = path("cut.idx", &[0, 0, 8, 2, 0, 0, 0, 9, 0, 0, 0, 9, 1, 2]);
+    let ragged = path("ragged.csv", b"1,2\n3\n");
+    let words = path("words.csv", b"1,2\nx,3\n");
+    let few = path("few.csv", b"1,2\n3,4\n");
+    let empty = path("empty.csv", b"");
+    let plain_file = path("plain", b"");
+    let beneath = format!("{plain_file}/out");
+    let rows: &[(&[&str], i32, &str)] = &[
+        (&["--depth", "0"], 2, "--depth"),
+        (&["--depth", "-5"], 2, "whole number from 1"),
+        (&["--depth", "2.5"], 2, "'2.5'"),
+        (&["--depth", "ten"], 2, "whole number"),
+        (&["--depth", ""], 2, "--depth"),
+        (&["--depth", "99999999999999999999999"], 2, "whole number"),
+        (&["--depth", "1G"], 2, "at most"),
+        (&["--width", "0"], 2, "--width"),
+        (&["--width", "nan"], 2, "--width"),
+        (&["--width", "18446744073709551616"], 2, "--width"),
+        (&["--width", "1G", "--depth", "2"], 1, "memory"),
+        (&["--batch", "1G"], 1, "--batch"),
+        (&["--batch", "-1"], 2, "--batch"),
+        (&["--trials", "0"], 2, "--trials"),
+        (&["--seed", "-1"], 2, "--seed"),
+        (&["--seed", "x"], 2, "--seed"),
+        (&["--threads", "0"], 2, "--threads"),
+        (&["--threads", "99999"], 2, "4096"),
+        (&["--threshold", "nan"], 2, "--threshold"),
+        (&["--threshold", "-1"], 2, "--threshold"),
+        (&["--widths", "784"], 2, "at least one layer"),
+        (&["--widths", "784,,10"], 2, "--widths"),
+        (&["--widths", "784,0"], 2, "`0`"),
+        (&["--widths", "8,8", "--width", "3"], 2, "cannot be used with"),
+        (&["--init", "xavierr"], 2, "did you mean `xavier`?"),
+        (&["--init", ""], 2, "--init"),
+        (&["--init", "he,"], 2, "empty"),
+        (&["--init", "normal(0"], 2, "missing"),
+        (&["--init", "normal(0, 1, 2)"], 2, "2 parameters"),
+        (&["--init", "normal(0, 1/0)"], 2, "no finite value"),
+        (&["--init", "normal(0, sqrt(0-1))"], 2, "no finite value"),
+        (&["--init", "normal(0, -1)"], 2, "negative"),
+        (&["--init", "normal(0, 1/abs(layer-3))"], 2, "layer 3"),
+        (&["--init", "normal(0, fanin)"], 2, "fan_in"),
+        (&["--init", "uniform(1, -1)"], 2, "empty"),
+        (&["--init", "normal(0, 1)) + ("], 2, "--init"),
+        (&["--init", "he(mode=fan_both)"], 2, "fan_out"),
+        (&["--init", "xavier(gain=torch)", "--act", "gelu"], 2, "no gain for gelu"),
+        (&["--init", "delta-orthogonal"], 2, "orthogonal"),
+        (&["--init", "critical", "--act", "softplus"], 2, "no critical point"),
+        (&["--act", "rellu"], 2, "did you mean `relu`?"),
+        (&["--act", "relu(3)"], 2, "no parameters"),
+        (&["--act", "leaky-relu(a=1e99)"], 2, "not between"),
+        (&["--act", "1/x"], 2, "finite"),
+        (&["--act", "x*)"], 2, "--act"),
+        (&["--act", "foo(x)"], 2, "not a function"),
+        (&["--bias", "hee"], 2, "did you mean `he`?"),
+        (&["--bias", "orthogonal"], 2, "independently"),
+        (&["--input", "norml"], 2, "did you mean `normal`?"),
+        (&["--input", "correlated(2)"], 2, "between 0 and 1"),
+        (&["--input", "correlated"], 2, "between 0 and 1"),
+        (&["--input", "/no/such/file.csv"], 2, "no such file"),
+        (&["--input", &labels], 1, "labels"),
+        (&["--input", &cut], 1, "2 of 81 bytes"),
+        (&["--input", &ragged], 1, "CSV"),
+        (&["--input", &words], 1, "line 2, column 1"),
+        (&["--input", &few], 2, "fewer than a batch"),
+        (&["--input", &empty], 1, "no samples"),
+        (&["--input", &few, "--batch", "2", "--widths", "3,4"], 2, "2 features"),
+        (&["--input", "."], 1, "--input"),
+        (&["--loss", "hinge"], 2, "cross-entropy"),
+        (&["--engine", "fast"], 2, "--engine"),
+        (&["--format", "gif"], 2, "--format"),
+        (&["--fail-on", "explodng"], 2, "did you mean `exploding`?"),
+        (&["--color", "blue"], 2, "--color"),
+        (&["--colour", "always"], 2, "--color"),
+        (&["--depht", "3"], 2, "--depth"),
+        (&["frobnicate"], 2, "frobnicate"),
+        (&["--out", &beneath], 1, "--out"),
+        (&["--out", "/proc/initdiag"], 1, "--out"),
+        (&["catalog", "things"], 2, "inits"),
+        (&["catalog", "--fan-in", "1G"], 2, "--fan-in"),
+        (&["completions", "cmd"], 2, "bash"),
+    ];
+    assert!(rows.len() >= 40);
+    for (arguments, code, words) in rows {
+        let (got, text) = complaint(arguments);
+        assert_eq!(got, *code, "{arguments:?}: {text}");
+        assert!(text.contains(words), "{arguments:?}: {text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_said_and_the_table_still_comes() {
+    let out = tempfile::tempdir().unwrap();
+    let binary = assert_cmd::cargo::cargo_bin!("initdiag");
+    // Files of at most one block: the figure does not fit, as on a full disk.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 1; exec '{}' --depth 20 --width 8 --batch 4 --trials 2 --out '{}'",
+        binary.display(),
+        out.path().display()
+    );
+    let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains("cannot write") && text.contains("result.json"), "{text}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("verdict"));
+    let left: Vec<_> = std::fs::read_dir(out.path()).unwrap().collect();
+    assert!(left.is_empty(), "half a file was left: {left:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_standard_output_is_no_fault_and_a_full_one_is() {
+    let binary = assert_cmd::cargo::cargo_bin!("initdiag");
+    let run = |script: &str| {
+        let script = script.replace("TOOL", &format!("'{}'", binary.display()));
+        std::process::Command::new("bash").args(["-o", "pipefail", "-c", &script]).output().unwrap()
+    };
+    for script in [
+        "TOOL --depth 40 --width 8 --trials 2 --json | head -1",
+        "TOOL catalog | head -1",
+        "TOOL --help | head -1",
+        "TOOL completions bash | head -1",
+        "TOOL --depth 3 --width 8 --trials 2 --json | true",
+    ] {
+        let output = run(script);
+        assert_eq!(output.status.code(), Some(0), "{script}");
+        assert!(output.stderr.is_empty(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    if Path::new("/dev/full").exists() {
+        let output = run("TOOL --depth 3 --width 8 --trials 2 --json > /dev/full");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("standard output"));
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_whatever_the_threads() {
+    let run = |threads: &str, seed: &str, extra: &[&str]| {
+        let mut all = vec![
+            "--depth",
+            "6",
+            "--width",
+            "40",
+            "--batch",
+            "8",
+            "--json",
+            "--trace",
+            "--threads",
+            threads,
+            "--seed",
+            seed,
+        ];
+        all.extend(extra);
+        let output = tool(&all);
+        assert!(output.status.success());
+        output.stdout
+    };
+    for extra in [
+        &["--trials", "5", "--init", "xavier,orthogonal,torch-linear,lsuv,sparse", "--act", "relu,tanh"][..],
+        // One trial: threads work inside the products and the draws.
+        &["--trials", "1", "--width", "300", "--init", "normal"],
+    ] {
+        let mut extra = extra.to_vec();
+        if let Some(place) = extra.iter().position(|a| *a == "--width") {
+            extra.drain(place..place + 2);
+            extra.extend(["--bias", "normal(0, 0.1)"]);
+        }
+        let one = run("1", "3", &extra);
+        assert_eq!(one, run("2", "3", &extra));
+        assert_eq!(one, run("3", "3", &extra));
+        assert_ne!(one, run("1", "4", &extra));
+    }
+    // A matrix of several blocks of draws, on threads that outnumber the trials.
+    let large = |threads: &str| {
+        tool(&[
+            "--depth",
+            "2",
+            "--width",
+            "400",
+            "--batch",
+            "16",
+            "--trials",
+            "1",
+            "--json",
+            "--threads",
+            threads,
+        ])
+        .stdout
+    };
+    assert_eq!(large("1"), large("2"));
+}
+
+#[test]
+fn the_main_command_writes_its_files_and_says_its_verdict() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::cargo_bin("initdiag").unwrap();
+    let output = command
+        .current_dir(directory.path())
+        .args(["--depth", "50", "--act", "relu", "--init", "xavier", "--width", "64", "--trials", "4"])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert!(output.stderr.is_empty());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.trim_end().ends_with("verdict: forward vanishing, backward vanishing"), "{text}");
+    assert!(text.contains("n·Var(W) = 1 and relu halves it: each layer keeps 1/2"));
+    assert!(!text.contains('\u{1b}'), "colour where there is no terminal");
+    let out = directory.path().join("initdiag-out");
+    let read = |name: &str| std::fs::read(out.join(name)).unwrap();
+    assert!(read("signal.png").starts_with(b"\x89PNG"));
+    let svg = String::from_utf8(read("signal.svg")).unwrap();
+    assert!(svg.contains("<svg") && svg.contains("xavier-normal × relu") && svg.contains("@font-face"));
+    let table = String::from_utf8(read("layers.csv")).unwrap();
+    assert_eq!(table.lines().count(), 1 + 50 * 9);
+    let report: Report = serde_json::from_slice(&read("result.json")).unwrap();
+    assert_eq!(report.schema, "initdiag/1");
+    assert_eq!(report.cells[0].layers.len(), 50);
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 4);
+}
+
+#[test]
+fn options_do_what_they_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("a/b");
+    let out = out.to_str().unwrap();
+    // --json alone writes nothing; with --out it does; --format picks.
+    let arguments = small(&["--out", out, "--format", "csv,json"]);
+    let report = json(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(report.spec.depth, 4);
+    let mut names: Vec<_> = std::fs::read_dir(out).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["layers.csv", "result.json"]);
+    // The spec is enough to run again.
+    assert_eq!((report.spec.widths.as_slice(), report.spec.batch), (&[8, 8, 8, 8, 8][..], 4));
+    let quiet = tool(&["--depth", "2", "--width", "8", "--quiet", "--out", out]);
+    assert!(quiet.status.success() && quiet.stdout.is_empty() && quiet.stderr.is_empty());
+    let coloured = tool(&["--depth", "2", "--width", "8", "--color", "always", "--out", out]);
+    assert!(String::from_utf8_lossy(&coloured.stdout).contains('\u{1b}'));
+    // Exit 3 by verdict and by flag.
+    for (fail_on, init, code) in [
+        ("vanishing", "normal(0, 0.01)", 3),
+        ("exploding,symmetric-units", "constant", 3),
+        ("exploding", "normal(0, 0.01)", 0),
+        ("zero-signal", "zeros", 3),
+    ] {
+        let arguments = small(&["--init", init, "--fail-on", fail_on]);
+        let output = tool(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(code), "{init} {fail_on}");
+    }
+    let widths = json(&["--widths", "20,30,10", "--trials", "2", "--batch", "4", "--json"]);
+    let fans: Vec<_> = widths.cells[0].layers.iter().map(|l| (l.fan_in, l.fan_out)).collect();
+    assert_eq!(fans, [(20, 30), (30, 10)]);
+    let trace = json(&small(&["--trace"]).iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(trace.cells[0].layers[0].gradient.trials.as_ref().unwrap().len(), 2);
+    for loss in ["mse", "cross-entropy"] {
+        let report = json(&small(&["--loss", loss]).iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(report.cells[0].layers[0].gradient.log10_variance.median.is_some());
+    }
+    let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits.csv.gz");
+    let data = json(&["--input", digits, "--depth", "3", "--width", "16", "--trials", "2", "--json"]);
+    assert_eq!(data.cells[0].layers[0].fan_in, 64);
+    for (input, low, high) in [("correlated(0.9)", 0.8, 0.97), ("uniform", -0.1, 0.1)] {
+        let report = json(&["--input", input, "--depth", "1", "--width", "256", "--json", "--act", "linear"]);
+        let cosine = report.cells[0].layers[0].correlation.unwrap();
+        assert!((low..high).contains(&cosine), "{input}: {cosine}");
+        let variance = report.cells[0].layers[0].preactivation.log10_variance.median.unwrap();
+        assert!(variance.abs() < 0.1, "{input}: {variance}");
+    }
+}
+
+#[test]
+fn signals_far_beyond_floating_point_are_finite_and_right() {
+    let ends = |report: &Report| {
+        let cell = &report.cells[0];
+        let (first, last) = (&cell.layers[0], &cell.layers[cell.layers.len() - 1]);
+        (last.activation.log10_variance.median.unwrap(), first.gradient.log10_variance.median.unwrap())
+    };
+    // ReLU, N(0, 1), width 64: each layer multiplies by 32 on average; 2000 layers of width 64 have a log norm of mean
+    // 2000·(log10 32 − 5/(2·64)·log10 e) and spread √(5·2000/64)·log10 e = 5.4 decades.
+    let report = json(&[
+        "--init",
+        "normal(0, 1)",
+        "--depth",
+        "2000",
+        "--width",
+        "64",
+        "--batch",
+        "4",
+        "--trials",
+        "3",
+        "--json",
+    ]);
+    let expected = 2000.0 * (32f64.log10() - 5.0 / 128.0 * std::f64::consts::LOG10_E);
+    let (forward, backward) = ends(&report);
+    assert!(
+        (forward - expected).abs() < 40.0 && (backward - expected).abs() < 40.0,
+        "{forward} {backward} {expected}"
+    );
+    assert_eq!(report.cells[0].forward.verdict, Verdict::Exploding);
+    // Sigmoid under Xavier: χ₁ = 0.0557207 a layer at infinite width.
+    let report = json(&[
+        "--act", "sigmoid", "--depth", "10000", "--width", "64", "--batch", "4", "--trials", "1", "--json",
+    ]);
+    let (forward, backward) = ends(&report);
+    let expected = 10_000.0 * 0.055_720_7f64.log10();
+    assert!(
+        forward.abs() < 10.0 && (backward / expected - 1.0).abs() < 0.02,
+        "{forward} {backward} {expected}"
+    );
+    // Every activation, vanishing and exploding.
+    for act in [
+        "relu",
+        "elu",
+        "selu",
+        "gelu",
+        "gelu-tanh",
+        "silu",
+        "mish",
+        "softplus",
+        "tanh",
+        "sigmoid",
+        "hard-tanh",
+        "hard-sigmoid",
+        "softsign",
+        "erf",
+        "sine",
+        "linear",
+        "leaky-relu",
+        "x^3",
+        "x*tanh(x)",
+        "exp(x)-1",
+    ] {
+        for init in ["normal(0, 1e-30)", "normal(0, 1e30)", "normal(1e20, 1)"] {
+            let arguments = [
+                "--act", act, "--init", init, "--depth", "30", "--width", "12", "--batch", "3", "--trials",
+                "2", "--json",
+            ];
+            let output = tool(&arguments);
+            assert!(output.status.success(), "{act} {init}");
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{act} {init}");
+            serde_json::from_str::<Report>(&text).unwrap();
+        }
+    }
+}
+
+#[test]
+fn known_pathologies_are_named() {
+    let base = ["--depth", "30", "--width", "100", "--trials", "4", "--json"];
+    for (extra, flag) in [
+        (&["--init", "zeros"][..], "zero-signal"),
+        (&["--init", "constant-0.02"], "symmetric-units"),
+        (&["--init", "normal(0, 1)", "--act", "tanh"], "saturated"),
+        (&["--init", "he", "--depth", "200", "--width", "300"], "correlation-collapse"),
+        (
+            &["--init", "normal(0, 4/sqrt(fan_in))", "--act", "tanh", "--input", "correlated(0.9)"],
+            "decorrelated",
+        ),
+        (&["--init", "normal(0, 0.1)", "--bias", "constant(-1)"], "dead-units"),
+    ] {
+        let mut arguments: Vec<&str> = base.to_vec();
+        if extra.contains(&"--depth") {
+            arguments = vec!["--trials", "4", "--json"];
+        }
+        arguments.extend(extra);
+        let cell = &json(&arguments).cells[0];
+        assert!(cell.flags.iter().any(|f| f == flag), "{extra:?}: {:?}", cell.flags);
+    }
+    let clean = json(&["--act", "tanh", "--init", "orthogonal", "--depth", "10", "--json"]);
+    assert!(clean.cells[0].flags.is_empty(), "{:?}", clean.cells[0].flags);
+}
+
+#[test]
+fn the_catalogue_lists_everything() {
+    let output = tool(&["catalog", "--json", "--fan-in", "300", "--fan-out", "100"]);
+    let catalog: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for row in catalog["inits"].as_array().unwrap() {
+        let (Some(exact), Some(realised)) = (row["exact_n_var"].as_f64(), row["realised_n_var"].as_f64())
+        else {
+            assert!(row["note"].is_string(), "{row}");
+            continue;
+        };
+        // One matrix of 30 000 entries.
+        assert!((realised - exact).abs() <= 0.06 * exact + 1e-9, "{row}");
+        assert_eq!(row["group"] == "as-written", row["nearest"].is_string(), "{row}");
+    }
+    let text = String::from_utf8(tool(&["catalog"]).stdout).unwrap();
+    for name in [
+        "xavier-normal",
+        "torch-linear",
+        "xavier-limit-as-std",
+        "delta-orthogonal",
+        "gelu-tanh",
+        "hard-sigmoid",
+    ] {
+        assert!(text.contains(name), "{name}");
+    }
+    let acts = String::from_utf8(tool(&["catalog", "acts"]).stdout).unwrap();
+    assert!(acts.contains("relu") && !acts.contains("torch-linear"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_cleanly_and_keeps_what_is_complete() {
+    let out = tempfile::tempdir().unwrap();
+    let binary = assert_cmd::cargo::cargo_bin!("initdiag");
+    let child = std::process::Command::new(binary)
+        .args(["--depth", "50", "--width", "64", "--trials", "1M", "--batch", "8", "--threads", "2", "--out"])
+        .arg(out.path())
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("interrupted"), "{text}");
+    let report: Report =
+        serde_json::from_slice(&std::fs::read(out.path().join("result.json")).unwrap()).unwrap();
+    assert!(report.interrupted && report.cells[0].trials > 0 && report.cells[0].trials < 1_000_000);
+}
