@@ -5,7 +5,8 @@
 
 use crate::real::Real;
 use gemm::Parallelism;
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, Dyn};
+use std::mem::MaybeUninit;
 
 /// How many threads a product may use. The result does not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,24 +46,43 @@ impl<'a, T: Real> View<'a, T> {
     }
 }
 
-fn product<T: Real>(a: &View<T>, b: &View<T>, threads: Threads) -> DMatrix<T> {
-    assert_eq!(a.columns, b.rows, "inner dimensions");
-    let mut c = DMatrix::from_element(a.rows, b.columns, T::ZERO);
-    if a.rows == 0 || b.columns == 0 || a.columns == 0 {
-        return c;
+impl<T> View<'_, T> {
+    /// Columns `from..to`.
+    fn columns(&self, from: usize, to: usize) -> Self {
+        Self { data: &self.data[from * self.column_stride as usize..], columns: to - from, ..*self }
     }
+
+    /// Rows `from..to`.
+    fn rows(&self, from: usize, to: usize) -> Self {
+        Self { data: &self.data[from * self.row_stride as usize..], rows: to - from, ..*self }
+    }
+}
+
+/// `c = alpha·a·b`, with `c` the first entry of columns that lie `stride` apart.
+///
+/// # Safety
+/// `c` must be valid for writes of `a.rows` entries in each of `b.columns` columns, and not overlap `a` or `b`.
+unsafe fn product_into<T: Real>(
+    c: *mut T,
+    stride: usize,
+    a: &View<T>,
+    b: &View<T>,
+    alpha: T,
+    threads: Threads,
+) {
+    assert_eq!(a.columns, b.rows, "inner dimensions");
     let parallelism = match threads {
         Threads::One => Parallelism::None,
         Threads::All => Parallelism::Rayon(0),
     };
-    // SAFETY: the strides are those of whole matrices, whose slices hold rows × columns entries, and `c` is not aliased.
+    // SAFETY: the strides are those of whole matrices, whose slices hold all their entries; `c` by the caller's promise.
     unsafe {
         gemm::gemm(
             a.rows,
             b.columns,
             a.columns,
-            c.as_mut_slice().as_mut_ptr(),
-            a.rows as isize,
+            c,
+            stride as isize,
             1,
             false,
             a.data.as_ptr(),
@@ -72,29 +92,71 @@ fn product<T: Real>(a: &View<T>, b: &View<T>, threads: Threads) -> DMatrix<T> {
             b.column_stride,
             b.row_stride,
             T::ZERO,
-            T::ONE,
+            alpha,
             false,
             false,
             false,
             parallelism,
         );
     }
-    c
 }
 
-/// `A·B`: (m × k) · (k × n).
-pub fn mul<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
-    product(&View::plain(a), &View::plain(b), threads)
+fn product<T: Real>(a: &View<T>, b: &View<T>, alpha: T, threads: Threads) -> DMatrix<T> {
+    let (rows, columns) = (a.rows, b.columns);
+    if rows == 0 || columns == 0 || a.columns == 0 {
+        return DMatrix::from_element(rows, columns, T::ZERO);
+    }
+    let mut c = DMatrix::<MaybeUninit<T>>::uninit(Dyn(rows), Dyn(columns));
+    // SAFETY: `c` has rows × columns entries side by side, and the product writes every one of them.
+    unsafe {
+        product_into(c.as_mut_ptr().cast::<T>(), rows, a, b, alpha, threads);
+        c.assume_init()
+    }
 }
 
-/// `Aᵀ·B`: (k × m)ᵀ · (k × n).
-pub fn tr_mul<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
-    product(&View::transposed(a), &View::plain(b), threads)
+/// `alpha·A·B`: (m × k) · (k × n).
+pub fn mul<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, alpha: T, threads: Threads) -> DMatrix<T> {
+    product(&View::plain(a), &View::plain(b), alpha, threads)
+}
+
+/// `alpha·Aᵀ·B`: (k × m)ᵀ · (k × n).
+pub fn tr_mul<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, alpha: T, threads: Threads) -> DMatrix<T> {
+    product(&View::transposed(a), &View::plain(b), alpha, threads)
 }
 
 /// `A·Bᵀ`: (m × k) · (n × k)ᵀ.
 pub fn mul_tr<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
-    product(&View::plain(a), &View::transposed(b), threads)
+    product(&View::plain(a), &View::transposed(b), T::ONE, threads)
+}
+
+/// `AᵀA`, the Gram matrix of the columns: its upper triangle in strips of blocks, the rest by symmetry.
+pub fn gram<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
+    gram_of(&View::transposed(a), &View::plain(a), threads)
+}
+
+/// `AAᵀ`, the Gram matrix of the rows.
+pub fn gram_of_rows<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
+    gram_of(&View::plain(a), &View::transposed(a), threads)
+}
+
+fn gram_of<T: Real>(left: &View<T>, right: &View<T>, threads: Threads) -> DMatrix<T> {
+    let size = left.rows;
+    let mut c = DMatrix::from_element(size, size, T::ZERO);
+    if left.columns == 0 {
+        return c;
+    }
+    // Four strips leave out three eighths of the work and are still wide enough to be fast.
+    let strip = size.div_ceil(4).next_multiple_of(16);
+    for from in (0..size).step_by(strip) {
+        let to = (from + strip).min(size);
+        // SAFETY: rows 0..to of columns from..to lie within `c`.
+        unsafe {
+            let start = c.as_mut_ptr().add(from * size);
+            product_into(start, size, &left.rows(0, to), &right.columns(from, to), T::ONE, threads);
+        }
+    }
+    c.fill_lower_triangle_with_upper_triangle();
+    c
 }
 
 #[cfg(test)]
@@ -106,9 +168,18 @@ mod tests {
         let a = DMatrix::<f64>::from_fn(7, 5, |i, j| (i * 3 + j) as f64);
         let b = DMatrix::<f64>::from_fn(5, 4, |i, j| (i + 2 * j) as f64 - 3.0);
         for threads in [Threads::One, Threads::All] {
-            assert_eq!(mul(&a, &b, threads), &a * &b);
-            assert_eq!(tr_mul(&a.transpose(), &b, threads), &a * &b);
+            assert_eq!(mul(&a, &b, 2.0, threads), &a * &b * 2.0);
+            assert_eq!(tr_mul(&a.transpose(), &b, 1.0, threads), &a * &b);
             assert_eq!(mul_tr(&a, &b.transpose(), threads), &a * &b);
+        }
+    }
+
+    #[test]
+    fn gram_matrices_of_any_size() {
+        for size in [1, 2, 15, 16, 17, 64, 65, 130] {
+            let a = DMatrix::<f64>::from_fn(9, size, |i, j| ((i * 31 + j * 17) % 13) as f64 - 6.0);
+            assert_eq!(gram(&a, Threads::One), a.transpose() * &a);
+            assert_eq!(gram_of_rows(&a.transpose(), Threads::All), a.transpose() * &a);
         }
     }
 }

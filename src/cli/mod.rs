@@ -45,6 +45,7 @@ enum Command {
 
 /// Parses, runs, and turns the outcome into an exit code.
 pub fn main() -> ExitCode {
+    keep_memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(fault) => return error::of_parser(&fault),
@@ -60,6 +61,21 @@ pub fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|failure: Failure| failure.report())
 }
+
+/// Has the C library keep freed memory: it would hand a layer's matrices back to the system after each product and fetch
+/// them page by page for the next.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn keep_memory() {
+    // SAFETY: called before any other thread starts; a refused value leaves the default.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 1 << 30);
+        libc::mallopt(libc::M_TOP_PAD, 16 << 20);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn keep_memory() {}
 
 #[cfg(test)]
 mod tests {

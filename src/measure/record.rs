@@ -1,6 +1,6 @@
 //! One layer of one trial: moments of all entries, and how units and samples relate.
 
-use crate::product::{Threads, mul_tr, tr_mul};
+use crate::product::{Threads, gram, gram_of_rows, mul_tr};
 use crate::real::Real;
 use crate::signal::Signal;
 use crate::wide::Wide;
@@ -58,6 +58,21 @@ fn sums<T: Real>(values: &[T]) -> (f64, f64) {
     })
 }
 
+/// Σ a·b in double precision.
+fn inner<T: Real>(a: &[T], b: &[T]) -> f64 {
+    pulp::Arch::new().dispatch(|| {
+        let mut lanes = [0.0f64; 16];
+        let (a, b) = (a.chunks_exact(16), b.chunks_exact(16));
+        let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a.to_f64() * b.to_f64()).sum();
+        for (a, b) in a.zip(b) {
+            for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+                *lane += a.to_f64() * b.to_f64();
+            }
+        }
+        rest + lanes.iter().sum::<f64>()
+    })
+}
+
 /// Moments of `offset + v` over all entries v of a signal.
 ///
 /// A variance below the rounding of the entries about their mean is zero.
@@ -106,7 +121,7 @@ impl<T: Real> InputTrace<T> {
     pub fn new(h: &Signal<T>, fan_out: usize, threads: Threads) -> Self {
         let (fan_in, batch) = h.values.shape();
         let form = if Self::keeps_gram(fan_in, fan_out, batch) {
-            Form::Gram(tr_mul(&h.values, &h.values, threads))
+            Form::Gram(gram(&h.values, threads))
         } else {
             Form::Whole(h.values.clone())
         };
@@ -122,11 +137,7 @@ impl<T: Real> InputTrace<T> {
     pub fn weight_gradient(&self, d: &Signal<T>, threads: Threads) -> Moments {
         let count = self.rows as f64 * d.values.nrows() as f64;
         let square = match &self.form {
-            Form::Gram(gram) => {
-                let other = tr_mul(&d.values, &d.values, threads);
-                let pairs = gram.as_slice().iter().zip(other.as_slice());
-                pairs.map(|(a, b)| a.to_f64() * b.to_f64()).sum::<f64>().max(0.0)
-            }
+            Form::Gram(trace) => inner(trace.as_slice(), gram(&d.values, threads).as_slice()).max(0.0),
             Form::Whole(h) => sums(mul_tr(&d.values, h, threads).as_slice()).1,
         };
         let total: f64 = self.sums.iter().zip(column_sums(d)).map(|(a, b)| a * b).sum();
@@ -170,11 +181,7 @@ pub fn correlation<T: Real>(z: &Signal<T>) -> Option<f64> {
 pub fn effective_rank<T: Real>(z: &Signal<T>, threads: Threads) -> Option<f64> {
     let (rows, batch) = z.values.shape();
     // ZᵀZ and ZZᵀ share their non-zero eigenvalues.
-    let gram = if batch <= rows {
-        tr_mul(&z.values, &z.values, threads)
-    } else {
-        mul_tr(&z.values, &z.values, threads)
-    };
+    let gram = if batch <= rows { gram(&z.values, threads) } else { gram_of_rows(&z.values, threads) };
     let eigenvalues = gram.map(Real::to_f64).symmetric_eigenvalues();
     let total: f64 = eigenvalues.iter().map(|e| e.max(0.0)).sum();
     if total.is_nan() || total <= 0.0 {

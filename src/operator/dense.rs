@@ -85,38 +85,50 @@ impl<T: Real> Dense<T> {
     }
 }
 
+impl<T: Real> Dense<T> {
+    /// scale·U·x or scale·Uᵀ·x; `None` where U is zero.
+    fn spread(&mut self, x: &Signal<T>, backward: bool, threads: Threads) -> Option<Signal<T>> {
+        let rows = if backward { self.fan_in } else { self.fan_out };
+        let (alpha, exponent) = (T::of(self.scale.mantissa()), self.scale.exponent());
+        let values = match self.draw(threads) {
+            Drawn::Nothing => return None,
+            Drawn::Identity => on_diagonal(&x.values, rows, alpha),
+            Drawn::Plain(w) if backward => tr_mul(w, &x.values, alpha, threads),
+            Drawn::Plain(w) => mul(w, &x.values, alpha, threads),
+            Drawn::Transposed(wt) if backward => mul(wt, &x.values, alpha, threads),
+            Drawn::Transposed(wt) => tr_mul(wt, &x.values, alpha, threads),
+        };
+        Some(Signal::new(values, x.exponent + exponent))
+    }
+
+    /// scale·U·x + mean·1(1ᵀx), and the same with Uᵀ.
+    fn apply(&mut self, x: &Signal<T>, backward: bool, threads: Threads) -> Signal<T> {
+        let rows = if backward { self.fan_in } else { self.fan_out };
+        let spread = self.spread(x, backward, threads);
+        match spread {
+            Some(spread) if self.mean.is_zero() => spread,
+            Some(spread) => spread.plus(rank_one(x, rows, self.mean)),
+            None => rank_one(x, rows, self.mean),
+        }
+    }
+}
+
 impl<T: Real> Operator<T> for Dense<T> {
     fn forward(&mut self, x: &Signal<T>, threads: Threads) -> Signal<T> {
-        let rows = self.fan_out;
-        let unscaled = match self.draw(threads) {
-            Drawn::Nothing => None,
-            Drawn::Identity => Some(on_diagonal(&x.values, rows)),
-            Drawn::Plain(w) => Some(mul(w, &x.values, threads)),
-            Drawn::Transposed(wt) => Some(tr_mul(wt, &x.values, threads)),
+        if !self.unit_variance {
+            return self.apply(x, false, threads);
         }
-        .map(|values| Signal::new(values, x.exponent));
-        if let Some(z) = &unscaled
-            && self.unit_variance
-        {
-            self.unit_variance = false;
-            let (variance, exponent) = variance(z);
-            if variance > 0.0 {
-                self.scale = Wide::new(1.0 / variance.sqrt(), -exponent);
-            }
+        self.unit_variance = false;
+        let z = self.apply(x, false, threads);
+        let (variance, exponent) = variance(&z);
+        if variance > 0.0 {
+            self.scale = Wide::new(1.0 / variance.sqrt(), -exponent);
         }
-        affine(unscaled, x, rows, self.scale, self.mean)
+        z.times(self.scale)
     }
 
     fn backward(&mut self, y: &Signal<T>, threads: Threads) -> Signal<T> {
-        let rows = self.fan_in;
-        let unscaled = match self.draw(threads) {
-            Drawn::Nothing => None,
-            Drawn::Identity => Some(on_diagonal(&y.values, rows)),
-            Drawn::Plain(w) => Some(tr_mul(w, &y.values, threads)),
-            Drawn::Transposed(wt) => Some(mul(wt, &y.values, threads)),
-        }
-        .map(|values| Signal::new(values, y.exponent));
-        affine(unscaled, y, rows, self.scale, self.mean)
+        self.apply(y, true, threads)
     }
 
     fn release(&mut self) {
@@ -124,20 +136,8 @@ impl<T: Real> Operator<T> for Dense<T> {
     }
 }
 
-/// scale·(U·x) + mean·1(1ᵀx).
-fn affine<T: Real>(
-    unscaled: Option<Signal<T>>,
-    x: &Signal<T>,
-    rows: usize,
-    scale: Wide,
-    mean: Wide,
-) -> Signal<T> {
-    let spread = unscaled.map(|z| z.times(scale));
-    if mean.is_zero()
-        && let Some(spread) = spread
-    {
-        return spread;
-    }
+/// mean·1(1ᵀx): every row the same.
+fn rank_one<T: Real>(x: &Signal<T>, rows: usize, mean: Wide) -> Signal<T> {
     // Sums in double precision: the entries may cancel.
     let sums: Vec<Wide> = x
         .values
@@ -146,15 +146,11 @@ fn affine<T: Real>(
         .collect();
     let row = Signal::<T>::from_wide(1, sums.len(), &sums);
     let values = DMatrix::from_fn(rows, sums.len(), |_, j| row.values[(0, j)]);
-    let common = Signal::new(values, row.exponent);
-    match spread {
-        Some(spread) => spread.plus(common),
-        None => common,
-    }
+    Signal::new(values, row.exponent)
 }
 
-fn on_diagonal<T: Real>(x: &DMatrix<T>, rows: usize) -> DMatrix<T> {
-    DMatrix::from_fn(rows, x.ncols(), |i, j| if i < x.nrows() { x[(i, j)] } else { T::ZERO })
+fn on_diagonal<T: Real>(x: &DMatrix<T>, rows: usize, scale: T) -> DMatrix<T> {
+    DMatrix::from_fn(rows, x.ncols(), |i, j| if i < x.nrows() { scale * x[(i, j)] } else { T::ZERO })
 }
 
 /// Population variance of all entries as (mantissa, exponent of the standard deviation).

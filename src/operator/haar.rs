@@ -1,6 +1,6 @@
 //! Haar-distributed orthonormal columns as a product of random reflections (Stewart 1980), in blocks.
 
-use crate::product::{Threads, mul, tr_mul};
+use crate::product::{Threads, gram, mul, tr_mul};
 use crate::real::Real;
 use crate::stream::{Key, Role};
 use nalgebra::DMatrix;
@@ -27,8 +27,8 @@ pub fn orthonormal_columns<T: Real>(rows: usize, columns: usize, key: Key, threa
         let v = reflectors(height, size, start, key, &mut signs);
         // Rows above `start` are untouched by these reflections, and so are columns before it.
         let part: DMatrix<T> = q.view((start, start), (height, columns - start)).into_owned();
-        let inner = tr_mul(&v, &part, threads);
-        let change = mul(&v, &mul(&block_factor(&v), &inner, threads), threads);
+        let inner = tr_mul(&v, &part, T::ONE, threads);
+        let change = mul(&v, &mul(&block_factor(&v), &inner, T::ONE, threads), T::ONE, threads);
         q.view_mut((start, start), (height, columns - start)).copy_from(&part.zip_map(&change, |a, b| a - b));
     }
     for (mut column, sign) in q.column_iter_mut().zip(signs) {
@@ -60,7 +60,7 @@ fn reflectors<T: Real>(height: usize, size: usize, start: usize, key: Key, signs
 /// T of H₁⋯H_b = I − V·T·Vᵀ: T⁻¹ is the upper triangle of VᵀV with its diagonal halved (Puglisi 1992).
 fn block_factor<T: Real>(v: &DMatrix<T>) -> DMatrix<T> {
     let size = v.ncols();
-    let gram = tr_mul(v, v, Threads::One);
+    let gram = gram(v, Threads::One);
     let inverse = DMatrix::from_fn(size, size, |i, j| match i.cmp(&j) {
         std::cmp::Ordering::Less => gram[(i, j)].to_f64(),
         std::cmp::Ordering::Equal => 0.5 * gram[(i, i)].to_f64(),
