@@ -48,7 +48,7 @@ impl Directory {
         let path = self.path.join(name);
         let fault = |fault: io::Error| Failure::File { path: path.clone(), reason: plain(&fault) };
         let mut file = temporary(&self.path).map_err(fault)?;
-        file.write_all(bytes).and_then(|()| file.as_file().sync_data()).map_err(fault)?;
+        file.write_all(bytes).map_err(fault)?;
         file.persist(&path).map_err(|failed| fault(failed.error))?;
         Ok(())
     }
