@@ -144,7 +144,7 @@ fn init_row(entry: &'static initializer::Entry, site: &Site) -> InitRow {
         .matrix(Threads::One);
     row.nominal_n_var = init.nominal(site).filter(|x| x.is_finite());
     row.exact_n_var = Some(n * moments.variance);
-    row.realised_n_var = Some(n * drawn.variance());
+    row.realised_n_var = Some(n * variance(drawn.as_slice()));
     row.n_mean = Some(n * moments.mean);
     if entry.group == Group::AsWritten {
         row.nearest = Some(match nearest_proper(&init, site) {
@@ -154,6 +154,14 @@ fn init_row(entry: &'static initializer::Entry, site: &Site) -> InitRow {
         });
     }
     row
+}
+
+/// Population variance about the mean; rounding of equal numbers is not a spread.
+fn variance(values: &[f64]) -> f64 {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
+    if variance < (1e-12 * mean).powi(2) { 0.0 } else { variance }
 }
 
 fn act_row(entry: &'static activation::Entry) -> ActRow {
@@ -175,14 +183,14 @@ fn table(catalog: &Catalog, site: &Site) -> String {
     if let Some(inits) = &catalog.inits {
         let _ = writeln!(
             text,
-            "{BOLD}Initialisers{BOLD:#}: n·Var for fan_in {}, fan_out {} and {}: as the source states it, and as one drawn matrix has it",
+            "{BOLD}Initialisers{BOLD:#}: n·Var at fan_in {}, fan_out {}, {}: stated by the source, and realised by one drawn matrix",
             site.fan_in, site.fan_out, site.act.name
         );
         let _ = writeln!(
             text,
             "Arguments may be formulas in fan_in, fan_out, depth, layer, gain (PyTorch's for the activation; gain=torch) and pi."
         );
-        let name_width = inits.iter().map(|r| signature(r.name, &r.parameters).width()).max().unwrap_or(0);
+        let name_width = inits.iter().map(|r| r.name.width()).max().unwrap_or(0);
         for (group, title) in [
             ("classic", "From the literature"),
             ("framework", "What frameworks draw"),
@@ -204,12 +212,15 @@ fn table(catalog: &Catalog, site: &Site) -> String {
                 let _ = writeln!(
                     text,
                     "  {BOLD}{}{BOLD:#}  {}  {}  {}",
-                    padded(&signature(row.name, &row.parameters), name_width),
+                    padded(row.name, name_width),
                     right(&number(row.nominal_n_var), 9),
                     right(&number(row.realised_n_var), 9),
                     row.law
                 );
                 let mut facts = Vec::new();
+                if !row.parameters.is_empty() {
+                    facts.push(signature(row.name, &row.parameters));
+                }
                 if !row.aliases.is_empty() {
                     facts.push(format!("also {}", row.aliases.join(", ")));
                 }

@@ -15,7 +15,7 @@ pub enum Failure {
     Option { option: &'static str, value: String, reason: String },
     #[error("{0}")]
     Usage(String),
-    #[error(transparent)]
+    #[error("{}", in_options(.0))]
     Plan(#[from] PlanError),
     #[error(transparent)]
     Run(#[from] RunError),
@@ -65,6 +65,18 @@ impl Failure {
             say(&self.to_string());
         }
         ExitCode::from(self.code())
+    }
+}
+
+/// A fault of the plan, with the option that brings it.
+fn in_options(fault: &PlanError) -> String {
+    match fault {
+        PlanError::Activation(fault) => format!("--act {fault}"),
+        PlanError::Initializer(fault) => format!("--init {fault}"),
+        PlanError::Bias(fault) => format!("--bias {fault}"),
+        PlanError::DependentBias(_) => format!("--bias: {fault}"),
+        PlanError::Features { .. } | PlanError::Samples { .. } => format!("--input: {fault}"),
+        other => other.to_string(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::data;
 use crate::initializer::Initializer;
 use crate::report::{chart, json, table, terminal};
 use crate::result::{Report, Verdict};
-use crate::simulate::{Control, Input, Plan, PlanError, run as simulate};
+use crate::simulate::{Control, Input, Plan, run as simulate};
 use crate::spec::{Engine, Experiment, Loss, call};
 use crate::verdict::FLAGS;
 use clap::{Args, ValueEnum};
@@ -361,10 +361,4 @@ fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
         });
     }
     Ok(())
-}
-
-impl From<crate::spec::CatalogError> for Failure {
-    fn from(fault: crate::spec::CatalogError) -> Self {
-        Self::Plan(PlanError::Catalog(fault))
-    }
 }

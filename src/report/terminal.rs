@@ -106,7 +106,9 @@ fn row(cell: &Cell) -> [Field; 7] {
 
 /// `first ▇▆▅▄ last`.
 fn series(values: &[Option<f64>]) -> String {
-    let show = |v: &Option<f64>| v.map_or("0 var".to_string(), |x| format!("{x:.1}"));
+    let show = |v: &Option<f64>| {
+        v.map_or("0 var".to_string(), |x| format!("{:.1}", if x.abs() < 0.05 { 0.0 } else { x }))
+    };
     let (first, last) =
         (values.first().map(show).unwrap_or_default(), values.last().map(show).unwrap_or_default());
     format!("{first:>6} {} {last}", trend(values))

@@ -37,8 +37,12 @@ pub struct Plan {
 /// Why an experiment cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
+    #[error("activation: {0}")]
+    Activation(CatalogError),
+    #[error("initialiser: {0}")]
+    Initializer(CatalogError),
+    #[error("biases: {0}")]
+    Bias(CatalogError),
     #[error("the law of biases `{0}` does not draw its entries independently")]
     DependentBias(String),
     #[error("an experiment needs at least one layer, unit, row and trial")]
@@ -79,9 +83,11 @@ impl Plan {
                 return Err(PlanError::Samples { samples: count, batch: e.batch });
             }
         }
-        let acts = e.act.iter().map(|text| Activation::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let inits = e.init.iter().map(|text| Initializer::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        let bias = e.bias.as_deref().map(Initializer::parse).transpose()?;
+        let acts = e.act.iter().map(|text| Activation::parse(text)).collect::<Result<Vec<_>, _>>();
+        let acts = acts.map_err(PlanError::Activation)?;
+        let inits = e.init.iter().map(|text| Initializer::parse(text)).collect::<Result<Vec<_>, _>>();
+        let inits = inits.map_err(PlanError::Initializer)?;
+        let bias = e.bias.as_deref().map(Initializer::parse).transpose().map_err(PlanError::Bias)?;
         let mut cells = Vec::new();
         for init in &inits {
             for (act, activation) in acts.iter().enumerate() {
@@ -128,16 +134,21 @@ fn layers(
         }
         let site = Site { fan_in, fan_out, layer: index + 1, depth, act };
         let bias = match bias {
-            None => init.bias(&site)?,
+            None => init.bias(&site).map_err(PlanError::Initializer)?,
             Some(bias) => {
-                let law = bias.weights(&site)?;
+                let law = bias.weights(&site).map_err(PlanError::Bias)?;
                 if Affine::of(law).is_none() {
                     return Err(PlanError::DependentBias(bias.name.clone()));
                 }
                 law
             }
         };
-        let layer = LayerPlan { fan_in, fan_out, weights: init.weights(&site)?, bias };
+        let layer = LayerPlan {
+            fan_in,
+            fan_out,
+            weights: init.weights(&site).map_err(PlanError::Initializer)?,
+            bias,
+        };
         known.insert((fan_in, fan_out), layer);
         layers.push(layer);
     }
