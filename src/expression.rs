@@ -26,6 +26,7 @@ pub struct Formula {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct FormulaError {
+    /// In words, for the user.
     pub reason: String,
 }
 

@@ -11,7 +11,9 @@ use std::mem::MaybeUninit;
 /// How many threads a product may use. The result does not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threads {
+    /// This thread alone, as inside a trial that runs beside others.
     One,
+    /// All threads of the pool, when one trial has the machine.
     All,
 }
 

@@ -24,28 +24,40 @@ pub trait Real:
     + Sum
     + nalgebra::Scalar
 {
+    /// 0.
     const ZERO: Self;
+    /// 1.
     const ONE: Self;
     /// Distance from one to the next number.
     const EPSILON: f64;
     /// Signals whose largest entry is within 2^±this are computed without a detour.
     const COMFORT: i64;
 
+    /// The nearest value; ±∞ beyond the range.
     fn of(value: f64) -> Self;
+    /// Exact.
     fn to_f64(self) -> f64;
+    /// |x|.
     fn abs(self) -> Self;
+    /// √x; NaN below zero.
     fn sqrt(self) -> Self;
     /// e^x; in single precision clamped to [e^−87, e^88].
     fn exp(self) -> Self;
+    /// eˣ − 1, without cancellation near zero.
     fn exp_m1(self) -> Self;
     /// ln(1 + x) for −½ ≤ x ≤ 1.
     fn ln_1p(self) -> Self;
+    /// tanh x.
     fn tanh(self) -> Self;
+    /// sin x, x in radians.
     fn sin(self) -> Self;
+    /// cos x, x in radians.
     fn cos(self) -> Self;
     /// The error function.
     fn erf(self) -> Self;
+    /// The larger; the other one of a NaN.
     fn max(self, other: Self) -> Self;
+    /// The smaller; the other one of a NaN.
     fn min(self, other: Self) -> Self;
     /// The activation's slice form in this precision.
     fn map(kernel: &dyn Kernel, z: &[Self], psi: &mut [Self], slope: &mut [Self]);

@@ -3,14 +3,19 @@
 use crate::spec::Experiment;
 use serde::{Deserialize, Serialize};
 
+/// Name and version of the JSON schema.
 pub const SCHEMA: &str = "initdiag/1";
 
 /// The result of a run: one cell for each initialiser × activation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
+    /// [`SCHEMA`].
     pub schema: String,
+    /// Version of initdiag that wrote it.
     pub version: String,
+    /// Everything needed to run it again.
     pub spec: Experiment,
+    /// In the order of the grid: initialisers, and activations within each.
     pub cells: Vec<Cell>,
     /// The run was stopped before its end; the cells hold what was complete.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -20,16 +25,23 @@ pub struct Report {
 /// One initialiser with one activation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
+    /// The initialiser by its full name, or the law as the user wrote it.
     pub init: String,
+    /// The activation by its full name, or the expression as the user wrote it.
     pub act: String,
+    /// How products with the weights were drawn: `dense` forms the matrix.
     pub engine: String,
     /// `exact`, or `asymptotic` where the engine draws from a limit law.
     pub law: String,
     /// Trials completed.
     pub trials: usize,
+    /// First to last.
     pub layers: Vec<Layer>,
+    /// Of the activations, first layer to last.
     pub forward: Direction,
+    /// Of the gradients, last layer to first.
     pub backward: Direction,
+    /// What else is wrong, see [`crate::verdict`].
     pub flags: Vec<String>,
     /// The verdict in words, with its cause; one sentence each.
     pub words: Vec<String>,
@@ -40,10 +52,15 @@ pub struct Cell {
 pub struct Layer {
     /// 1-based.
     pub layer: usize,
+    /// `linear`, with the activation behind it.
     pub kind: String,
+    /// Columns of W.
     pub fan_in: usize,
+    /// Rows of W; units.
     pub fan_out: usize,
+    /// Z = W·H + b.
     pub preactivation: Summary,
+    /// H = φ(Z).
     pub activation: Summary,
     /// With respect to the pre-activation.
     pub gradient: Summary,
@@ -66,7 +83,9 @@ pub struct Layer {
 pub struct Summary {
     /// Mean entry, averaged over trials; `None` when it is beyond the range of a double.
     pub mean: Option<f64>,
+    /// Population variance over all entries.
     pub log10_variance: Quantiles,
+    /// Mean square over all entries.
     pub log10_second_moment: Quantiles,
     /// Trials whose variance is exactly zero.
     pub zero_trials: usize,
@@ -78,19 +97,28 @@ pub struct Summary {
 /// Quantiles over trials; `None` stands for log₁₀ of an exact zero.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quantiles {
+    /// 50 % quantile.
     pub median: Option<f64>,
+    /// 5 % quantile.
     pub q05: Option<f64>,
+    /// 25 % quantile.
     pub q25: Option<f64>,
+    /// 75 % quantile.
     pub q75: Option<f64>,
+    /// 95 % quantile.
     pub q95: Option<f64>,
+    /// log₁₀ of the mean over trials, which theory predicts; the median is lower in deep narrow networks.
     pub log10_of_mean: Option<f64>,
 }
 
 /// One trial's values of one quantity at one layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
+    /// Mean entry; `None` beyond the range of a double.
     pub mean: Option<f64>,
+    /// `None` for an exact zero.
     pub log10_variance: Option<f64>,
+    /// `None` for an exact zero.
     pub log10_second_moment: Option<f64>,
 }
 
@@ -103,14 +131,19 @@ pub struct Direction {
     pub ci95: Option<[f64; 2]>,
     /// Whole-stack change of the median log₁₀ variance, in decades.
     pub log10_change: Option<f64>,
+    /// What the change amounts to.
     pub verdict: Verdict,
 }
 
+/// What a stack does to a signal, judged by its change from end to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
+    /// Within the threshold, ±1 decade by default.
     Stable,
+    /// Smaller by more than the threshold, or zero.
     Vanishing,
+    /// Larger by more than the threshold.
     Exploding,
 }
 

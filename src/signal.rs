@@ -7,7 +7,9 @@ use nalgebra::DMatrix;
 /// `values · 2^exponent`; one sample a column (width × batch). Like [`Wide`]'s, the exponent saturates at ±2⁶⁰.
 #[derive(Clone, Debug)]
 pub struct Signal<T: Real> {
+    /// Mantissas, units × batch; the largest lies within 2^±16 of one unless all are zero.
     pub values: DMatrix<T>,
+    /// Power of two that all mantissas are to be multiplied by.
     pub exponent: i64,
 }
 
@@ -15,6 +17,7 @@ pub struct Signal<T: Real> {
 const ROOM: i64 = 16;
 
 impl<T: Real> Signal<T> {
+    /// Normalised; a zero signal gets exponent 0.
     pub fn new(values: DMatrix<T>, exponent: i64) -> Self {
         Self { values, exponent }.normalised()
     }
@@ -42,6 +45,7 @@ impl<T: Real> Signal<T> {
         self.values.iter_mut().for_each(|v| *v = *v * a * b);
     }
 
+    /// Every entry is exactly zero.
     pub fn is_zero(&self) -> bool {
         self.values.iter().all(|v| *v == T::ZERO)
     }

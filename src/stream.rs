@@ -13,18 +13,26 @@ pub type Stream = Xoshiro256PlusPlus;
 /// What a stream is for. The numbers are part of what makes a seed reproducible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
+    /// Entries of the input batch.
     Input = 1,
+    /// Entries of W.
     Weights = 2,
+    /// Entries of b.
     Bias = 3,
+    /// ∂C/∂H of the last layer, or targets of the loss.
     ReadOut = 4,
+    /// Trials drawn for a confidence interval.
     Bootstrap = 5,
 }
 
 /// Names the streams of one layer in one trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
+    /// Of the run.
     pub seed: u64,
+    /// 0-based.
     pub trial: u64,
+    /// 1-based; 0 for what belongs to no layer.
     pub layer: u64,
 }
 

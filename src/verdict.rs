@@ -23,9 +23,13 @@ pub const FLAGS: &[&str] = &[
 
 /// What is said of a cell.
 pub struct Judgement {
+    /// Of the activations.
     pub forward: Direction,
+    /// Of the gradients.
     pub backward: Direction,
+    /// Names of what else is wrong.
     pub flags: Vec<String>,
+    /// One sentence each, with the cause.
     pub words: Vec<String>,
 }
 

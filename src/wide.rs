@@ -15,6 +15,7 @@ pub struct Wide {
 pub const LIMIT: i64 = 1 << 60;
 
 impl Wide {
+    /// Exactly zero.
     pub const ZERO: Self = Self { mantissa: 0.0, exponent: 0 };
 
     /// `mantissa · 2^exponent` for any finite mantissa. Beyond 2^±(2⁶⁰) the exponent saturates.
@@ -27,14 +28,17 @@ impl Wide {
         Self { mantissa: m * 2.0, exponent }
     }
 
+    /// Zero, or between 1 and 2 in magnitude.
     pub fn mantissa(self) -> f64 {
         self.mantissa
     }
 
+    /// Power of two of the mantissa; 0 for zero.
     pub fn exponent(self) -> i64 {
         self.exponent
     }
 
+    /// Exactly zero.
     pub fn is_zero(self) -> bool {
         self.mantissa == 0.0
     }

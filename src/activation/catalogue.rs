@@ -12,11 +12,15 @@ use std::f64::consts::{LN_2, SQRT_2};
 
 /// An activation of the catalogue.
 pub struct Entry {
+    /// As on the command line.
     pub name: &'static str,
+    /// Other names for it.
     pub aliases: &'static [&'static str],
+    /// φ(x) in words that a reader can compute.
     pub formula: &'static str,
     /// Name and default of each parameter.
     pub parameters: &'static [(&'static str, f64)],
+    /// Paper and section.
     pub source: &'static str,
     build: fn(&[f64]) -> Parts,
 }

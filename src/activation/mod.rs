@@ -33,9 +33,11 @@ pub struct Shape {
 pub struct Activation {
     /// Canonical text, e.g. `relu`, `leaky-relu(a=0.2)` or the expression; parses back to the same activation.
     pub name: String,
+    /// Limits, slopes and kinks: what is known of φ without evaluating it.
     pub shape: Shape,
     /// PyTorch's `calculate_gain` for it, where its table has one.
     pub torch_gain: Option<f64>,
+    /// How φ and φ′ are computed.
     pub kernel: Box<dyn Kernel>,
 }
 

@@ -20,7 +20,9 @@ pub enum Group {
 /// A parameter of an entry.
 #[derive(Debug)]
 pub struct Parameter {
+    /// As on the command line.
     pub name: &'static str,
+    /// What it takes, and its default.
     pub kind: Kind,
 }
 
@@ -49,14 +51,19 @@ pub enum Kind {
 /// An initialiser of the catalogue.
 #[derive(Debug)]
 pub struct Entry {
+    /// As on the command line.
     pub name: &'static str,
+    /// Other names for it.
     pub aliases: &'static [&'static str],
+    /// Which table of the catalogue it stands in.
     pub group: Group,
+    /// In the order in which they may be given without a name.
     pub parameters: &'static [Parameter],
     /// The law in words and formulas.
     pub law: &'static str,
     /// Paper and equation, or framework and file.
     pub source: &'static str,
+    /// The law of the weight matrix at a layer.
     pub weights: LawAt,
     /// Law of the biases where the entry brings one.
     pub bias: Option<LawAt>,

@@ -9,27 +9,59 @@ pub enum Law {
     /// Every entry has this value.
     Constant(f64),
     /// Independent N(mean, std²) entries.
-    Normal { mean: f64, std: f64 },
+    Normal {
+        /// Of an entry.
+        mean: f64,
+        /// Of an entry, ≥ 0.
+        std: f64,
+    },
     /// Independent entries, uniform on [low, high).
-    Uniform { low: f64, high: f64 },
+    Uniform {
+        /// Lower limit, included.
+        low: f64,
+        /// Upper limit, not included.
+        high: f64,
+    },
     /// Independent N(mean, std²) entries conditioned on [low, high]; `std` is the parent's.
-    TruncatedNormal { mean: f64, std: f64, low: f64, high: f64 },
+    TruncatedNormal {
+        /// Of the parent.
+        mean: f64,
+        /// Of the parent, ≥ 0.
+        std: f64,
+        /// Lower cut, an absolute value.
+        low: f64,
+        /// Upper cut, an absolute value.
+        high: f64,
+    },
     /// `gain` times a Haar-distributed orthogonal matrix; orthonormal rows or columns, whichever are fewer, when the
     /// layer is not square (Saxe et al. 2014).
-    Haar { gain: f64 },
+    Haar {
+        /// Every singular value's magnitude.
+        gain: f64,
+    },
     /// [`Law::Haar`] of gain 1, then scaled so that the layer's output has unit variance on the batch
     /// (Mishkin & Matas 2016).
     UnitVarianceHaar,
     /// `gain` on the main diagonal, zero elsewhere (PyTorch `eye_`).
-    Identity { gain: f64 },
+    Identity {
+        /// The value on the diagonal.
+        gain: f64,
+    },
     /// N(0, std²) entries of which ⌈sparsity·fan_out⌉ in each column are zero (Martens 2010, PyTorch `sparse_`).
-    Sparse { sparsity: f64, std: f64 },
+    Sparse {
+        /// Share of zeros in a column, in [0, 1].
+        sparsity: f64,
+        /// Of the other entries, ≥ 0.
+        std: f64,
+    },
 }
 
 /// Mean and variance of one entry of a layer's weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EntryMoments {
+    /// E w.
     pub mean: f64,
+    /// E (w − E w)².
     pub variance: f64,
 }
 

@@ -17,10 +17,13 @@ use crate::spec::call::{Call, CatalogError, split_list};
 /// The layer that weights are drawn for.
 #[derive(Clone, Copy, Debug)]
 pub struct Site<'a> {
+    /// Columns of the weight matrix.
     pub fan_in: usize,
+    /// Rows of the weight matrix.
     pub fan_out: usize,
     /// 1-based.
     pub layer: usize,
+    /// Linear layers of the stack.
     pub depth: usize,
     /// The activation that follows the layer.
     pub act: &'a Activation,
@@ -106,6 +109,7 @@ impl Initializer {
         split_list(text)?.into_iter().map(Self::parse).collect()
     }
 
+    /// The entry of the catalogue that this is an instance of.
     pub fn entry(&self) -> &'static Entry {
         self.entry
     }

@@ -8,7 +8,9 @@ use nalgebra::DMatrix;
 
 /// ψ(Z) = φ(Z) − φ(0) and φ′(Z), both n × B.
 pub struct Activated<T: Real> {
+    /// ψ(Z) = φ(Z) − φ(0), n × B.
     pub psi: Signal<T>,
+    /// φ′(Z), n × B.
     pub slope: Signal<T>,
 }
 

@@ -9,22 +9,34 @@ use nalgebra::DMatrix;
 /// Mean, population variance and second moment of the entries of a matrix.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moments {
+    /// Mean of all entries.
     pub mean: Wide,
+    /// Population variance: the sum is divided by the number of entries.
     pub variance: Wide,
+    /// Mean square of all entries.
     pub second_moment: Wide,
 }
 
 /// Everything recorded at a layer in one trial (SCIENCE: Z pre-activation, H activation, D gradient).
 #[derive(Clone, Copy, Debug)]
 pub struct LayerRecord {
+    /// Z, n × B.
     pub preactivation: Moments,
+    /// H = φ(Z), n × B.
     pub activation: Moments,
+    /// D = ∂C/∂Z, n × B.
     pub gradient: Moments,
+    /// ∂C/∂W = D·Hᵀ with H the layer's input, fan_out × fan_in.
     pub weight_gradient: Moments,
+    /// Units with φ′ = 0 on the whole batch, of all units.
     pub dead_fraction: f64,
+    /// Entries with |φ′| below 1 % of its maximum; `None` when φ′ is unbounded.
     pub saturated_fraction: Option<f64>,
+    /// Mean cosine between the columns of Z, see [`correlation`].
     pub correlation: Option<f64>,
+    /// Of the columns of Z, between 1 and B, see [`effective_rank`].
     pub effective_rank: Option<f64>,
+    /// Largest difference between two rows of Z, see [`unit_symmetry`].
     pub unit_symmetry: Option<f64>,
 }
 

@@ -19,14 +19,22 @@ pub enum Standard {
     /// U[−1, 1) on the multiples of 2⁻²³.
     Uniform,
     /// N(0, 1) conditioned on [low, high].
-    Truncated { low: f64, high: f64 },
+    Truncated {
+        /// Lower cut of u.
+        low: f64,
+        /// Upper cut of u.
+        high: f64,
+    },
 }
 
 /// A law of independent entries as scale·u + mean; `None` for u where all entries are equal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Affine {
+    /// The law of u.
     pub standard: Option<Standard>,
+    /// Factor of u; its sign may be any.
     pub scale: f64,
+    /// Added to scale·u.
     pub mean: f64,
 }
 

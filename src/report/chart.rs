@@ -14,6 +14,7 @@ use style::{Dash, FAMILY, FONT, GREY, INK, LINE, Look, text_width};
 
 /// Why a figure could not be drawn.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ChartError {
     #[error("cannot draw the figure: {0}")]
     Draw(String),

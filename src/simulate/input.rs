@@ -23,6 +23,7 @@ pub enum Input {
 
 /// Why a text does not name a law of inputs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum InputError {
     #[error("correlated takes one number between 0 and 1, not `{0}`")]
     Correlation(String),

@@ -10,32 +10,43 @@ use std::collections::HashMap;
 /// One linear + activation layer of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerPlan {
+    /// Columns of W.
     pub fan_in: usize,
+    /// Rows of W; units.
     pub fan_out: usize,
+    /// Of W.
     pub weights: Law,
+    /// Of b.
     pub bias: Law,
 }
 
 /// One initialiser with one activation.
 #[derive(Clone, Debug)]
 pub struct CellPlan {
+    /// The initialiser's name, as reports show it.
     pub init: String,
     /// Place among the plan's activations.
     pub act: usize,
+    /// First to last.
     pub layers: Vec<LayerPlan>,
 }
 
 /// A checked experiment.
 #[derive(Debug)]
 pub struct Plan {
+    /// As it was asked for.
     pub experiment: Experiment,
+    /// In the order of the experiment.
     pub acts: Vec<Activation>,
+    /// In the order of the grid: initialisers, and activations within each.
     pub cells: Vec<CellPlan>,
+    /// What the batches are made of.
     pub input: Input,
 }
 
 /// Why an experiment cannot be run.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum PlanError {
     #[error("activation: {0}")]
     Activation(CatalogError),
@@ -98,6 +109,7 @@ impl Plan {
         Ok(Self { experiment: experiment.clone(), acts, cells, input })
     }
 
+    /// The activation of a cell of this plan.
     pub fn act(&self, cell: &CellPlan) -> &Activation {
         &self.acts[cell.act]
     }

@@ -53,9 +53,13 @@ pub fn one(
 
 /// A stack of layers whose weights are named by a key.
 pub struct Network<'a> {
+    /// First to last.
     pub layers: &'a [LayerPlan],
+    /// Behind every layer.
     pub act: &'a Activation,
+    /// Names the streams of this trial.
     pub key: Key,
+    /// Threads that this trial may use.
     pub threads: Threads,
     /// Keep weights for the backward pass instead of drawing them again.
     pub keep_weights: bool,

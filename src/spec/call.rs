@@ -7,11 +7,13 @@ use std::fmt;
 pub struct Call {
     /// Lower case, with `_` read as `-`.
     pub name: String,
+    /// (parameter, argument) in order; no parameter where it is given by its place.
     pub arguments: Vec<(Option<String>, String)>,
 }
 
 /// Why a text does not name an entry of a catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum CatalogError {
     #[error("nothing is named")]
     Empty,
@@ -35,11 +37,13 @@ impl fmt::Display for Suggestion<'_> {
 }
 
 impl CatalogError {
+    /// With the known name most like it, if one is.
     pub fn unknown<'a>(what: &'static str, name: &str, known: impl Iterator<Item = &'a str>) -> Self {
         let nearest = nearest(name, known).map(str::to_string);
         Self::Unknown { what, name: name.into(), nearest }
     }
 
+    /// The argument `name` cannot be what it is, for this reason.
     pub fn argument(name: &str, reason: impl Into<String>) -> Self {
         Self::Argument { name: name.into(), reason: reason.into() }
     }

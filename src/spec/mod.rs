@@ -28,7 +28,9 @@ pub struct Experiment {
     pub loss: Loss,
     /// Independent draws of all weights.
     pub trials: usize,
+    /// Names all random streams of the run.
     pub seed: u64,
+    /// How products with the weights are drawn.
     pub engine: Engine,
     /// A whole-stack change beyond this many decades is vanishing or exploding.
     pub threshold: f64,

@@ -6,8 +6,11 @@ use crate::activation::Activation;
 /// A point of the critical line: σ_w² = n·Var(W), σ_b² = Var(b), and the pre-activation variance q that they keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CriticalPoint {
+    /// fan_in·Var(W).
     pub sigma_w2: f64,
+    /// Var(b).
     pub sigma_b2: f64,
+    /// Var(Z), a fixed point of the length map.
     pub q: f64,
 }
 
