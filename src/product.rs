@@ -1,10 +1,10 @@
 //! Matrix products at the speed of the machine.
 //!
 //! nalgebra's transposed products do not go through its fast kernel, so all three shapes that a layer needs call the
-//! `gemm` crate with strides instead.
+//! kernels of the `gemm` family with strides instead.
 
 use crate::real::Real;
-use gemm::Parallelism;
+use gemm_common::Parallelism;
 use nalgebra::{DMatrix, Dyn};
 use std::mem::MaybeUninit;
 
@@ -79,7 +79,7 @@ unsafe fn product_into<T: Real>(
     };
     // SAFETY: the strides are those of whole matrices, whose slices hold all their entries; `c` by the caller's promise.
     unsafe {
-        gemm::gemm(
+        T::product_kernel()(
             a.rows,
             b.columns,
             a.columns,
@@ -131,34 +131,46 @@ pub fn mul_tr<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, threads: Threads) -> DMat
     product(&View::plain(a), &View::transposed(b), T::ONE, threads)
 }
 
-/// `AᵀA`, the Gram matrix of the columns: its upper triangle in strips of blocks, the rest by symmetry.
-pub fn gram<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
-    gram_of(&View::transposed(a), &View::plain(a), threads)
+/// Rows whose products are summed in their own precision; sums over more of them are doubles.
+const RUN: usize = 4096;
+
+/// `AᵀA`, the Gram matrix of the columns.
+pub fn gram<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<f64> {
+    let (left, right) = (View::transposed(a), View::plain(a));
+    let mut total = DMatrix::zeros(a.ncols(), a.ncols());
+    for from in (0..a.nrows()).step_by(RUN) {
+        let to = (from + RUN).min(a.nrows());
+        add_gram(&mut total, &left.columns(from, to), &right.rows(from, to), threads);
+    }
+    total
 }
 
 /// `AAᵀ`, the Gram matrix of the rows.
-pub fn gram_of_rows<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
-    gram_of(&View::plain(a), &View::transposed(a), threads)
+pub fn gram_of_rows<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<f64> {
+    let mut total = DMatrix::zeros(a.nrows(), a.nrows());
+    add_gram(&mut total, &View::plain(a), &View::transposed(a), threads);
+    total
 }
 
-fn gram_of<T: Real>(left: &View<T>, right: &View<T>, threads: Threads) -> DMatrix<T> {
+/// `total += left·right`, which is symmetric: the upper triangle in strips of blocks, the rest by symmetry.
+fn add_gram<T: Real>(total: &mut DMatrix<f64>, left: &View<T>, right: &View<T>, threads: Threads) {
     let size = left.rows;
-    let mut c = DMatrix::from_element(size, size, T::ZERO);
     if left.columns == 0 {
-        return c;
+        return;
     }
+    let mut part = DMatrix::from_element(size, size, T::ZERO);
     // Four strips leave out three eighths of the work and are still wide enough to be fast.
     let strip = size.div_ceil(4).next_multiple_of(16);
     for from in (0..size).step_by(strip) {
         let to = (from + strip).min(size);
-        // SAFETY: rows 0..to of columns from..to lie within `c`.
+        // SAFETY: rows 0..to of columns from..to lie within `part`.
         unsafe {
-            let start = c.as_mut_ptr().add(from * size);
+            let start = part.as_mut_ptr().add(from * size);
             product_into(start, size, &left.rows(0, to), &right.columns(from, to), T::ONE, threads);
         }
     }
-    c.fill_lower_triangle_with_upper_triangle();
-    c
+    part.fill_lower_triangle_with_upper_triangle();
+    total.iter_mut().zip(part.iter()).for_each(|(sum, v)| *sum += v.to_f64());
 }
 
 #[cfg(test)]

@@ -1,9 +1,34 @@
 //! The two floating-point types that a simulation runs in.
 
 use crate::activation::Kernel;
+use crate::draw;
+use crate::stream::Stream;
 use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
+
+/// rows, columns, inner; C with column and row stride, whether it is read; A and B with theirs; α, β; conjugations; threads.
+pub type ProductKernel<T> = unsafe fn(
+    usize,
+    usize,
+    usize,
+    *mut T,
+    isize,
+    isize,
+    bool,
+    *const T,
+    isize,
+    isize,
+    *const T,
+    isize,
+    isize,
+    T,
+    T,
+    bool,
+    bool,
+    bool,
+    gemm_common::Parallelism,
+);
 
 /// `f32` (what users run) or `f64` (what the tests of gradients run), with the functions that activations need.
 pub trait Real:
@@ -59,12 +84,16 @@ pub trait Real:
     fn max(self, other: Self) -> Self;
     /// The smaller; the other one of a NaN.
     fn min(self, other: Self) -> Self;
+    /// Fills a slice with N(0, 1).
+    fn fill_normal(values: &mut [Self], stream: Stream);
+    /// General product C = α·C + β·A·B with strides, as the `gemm` family defines it.
+    fn product_kernel() -> ProductKernel<Self>;
     /// The activation's slice form in this precision.
     fn map(kernel: &dyn Kernel, z: &[Self], psi: &mut [Self], slope: &mut [Self]);
 }
 
 macro_rules! real {
-    ($t:ident, $comfort:expr, $map:ident, $($name:ident = $path:path),*) => {
+    ($t:ident, $comfort:expr, $map:ident, $fill:ident, $product:path, $($name:ident = $path:path),*) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -87,6 +116,12 @@ macro_rules! real {
             fn min(self, other: Self) -> Self {
                 if self < other { self } else { other }
             }
+            fn fill_normal(values: &mut [Self], stream: Stream) {
+                draw::$fill(values, stream);
+            }
+            fn product_kernel() -> ProductKernel<Self> {
+                $product()
+            }
             fn map(kernel: &dyn Kernel, z: &[Self], psi: &mut [Self], slope: &mut [Self]) {
                 kernel.$map(z, psi, slope);
             }
@@ -102,6 +137,8 @@ real!(
     f32,
     40,
     map_f32,
+    fill_single,
+    gemm_f32::gemm::f32::get_gemm_fn,
     abs = f32::abs,
     sqrt = f32::sqrt,
     exp = fast::exp,
@@ -116,6 +153,8 @@ real!(
     f64,
     300,
     map_f64,
+    fill_double,
+    gemm_f64::gemm::f64::get_gemm_fn,
     abs = f64::abs,
     sqrt = f64::sqrt,
     exp = f64::exp,

@@ -1,6 +1,7 @@
 //! A batch of columns that carries its scale apart: no stack overflows or underflows it.
 
 use crate::real::Real;
+use crate::slice::{max_abs, multiply};
 use crate::wide::{LIMIT, Wide};
 use nalgebra::DMatrix;
 
@@ -98,9 +99,11 @@ impl<T: Real> Signal<T> {
     /// Entry-wise product (Hadamard).
     pub fn hadamard(&self, other: &Self) -> Self {
         let exponent = self.exponent + other.exponent;
-        let product = Self { values: self.values.component_mul(&other.values), exponent };
-        match product.top_exponent() {
-            Some(top) if top - exponent > -60 => product.normalised(),
+        let mut values = self.values.clone();
+        let top = multiply(values.as_mut_slice(), other.values.as_slice()).to_f64();
+        let product = Self { values, exponent };
+        match top {
+            top if top > 2f64.powi(-60) => product.normalised(),
             // The large entries of one met the small entries of the other: multiply where that cannot underflow.
             _ => {
                 let wide = self.values.map(|v| v.to_f64()).component_mul(&other.values.map(|v| v.to_f64()));
@@ -130,21 +133,6 @@ impl<T: Real> Signal<T> {
         );
         Self::new(values, top)
     }
-}
-
-/// The largest magnitude, zero for an empty slice.
-pub fn max_abs<T: Real>(values: &[T]) -> T {
-    pulp::Arch::new().dispatch(|| {
-        let mut lanes = [T::ZERO; 16];
-        let chunks = values.chunks_exact(16);
-        let rest = chunks.remainder();
-        for chunk in chunks {
-            for (lane, v) in lanes.iter_mut().zip(chunk) {
-                *lane = lane.max(v.abs());
-            }
-        }
-        rest.iter().chain(&lanes).fold(T::ZERO, |top, v| top.max(v.abs()))
-    })
 }
 
 fn power_of_two<T: Real>(exponent: i64) -> T {

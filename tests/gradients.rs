@@ -31,12 +31,8 @@ fn forward_from(act: &Activation, z: &DMatrix<f64>, from: usize) -> DMatrix<f64>
     for (index, layer) in layers().iter().enumerate().skip(from + 1) {
         let key = Key { layer: index as u64 + 1, ..KEY };
         let w = Dense::<f64>::new(layer.weights, layer.fan_in, layer.fan_out, key).matrix(Threads::One);
-        let bias = initdiag::operator::draw::vector::<f64>(
-            layer.bias,
-            layer.fan_out,
-            key,
-            initdiag::stream::Role::Bias,
-        );
+        let bias =
+            initdiag::draw::vector::<f64>(layer.bias, layer.fan_out, key, initdiag::stream::Role::Bias);
         let bias = plain(&bias);
         let mut z = w * h;
         z.column_iter_mut().for_each(|mut column| column += &bias);
@@ -90,7 +86,7 @@ fn gradients_agree_with_finite_differences_for_every_activation_and_loss() {
             for (index, layer) in layers.iter().enumerate() {
                 let key = Key { layer: index as u64 + 1, ..KEY };
                 let mut operator = Dense::<f64>::new(layer.weights, layer.fan_in, layer.fan_out, key);
-                let bias = initdiag::operator::draw::vector::<f64>(
+                let bias = initdiag::draw::vector::<f64>(
                     layer.bias,
                     layer.fan_out,
                     key,
@@ -133,7 +129,7 @@ fn weight_gradient_norms_from_gram_matrices_are_those_of_the_product() {
         let d = DMatrix::from_fn(fan_out, batch, |i, j| ((i * 5 + j * 11) % 19) as f64 / 9.0 - 1.1);
         let explicit = &d * h.transpose();
         let (h, d) = (Signal::new(h, 3), Signal::new(d, -7));
-        let got = InputTrace::new(&h, fan_out, Threads::One).weight_gradient(&d, Threads::One);
+        let got = InputTrace::new(h.into(), fan_out, Threads::One).weight_gradient(&d.into(), Threads::One);
         let scale = 2f64.powi(3 - 7);
         let count = explicit.len() as f64;
         let second = explicit.norm_squared() / count * scale * scale;

@@ -2,6 +2,7 @@
 
 use super::functions::Function;
 use crate::real::Real;
+use crate::slice::for_each_machine;
 use crate::wide::Wide;
 
 /// The pointwise form of an activation.
@@ -52,10 +53,10 @@ impl<F: Function> Kernel for F {
     }
 }
 
-fn map<T: Real, F: Function>(function: &F, z: &[T], psi: &mut [T], slope: &mut [T]) {
-    pulp::Arch::new().dispatch(|| {
+for_each_machine! {
+    fn map<T: Real, F: Function>(function: &F, z: &[T], psi: &mut [T], slope: &mut [T]) {
         for ((z, psi), slope) in z.iter().zip(psi).zip(slope) {
             (*psi, *slope) = function.at(*z);
         }
-    });
+    }
 }

@@ -2,7 +2,8 @@
 
 use crate::activation::Activation;
 use crate::real::Real;
-use crate::signal::{Signal, max_abs};
+use crate::signal::Signal;
+use crate::slice::max_abs;
 use crate::wide::Wide;
 use nalgebra::DMatrix;
 
@@ -47,12 +48,9 @@ pub fn activate<T: Real>(act: &Activation, z: &Signal<T>) -> Activated<T> {
 }
 
 /// H = φ(0) + ψ.
-pub fn activation<T: Real>(psi: &Signal<T>, at_zero: f64) -> Signal<T> {
-    if at_zero == 0.0 {
-        return psi.clone();
-    }
+pub fn activation<T: Real>(psi: Signal<T>, at_zero: f64) -> Signal<T> {
     let (rows, batch) = psi.values.shape();
-    psi.clone().plus(Signal::new(DMatrix::from_element(rows, batch, T::of(at_zero)), 0))
+    psi.plus(Signal::new(DMatrix::from_element(rows, batch, T::of(at_zero)), 0))
 }
 
 fn map<T: Real>(act: &Activation, z: &DMatrix<T>) -> (DMatrix<T>, DMatrix<T>) {

@@ -1,6 +1,6 @@
 //! ∂C/∂H at the top of the stack.
 
-use crate::operator::draw::{Standard, fill};
+use crate::draw::{Standard, fill};
 use crate::product::Threads;
 use crate::real::Real;
 use crate::signal::Signal;

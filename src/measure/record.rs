@@ -1,8 +1,10 @@
 //! One layer of one trial: moments of all entries, and how units and samples relate.
 
-use crate::product::{Threads, gram, gram_of_rows, mul_tr};
+use crate::observed::Observed;
+use crate::product::{Threads, gram_of_rows, mul_tr};
 use crate::real::Real;
 use crate::signal::Signal;
+use crate::slice::{accumulate, inner, raise, range, sums};
 use crate::wide::Wide;
 use nalgebra::DMatrix;
 
@@ -40,58 +42,14 @@ pub struct LayerRecord {
     pub unit_symmetry: Option<f64>,
 }
 
-/// Entries summed in the signal's own precision before the sum goes to a double.
-const RUN: usize = 256;
-
-/// (Σv, Σv²) of a slice in double precision.
-fn sums<T: Real>(values: &[T]) -> (f64, f64) {
-    pulp::Arch::new().dispatch(|| {
-        let (mut total, mut squares) = (0.0, 0.0);
-        for run in values.chunks(RUN) {
-            let mut lanes = [(T::ZERO, T::ZERO); 16];
-            let chunks = run.chunks_exact(16);
-            let rest = chunks.remainder();
-            for chunk in chunks {
-                for (lane, v) in lanes.iter_mut().zip(chunk) {
-                    lane.0 += *v;
-                    lane.1 += *v * *v;
-                }
-            }
-            for lane in lanes {
-                total += lane.0.to_f64();
-                squares += lane.1.to_f64();
-            }
-            for v in rest {
-                total += v.to_f64();
-                squares += v.to_f64() * v.to_f64();
-            }
-        }
-        (total, squares)
-    })
-}
-
-/// Σ a·b in double precision.
-fn inner<T: Real>(a: &[T], b: &[T]) -> f64 {
-    pulp::Arch::new().dispatch(|| {
-        let mut lanes = [0.0f64; 16];
-        let (a, b) = (a.chunks_exact(16), b.chunks_exact(16));
-        let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a.to_f64() * b.to_f64()).sum();
-        for (a, b) in a.zip(b) {
-            for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-                *lane += a.to_f64() * b.to_f64();
-            }
-        }
-        rest + lanes.iter().sum::<f64>()
-    })
-}
-
 /// Moments of `offset + v` over all entries v of a signal.
 ///
 /// A variance below the rounding of the entries about their mean is zero.
-pub fn moments<T: Real>(signal: &Signal<T>, offset: f64) -> Moments {
+pub fn moments<T: Real>(observed: &Observed<T>, offset: f64) -> Moments {
+    let (signal, sums) = (&observed.signal, observed.sums());
     let values = signal.values.as_slice();
     let count = values.len() as f64;
-    let (total, squares) = sums(values);
+    let (total, squares) = (sums.plain.iter().sum::<f64>(), sums.square.iter().sum::<f64>());
     let mean = total / count;
     let mut variance = squares / count - mean * mean;
     if variance < 1e-2 * mean * mean {
@@ -107,12 +65,6 @@ pub fn moments<T: Real>(signal: &Signal<T>, offset: f64) -> Moments {
     Moments { mean, variance, second_moment: variance + mean * mean }
 }
 
-/// Σ of each column (a sample), as mantissas to the signal's exponent.
-pub fn column_sums<T: Real>(signal: &Signal<T>) -> Vec<f64> {
-    let rows = signal.values.nrows().max(1);
-    signal.values.as_slice().chunks(rows).map(|column| sums(column).0).collect()
-}
-
 /// What the weight gradient needs of a layer's input: enough for ‖D·Hᵀ‖_F and for the sum of its entries.
 pub struct InputTrace<T: Real> {
     exponent: i64,
@@ -123,21 +75,22 @@ pub struct InputTrace<T: Real> {
 
 enum Form<T: Real> {
     /// HᵀH, B × B.
-    Gram(DMatrix<T>),
+    Gram(DMatrix<f64>),
     /// H itself, where the batch is so large that the product costs less.
     Whole(DMatrix<T>),
 }
 
 impl<T: Real> InputTrace<T> {
     /// Keeps of H (fan_in × B) what costs less for a layer of `fan_out` units.
-    pub fn new(h: &Signal<T>, fan_out: usize, threads: Threads) -> Self {
-        let (fan_in, batch) = h.values.shape();
+    pub fn new(h: Observed<T>, fan_out: usize, threads: Threads) -> Self {
+        let (fan_in, batch) = h.signal.values.shape();
+        let (exponent, sums) = (h.signal.exponent, h.sums().plain.clone());
         let form = if Self::keeps_gram(fan_in, fan_out, batch) {
-            Form::Gram(gram(&h.values, threads))
+            Form::Gram(h.into_gram(threads))
         } else {
-            Form::Whole(h.values.clone())
+            Form::Whole(h.signal.values)
         };
-        Self { exponent: h.exponent, sums: column_sums(h), rows: fan_in, form }
+        Self { exponent, sums, rows: fan_in, form }
     }
 
     /// B²(n_in + n_out) against B·n_in·n_out multiplications.
@@ -146,14 +99,14 @@ impl<T: Real> InputTrace<T> {
     }
 
     /// Moments of the entries of ∂C/∂W = D·Hᵀ, from ‖DHᵀ‖²_F = ⟨DᵀD, HᵀH⟩_F where that is cheaper.
-    pub fn weight_gradient(&self, d: &Signal<T>, threads: Threads) -> Moments {
-        let count = self.rows as f64 * d.values.nrows() as f64;
+    pub fn weight_gradient(&self, d: &Observed<T>, threads: Threads) -> Moments {
+        let count = self.rows as f64 * d.signal.values.nrows() as f64;
         let square = match &self.form {
-            Form::Gram(trace) => inner(trace.as_slice(), gram(&d.values, threads).as_slice()).max(0.0),
-            Form::Whole(h) => sums(mul_tr(&d.values, h, threads).as_slice()).1,
+            Form::Gram(trace) => inner(trace.as_slice(), d.gram(threads).as_slice()).max(0.0),
+            Form::Whole(h) => sums(mul_tr(&d.signal.values, h, threads).as_slice()).1,
         };
-        let total: f64 = self.sums.iter().zip(column_sums(d)).map(|(a, b)| a * b).sum();
-        let exponent = self.exponent + d.exponent;
+        let total = inner(&self.sums, &d.sums().plain);
+        let exponent = self.exponent + d.signal.exponent;
         let (mean, second) = (total / count, square / count);
         // Rounding of the Gram form is relative to the second moment.
         let variance = (second - mean * mean).max(0.0);
@@ -169,17 +122,15 @@ impl<T: Real> InputTrace<T> {
 /// Mean cosine between the columns of Z, over pairs of different samples; `None` with fewer than two that are not zero.
 ///
 /// (‖Σ ẑ‖² − B)/(B(B − 1)) with ẑ the normalised columns: O(Bn) instead of O(B²n).
-pub fn correlation<T: Real>(z: &Signal<T>) -> Option<f64> {
-    let rows = z.values.nrows().max(1);
+pub fn correlation<T: Real>(z: &Observed<T>) -> Option<f64> {
+    let rows = z.signal.values.nrows().max(1);
     let mut sum = vec![0.0f64; rows];
     let mut count = 0.0;
-    for column in z.values.as_slice().chunks(rows) {
-        let square = sums(column).1;
-        if square > 0.0 {
+    for (column, square) in z.signal.values.as_slice().chunks(rows).zip(&z.sums().square) {
+        if *square > 0.0 {
             count += 1.0;
             let scale = 1.0 / square.sqrt();
-            pulp::Arch::new()
-                .dispatch(|| sum.iter_mut().zip(column).for_each(|(s, v)| *s += scale * v.to_f64()));
+            accumulate(&mut sum, scale, column);
         }
     }
     if count < 2.0 {
@@ -190,11 +141,11 @@ pub fn correlation<T: Real>(z: &Signal<T>) -> Option<f64> {
 }
 
 /// exp(entropy) of the normalised eigenvalues of ZᵀZ (Roy & Vetterli 2007); `None` for a zero signal.
-pub fn effective_rank<T: Real>(z: &Signal<T>, threads: Threads) -> Option<f64> {
-    let (rows, batch) = z.values.shape();
+pub fn effective_rank<T: Real>(z: &Observed<T>, threads: Threads) -> Option<f64> {
+    let (rows, batch) = z.signal.values.shape();
     // ZᵀZ and ZZᵀ share their non-zero eigenvalues.
-    let gram = if batch <= rows { gram(&z.values, threads) } else { gram_of_rows(&z.values, threads) };
-    let eigenvalues = gram.map(Real::to_f64).symmetric_eigenvalues();
+    let gram = if batch <= rows { z.gram(threads).clone() } else { gram_of_rows(&z.signal.values, threads) };
+    let eigenvalues = gram.symmetric_eigenvalues();
     let total: f64 = eigenvalues.iter().map(|e| e.max(0.0)).sum();
     if total.is_nan() || total <= 0.0 {
         return None;
@@ -210,26 +161,11 @@ pub fn unit_symmetry<T: Real>(z: &Signal<T>) -> Option<f64> {
     let (mut widest, mut top) = (0.0f64, 0.0f64);
     for column in z.values.as_slice().chunks(rows) {
         let (low, high) = range(column);
+        let (low, high) = (low.to_f64(), high.to_f64());
         widest = widest.max(high - low);
         top = top.max(high.abs()).max(low.abs());
     }
     (top > 0.0).then(|| widest / top)
-}
-
-fn range<T: Real>(column: &[T]) -> (f64, f64) {
-    pulp::Arch::new().dispatch(|| {
-        let mut lanes = [(column[0], column[0]); 16];
-        let chunks = column.chunks_exact(16);
-        let rest = chunks.remainder();
-        for chunk in chunks {
-            for (lane, v) in lanes.iter_mut().zip(chunk) {
-                *lane = (lane.0.min(*v), lane.1.max(*v));
-            }
-        }
-        let ends = rest.iter().map(|v| (*v, *v)).chain(lanes);
-        let (low, high) = ends.fold((column[0], column[0]), |all, one| (all.0.min(one.0), all.1.max(one.1)));
-        (low.to_f64(), high.to_f64())
-    })
 }
 
 /// Of the slopes φ′(Z) (n × B): the largest of each unit (as mantissas), and how many entries are below `threshold`.
@@ -240,15 +176,8 @@ pub fn slopes<T: Real>(slope: &Signal<T>, threshold: Wide) -> (Vec<T>, usize) {
     let level = T::of(level.to_f64().clamp(0.0, 1e30));
     let mut top = vec![T::ZERO; rows];
     let mut below = 0usize;
-    pulp::Arch::new().dispatch(|| {
-        for column in slope.values.as_slice().chunks(rows) {
-            let mut here = 0u32;
-            for (unit, v) in top.iter_mut().zip(column) {
-                *unit = unit.max(v.abs());
-                here += u32::from(v.abs() < level);
-            }
-            below += here as usize;
-        }
-    });
+    for column in slope.values.as_slice().chunks(rows) {
+        below += raise(&mut top, column, level);
+    }
     (top, below)
 }

@@ -1,8 +1,8 @@
 //! Every weight drawn and multiplied: exact for any law.
 
 use super::Operator;
-use super::draw::{self, Affine};
 use super::haar::orthonormal_columns;
+use crate::draw::{self, Affine};
 use crate::initializer::Law;
 use crate::product::{Threads, mul, tr_mul};
 use crate::real::Real;

@@ -62,8 +62,8 @@ fn block_factor<T: Real>(v: &DMatrix<T>) -> DMatrix<T> {
     let size = v.ncols();
     let gram = gram(v, Threads::One);
     let inverse = DMatrix::from_fn(size, size, |i, j| match i.cmp(&j) {
-        std::cmp::Ordering::Less => gram[(i, j)].to_f64(),
-        std::cmp::Ordering::Equal => 0.5 * gram[(i, i)].to_f64(),
+        std::cmp::Ordering::Less => gram[(i, j)],
+        std::cmp::Ordering::Equal => 0.5 * gram[(i, i)],
         std::cmp::Ordering::Greater => 0.0,
     });
     let factor = inverse.solve_upper_triangular(&DMatrix::identity(size, size));

@@ -1,7 +1,6 @@
 //! A random linear map that answers W·X and Wᵀ·Y, both with the same draw of W.
 
 mod dense;
-pub mod draw;
 mod haar;
 
 pub use dense::Dense;

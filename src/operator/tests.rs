@@ -1,5 +1,5 @@
-use super::draw::{Standard, fill};
 use super::*;
+use crate::draw::{Standard, fill};
 use crate::initializer::Law;
 use crate::stream::{Key, Role};
 use nalgebra::DMatrix;

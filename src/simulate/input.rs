@@ -1,6 +1,6 @@
 //! The batch that is pushed through: drawn from a law, or sampled from data.
 
-use crate::operator::draw::{Standard, fill};
+use crate::draw::{Standard, fill};
 use crate::product::Threads;
 use crate::real::Real;
 use crate::signal::Signal;

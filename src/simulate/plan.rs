@@ -2,8 +2,8 @@
 
 use super::input::Input;
 use crate::activation::Activation;
+use crate::draw::Affine;
 use crate::initializer::{Initializer, Law, Site};
-use crate::operator::draw::Affine;
 use crate::spec::{CatalogError, Experiment};
 use std::collections::HashMap;
 
@@ -207,9 +207,9 @@ impl Plan {
 fn tape_bytes(fan_in: usize, fan_out: usize, batch: usize) -> u128 {
     let (n, m, b) = (fan_in as u128, fan_out as u128, batch as u128);
     let trace = if crate::measure::record::InputTrace::<f32>::keeps_gram(fan_in, fan_out, batch) {
-        b * b
+        8 * b * b
     } else {
-        n * b
+        4 * n * b
     };
-    4 * (m * b + trace)
+    4 * m * b + trace
 }

@@ -3,11 +3,13 @@
 use super::Control;
 use super::plan::{CellPlan, LayerPlan, Plan};
 use crate::activation::Activation;
+use crate::draw;
 use crate::initializer::Law;
 use crate::layer::activate::{activate, activation, dead_units};
 use crate::layer::{broadcast, loss};
 use crate::measure::record::{self, InputTrace, LayerRecord, Moments};
-use crate::operator::{Dense, Operator, draw};
+use crate::observed::Observed;
+use crate::operator::{Dense, Operator};
 use crate::product::Threads;
 use crate::real::Real;
 use crate::signal::Signal;
@@ -79,9 +81,9 @@ impl Network<'_> {
     ) -> Option<Vec<LayerRecord>> {
         let mut records = Vec::with_capacity(self.layers.len());
         let mut tapes = Vec::with_capacity(self.layers.len());
-        let mut h = input;
+        let mut h = input.into();
         for (index, layer) in self.layers.iter().enumerate() {
-            let (next, tape, record) = self.forward(index, layer, &h);
+            let (next, tape, record) = self.forward(index, layer, h);
             h = next;
             tapes.push(tape);
             records.push(record);
@@ -90,14 +92,14 @@ impl Network<'_> {
             }
         }
         let top = Key { layer: self.layers.len() as u64 + 1, ..self.key };
-        let mut upstream = loss::gradient(loss, &h, top);
+        let mut upstream = loss::gradient(loss, &h.signal, top);
         drop(h);
         for (index, mut tape) in tapes.into_iter().enumerate().rev() {
-            let d = upstream.hadamard(&tape.slope);
+            let d = Observed::from(upstream.hadamard(&tape.slope));
             let record = &mut records[index];
             record.gradient = record::moments(&d, 0.0);
             record.weight_gradient = tape.input.weight_gradient(&d, self.threads);
-            upstream = if index > 0 { tape.operator.backward(&d, self.threads) } else { d };
+            upstream = if index > 0 { tape.operator.backward(&d.signal, self.threads) } else { d.signal };
             if !step() {
                 return None;
             }
@@ -125,30 +127,31 @@ impl Network<'_> {
         &self,
         index: usize,
         layer: &LayerPlan,
-        h: &Signal<T>,
-    ) -> (Signal<T>, Tape<T>, LayerRecord) {
+        h: Observed<T>,
+    ) -> (Observed<T>, Tape<T>, LayerRecord) {
+        let (z, mut operator) = self.linear(index, layer, &h.signal);
         let input = InputTrace::new(h, layer.fan_out, self.threads);
-        let (z, mut operator) = self.linear(index, layer, h);
         if !self.keep_weights {
             operator.release();
         }
         let activated = activate(self.act, &z);
+        let (z, psi) = (Observed::from(z), Observed::from(activated.psi));
         let threshold = self.act.shape.max_slope.map(|top| SATURATED * top);
         let (steepest, below) = record::slopes(&activated.slope, threshold.unwrap_or(0.0).into());
-        let dead = dead_units(self.act, &z, &steepest);
+        let dead = dead_units(self.act, &z.signal, &steepest);
         let at_zero = self.act.shape.at_zero;
         let record = LayerRecord {
             preactivation: record::moments(&z, 0.0),
-            activation: record::moments(&activated.psi, at_zero),
+            activation: record::moments(&psi, at_zero),
             gradient: EMPTY,
             weight_gradient: EMPTY,
             dead_fraction: dead as f64 / layer.fan_out as f64,
-            saturated_fraction: threshold.map(|_| below as f64 / z.values.len() as f64),
+            saturated_fraction: threshold.map(|_| below as f64 / z.signal.values.len() as f64),
             correlation: record::correlation(&z),
             effective_rank: if self.effective_rank { record::effective_rank(&z, self.threads) } else { None },
-            unit_symmetry: record::unit_symmetry(&z),
+            unit_symmetry: record::unit_symmetry(&z.signal),
         };
-        let next = if at_zero == 0.0 { activated.psi } else { activation(&activated.psi, at_zero) };
+        let next = if at_zero == 0.0 { psi } else { activation(psi.signal, at_zero).into() };
         (next, Tape { operator, input, slope: activated.slope }, record)
     }
 }
@@ -160,15 +163,15 @@ pub fn backward_gradients<T: Real>(
     input: Signal<T>,
     loss: Loss,
 ) -> (Signal<T>, Vec<Signal<T>>) {
-    let mut h = input;
+    let mut h = Observed::from(input);
     let mut tapes = Vec::new();
     for (index, layer) in network.layers.iter().enumerate() {
-        let (next, tape, _) = network.forward(index, layer, &h);
+        let (next, tape, _) = network.forward(index, layer, h);
         h = next;
         tapes.push(tape);
     }
     let top = Key { layer: network.layers.len() as u64 + 1, ..network.key };
-    let mut upstream = loss::gradient(loss, &h, top);
+    let mut upstream = loss::gradient(loss, &h.signal, top);
     let mut gradients = Vec::new();
     for mut tape in tapes.into_iter().rev() {
         let d = upstream.hadamard(&tape.slope);
@@ -176,5 +179,5 @@ pub fn backward_gradients<T: Real>(
         gradients.push(d);
     }
     gradients.reverse();
-    (h, gradients)
+    (h.signal, gradients)
 }

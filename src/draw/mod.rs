@@ -1,5 +1,7 @@
 //! Standardised draws: every entry is scale·u + mean with u of the order of one, so no law over- or underflows.
 
+mod normal;
+
 use crate::initializer::Law;
 use crate::initializer::law::zeros_per_column;
 use crate::product::Threads;
@@ -7,6 +9,7 @@ use crate::real::Real;
 use crate::signal::Signal;
 use crate::stream::{Key, Role, Stream};
 use nalgebra::DMatrix;
+use normal::Lanes;
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
@@ -80,8 +83,7 @@ pub fn fill<T: Real>(values: &mut [T], standard: Standard, key: Key, role: Role,
     let fill_block = |(block, chunk): (usize, &mut [T])| {
         let mut rng = key.stream(role, block as u32);
         match standard {
-            // Its own loop, so that the choice of law is not made for each entry.
-            Standard::Normal => chunk.iter_mut().for_each(|v| *v = T::of(rng.sample(StandardNormal))),
+            Standard::Normal => T::fill_normal(chunk, rng),
             other => chunk.iter_mut().for_each(|v| *v = T::of(other.sample(&mut rng))),
         }
     };
@@ -89,6 +91,16 @@ pub fn fill<T: Real>(values: &mut [T], standard: Standard, key: Key, role: Role,
         Threads::One => values.chunks_mut(BLOCK).enumerate().for_each(fill_block),
         Threads::All => values.par_chunks_mut(BLOCK).enumerate().for_each(fill_block),
     }
+}
+
+/// N(0, 1) entries, many at once.
+pub fn fill_single(values: &mut [f32], stream: Stream) {
+    Lanes::new(stream).fill(values);
+}
+
+/// N(0, 1) entries, one after another (ziggurat, Marsaglia & Tsang 2000).
+pub fn fill_double(values: &mut [f64], mut stream: Stream) {
+    values.iter_mut().for_each(|v| *v = stream.sample(StandardNormal));
 }
 
 /// N(0, 1) conditioned on [low, high], by rejection from the proposal that fits the interval (Robert 1995).
