@@ -45,6 +45,11 @@ impl<T: Real> Observed<T> {
         self.gram.get_or_init(|| gram(&self.signal.values, threads))
     }
 
+    /// The same with products in double precision, for batches whose samples are nearly collinear. Not kept.
+    pub fn precise_gram(&self, threads: Threads) -> DMatrix<f64> {
+        gram(&self.signal.values.map(Real::to_f64), threads)
+    }
+
     /// The Gram matrix alone.
     pub fn into_gram(self, threads: Threads) -> DMatrix<f64> {
         self.gram(threads);

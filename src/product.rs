@@ -155,7 +155,7 @@ pub fn gram_of_rows<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<f64> {
 /// `total += left·right`, which is symmetric: the upper triangle in strips of blocks, the rest by symmetry.
 fn add_gram<T: Real>(total: &mut DMatrix<f64>, left: &View<T>, right: &View<T>, threads: Threads) {
     let size = left.rows;
-    if left.columns == 0 {
+    if size == 0 || left.columns == 0 {
         return;
     }
     let mut part = DMatrix::from_element(size, size, T::ZERO);

@@ -5,7 +5,7 @@ use crate::draw;
 use crate::stream::Stream;
 use std::fmt::Debug;
 use std::iter::Sum;
-use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 /// rows, columns, inner; C with column and row stride, whether it is read; A and B with theirs; α, β; conjugations; threads.
 pub type ProductKernel<T> = unsafe fn(
@@ -45,6 +45,7 @@ pub trait Real:
     + Div<Output = Self>
     + Neg<Output = Self>
     + AddAssign
+    + SubAssign
     + MulAssign
     + Sum
     + nalgebra::Scalar

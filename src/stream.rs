@@ -41,13 +41,14 @@ impl Key {
     ///
     /// The name is the key of a ChaCha8 block cipher whose output seeds the faster generator, so different names give
     /// unrelated streams.
-    pub fn stream(self, role: Role, part: u32) -> Stream {
+    pub fn stream(self, role: Role, part: u64) -> Stream {
         let mut name = [0; 32];
         name[..8].copy_from_slice(&self.seed.to_le_bytes());
         name[8..16].copy_from_slice(&self.trial.to_le_bytes());
         name[16..24].copy_from_slice(&self.layer.to_le_bytes());
-        name[24..28].copy_from_slice(&(role as u32).to_le_bytes());
-        name[28..].copy_from_slice(&part.to_le_bytes());
+        name[24..].copy_from_slice(&part.to_le_bytes());
+        // Parts are numbered below 2⁵⁶.
+        name[31] = role as u8;
         Stream::from_rng(&mut ChaCha8Rng::from_seed(name))
     }
 }

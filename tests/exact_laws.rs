@@ -4,6 +4,7 @@
 use initdiag::activation::Activation;
 use initdiag::initializer::Law;
 use initdiag::measure::LayerRecord;
+use initdiag::operator::Method;
 use initdiag::product::Threads;
 use initdiag::signal::Signal;
 use initdiag::simulate::{LayerPlan, Network};
@@ -35,6 +36,7 @@ fn trial(layers: &[LayerPlan], act: &Activation, trial: u64) -> Vec<LayerRecord>
         threads: Threads::One,
         keep_weights: true,
         effective_rank: false,
+        method: Method::Dense,
     };
     let input = Signal::<f32>::new(DMatrix::from_element(layers[0].fan_in, 1, 1.0), 0);
     network.pass(input, Loss::Random, &|| true).unwrap()
@@ -215,6 +217,7 @@ fn orthogonal_linear_stacks_keep_norms() {
         threads: Threads::One,
         keep_weights: false,
         effective_rank: false,
+        method: Method::Dense,
     };
     let input = Signal::<f64>::new(DMatrix::from_element(96, 1, 1.0), 0);
     let records = double.pass(input, Loss::Random, &|| true).unwrap();

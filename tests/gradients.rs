@@ -3,6 +3,7 @@
 use initdiag::activation::{Activation, entries};
 use initdiag::initializer::Law;
 use initdiag::measure::record::InputTrace;
+use initdiag::operator::Method;
 use initdiag::operator::{Dense, Operator};
 use initdiag::product::Threads;
 use initdiag::signal::Signal;
@@ -78,6 +79,7 @@ fn gradients_agree_with_finite_differences_for_every_activation_and_loss() {
                 threads: Threads::One,
                 keep_weights: false,
                 effective_rank: false,
+                method: Method::Dense,
             };
             let input = DMatrix::from_fn(WIDTHS[0], BATCH, |i, j| ((3 * i + 5 * j) % 7) as f64 / 3.0 - 1.0);
             let (_, gradients) = backward_gradients(&network, Signal::new(input.clone(), 0), loss);

@@ -80,8 +80,24 @@ const BLOCK: usize = 1 << 16;
 
 /// Fills a slice with independent draws. Block k comes from stream (role, k), whoever draws it.
 pub fn fill<T: Real>(values: &mut [T], standard: Standard, key: Key, role: Role, threads: Threads) {
+    fill_from(values, standard, key, role, 0, threads);
+}
+
+/// The draws that answer a map's query of this number; each has streams of its own.
+pub fn fill_query<T: Real>(values: &mut [T], standard: Standard, key: Key, query: u32, threads: Threads) {
+    fill_from(values, standard, key, Role::Weights, u64::from(query) << 32, threads);
+}
+
+fn fill_from<T: Real>(
+    values: &mut [T],
+    standard: Standard,
+    key: Key,
+    role: Role,
+    first: u64,
+    threads: Threads,
+) {
     let fill_block = |(block, chunk): (usize, &mut [T])| {
-        let mut rng = key.stream(role, block as u32);
+        let mut rng = key.stream(role, first + block as u64);
         match standard {
             Standard::Normal => T::fill_normal(chunk, rng),
             other => chunk.iter_mut().for_each(|v| *v = T::of(other.sample(&mut rng))),
@@ -159,7 +175,7 @@ pub fn sparse<T: Real>(
     let mut w = DMatrix::from_element(fan_out, fan_in, T::ZERO);
     fill(w.as_mut_slice(), Standard::Normal, key, Role::Weights, threads);
     let zeros = zeros_per_column(sparsity, fan_out);
-    let mut rng = key.stream(Role::Weights, u32::MAX);
+    let mut rng = key.stream(Role::Weights, u64::from(u32::MAX));
     for mut column in w.column_iter_mut() {
         for row in rand::seq::index::sample(&mut rng, fan_out, zeros) {
             column[row] = T::ZERO;

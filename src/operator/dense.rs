@@ -1,9 +1,10 @@
 //! Every weight drawn and multiplied: exact for any law.
 
-use super::Operator;
 use super::haar::orthonormal_columns;
+use super::{Operator, rank_one, unit_variance};
 use crate::draw::{self, Affine};
 use crate::initializer::Law;
+use crate::observed::Observed;
 use crate::product::{Threads, mul, tr_mul};
 use crate::real::Real;
 use crate::signal::Signal;
@@ -102,9 +103,9 @@ impl<T: Real> Dense<T> {
     }
 
     /// scale·U·x + mean·1(1ᵀx), and the same with Uᵀ.
-    fn apply(&mut self, x: &Signal<T>, backward: bool, threads: Threads) -> Signal<T> {
+    fn apply(&mut self, x: &Observed<T>, backward: bool, threads: Threads) -> Signal<T> {
         let rows = if backward { self.fan_in } else { self.fan_out };
-        let spread = self.spread(x, backward, threads);
+        let spread = self.spread(&x.signal, backward, threads);
         match spread {
             Some(spread) if self.mean.is_zero() => spread,
             Some(spread) => spread.plus(rank_one(x, rows, self.mean)),
@@ -114,20 +115,17 @@ impl<T: Real> Dense<T> {
 }
 
 impl<T: Real> Operator<T> for Dense<T> {
-    fn forward(&mut self, x: &Signal<T>, threads: Threads) -> Signal<T> {
+    fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T> {
         if !self.unit_variance {
             return self.apply(x, false, threads);
         }
         self.unit_variance = false;
         let z = self.apply(x, false, threads);
-        let (variance, exponent) = variance(&z);
-        if variance > 0.0 {
-            self.scale = Wide::new(1.0 / variance.sqrt(), -exponent);
-        }
+        self.scale = unit_variance(&z);
         z.times(self.scale)
     }
 
-    fn backward(&mut self, y: &Signal<T>, threads: Threads) -> Signal<T> {
+    fn backward(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T> {
         self.apply(y, true, threads)
     }
 
@@ -136,26 +134,6 @@ impl<T: Real> Operator<T> for Dense<T> {
     }
 }
 
-/// mean·1(1ᵀx): every row the same.
-fn rank_one<T: Real>(x: &Signal<T>, rows: usize, mean: Wide) -> Signal<T> {
-    // Sums in double precision: the entries may cancel.
-    let sums: Vec<Wide> = x
-        .values
-        .column_iter()
-        .map(|column| mean * Wide::new(column.iter().map(|v| v.to_f64()).sum(), x.exponent))
-        .collect();
-    let row = Signal::<T>::from_wide(1, sums.len(), &sums);
-    let values = DMatrix::from_fn(rows, sums.len(), |_, j| row.values[(0, j)]);
-    Signal::new(values, row.exponent)
-}
-
 fn on_diagonal<T: Real>(x: &DMatrix<T>, rows: usize, scale: T) -> DMatrix<T> {
     DMatrix::from_fn(rows, x.ncols(), |i, j| if i < x.nrows() { scale * x[(i, j)] } else { T::ZERO })
-}
-
-/// Population variance of all entries as (mantissa, exponent of the standard deviation).
-fn variance<T: Real>(z: &Signal<T>) -> (f64, i64) {
-    let count = z.values.len() as f64;
-    let mean = z.values.iter().map(|v| v.to_f64()).sum::<f64>() / count;
-    (z.values.iter().map(|v| (v.to_f64() - mean).powi(2)).sum::<f64>() / count, z.exponent)
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::draw::{Standard, fill};
 use crate::initializer::Law;
+use crate::observed::Observed;
 use crate::stream::{Key, Role};
 use nalgebra::DMatrix;
 use statrs::distribution::{ContinuousCDF, Normal};
@@ -28,9 +29,9 @@ fn both_products_are_those_of_one_matrix() {
             let y = DMatrix::from_fn(fan_out, 5, |i, j| ((i * 5 + j) % 7) as f64 - 3.5);
             let mut operator = Dense::<f64>::new(law, fan_in, fan_out, KEY);
             let plain = |s: Signal<f64>| s.values.map(|v| v * 2f64.powi(s.exponent as i32));
-            let forward = plain(operator.forward(&Signal::new(x.clone(), 0), Threads::One));
+            let forward = plain(operator.forward(&Signal::new(x.clone(), 0).into(), Threads::One));
             operator.release();
-            let backward = plain(operator.backward(&Signal::new(y.clone(), 0), Threads::All));
+            let backward = plain(operator.backward(&Signal::new(y.clone(), 0).into(), Threads::All));
             let w = operator.matrix(Threads::One);
             assert!((&w * &x - forward).amax() < 1e-10, "{law:?} {fan_in}×{fan_out}");
             assert!((w.transpose() * &y - backward).amax() < 1e-10, "{law:?} {fan_in}×{fan_out}");
@@ -106,4 +107,54 @@ fn truncated_normals_follow_their_law_in_every_window() {
         assert!(d < 2.7, "[{low}, {high}]: {d}");
     }
     assert!(distance(-2.0, 2.0, (-2.3, 2.3)) > 2.7);
+}
+
+/// Every column of W is asked for in the end, so all earlier answers, from either side, must be products with that W.
+#[test]
+fn lazy_answers_belong_to_one_matrix_however_often_it_is_asked() {
+    let batch = |rows: usize, columns: usize, k: usize| {
+        Observed::from(Signal::new(
+            DMatrix::from_fn(rows, columns, |i, j| f64::sin((3 + i * 7 + j * 11 + i * j * k) as f64)),
+            2,
+        ))
+    };
+    let plain = |s: Signal<f64>| s.values.map(|v| v * 2f64.powi(s.exponent as i32));
+    let laws = [
+        Law::Normal { mean: 0.0, std: 0.7 },
+        Law::Normal { mean: 0.3, std: 0.7 },
+        Law::Constant(0.3),
+        Law::Haar { gain: 1.5 },
+    ];
+    for law in laws {
+        for (fan_in, fan_out) in [(12, 12), (9, 14), (14, 9)] {
+            let mut w = operator::<f64>(Method::Lazy, law, fan_in, fan_out, KEY);
+            let (x, y, again) = (batch(fan_in, 3, 1), batch(fan_out, 4, 2), batch(fan_in, 2, 3));
+            let wx = plain(w.forward(&x, Threads::One));
+            let wy = plain(w.backward(&y, Threads::One));
+            w.release();
+            let wagain = plain(w.forward(&again, Threads::One));
+            let repeated = plain(w.forward(&x, Threads::One));
+            let wy2 = plain(w.backward(&batch(fan_out, 2, 5), Threads::One));
+            let whole =
+                plain(w.forward(&Signal::new(DMatrix::identity(fan_in, fan_in), 0).into(), Threads::One));
+            let transposed =
+                plain(w.backward(&Signal::new(DMatrix::identity(fan_out, fan_out), 0).into(), Threads::One));
+            let close = |a: DMatrix<f64>, b: DMatrix<f64>, what: &str| {
+                assert!((a - b).amax() < 1e-9, "{law:?} {fan_in}×{fan_out}: {what}");
+            };
+            let input = |x: &Observed<f64>| plain(x.signal.clone());
+            close(&whole * input(&x), wx.clone(), "first forward");
+            close(repeated, wx, "the same again");
+            close(whole.transpose() * input(&y), wy, "first backward");
+            close(&whole * input(&again), wagain, "second forward");
+            close(whole.transpose() * input(&batch(fan_out, 2, 5)), wy2, "second backward");
+            close(transposed, whole.transpose(), "transpose");
+            if let Law::Haar { gain } = law {
+                let gram =
+                    if fan_in >= fan_out { &whole * whole.transpose() } else { whole.transpose() * &whole };
+                let identity = DMatrix::identity(gram.nrows(), gram.nrows());
+                close(gram / (gain * gain), identity, "orthogonal");
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::layer::activate::{activate, activation, dead_units};
 use crate::layer::{broadcast, loss};
 use crate::measure::record::{self, InputTrace, LayerRecord, Moments};
 use crate::observed::Observed;
-use crate::operator::{Dense, Operator};
+use crate::operator::{Method, Operator, operator};
 use crate::product::Threads;
 use crate::real::Real;
 use crate::signal::Signal;
@@ -23,7 +23,7 @@ const SATURATED: f64 = 0.01;
 
 /// What the backward pass needs of a layer.
 struct Tape<T: Real> {
-    operator: Dense<T>,
+    operator: Box<dyn Operator<T>>,
     input: InputTrace<T>,
     slope: Signal<T>,
 }
@@ -42,6 +42,7 @@ pub fn one(
     let network = Network {
         layers: &cell.layers,
         act: plan.act(cell),
+        method: Method::Dense,
         key,
         threads,
         keep_weights: plan.keeps_weights(control.threads),
@@ -59,6 +60,8 @@ pub struct Network<'a> {
     pub layers: &'a [LayerPlan],
     /// Behind every layer.
     pub act: &'a Activation,
+    /// How products with the weights are drawn.
+    pub method: Method,
     /// Names the streams of this trial.
     pub key: Key,
     /// Threads that this trial may use.
@@ -99,7 +102,7 @@ impl Network<'_> {
             let record = &mut records[index];
             record.gradient = record::moments(&d, 0.0);
             record.weight_gradient = tape.input.weight_gradient(&d, self.threads);
-            upstream = if index > 0 { tape.operator.backward(&d.signal, self.threads) } else { d.signal };
+            upstream = if index > 0 { tape.operator.backward(&d, self.threads) } else { d.signal };
             if !step() {
                 return None;
             }
@@ -112,13 +115,18 @@ impl Network<'_> {
     }
 
     /// Z = W·H + b·1ᵀ with the operator that drew W.
-    fn linear<T: Real>(&self, index: usize, layer: &LayerPlan, h: &Signal<T>) -> (Signal<T>, Dense<T>) {
+    fn linear<T: Real>(
+        &self,
+        index: usize,
+        layer: &LayerPlan,
+        h: &Observed<T>,
+    ) -> (Signal<T>, Box<dyn Operator<T>>) {
         let key = self.key(index);
-        let mut operator = Dense::new(layer.weights, layer.fan_in, layer.fan_out, key);
+        let mut operator = operator(self.method, layer.weights, layer.fan_in, layer.fan_out, key);
         let mut z = operator.forward(h, self.threads);
         if layer.bias != Law::Constant(0.0) {
             let bias = draw::vector(layer.bias, layer.fan_out, key, Role::Bias);
-            z = z.plus(broadcast(&bias, h.values.ncols()));
+            z = z.plus(broadcast(&bias, h.signal.values.ncols()));
         }
         (z, operator)
     }
@@ -129,7 +137,7 @@ impl Network<'_> {
         layer: &LayerPlan,
         h: Observed<T>,
     ) -> (Observed<T>, Tape<T>, LayerRecord) {
-        let (z, mut operator) = self.linear(index, layer, &h.signal);
+        let (z, mut operator) = self.linear(index, layer, &h);
         let input = InputTrace::new(h, layer.fan_out, self.threads);
         if !self.keep_weights {
             operator.release();
@@ -175,8 +183,9 @@ pub fn backward_gradients<T: Real>(
     let mut gradients = Vec::new();
     for mut tape in tapes.into_iter().rev() {
         let d = upstream.hadamard(&tape.slope);
+        let d = Observed::from(d);
         upstream = tape.operator.backward(&d, network.threads);
-        gradients.push(d);
+        gradients.push(d.signal);
     }
     gradients.reverse();
     (h.signal, gradients)

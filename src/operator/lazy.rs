@@ -1,0 +1,72 @@
+//! What the lazy operators share: directions that a map has been asked about.
+
+use super::factor::Factor;
+use crate::observed::Observed;
+use crate::product::{Threads, mul, tr_mul};
+use crate::real::Real;
+use crate::signal::Signal;
+use nalgebra::DMatrix;
+
+/// Orthonormal directions Q = X·F (n × r), kept as the two factors.
+pub struct Basis<T: Real> {
+    columns: DMatrix<T>,
+    whitener: DMatrix<T>,
+}
+
+impl<T: Real> Basis<T> {
+    pub fn new(columns: DMatrix<T>, factor: &Factor) -> Self {
+        Self { columns, whitener: factor.whitener.map(T::of) }
+    }
+
+    pub fn rank(&self) -> usize {
+        self.whitener.ncols()
+    }
+
+    /// Qᵀ·Y, r × B.
+    pub fn coordinates(&self, y: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
+        tr_mul(&self.whitener, &tr_mul(&self.columns, y, T::ONE, threads), T::ONE, Threads::One)
+    }
+
+    /// Q·C, n × B.
+    pub fn combine(&self, c: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
+        mul(&self.columns, &mul(&self.whitener, c, T::ONE, Threads::One), T::ONE, threads)
+    }
+}
+
+/// A query without its part in known directions, and the known part's coordinates in each basis.
+pub struct Split<T: Real> {
+    /// X⊥, n × B.
+    pub rest: Observed<T>,
+    /// QᵢᵀX.
+    pub coordinates: Vec<DMatrix<T>>,
+    /// Of X⊥.
+    pub factor: Factor,
+}
+
+/// Splits X (n × B, mantissas) along bases that are orthonormal to one another.
+pub fn split<'a, T: Real>(
+    x: &Observed<T>,
+    bases: impl Iterator<Item = &'a Basis<T>>,
+    threads: Threads,
+) -> Split<T> {
+    let scale = x.sums().square.iter().copied().fold(0.0, f64::max);
+    let mut rest = x.signal.values.clone();
+    let mut coordinates = Vec::new();
+    for basis in bases {
+        let mut c = basis.coordinates(&rest, threads);
+        rest -= basis.combine(&c, threads);
+        // Once more: what is left must be orthogonal to working precision (Kahan's "twice is enough").
+        let again = basis.coordinates(&rest, threads);
+        rest -= basis.combine(&again, threads);
+        c += again;
+        coordinates.push(c);
+    }
+    // With nothing known the Gram matrix that others share will do.
+    if coordinates.is_empty() {
+        let factor = Factor::of(x, Some(scale), threads);
+        return Split { rest: Signal { values: rest, exponent: 0 }.into(), coordinates, factor };
+    }
+    let rest = Observed::from(Signal { values: rest, exponent: 0 });
+    let factor = Factor::of(&rest, Some(scale), threads);
+    Split { rest, coordinates, factor }
+}
