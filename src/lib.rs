@@ -11,7 +11,7 @@
 //!
 //! let experiment = Experiment { init: vec!["he".into()], ..Experiment::plain(10, 64) };
 //! let plan = Plan::new(&experiment, Input::Normal)?;
-//! let control = Control { threads: 2, stop: &AtomicBool::new(false), progress: &|| (), trace: false };
+//! let control = Control { threads: 2, stop: &AtomicBool::new(false), progress: &|_| (), trace: false };
 //! let report = run(&plan, &control)?;
 //! assert_eq!(report.cells[0].forward.verdict.name(), "stable");
 //! # Ok::<(), Box<dyn std::error::Error>>(())

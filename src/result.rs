@@ -29,8 +29,11 @@ pub struct Cell {
     pub init: String,
     /// The activation by its full name, or the expression as the user wrote it.
     pub act: String,
-    /// How products with the weights were drawn: `dense` forms the matrix.
+    /// How products with the weights were drawn: `dense` forms the matrix, `lazy` draws the products from their joint law.
     pub engine: String,
+    /// Why that engine was taken.
+    #[serde(default)]
+    pub engine_reason: String,
     /// `exact`, or `asymptotic` where the engine draws from a limit law.
     pub law: String,
     /// Trials completed.

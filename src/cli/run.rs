@@ -99,8 +99,12 @@ enum LossKind {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum EngineKind {
+    /// Exact, at the least predicted cost
     Auto,
+    /// Every weight is drawn
     Dense,
+    /// Products alone are drawn, from their joint law
+    Lazy,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -192,8 +196,8 @@ fn simulated(plan: &Plan, threads: usize, arguments: &Arguments) -> Result<Repor
         }
     });
     let wanted = !arguments.quiet && !arguments.no_progress && std::io::stderr().is_terminal();
-    let bar = progress::bar(plan.steps(), wanted);
-    let progress = || bar.inc(1);
+    let bar = progress::bar(plan.units(), wanted);
+    let progress = |units| bar.inc(units);
     let control = Control { threads, stop: &stop, progress: &progress, trace: arguments.trace };
     let report = simulate(plan, &control)?;
     bar.finish_and_clear();
@@ -274,6 +278,7 @@ fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
         engine: match arguments.engine {
             EngineKind::Auto => Engine::Auto,
             EngineKind::Dense => Engine::Dense,
+            EngineKind::Lazy => Engine::Lazy,
         },
         threshold: arguments.threshold,
     };

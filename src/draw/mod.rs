@@ -88,7 +88,8 @@ pub fn fill_query<T: Real>(values: &mut [T], standard: Standard, key: Key, query
     fill_from(values, standard, key, Role::Weights, u64::from(query) << 32, threads);
 }
 
-fn fill_from<T: Real>(
+/// As [`fill`], with the first block numbered `first`.
+pub fn fill_from<T: Real>(
     values: &mut [T],
     standard: Standard,
     key: Key,

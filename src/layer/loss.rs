@@ -1,6 +1,6 @@
 //! ∂C/∂H at the top of the stack.
 
-use crate::draw::{Standard, fill};
+use crate::draw::{Standard, fill_from};
 use crate::product::Threads;
 use crate::real::Real;
 use crate::signal::Signal;
@@ -11,20 +11,22 @@ use nalgebra::DMatrix;
 use rand::RngExt;
 
 /// The gradient with respect to the last activation `h` (n × B), of the same shape.
-pub fn gradient<T: Real>(loss: Loss, h: &Signal<T>, key: Key) -> Signal<T> {
+///
+/// `h` may be a block of its rows, except for cross-entropy; `first` numbers the block's draws.
+pub fn gradient<T: Real>(loss: Loss, h: &Signal<T>, key: Key, first: u64) -> Signal<T> {
     match loss {
-        Loss::Random => normal(h.values.shape(), key),
+        Loss::Random => normal(h.values.shape(), key, first),
         Loss::Mse => {
-            let target = normal::<T>(h.values.shape(), key);
+            let target = normal::<T>(h.values.shape(), key, first);
             h.clone().plus(target.times(Wide::from(-1.0))).times(Wide::from(1.0 / h.values.ncols() as f64))
         }
         Loss::CrossEntropy => cross_entropy(h, key),
     }
 }
 
-fn normal<T: Real>(shape: (usize, usize), key: Key) -> Signal<T> {
+fn normal<T: Real>(shape: (usize, usize), key: Key, first: u64) -> Signal<T> {
     let mut values = DMatrix::from_element(shape.0, shape.1, T::ZERO);
-    fill(values.as_mut_slice(), Standard::Normal, key, Role::ReadOut, Threads::One);
+    fill_from(values.as_mut_slice(), Standard::Normal, key, Role::ReadOut, first, Threads::One);
     Signal::new(values, 0)
 }
 

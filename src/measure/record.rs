@@ -100,22 +100,32 @@ impl<T: Real> InputTrace<T> {
 
     /// Moments of the entries of ∂C/∂W = D·Hᵀ, from ‖DHᵀ‖²_F = ⟨DᵀD, HᵀH⟩_F where that is cheaper.
     pub fn weight_gradient(&self, d: &Observed<T>, threads: Threads) -> Moments {
-        let count = self.rows as f64 * d.signal.values.nrows() as f64;
         let square = match &self.form {
-            Form::Gram(trace) => inner(trace.as_slice(), d.gram(threads).as_slice()).max(0.0),
+            Form::Gram(trace) => inner(trace.as_slice(), d.gram(threads).as_slice()),
             Form::Whole(h) => sums(mul_tr(&d.signal.values, h, threads).as_slice()).1,
         };
         let total = inner(&self.sums, &d.sums().plain);
-        let exponent = self.exponent + d.signal.exponent;
-        let (mean, second) = (total / count, square / count);
-        // Rounding of the Gram form is relative to the second moment.
-        let variance = (second - mean * mean).max(0.0);
-        let variance = if variance < 1e-6 * second { 0.0 } else { variance };
-        Moments {
-            mean: Wide::new(mean, exponent),
-            variance: Wide::new(variance, 2 * exponent),
-            second_moment: Wide::new(second, 2 * exponent),
-        }
+        product_moments(
+            (self.rows, d.signal.values.nrows()),
+            square,
+            total,
+            self.exponent + d.signal.exponent,
+        )
+    }
+}
+
+/// Moments of the entries of ∂C/∂W = D·Hᵀ of this shape, from ‖DHᵀ‖²_F and the sum of its entries, both mantissas: the
+/// entries are in units of 2^exponent.
+pub fn product_moments(shape: (usize, usize), square: f64, total: f64, exponent: i64) -> Moments {
+    let count = shape.0 as f64 * shape.1 as f64;
+    let (mean, second) = (total / count, square.max(0.0) / count);
+    // Rounding of the Gram form is relative to the second moment.
+    let variance = (second - mean * mean).max(0.0);
+    let variance = if variance < 1e-6 * second { 0.0 } else { variance };
+    Moments {
+        mean: Wide::new(mean, exponent),
+        variance: Wide::new(variance, 2 * exponent),
+        second_moment: Wide::new(second, 2 * exponent),
     }
 }
 
@@ -133,11 +143,25 @@ pub fn correlation<T: Real>(z: &Observed<T>) -> Option<f64> {
             accumulate(&mut sum, scale, column);
         }
     }
-    if count < 2.0 {
-        return None;
-    }
-    let square: f64 = sum.iter().map(|s| s * s).sum();
-    Some(((square - count) / (count * (count - 1.0))).clamp(-1.0, 1.0))
+    mean_cosine(sum.iter().map(|s| s * s).sum(), count)
+}
+
+/// The same from ZᵀZ.
+pub fn correlation_of_gram(gram: &DMatrix<f64>) -> Option<f64> {
+    let size = gram.nrows();
+    let scales: Vec<f64> =
+        (0..size).map(|j| gram[(j, j)]).map(|g| if g > 0.0 { g.sqrt().recip() } else { 0.0 }).collect();
+    let count = scales.iter().filter(|s| **s > 0.0).count() as f64;
+    let sum = (0..size)
+        .flat_map(|i| (0..size).map(move |j| (i, j)))
+        .map(|(i, j)| scales[i] * gram[(i, j)] * scales[j])
+        .sum();
+    mean_cosine(sum, count)
+}
+
+/// From ‖Σ ẑ‖² over `count` columns.
+fn mean_cosine(square: f64, count: f64) -> Option<f64> {
+    (count >= 2.0).then(|| ((square - count) / (count * (count - 1.0))).clamp(-1.0, 1.0))
 }
 
 /// exp(entropy) of the normalised eigenvalues of ZᵀZ (Roy & Vetterli 2007); `None` for a zero signal.
@@ -145,6 +169,11 @@ pub fn effective_rank<T: Real>(z: &Observed<T>, threads: Threads) -> Option<f64>
     let (rows, batch) = z.signal.values.shape();
     // ZᵀZ and ZZᵀ share their non-zero eigenvalues.
     let gram = if batch <= rows { z.gram(threads).clone() } else { gram_of_rows(&z.signal.values, threads) };
+    effective_rank_of_gram(gram)
+}
+
+/// The same from ZᵀZ.
+pub fn effective_rank_of_gram(gram: DMatrix<f64>) -> Option<f64> {
     let eigenvalues = gram.symmetric_eigenvalues();
     let total: f64 = eigenvalues.iter().map(|e| e.max(0.0)).sum();
     if total.is_nan() || total <= 0.0 {

@@ -33,6 +33,14 @@ impl Factor {
         Self::new(&x.precise_gram(threads), scale, CUT)
     }
 
+    /// Of a Gram matrix that was summed in double precision (`precise`) or from single-precision blocks; `None` where the
+    /// latter does not tell nearly collinear samples from rounding.
+    pub fn of_gram(gram: &DMatrix<f64>, precise: bool) -> Option<Self> {
+        let scale = (0..gram.nrows()).map(|j| gram[(j, j)]).fold(0.0, f64::max);
+        let factor = Self::new(gram, scale, if precise { CUT } else { DOUBTFUL });
+        (precise || scale == 0.0 || factor.rank() == gram.nrows()).then_some(factor)
+    }
+
     /// Cholesky with the largest remaining pivot first, until it falls below `cut·scale`.
     pub fn new(gram: &DMatrix<f64>, scale: f64, cut: f64) -> Self {
         let size = gram.nrows();

@@ -18,7 +18,7 @@ pub enum Engine {
 }
 
 /// An engine, and why it was taken.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
     /// What runs.
     pub engine: Engine,
@@ -39,11 +39,12 @@ const THIN: f64 = 1.6;
 const ENTRY: f64 = 150.0;
 /// More entries a layer than this are streamed: they would leave the cache between one pass over them and the next.
 const LARGE: f64 = (1 << 19) as f64;
-/// Bytes that stored layers of all threads may take before they are streamed.
-const STORED: f64 = (1 << 29) as f64;
+/// Bytes that a trial's stored layers may take before they are streamed. Not a matter of threads or of free memory: the same
+/// experiment takes the same engine everywhere.
+const STORED: f64 = (1 << 28) as f64;
 
 /// Chooses for a cell.
-pub fn choose(layers: &[LayerPlan], batch: usize, loss: Loss, wanted: Wanted, threads: usize) -> Choice {
+pub fn choose(layers: &[LayerPlan], batch: usize, loss: Loss, wanted: Wanted) -> Choice {
     let total = |cost: &dyn Fn(&LayerPlan) -> f64| layers.iter().map(cost).sum::<f64>();
     let batch = batch as f64;
     let entries = |layer: &LayerPlan| (layer.fan_in + layer.fan_out) as f64 * batch * ENTRY;
@@ -52,7 +53,7 @@ pub fn choose(layers: &[LayerPlan], batch: usize, loss: Loss, wanted: Wanted, th
     let streamed = total(&|layer| streamed_cost(layer, batch) + 1.5 * entries(layer));
     let exact = layers.iter().all(|layer| is_exact(layer.weights));
     let widest = layers.iter().map(|l| l.fan_in.max(l.fan_out)).max().unwrap_or(0) as f64 * batch;
-    let tape = 12.0 * total(&|l| l.fan_out as f64 * batch) * threads as f64;
+    let tape = 16.0 * total(&|l| l.fan_out as f64 * batch);
     let streams = layers.iter().all(|l| streamable(l.weights)) && loss != Loss::CrossEntropy;
     let large = streams && (widest > LARGE || tape > STORED);
     let (engine, cost) = if large { (Engine::Streamed, streamed) } else { (Engine::Lazy, lazy) };
@@ -74,7 +75,10 @@ pub fn choose(layers: &[LayerPlan], batch: usize, loss: Loss, wanted: Wanted, th
             choice(Engine::Dense, true, dense, reason.into())
         }
         Wanted::Auto if cost < dense => {
-            let reason = format!("exact for this law at {} of the dense engine's predicted cost{how}", share(cost / dense));
+            let reason = format!(
+                "exact for this law at {} of the dense engine's predicted cost{how}",
+                share(cost / dense)
+            );
             choice(engine, true, cost, reason)
         }
         Wanted::Auto => {

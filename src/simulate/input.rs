@@ -1,12 +1,13 @@
 //! The batch that is pushed through: drawn from a law, or sampled from data.
 
-use crate::draw::{Standard, fill};
+use crate::draw::{Standard, fill_from};
 use crate::product::Threads;
 use crate::real::Real;
 use crate::signal::Signal;
 use crate::spec::call::Call;
 use crate::stream::{Key, Role};
 use nalgebra::DMatrix;
+use std::ops::Range;
 
 /// Where input batches come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,19 +56,26 @@ impl Input {
 
     /// The batch of a trial, width × batch.
     pub fn draw<T: Real>(&self, width: usize, batch: usize, key: Key) -> Signal<T> {
-        let mut values = DMatrix::from_element(width, batch, T::ZERO);
+        self.rows(0..width, batch, key, 0)
+    }
+
+    /// Some rows of a batch. `first` numbers their draws: rows drawn together are drawn again together.
+    pub fn rows<T: Real>(&self, rows: Range<usize>, batch: usize, key: Key, first: u64) -> Signal<T> {
+        let mut values = DMatrix::from_element(rows.len(), batch, T::ZERO);
         let entries = values.as_mut_slice();
+        let draw = |entries: &mut [T], standard, key| {
+            fill_from(entries, standard, key, Role::Input, first, Threads::One);
+        };
         match self {
-            Self::Normal => fill(entries, Standard::Normal, key, Role::Input, Threads::One),
+            Self::Normal => draw(entries, Standard::Normal, key),
             Self::Uniform => {
-                fill(entries, Standard::Uniform, key, Role::Input, Threads::One);
+                draw(entries, Standard::Uniform, key);
                 entries.iter_mut().for_each(|v| *v *= T::of(3f64.sqrt()));
             }
             Self::Correlated(c) => {
-                fill(entries, Standard::Normal, key, Role::Input, Threads::One);
-                let mut shared = vec![T::ZERO; width];
-                let beside = Key { layer: key.layer + 1_000_000_000, ..key };
-                fill(&mut shared, Standard::Normal, beside, Role::Input, Threads::One);
+                draw(entries, Standard::Normal, key);
+                let mut shared = vec![T::ZERO; rows.len()];
+                draw(&mut shared, Standard::Normal, Key { layer: key.layer + 1_000_000_000, ..key });
                 let (common, own) = (T::of(c.sqrt()), T::of((1.0 - c).sqrt()));
                 for mut column in values.column_iter_mut() {
                     column.iter_mut().zip(&shared).for_each(|(v, s)| *v = common * *s + own * *v);
@@ -77,9 +85,10 @@ impl Input {
                 let mut rng = key.stream(Role::Input, 0);
                 let chosen = rand::seq::index::sample(&mut rng, samples.ncols(), batch);
                 for (mut column, sample) in values.column_iter_mut().zip(chosen) {
+                    let features = samples.column(sample);
                     column
                         .iter_mut()
-                        .zip(samples.column(sample).iter())
+                        .zip(features.rows(rows.start, rows.len()).iter())
                         .for_each(|(v, s)| *v = T::of((*s).into()));
                 }
             }

@@ -1,9 +1,12 @@
 //! From an experiment to its report: every cell's trials forward and back, in parallel.
 
+mod engine;
 mod input;
 mod plan;
+pub mod streamed;
 mod trial;
 
+pub use engine::{Choice, Engine};
 pub use input::{Input, InputError};
 pub use plan::{CellPlan, LayerPlan, Plan, PlanError};
 pub use trial::{Network, backward_gradients};
@@ -22,8 +25,8 @@ pub struct Control<'a> {
     pub threads: usize,
     /// Set to end the run early with what is complete.
     pub stop: &'a AtomicBool,
-    /// Called after each layer of each pass, from any thread; [`Plan::steps`] calls in all.
-    pub progress: &'a (dyn Fn() + Sync),
+    /// Called with units of work done, from any thread; [`Plan::units`] of them in all.
+    pub progress: &'a (dyn Fn(u64) + Sync),
     /// Keep every trial's values.
     pub trace: bool,
 }
@@ -102,8 +105,12 @@ fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: b
     Cell {
         init: cell.init.clone(),
         act: plan.act(cell).name.clone(),
-        engine: "dense".into(),
-        law: "exact".into(),
+        engine: match cell.choice.engine {
+            Engine::Dense => "dense".into(),
+            Engine::Lazy | Engine::Streamed => "lazy".into(),
+        },
+        engine_reason: cell.choice.reason.clone(),
+        law: if cell.choice.exact { "exact".into() } else { "asymptotic".into() },
         trials: trials.len(),
         layers,
         forward: judgement.forward,

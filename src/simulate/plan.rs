@@ -1,9 +1,12 @@
 //! An experiment that has been checked: every law of every layer can be drawn.
 
+use super::engine::{Choice, Engine, choose};
 use super::input::Input;
+use super::streamed;
 use crate::activation::Activation;
 use crate::draw::Affine;
 use crate::initializer::{Initializer, Law, Site};
+use crate::measure::LayerRecord;
 use crate::spec::{CatalogError, Experiment};
 use std::collections::HashMap;
 
@@ -29,6 +32,8 @@ pub struct CellPlan {
     pub act: usize,
     /// First to last.
     pub layers: Vec<LayerPlan>,
+    /// What its trials run on.
+    pub choice: Choice,
 }
 
 /// A checked experiment.
@@ -103,7 +108,8 @@ impl Plan {
         for init in &inits {
             for (act, activation) in acts.iter().enumerate() {
                 let layers = layers(&e.widths, init, bias.as_ref(), activation)?;
-                cells.push(CellPlan { init: init.name.clone(), act, layers });
+                let choice = choose(&layers, e.batch, e.loss, e.engine);
+                cells.push(CellPlan { init: init.name.clone(), act, layers, choice });
             }
         }
         Ok(Self { experiment: experiment.clone(), acts, cells, input })
@@ -114,9 +120,28 @@ impl Plan {
         &self.acts[cell.act]
     }
 
-    /// Calls of the progress callback in a whole run: one a layer and pass.
-    pub fn steps(&self) -> u64 {
-        2 * self.cells.len() as u64 * self.experiment.trials as u64 * self.experiment.depth as u64
+    /// Predicted cost of the whole run, in operations of a matrix product.
+    pub fn cost(&self) -> f64 {
+        self.cells.iter().map(|c| c.choice.cost).sum::<f64>() * self.experiment.trials as f64
+    }
+
+    /// Units of progress in a whole run.
+    pub fn units(&self) -> u64 {
+        let one = |cell: &CellPlan| self.steps(cell) * self.units_a_step(cell);
+        self.cells.iter().map(one).sum::<u64>() * self.experiment.trials as u64
+    }
+
+    /// Parts of a trial after which progress is reported.
+    fn steps(&self, cell: &CellPlan) -> u64 {
+        match cell.choice.engine {
+            Engine::Streamed => streamed::steps(&cell.layers, self.experiment.batch),
+            _ => 2 * cell.layers.len() as u64,
+        }
+    }
+
+    /// Progress of one step: its predicted cost in millions of operations.
+    pub fn units_a_step(&self, cell: &CellPlan) -> u64 {
+        ((cell.choice.cost / self.steps(cell) as f64 / 1e6) as u64).max(1)
     }
 
     /// Trials whose effective rank is computed: its eigenvalues cost O(B³), so fewer for larger batches.
@@ -168,23 +193,45 @@ fn layers(
 }
 
 impl Plan {
-    /// Most bytes of a run's matrices at once, with this many trials side by side. Grows with depth·width·batch and with
-    /// the largest layer, not with the number of trials.
+    /// Most bytes of a run at once, with this many trials side by side: what a trial in work holds, times the threads, and
+    /// the numbers that every trial leaves behind, which quantiles are taken of.
     pub fn bytes(&self, threads: usize) -> u128 {
         let e = &self.experiment;
-        let side_by_side = threads.min(e.trials * self.cells.len()) as u128;
-        let batch = e.batch as u128;
-        let tape: u128 = e.widths.windows(2).map(|w| tape_bytes(w[0], w[1], e.batch)).sum();
-        let widest = e.widths.iter().copied().max().unwrap_or(0) as u128;
-        let largest = e.widths.windows(2).map(|w| w[0] as u128 * w[1] as u128).max().unwrap_or(0) * 4;
-        let orthogonal = self.cells.iter().any(|c| c.layers.iter().any(|l| Affine::of(l.weights).is_none()));
-        let weights = self.kept_weights(threads).max(if orthogonal { 3 * largest } else { largest });
-        let working = 8 * 4 * widest * batch;
+        let trials = e.trials as u128 * self.cells.len() as u128;
+        let side_by_side = (threads as u128).min(trials);
+        let in_work = self.cells.iter().map(|cell| self.trial_bytes(cell, threads)).max().unwrap_or(0);
         let data = match &self.input {
             Input::Data(samples) => samples.len() as u128 * 4,
             _ => 0,
         };
-        data + side_by_side * (tape + weights + working)
+        /// What a layer takes in the plan, in the result and as text, beside the numbers of each trial.
+        const RESULT: u128 = 24 << 10;
+        let record = size_of::<LayerRecord>() as u128;
+        let left = e.depth as u128 * (trials * record + self.cells.len() as u128 * RESULT);
+        data + side_by_side * in_work + left + trials * 64
+    }
+
+    /// Bytes of a trial's matrices.
+    fn trial_bytes(&self, cell: &CellPlan, threads: usize) -> u128 {
+        let e = &self.experiment;
+        let batch = e.batch as u128;
+        let widest = e.widths.iter().copied().max().unwrap_or(0) as u128;
+        if cell.choice.engine == Engine::Streamed {
+            // Gram matrices and factors of each layer; a wave of partial sums; blocks.
+            let small = e.depth as u128 * 8 * 5 * batch * batch;
+            return small + 64 * 8 * 4 * batch * batch + (16 << 20);
+        }
+        let tape: u128 = e.widths.windows(2).map(|w| tape_bytes(w[0], w[1], e.batch)).sum();
+        let working = 8 * 4 * widest * batch;
+        if cell.choice.engine == Engine::Lazy {
+            // A layer's input and draws, for the operator, beside its tape.
+            let drawn: u128 = e.widths.windows(2).map(|w| 8 * (w[0] + w[1]) as u128 * batch).sum();
+            return tape + drawn + working;
+        }
+        let largest = e.widths.windows(2).map(|w| w[0] as u128 * w[1] as u128).max().unwrap_or(0) * 4;
+        let orthogonal = cell.layers.iter().any(|l| Affine::of(l.weights).is_none());
+        let weights = self.kept_weights(threads).max(if orthogonal { 3 * largest } else { largest });
+        tape + weights + working
     }
 
     /// Bytes of weights that a trial keeps for the backward pass: all of them, or none where they would need more than

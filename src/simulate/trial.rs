@@ -1,7 +1,9 @@
 //! One trial: a batch forward through freshly drawn layers, a gradient back.
 
 use super::Control;
+use super::engine::Engine;
 use super::plan::{CellPlan, LayerPlan, Plan};
+use super::streamed::Stack;
 use crate::activation::Activation;
 use crate::draw;
 use crate::initializer::Law;
@@ -19,7 +21,7 @@ use crate::wide::Wide;
 use std::sync::atomic::Ordering;
 
 /// A slope below this share of the largest counts as saturated.
-const SATURATED: f64 = 0.01;
+pub const SATURATED: f64 = 0.01;
 
 /// What the backward pass needs of a layer.
 struct Tape<T: Real> {
@@ -38,20 +40,24 @@ pub fn one(
 ) -> Option<Vec<LayerRecord>> {
     let e = &plan.experiment;
     let key = Key { seed: e.seed, trial: trial as u64, layer: 0 };
-    let input = plan.input.draw::<f32>(e.widths[0], e.batch, key);
-    let network = Network {
-        layers: &cell.layers,
-        act: plan.act(cell),
-        method: Method::Dense,
-        key,
-        threads,
-        keep_weights: plan.keeps_weights(control.threads),
-        effective_rank: trial < plan.ranked_trials(),
-    };
-    network.pass(input, e.loss, &|| {
-        (control.progress)();
+    let effective_rank = trial < plan.ranked_trials();
+    let units = plan.units_a_step(cell);
+    let step = || {
+        (control.progress)(units);
         !control.stop.load(Ordering::Relaxed)
-    })
+    };
+    let (layers, act) = (&*cell.layers, plan.act(cell));
+    let method = match cell.choice.engine {
+        Engine::Dense => Method::Dense,
+        Engine::Lazy => Method::Lazy,
+        Engine::Streamed => {
+            let (input, batch, loss) = (&plan.input, e.batch, e.loss);
+            return Stack { layers, act, input, batch, loss, key, threads, effective_rank }.pass(&step);
+        }
+    };
+    let input = plan.input.draw::<f32>(e.widths[0], e.batch, key);
+    let keep_weights = plan.keeps_weights(control.threads);
+    Network { layers, act, method, key, threads, keep_weights, effective_rank }.pass(input, e.loss, &step)
 }
 
 /// A stack of layers whose weights are named by a key.
@@ -95,7 +101,7 @@ impl Network<'_> {
             }
         }
         let top = Key { layer: self.layers.len() as u64 + 1, ..self.key };
-        let mut upstream = loss::gradient(loss, &h.signal, top);
+        let mut upstream = loss::gradient(loss, &h.signal, top, 0);
         drop(h);
         for (index, mut tape) in tapes.into_iter().enumerate().rev() {
             let d = Observed::from(upstream.hadamard(&tape.slope));
@@ -179,7 +185,7 @@ pub fn backward_gradients<T: Real>(
         tapes.push(tape);
     }
     let top = Key { layer: network.layers.len() as u64 + 1, ..network.key };
-    let mut upstream = loss::gradient(loss, &h.signal, top);
+    let mut upstream = loss::gradient(loss, &h.signal, top, 0);
     let mut gradients = Vec::new();
     for mut tape in tapes.into_iter().rev() {
         let d = upstream.hadamard(&tape.slope);

@@ -78,4 +78,6 @@ pub enum Engine {
     Auto,
     /// Every weight is drawn.
     Dense,
+    /// Products with the weights are drawn from their joint law; no weight is.
+    Lazy,
 }
