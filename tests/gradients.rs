@@ -46,7 +46,7 @@ fn cost(loss: Loss, h: &DMatrix<f64>, top: Key) -> f64 {
     let batch = h.ncols() as f64;
     // The targets are drawn as the engine draws them: the gradient at h = 0 gives them away.
     let zero = Signal::new(DMatrix::from_element(h.nrows(), h.ncols(), 0.0), 0);
-    let at_zero = plain(&initdiag::layer::loss::gradient(loss, &zero, top));
+    let at_zero = plain(&initdiag::layer::loss::gradient(loss, &zero, top, 0));
     match loss {
         Loss::Random => h.dot(&at_zero),
         Loss::Mse => (h + at_zero * batch).norm_squared() * 0.5 / batch,
@@ -94,7 +94,7 @@ fn gradients_agree_with_finite_differences_for_every_activation_and_loss() {
                     key,
                     initdiag::stream::Role::Bias,
                 );
-                let mut z = plain(&operator.forward(&Signal::new(h, 0), Threads::One));
+                let mut z = plain(&operator.forward(&Signal::new(h, 0).into(), Threads::One));
                 z.column_iter_mut().for_each(|mut column| column += &plain(&bias));
                 let gradient = plain(&gradients[index]);
                 for row in 0..z.nrows() {

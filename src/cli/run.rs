@@ -8,7 +8,7 @@ use crate::data;
 use crate::initializer::Initializer;
 use crate::report::{chart, json, table, terminal};
 use crate::result::{Report, Verdict};
-use crate::simulate::{Control, Input, Plan, run as simulate};
+use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan, run as simulate};
 use crate::spec::{Engine, Experiment, Loss, call};
 use crate::verdict::FLAGS;
 use clap::{Args, ValueEnum};
@@ -354,10 +354,13 @@ fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
     let limits = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
     let available = u128::from(system.available_memory().min(limits));
     if available > 0 && needed > available {
+        let dense = plan.cells.iter().any(|cell| cell.choice.engine == SimulationEngine::Dense);
         let remedy = if plan.bytes(1) <= available {
             "take fewer --threads"
+        } else if dense {
+            "take a smaller --width, --batch or --depth, or --engine lazy, which holds no weights"
         } else {
-            "take a smaller --width, --batch or --depth"
+            "take a smaller --width, --batch, --depth or --trials"
         };
         return Err(Failure::Memory {
             needed: size::bytes(needed),
