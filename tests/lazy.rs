@@ -285,12 +285,16 @@ fn stacks() -> Vec<Whole> {
             input: Input::Uniform,
             ..whole("ReLU, deep", &[32; 40], |n| normal(2.0, 0.0, n), none, "relu", 4)
         },
+        whole("Haar", &[40; 6], |_| Law::Haar { gain: 1.4 }, none, "relu", 6),
+        whole("Haar, unequal widths", &[40, 64, 24, 30, 48], |_| Law::Haar { gain: 1.1 }, bias, "tanh", 6),
+        whole("LSUV", &[40, 64, 24, 30, 48], |_| Law::UnitVarianceHaar, none, "relu", 6),
         whole("equal weights and biases", &[12; 4], |_| Law::Constant(0.05), bias, "tanh", 4),
     ]
 }
 
 fn recorded(records: &[LayerRecord]) -> Vec<f64> {
-    let log = |w: Wide| w.log10_abs().unwrap_or(-1e3);
+    // LSUV makes some of them constants, of which rounding would be left to compare.
+    let log = |w: Wide| (w.log10_abs().unwrap_or(-1e3) * 1e5).round() / 1e5;
     let moments = |m: Moments| [m.mean.to_f64(), log(m.variance), log(m.second_moment)];
     let (first, last) = (&records[0], &records[records.len() - 1]);
     let middle = &records[records.len() / 2];

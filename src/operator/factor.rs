@@ -41,6 +41,13 @@ impl Factor {
         (precise || scale == 0.0 || factor.rank() == gram.nrows()).then_some(factor)
     }
 
+    /// Of what a batch has beside known directions: its Gram matrix less that of its part along them.
+    pub fn beside(gram: &DMatrix<f64>, along: DMatrix<f64>, precise: bool) -> Self {
+        let scale = (0..gram.nrows()).map(|j| gram[(j, j)]).fold(0.0, f64::max);
+        // The difference is as wrong as its terms.
+        Self::new(&(gram - along), scale, if precise { 10.0 * CUT } else { 1e-6 })
+    }
+
     /// Cholesky with the largest remaining pivot first, until it falls below `cut·scale`.
     pub fn new(gram: &DMatrix<f64>, scale: f64, cut: f64) -> Self {
         let size = gram.nrows();

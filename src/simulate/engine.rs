@@ -1,7 +1,7 @@
 //! Which engine a cell runs on: exactness first, then the least predicted cost.
 
 use super::plan::LayerPlan;
-use crate::draw::Affine;
+use super::streamed::can_draw;
 use crate::initializer::Law;
 use crate::operator::is_exact;
 use crate::spec::{Engine as Wanted, Loss};
@@ -54,7 +54,7 @@ pub fn choose(layers: &[LayerPlan], batch: usize, loss: Loss, wanted: Wanted) ->
     let exact = layers.iter().all(|layer| is_exact(layer.weights));
     let widest = layers.iter().map(|l| l.fan_in.max(l.fan_out)).max().unwrap_or(0) as f64 * batch;
     let tape = 16.0 * total(&|l| l.fan_out as f64 * batch);
-    let streams = layers.iter().all(|l| streamable(l.weights)) && loss != Loss::CrossEntropy;
+    let streams = layers.iter().all(|l| can_draw(l, batch as usize)) && loss != Loss::CrossEntropy;
     let large = streams && (widest > LARGE || tape > STORED);
     let (engine, cost) = if large { (Engine::Streamed, streamed) } else { (Engine::Lazy, lazy) };
     let how = match engine {
@@ -92,11 +92,6 @@ fn share(part: f64) -> String {
     if part > 0.01 { format!("{:.0} %", 100.0 * part) } else { format!("1/{:.0}", 1.0 / part) }
 }
 
-/// Independent entries: the law has a Gaussian form that blocks of units can draw by themselves.
-fn streamable(law: Law) -> bool {
-    Affine::of(law).is_some() || matches!(law, Law::Sparse { .. })
-}
-
 fn sizes(layer: &LayerPlan) -> (f64, f64) {
     (layer.fan_in as f64, layer.fan_out as f64)
 }
@@ -130,6 +125,7 @@ fn streamed_cost(layer: &LayerPlan, batch: f64) -> f64 {
     if matches!(layer.weights, Law::Constant(_)) {
         return 4.0 * (n + m) * batch;
     }
-    let products = 9.0 * m * batch * batch + 8.0 * n * batch * batch;
+    let haar = if matches!(layer.weights, Law::Haar { .. } | Law::UnitVarianceHaar) { 1.3 } else { 1.0 };
+    let products = haar * (9.0 * m * batch * batch + 8.0 * n * batch * batch);
     THIN * products + NORMAL * (3.0 * m + 2.0 * n) * batch + 40.0 * batch.powi(3)
 }

@@ -37,13 +37,19 @@ impl Blocks {
 
     fn group<S: Sums>(&self, group: usize, add: &impl Fn(&mut S, u64, Range<usize>)) -> S {
         let mut sums = S::default();
-        for block in group * GROUP..(group + 1) * GROUP {
-            let start = block * self.height;
-            if start < self.rows {
-                add(&mut sums, block as u64, start..(start + self.height).min(self.rows));
+        for block in (group * GROUP) as u64..((group + 1) * GROUP) as u64 {
+            let rows = self.rows(block);
+            if !rows.is_empty() {
+                add(&mut sums, block, rows);
             }
         }
         sums
+    }
+
+    /// Rows of a block; none beyond the last.
+    pub fn rows(&self, block: u64) -> Range<usize> {
+        let start = (block as usize * self.height).min(self.rows);
+        start..(start + self.height).min(self.rows)
     }
 
     /// `add` for every block with its number and its rows; the sums, or `None` when `step`, called after each group, says

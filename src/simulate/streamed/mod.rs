@@ -4,6 +4,9 @@
 //! its own activations. Back, the map of layer l draws WᵀD = Q(ξᵀD) + (η − Q·Qᵀη)·Sᵀ with SSᵀ = DᵀD and Q = H·F in two passes
 //! over the units of layer l − 1, which draw their ξ again: the first finds Qᵀη, the second D and its sums (the law is that of
 //! [`crate::operator::LazyGaussian`]). Five normals a unit and sample, memory O(B²·depth) whatever the width.
+//!
+//! An orthogonal layer ([`crate::operator::LazyHaar`]) has V = ξ(ξᵀξ)^(−½) in place of ξ, up to a rotation, and U in place of
+//! the η-part: both need one more Gram matrix of draws, which a pass over ξ and the first pass back find.
 
 mod accumulate;
 mod blocks;
@@ -12,6 +15,7 @@ use super::input::Input;
 use super::plan::LayerPlan;
 use crate::activation::Activation;
 use crate::draw::{Affine, Standard, fill_from};
+use crate::initializer::Law;
 use crate::layer::activate::{Activated, activate, activation, dead_units};
 use crate::layer::loss;
 use crate::measure::record::{self, LayerRecord, Moments};
@@ -26,7 +30,7 @@ use accumulate::{Pool, Ranges, WideSum};
 use blocks::{Blocks, Sums};
 use nalgebra::DMatrix;
 
-/// A plain stack of layers with independent entries; its weights are named by a key.
+/// A plain stack of layers that [`can_draw`] allows; its weights are named by a key.
 pub struct Stack<'a> {
     /// First to last.
     pub layers: &'a [LayerPlan],
@@ -46,12 +50,32 @@ pub struct Stack<'a> {
     pub effective_rank: bool,
 }
 
+/// Whether streams can draw a layer: independent entries, or a frame far from filling its space.
+pub fn can_draw(layer: &LayerPlan, batch: usize) -> bool {
+    match layer.weights {
+        Law::Haar { .. } | Law::UnitVarianceHaar => layer.fan_in.max(layer.fan_out) >= 4 * batch,
+        Law::Identity { .. } => false,
+        _ => true,
+    }
+}
+
+fn is_orthogonal(layer: &LayerPlan) -> bool {
+    matches!(layer.weights, Law::Haar { .. } | Law::UnitVarianceHaar)
+}
+
+/// The side of the square matrix that an orthogonal layer is a block of.
+fn side(layer: &LayerPlan) -> usize {
+    layer.fan_in.max(layer.fan_out)
+}
+
 /// Calls of `step` in a trial, but for passes that are done again in double precision.
 pub fn steps(layers: &[LayerPlan], batch: usize) -> u64 {
     let groups = |rows: usize| Blocks::new(rows, batch).groups() as u64;
     let forward = groups(layers[0].fan_in) + layers.iter().map(|l| groups(l.fan_out)).sum::<u64>();
-    let back: u64 = layers.iter().skip(1).map(|l| 2 * groups(l.fan_in)).sum();
-    forward + back + layers.last().map_or(0, |l| groups(l.fan_out))
+    let frames: u64 = layers.iter().filter(|l| is_orthogonal(l)).map(|l| groups(side(l))).sum();
+    let onto = |l: &LayerPlan| groups(if is_orthogonal(l) { side(l) } else { l.fan_in });
+    let back: u64 = layers.iter().skip(1).map(|l| onto(l) + groups(l.fan_in)).sum();
+    forward + frames + back + layers.last().map_or(0, |l| groups(l.fan_out))
 }
 
 /// A number that names the draws of a block; blocks of very wide batches take several parts of a stream.
@@ -95,6 +119,8 @@ struct Batch {
     gram: DMatrix<f64>,
     plain: Vec<f64>,
     factor: Factor,
+    /// The Gram matrix was summed in double precision.
+    precise: bool,
 }
 
 impl Batch {
@@ -103,7 +129,7 @@ impl Batch {
         let exponent = sums.gram.exponent / 2;
         let gram = DMatrix::from_column_slice(batch, batch, &sums.gram.values);
         let factor = Factor::of_gram(&gram, precise)?;
-        Some(Self { exponent, gram, plain: sums.plain.at(exponent), factor })
+        Some(Self { exponent, gram, plain: sums.plain.at(exponent), factor, precise })
     }
 
     /// The largest norm of a column.
@@ -126,8 +152,8 @@ struct Rows {
 impl Rows {
     /// std·X and mean·1(1ᵀX), with `plain` = 1ᵀX in units of 2^exponent, `norm` that of X's longest column, and what is added
     /// to every entry with its own spread.
-    fn new(law: (f64, f64), exponent: i64, plain: &[f64], norm: Wide, added: (f64, f64)) -> Self {
-        let (mean, std) = (Wide::from(law.0), Wide::from(law.1));
+    fn new(law: (Wide, Wide), exponent: i64, plain: &[f64], norm: Wide, added: (f64, f64)) -> Self {
+        let (mean, std) = law;
         let unit = Wide::new(1.0, exponent);
         let longest = plain.iter().fold(0.0, |top: f64, sum| top.max(sum.abs()));
         let parts = [std * norm, mean * Wide::from(longest) * unit, added.0.into(), added.1.into()];
@@ -153,29 +179,45 @@ impl Rows {
 /// Z of a layer, block by block.
 struct Forward {
     rows: Rows,
-    /// Rᵀ, r × B.
+    /// Rᵀ, r × B; of an orthogonal layer (ξᵀξ)^(−½)·Rᵀ, which makes a frame of ξ.
     root: DMatrix<f32>,
+    /// F with ξ·F orthonormal, of an orthogonal layer.
+    frame: Option<DMatrix<f64>>,
+    /// Mean and spread of W, as factors of what its products are drawn from.
+    law: (Wide, Wide),
     /// Law of what a unit's bias adds to the mean, and its factor.
     bias: Option<(Standard, f32)>,
+    /// Of the draws: the layer's units, or all rows of the square matrix that it is a block of.
+    draws: Blocks,
     key: Key,
 }
 
 impl Forward {
-    fn new(layer: &LayerPlan, h: &Batch, key: Key) -> Self {
-        let law = gaussian(layer.weights, layer.fan_in, layer.fan_out);
+    /// `frame` is of an orthogonal layer.
+    fn new(layer: &LayerPlan, h: &Batch, frame: Option<Frame>, draws: Blocks, key: Key) -> Self {
+        let law = match (&frame, layer.weights) {
+            (Some(frame), Law::UnitVarianceHaar) => (Wide::ZERO, frame.unit_gain(h, layer.fan_out)),
+            (Some(_), Law::Haar { gain }) => (Wide::ZERO, gain.into()),
+            _ => {
+                let (mean, std) = gaussian(layer.weights, layer.fan_in, layer.fan_out);
+                (mean.into(), std.into())
+            }
+        };
         let bias = Affine::of(layer.bias).unwrap_or(Affine { standard: None, scale: 0.0, mean: 0.0 });
         let rows = Rows::new(law, h.exponent, &h.plain, h.norm(), (bias.mean, bias.scale));
-        let root = h.factor.root.map(|v| v as f32).transpose();
+        let frame = frame.map(|frame| frame.whitener);
+        let root = h.factor.root.transpose();
+        let root = frame.as_ref().map_or_else(|| root.clone(), |frame| frame * &root).map(|v| v as f32);
         // A law without spread needs no draws.
-        let root = if law.1 == 0.0 { root.resize_vertically(0, 0.0) } else { root };
+        let root = if law.1.is_zero() { root.resize_vertically(0, 0.0) } else { root };
         let spread = Wide::new(1.0, -rows.exponent) * bias.scale.into();
         let bias = bias.standard.map(|standard| (standard, spread.to_f64() as f32));
-        Self { rows, root, bias, key }
+        Self { rows, root, frame, law, bias, draws, key }
     }
 
     /// ξ and Z of a block.
     fn block(&self, block: u64, height: usize) -> (DMatrix<f32>, Signal<f32>) {
-        let xi = normals(height, self.root.nrows(), self.key, part(block));
+        let xi = normals(self.draws, block, height, self.root.nrows(), self.key, 0);
         let mut z = mul(&xi, &self.root, self.rows.scale, Threads::One);
         if let Some((standard, scale)) = self.bias {
             let mut bias = vec![0.0f32; height];
@@ -188,10 +230,52 @@ impl Forward {
     }
 }
 
-fn normals(rows: usize, columns: usize, key: Key, first: u64) -> DMatrix<f32> {
-    let mut values = DMatrix::from_element(rows, columns, 0.0);
-    fill_from(values.as_mut_slice(), Standard::Normal, key, Role::Weights, first, Threads::One);
-    values
+/// The first `rows` rows of a block of draws. All of the block is drawn, whoever needs only a part of it.
+fn normals(draws: Blocks, block: u64, rows: usize, columns: usize, key: Key, kind: u64) -> DMatrix<f32> {
+    let height = draws.rows(block).len();
+    let mut values = DMatrix::from_element(height, columns, 0.0);
+    fill_from(values.as_mut_slice(), Standard::Normal, key, Role::Weights, kind + part(block), Threads::One);
+    if rows < height { values.rows(0, rows).into_owned() } else { values }
+}
+
+/// Sums over the rows of ξ, the draws of an orthogonal layer.
+#[derive(Default)]
+struct DrawSums {
+    /// ξᵀξ over all rows of the square matrix.
+    all: WideSum,
+    /// Over the rows that are units of the layer.
+    units: WideSum,
+    /// 1ᵀξ over these.
+    plain: WideSum,
+}
+
+impl Sums for DrawSums {
+    fn merge(&mut self, other: Self) {
+        self.all.merge(&other.all);
+        self.units.merge(&other.units);
+        self.plain.merge(&other.plain);
+    }
+}
+
+/// What makes a uniform frame of the draws of an orthogonal layer.
+struct Frame {
+    whitener: DMatrix<f64>,
+    sums: DrawSums,
+}
+
+impl Frame {
+    /// The gain that gives the entries of Z = gain·ξ·F·Rᵀ unit variance (LSUV); one where they have none.
+    fn unit_gain(&self, h: &Batch, units: usize) -> Wide {
+        let rank = self.whitener.nrows();
+        let map = &self.whitener * h.factor.root.transpose();
+        let gram = DMatrix::from_column_slice(rank, rank, &self.sums.units.at(0));
+        let plain = DMatrix::from_row_slice(1, rank, &self.sums.plain.at(0));
+        let count = units as f64 * h.gram.nrows() as f64;
+        let square = (map.transpose() * gram * &map).trace() / count;
+        let mean = (plain * map).sum() / count;
+        let variance = square - mean * mean;
+        if variance > 0.0 { Wide::new(variance.sqrt().recip(), -h.exponent) } else { 1.0.into() }
+    }
 }
 
 /// What the backward pass keeps of a layer.
@@ -243,13 +327,19 @@ impl Sums for Down {
     }
 }
 
-/// Hᵀη, B × s.
+/// Sums over η.
 #[derive(Default)]
-struct Onto(WideSum);
+struct Onto {
+    /// Hᵀη, B × s.
+    h: WideSum,
+    /// ηᵀη, s × s, of an orthogonal layer.
+    gram: WideSum,
+}
 
 impl Sums for Onto {
     fn merge(&mut self, other: Self) {
-        self.0.merge(&other.0);
+        self.h.merge(&other.h);
+        self.gram.merge(&other.gram);
     }
 }
 
@@ -276,7 +366,12 @@ impl Stack<'_> {
         let mut tapes = Vec::with_capacity(self.layers.len());
         let mut records = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
-            let forward = Forward::new(layer, &h.1, self.layer_key(index));
+            let frame = match is_orthogonal(layer) {
+                true => Some(self.frame(layer, h.1.factor.rank(), self.layer_key(index), step)?),
+                false => None,
+            };
+            let draws = self.draws(layer.fan_out, layer);
+            let forward = Forward::new(layer, &h.1, frame, draws, self.layer_key(index));
             let out = self.settled(&mut precise, &mut |precise| {
                 let mut up = self.up(layer, &forward, precise, step)?;
                 let output = std::mem::take(&mut up.output);
@@ -311,6 +406,34 @@ impl Stack<'_> {
 
     fn blocks(&self, rows: usize) -> Blocks {
         Blocks::new(rows, self.batch)
+    }
+
+    /// Blocks of draws for one side of a layer.
+    fn draws(&self, units: usize, layer: &LayerPlan) -> Blocks {
+        self.blocks(if is_orthogonal(layer) { side(layer) } else { units })
+    }
+
+    /// All draws of an orthogonal layer.
+
+    fn frame(&self, layer: &LayerPlan, rank: usize, key: Key, step: Step) -> Option<Frame> {
+        let draws = self.draws(layer.fan_out, layer);
+        let sums: DrawSums = draws.sum(self.threads, step, |sums: &mut DrawSums, block, rows| {
+            let xi = normals(draws, block, rows.len(), rank, key, 0);
+            let products = gram(&xi, Threads::One);
+            sums.all.add(products.as_slice(), 0);
+            let units = layer.fan_out.saturating_sub(rows.start).min(rows.len());
+            let xi = Observed::from(Signal { values: xi.rows(0, units).into_owned(), exponent: 0 });
+            if units == rows.len() {
+                sums.units.add(products.as_slice(), 0);
+            } else {
+                sums.units.add(xi.gram(Threads::One).as_slice(), 0);
+            }
+            if units > 0 {
+                sums.plain.add(&xi.sums().plain, 0);
+            }
+        })?;
+        let all = DMatrix::from_column_slice(rank, rank, &sums.all.at(0));
+        Some(Frame { whitener: Factor::of_gram(&all, true)?.whitener, sums })
     }
 
     /// All units of a layer, forward.
@@ -409,29 +532,61 @@ impl Stack<'_> {
         below: &Forward,
         step: Step,
     ) -> Option<Back> {
-        let law = gaussian(layer.weights, layer.fan_in, layer.fan_out);
+        let law = tape.forward.law;
         let rows = Rows::new(law, d.exponent, &d.plain, d.norm(), (0.0, 0.0));
-        let rank = if law.1 == 0.0 { 0 } else { d.factor.rank() };
-        let root = d.factor.root.columns(0, rank).map(|v| v as f32).transpose();
         let key = tape.forward.key;
-        if rank == 0 {
-            let onto = DMatrix::zeros(self.batch, self.batch);
-            return Some(Back { rows, root, onto, exponent: tape.input.exponent, key });
-        }
-        let onto: Onto =
-            self.blocks(layer.fan_in).sum(self.threads, step, |onto: &mut Onto, block, rows| {
-                let (_, z) = below.block(block, rows.len());
-                let (h, _) = self.output(&z);
-                let eta = normals(rows.len(), rank, key, ETA + part(block));
-                let products = tr_mul(&h.values, &eta, 1.0, Threads::One).map(f64::from);
-                onto.0.add(products.as_slice(), h.exponent);
-            })?;
-        // ξᵀD − QᵀηSᵀ with Qᵀη = Fᵀ·Hᵀη, and F in front for Q = H·F.
         let whitener = &tape.input.factor.whitener;
-        let h_eta = DMatrix::from_column_slice(self.batch, rank, &onto.0.at(tape.input.exponent));
+        let exponent = tape.input.exponent;
+        let draws = self.draws(layer.fan_in, layer);
+        if law.1.is_zero() || d.factor.rank() == 0 || whitener.ncols() == 0 {
+            let none = DMatrix::zeros(self.batch, self.batch);
+            let root = d.factor.root.columns(0, if law.1.is_zero() { 0 } else { d.factor.rank() });
+            return Some(Back {
+                rows,
+                root: root.map(|v| v as f32).transpose(),
+                onto: none,
+                exponent,
+                draws,
+                key,
+            });
+        }
+        // ξᵀD; of an orthogonal layer VᵀD, and S is of what D has beside V.
         let cross = DMatrix::from_column_slice(whitener.ncols(), self.batch, &down.cross.at(d.exponent));
-        let onto = whitener * (cross - whitener.transpose() * h_eta * d.factor.root.transpose());
-        Some(Back { rows, root, onto: onto.map(|v| v as f32), exponent: tape.input.exponent, key })
+        let (known, beside) = match &tape.forward.frame {
+            None => (cross, None),
+            Some(frame) => {
+                let known = frame.transpose() * cross;
+                let beside = Factor::beside(&d.gram, known.tr_mul(&known), d.precise);
+                (known, Some(beside))
+            }
+        };
+        let factor = beside.as_ref().unwrap_or(&d.factor);
+        let (rank, orthogonal) = (factor.rank(), beside.is_some());
+        let onto: Onto = draws.sum(self.threads, step, |onto: &mut Onto, block, rows| {
+            let eta = normals(draws, block, rows.len(), rank, key, ETA);
+            if orthogonal {
+                onto.gram.add(gram(&eta, Threads::One).as_slice(), 0);
+            }
+            let units = layer.fan_in.saturating_sub(rows.start).min(rows.len());
+            if units > 0 {
+                let (_, z) = below.block(block, units);
+                let (h, _) = self.output(&z);
+                let products =
+                    tr_mul(&h.values, &eta.rows(0, units).into_owned(), 1.0, Threads::One).map(f64::from);
+                onto.h.add(products.as_slice(), h.exponent);
+            }
+        })?;
+        // Qᵀη = Fᵀ·Hᵀη for Q = H·F. The draws that answer are η, or the frame U that η beside Q is made into.
+        let along = whitener.tr_mul(&DMatrix::from_column_slice(self.batch, rank, &onto.h.at(exponent)));
+        let root = factor.root.transpose();
+        let root = if orthogonal {
+            let draws = DMatrix::from_column_slice(rank, rank, &onto.gram.at(0));
+            Factor::of_gram(&(draws - along.tr_mul(&along)), true)?.whitener * root
+        } else {
+            root
+        };
+        let onto = whitener * (known - along * &root);
+        Some(Back { rows, root: root.map(|v| v as f32), onto: onto.map(|v| v as f32), exponent, draws, key })
     }
 
     /// The second pass: D of the layer below, and its sums.
@@ -463,7 +618,12 @@ impl Down {
     fn add(&mut self, xi: &DMatrix<f32>, d: Signal<f32>, precise: bool) {
         let d = Observed::from(d);
         self.gradient.add(d.signal.values.len() as f64, &record::moments(&d, 0.0));
-        let cross = tr_mul(xi, &d.signal.values, 1.0, Threads::One).map(f64::from);
+        let values = &d.signal.values;
+        let cross = if precise {
+            tr_mul(&xi.map(f64::from), &values.map(f64::from), 1.0, Threads::One)
+        } else {
+            tr_mul(xi, values, 1.0, Threads::One).map(f64::from)
+        };
         self.cross.add(cross.as_slice(), d.signal.exponent);
         self.output.add(&d, precise);
     }
@@ -477,13 +637,13 @@ struct Back {
     /// F(ξᵀD − Qᵀη·Sᵀ), B × B, for H in units of 2^exponent.
     onto: DMatrix<f32>,
     exponent: i64,
+    draws: Blocks,
     key: Key,
 }
 
 impl Back {
     fn block(&self, block: u64, h: &Signal<f32>) -> Signal<f32> {
-        let height = h.values.nrows();
-        let eta = normals(height, self.root.nrows(), self.key, ETA + part(block));
+        let eta = normals(self.draws, block, h.values.nrows(), self.root.nrows(), self.key, ETA);
         let mut values = mul(&eta, &self.root, self.rows.scale, Threads::One);
         if !self.root.is_empty() {
             let unit = libm::scalbn(1.0, (h.exponent - self.exponent).clamp(-2000, 2000) as i32) as f32;
