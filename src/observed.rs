@@ -2,7 +2,7 @@
 
 use crate::product::{Threads, gram};
 use crate::real::Real;
-use crate::signal::Signal;
+use crate::signal::{Signal, widened};
 use crate::slice::sums;
 use nalgebra::DMatrix;
 use std::cell::OnceCell;
@@ -47,7 +47,7 @@ impl<T: Real> Observed<T> {
 
     /// The same with products in double precision, for batches whose samples are nearly collinear. Not kept.
     pub fn precise_gram(&self, threads: Threads) -> DMatrix<f64> {
-        gram(&self.signal.values.map(Real::to_f64), threads)
+        gram(&widened(&self.signal.values), threads)
     }
 
     /// The Gram matrix alone.

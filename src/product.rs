@@ -60,16 +60,18 @@ impl<T> View<'_, T> {
     }
 }
 
-/// `c = alpha·a·b`, with `c` the first entry of columns that lie `stride` apart.
+/// `c = alpha·a·b`, or `c + alpha·a·b` when `add`, with `c` the first entry of columns that lie `stride` apart.
 ///
 /// # Safety
-/// `c` must be valid for writes of `a.rows` entries in each of `b.columns` columns, and not overlap `a` or `b`.
+/// `c` must be valid for writes of `a.rows` entries in each of `b.columns` columns (and for reads when `add`), and not overlap
+/// `a` or `b`.
 unsafe fn product_into<T: Real>(
     c: *mut T,
     stride: usize,
     a: &View<T>,
     b: &View<T>,
     alpha: T,
+    add: bool,
     threads: Threads,
 ) {
     assert_eq!(a.columns, b.rows, "inner dimensions");
@@ -86,14 +88,14 @@ unsafe fn product_into<T: Real>(
             c,
             stride as isize,
             1,
-            false,
+            add,
             a.data.as_ptr(),
             a.column_stride,
             a.row_stride,
             b.data.as_ptr(),
             b.column_stride,
             b.row_stride,
-            T::ZERO,
+            if add { T::ONE } else { T::ZERO },
             alpha,
             false,
             false,
@@ -111,7 +113,7 @@ fn product<T: Real>(a: &View<T>, b: &View<T>, alpha: T, threads: Threads) -> DMa
     let mut c = DMatrix::<MaybeUninit<T>>::uninit(Dyn(rows), Dyn(columns));
     // SAFETY: `c` has rows × columns entries side by side, and the product writes every one of them.
     unsafe {
-        product_into(c.as_mut_ptr().cast::<T>(), rows, a, b, alpha, threads);
+        product_into(c.as_mut_ptr().cast::<T>(), rows, a, b, alpha, false, threads);
         c.assume_init()
     }
 }
@@ -119,6 +121,17 @@ fn product<T: Real>(a: &View<T>, b: &View<T>, alpha: T, threads: Threads) -> DMa
 /// `alpha·A·B`: (m × k) · (k × n).
 pub fn mul<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, alpha: T, threads: Threads) -> DMatrix<T> {
     product(&View::plain(a), &View::plain(b), alpha, threads)
+}
+
+/// `C += alpha·A·B`: (m × n), (m × k) · (k × n).
+pub fn add_mul<T: Real>(c: &mut DMatrix<T>, a: &DMatrix<T>, b: &DMatrix<T>, alpha: T, threads: Threads) {
+    assert_eq!(c.shape(), (a.nrows(), b.ncols()), "outer dimensions");
+    if c.is_empty() || a.ncols() == 0 {
+        return;
+    }
+    let rows = c.nrows();
+    // SAFETY: `c` has the product's shape, its columns side by side.
+    unsafe { product_into(c.as_mut_ptr(), rows, &View::plain(a), &View::plain(b), alpha, true, threads) }
 }
 
 /// `alpha·Aᵀ·B`: (k × m)ᵀ · (k × n).
@@ -166,7 +179,7 @@ fn add_gram<T: Real>(total: &mut DMatrix<f64>, left: &View<T>, right: &View<T>, 
         // SAFETY: rows 0..to of columns from..to lie within `part`.
         unsafe {
             let start = part.as_mut_ptr().add(from * size);
-            product_into(start, size, &left.rows(0, to), &right.columns(from, to), T::ONE, threads);
+            product_into(start, size, &left.rows(0, to), &right.columns(from, to), T::ONE, false, threads);
         }
     }
     part.fill_lower_triangle_with_upper_triangle();
@@ -185,6 +198,9 @@ mod tests {
             assert_eq!(mul(&a, &b, 2.0, threads), &a * &b * 2.0);
             assert_eq!(tr_mul(&a.transpose(), &b, 1.0, threads), &a * &b);
             assert_eq!(mul_tr(&a, &b.transpose(), threads), &a * &b);
+            let mut sum = &a * &b;
+            add_mul(&mut sum, &a, &b, -2.0, threads);
+            assert_eq!(sum, -(&a * &b));
         }
     }
 

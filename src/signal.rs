@@ -1,7 +1,7 @@
 //! A batch of columns that carries its scale apart: no stack overflows or underflows it.
 
 use crate::real::Real;
-use crate::slice::{max_abs, multiply};
+use crate::slice::{max_abs, multiply, widen};
 use crate::wide::{LIMIT, Wide};
 use nalgebra::DMatrix;
 
@@ -133,6 +133,13 @@ impl<T: Real> Signal<T> {
         );
         Self::new(values, top)
     }
+}
+
+/// The same entries in double precision.
+pub fn widened<T: Real>(values: &DMatrix<T>) -> DMatrix<f64> {
+    let mut wide = DMatrix::zeros(values.nrows(), values.ncols());
+    widen(wide.as_mut_slice(), values.as_slice());
+    wide
 }
 
 fn power_of_two<T: Real>(exponent: i64) -> T {

@@ -63,6 +63,13 @@ for_each_machine! {
 }
 
 for_each_machine! {
+    /// Entries in double precision.
+    pub fn widen<T: Real>(wide: &mut [f64], values: &[T]) {
+        wide.iter_mut().zip(values).for_each(|(w, v)| *w = v.to_f64());
+    }
+}
+
+for_each_machine! {
     /// The largest magnitude, zero for an empty slice.
     pub fn max_abs<T: Real>(values: &[T]) -> T {
         let mut lanes = [T::ZERO; LANES];

@@ -2,7 +2,7 @@
 
 use super::factor::Factor;
 use crate::observed::Observed;
-use crate::product::{Threads, mul, tr_mul};
+use crate::product::{Threads, add_mul, mul, tr_mul};
 use crate::real::Real;
 use crate::signal::Signal;
 use nalgebra::DMatrix;
@@ -29,7 +29,17 @@ impl<T: Real> Basis<T> {
 
     /// Q·C, n × B.
     pub fn combine(&self, c: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
-        mul(&self.columns, &mul(&self.whitener, c, T::ONE, Threads::One), T::ONE, threads)
+        mul(&self.columns, &self.weights(c), T::ONE, threads)
+    }
+
+    /// `sum += sign·Q·C`.
+    pub fn add(&self, sum: &mut DMatrix<T>, c: &DMatrix<T>, sign: T, threads: Threads) {
+        add_mul(sum, &self.columns, &self.weights(c), sign, threads);
+    }
+
+    /// F·C.
+    fn weights(&self, c: &DMatrix<T>) -> DMatrix<T> {
+        mul(&self.whitener, c, T::ONE, Threads::One)
     }
 }
 
@@ -54,10 +64,10 @@ pub fn split<'a, T: Real>(
     let mut coordinates = Vec::new();
     for basis in bases {
         let mut c = basis.coordinates(&rest, threads);
-        rest -= basis.combine(&c, threads);
+        basis.add(&mut rest, &c, -T::ONE, threads);
         // Once more: what is left must be orthogonal to working precision (Kahan's "twice is enough").
         let again = basis.coordinates(&rest, threads);
-        rest -= basis.combine(&again, threads);
+        basis.add(&mut rest, &again, -T::ONE, threads);
         c += again;
         coordinates.push(c);
     }

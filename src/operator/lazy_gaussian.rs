@@ -9,7 +9,7 @@ use super::lazy::{Basis, Split, split};
 use super::{Operator, rank_one};
 use crate::draw::{Standard, fill_query};
 use crate::observed::Observed;
-use crate::product::{Threads, mul};
+use crate::product::{Threads, add_mul, mul};
 use crate::real::Real;
 use crate::signal::Signal;
 use crate::stream::Key;
@@ -80,12 +80,12 @@ impl<T: Real> LazyGaussian<T> {
             let image = known.image.resolved(self.key, &same.known, same.size, known.basis.rank(), threads);
             let onto = basis.coordinates(&image, threads).transpose();
             let part = onto - known.basis.coordinates(&fresh, threads);
-            answer += known.basis.combine(&mul(&part, &root, T::ONE, Threads::One), threads);
+            known.basis.add(&mut answer, &mul(&part, &root, T::ONE, Threads::One), T::ONE, threads);
             along.push(part);
         }
         for (known, c) in same.known.iter().zip(&coordinates) {
             let image = known.image.resolved(self.key, &other.known, other.size, known.basis.rank(), threads);
-            answer += mul(&image, c, T::ONE, threads);
+            add_mul(&mut answer, &image, c, T::ONE, threads);
         }
         same.known.push(Known { basis, image: Image { query: self.queries, draws: Some(fresh), along } });
         self.queries += 1;
@@ -119,7 +119,7 @@ impl<T: Real> Image<T> {
             None => Cow::Owned(draws(key, self.query, size, rank, threads)),
         };
         for (other, part) in others.iter().zip(&self.along) {
-            *image.to_mut() += other.basis.combine(part, threads);
+            other.basis.add(image.to_mut(), part, T::ONE, threads);
         }
         image
     }

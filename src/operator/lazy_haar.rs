@@ -65,7 +65,7 @@ impl<T: Real> LazyHaar<T> {
         let frame = Basis::new(frame, &onto);
         let mut answer = frame.combine(&factor.root.map(T::of).transpose(), threads);
         for (image, c) in other.iter().zip(&coordinates) {
-            answer += image.combine(c, threads);
+            image.add(&mut answer, c, T::ONE, threads);
         }
         same.push(Basis::new(rest.signal.values, &factor));
         other.push(frame);

@@ -21,8 +21,8 @@ use crate::layer::loss;
 use crate::measure::record::{self, LayerRecord, Moments};
 use crate::observed::Observed;
 use crate::operator::{Factor, gaussian};
-use crate::product::{Threads, gram, mul, tr_mul};
-use crate::signal::Signal;
+use crate::product::{Threads, add_mul, gram, mul, tr_mul};
+use crate::signal::{Signal, widened};
 use crate::spec::Loss;
 use crate::stream::{Key, Role};
 use crate::wide::Wide;
@@ -106,7 +106,7 @@ impl BatchSums {
     fn add(&mut self, h: &Observed<f32>, precise: bool) {
         let values = &h.signal.values;
         let products =
-            if precise { gram(&values.map(f64::from), Threads::One) } else { gram(values, Threads::One) };
+            if precise { gram(&widened(values), Threads::One) } else { gram(values, Threads::One) };
         self.gram.add(products.as_slice(), 2 * h.signal.exponent);
         self.plain.add(&h.sums().plain, h.signal.exponent);
     }
@@ -620,7 +620,7 @@ impl Down {
         self.gradient.add(d.signal.values.len() as f64, &record::moments(&d, 0.0));
         let values = &d.signal.values;
         let cross = if precise {
-            tr_mul(&xi.map(f64::from), &values.map(f64::from), 1.0, Threads::One)
+            tr_mul(&widened(xi), &widened(values), 1.0, Threads::One)
         } else {
             tr_mul(xi, values, 1.0, Threads::One).map(f64::from)
         };
@@ -647,7 +647,7 @@ impl Back {
         let mut values = mul(&eta, &self.root, self.rows.scale, Threads::One);
         if !self.root.is_empty() {
             let unit = libm::scalbn(1.0, (h.exponent - self.exponent).clamp(-2000, 2000) as i32) as f32;
-            values += mul(&h.values, &self.onto, self.rows.scale * unit, Threads::One);
+            add_mul(&mut values, &h.values, &self.onto, self.rows.scale * unit, Threads::One);
         }
         self.rows.finish(values)
     }
