@@ -10,7 +10,7 @@ pub use catalogue::{Entry, entries};
 pub use kernel::Kernel;
 
 use crate::expression::mentions;
-use crate::spec::call::{Call, CatalogError, split_list};
+use crate::spec::call::{Call, CatalogError, one_line, split_list};
 use std::fmt;
 
 /// What theory and the engine must know of an activation beside its values.
@@ -57,7 +57,7 @@ impl Activation {
     /// # Errors
     /// An unknown name, a faulty parameter, or an expression that cannot be read or is not finite near zero.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
-        let text = text.trim();
+        let text = &one_line(text);
         if mentions(text, "x") { expression::parse(text) } else { catalogue::build(&Call::parse(text)?) }
     }
 
