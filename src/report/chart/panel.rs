@@ -20,13 +20,16 @@ const MOST_COMPARED: usize = 64;
 /// Most height of the lane of zeros, of which each cell has a row.
 const LANE: i32 = 120;
 
+/// Lower and upper quantile; the lower is `None` where it is zero.
+type Ends = (Option<f64>, f64);
+
 /// One value a layer, or a gap.
 struct Series {
     look: Look,
     /// (layer, value); `None` where there is none to draw.
     line: Vec<(f64, Option<f64>)>,
-    /// (layer, low, high), `None` where no trial has a value; low is `None` where the quantile is zero.
-    band: Vec<(f64, Option<(Option<f64>, f64)>)>,
+    /// (layer, its ends), `None` where both quantiles are zero.
+    band: Vec<(f64, Option<Ends>)>,
     /// Small circles along a thin line: a second quantity of the same cell.
     marked: bool,
     /// Layers where the median is exactly zero, in stretches.
