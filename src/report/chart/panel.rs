@@ -197,6 +197,10 @@ impl Panel {
             };
             line(area, series, cell, &width, &frame)?;
         }
+        // Upon all lines, so that no later cell hides them.
+        for (cell, series) in self.cells().filter(|(_, series)| series.marked) {
+            circles(area, series, cell, &frame)?;
+        }
         self.zeros(area, &frame)
     }
 
@@ -308,7 +312,7 @@ fn line(area: &Area, series: &Series, cell: usize, width: &dyn Fn(usize) -> u32,
     for run in runs(&series.line) {
         let points: Vec<(f64, f64)> = run.iter().map(|p| (frame.x(p.0, cell), frame.y(p.1))).collect();
         match points.as_slice() {
-            [single] if series.marked => circle(area, single, color)?,
+            [_] if series.marked => {}
             [single] if frame.depth == 1 => stroke(area, &series.look, &frame.level(single.0, single.1), 3)?,
             [single] => area.draw(&Circle::new(pixel(single), 4, color.filled()))?,
             _ => {
@@ -328,12 +332,17 @@ fn line(area: &Area, series: &Series, cell: usize, width: &dyn Fn(usize) -> u32,
                 }
             }
         }
-        if series.marked && points.len() > 1 {
-            // About ten circles, fewer where those of different cells would else stand at one layer.
-            let step = points.len().div_ceil(10).max(frame.cells.min(points.len() / 3)).max(1);
-            for point in points.iter().skip(cell * step / frame.cells).step_by(step) {
-                circle(area, point, color)?;
-            }
+    }
+    Ok(())
+}
+
+/// About ten circles along a marked line, fewer where those of different cells would else stand at one layer.
+fn circles(area: &Area, series: &Series, cell: usize, frame: &Frame) -> Drawn {
+    for run in runs(&series.line) {
+        let step = run.len().div_ceil(10).max(frame.cells.min(run.len() / 3)).max(1);
+        let first = if run.len() > 1 { cell * step / frame.cells } else { 0 };
+        for (layer, value) in run.iter().skip(first).step_by(step) {
+            circle(area, &(frame.x(*layer, cell), frame.y(*value)), series.look.color)?;
         }
     }
     Ok(())
