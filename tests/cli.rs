@@ -32,6 +32,35 @@ fn complaint(arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), text)
 }
 
+/// log₁₀ Var H, layer by layer; every number of the run is finite and no gradient is lost.
+fn decades_of_activation(act: &str, init: &str, depth: &str) -> Vec<f64> {
+    let size = ["--depth", depth, "--width", "64", "--batch", "4", "--trials", "2", "--json"];
+    let report = json(&[&["--act", act, "--init", init], size.as_slice()].concat());
+    let layers = &report.cells[0].layers;
+    let lost = layers.iter().find(|l| l.activation.zero_trials + l.gradient.zero_trials > 0);
+    assert_eq!(lost.map(|l| l.layer), None, "{act}: a false zero");
+    assert!(layers.iter().all(|l| l.gradient.log10_variance.median.is_some()), "{act}");
+    layers.iter().map(|l| l.activation.log10_variance.median.unwrap()).collect()
+}
+
+#[test]
+fn a_power_goes_to_zero_and_never_gets_there() {
+    // Far from one H ~ |Z|^p, so each layer multiplies the decades by p and adds what the width leaves to chance.
+    for (act, init, p) in [
+        ("abs(x)^1.5", "normal(0, 0.05)", 1.5),
+        ("tanh(x)^2", "he", 2.0),
+        ("x*abs(x)", "normal(0, 0.05)", 2.0),
+        ("sqrt(abs(x))", "normal(0, 1e-15)", 0.5),
+    ] {
+        let decades = decades_of_activation(act, init, "14");
+        let weights = if p < 1.0 { -28.2 } else { 0.0 };
+        for pair in decades.windows(2).skip(8) {
+            let step = pair[1] - p * (pair[0] + weights);
+            assert!(step.abs() < 5.0, "{act}: {decades:?}");
+        }
+    }
+}
+
 #[test]
 fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
     let data = tempfile::tempdir().unwrap();

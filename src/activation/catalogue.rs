@@ -259,6 +259,8 @@ pub fn build(call: &Call) -> Result<Activation, CatalogError> {
         homogeneous: parts.homogeneous,
         at_zero: parts.at_zero,
         slopes_at_zero: (slope(-f64::MIN_POSITIVE), slope(f64::MIN_POSITIVE)),
+        // Parameters are at most 10⁶: the second term is out of single precision's reach.
+        tangent_below: Some(-40),
         max_slope: Some((-10_000..=10_000).map(|k| slope(f64::from(k) * 1e-3).abs()).fold(0.0, f64::max)),
         bounded: parts.bounded,
         kinks: parts.kinks.to_vec(),

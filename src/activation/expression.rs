@@ -1,5 +1,6 @@
 //! Activations that users write as an expression in `x`.
 
+use super::power::Power;
 use super::{Activation, Kernel, Shape};
 use crate::expression::Formula;
 use crate::spec::call::CatalogError;
@@ -25,13 +26,13 @@ pub fn parse(text: &str) -> Result<Activation, CatalogError> {
             }
         }
     }
-    let kernel = Expression { at_zero: formula.value(&[0.0]), formula };
-    let slope = |z: f64| kernel.at(z).1;
-    let near = f64::MIN_POSITIVE;
+    let kernel = Expression::new(formula);
+    let [left, right] = &kernel.sides;
     let shape = Shape {
         homogeneous: kernel.is_homogeneous(),
         at_zero: kernel.at_zero,
-        slopes_at_zero: (finite(slope(-near)), finite(slope(near))),
+        slopes_at_zero: (left.slope_at_zero(), right.slope_at_zero()),
+        tangent_below: left.tangent_below().zip(right.tangent_below()).map(|(l, r)| l.min(r)),
         max_slope: kernel.max_slope(),
         bounded: kernel.is_bounded(),
         kinks: kernel.kinks(),
@@ -43,12 +44,62 @@ fn finite(x: f64) -> f64 {
     if x.is_finite() { x } else { 0.0 }
 }
 
+/// Below its inverse a value may have lost digits to underflow on the way.
+const KEPT: f64 = 1e290;
+
+/// What a formula does on one side of zero.
+struct Side {
+    /// ψ as a power of |z|.
+    psi: Option<Power>,
+    /// φ′ as a power of |z|.
+    slope: Option<Power>,
+    /// φ(z) − φ(0) as it is evaluated does not cancel.
+    direct: bool,
+}
+
+impl Side {
+    fn new(formula: &Formula, at_zero: f64, side: f64) -> Self {
+        let direct = |t: f64| formula.differentiated(side * t).0 - at_zero;
+        let slope = |t: f64| formula.differentiated(side * t).1;
+        let scale = [direct(1.0), slope(1.0), at_zero].into_iter().map(f64::abs).fold(0.0, f64::max);
+        let steep = Power::find(slope, scale);
+        // A step at zero that rounding explains is none.
+        let value = Power::find(direct, scale)
+            .filter(|law| law.exact && (law.order != 0.0 || law.factor().abs() > 1e-13 * scale));
+        let below = steep.and_then(Power::integral).map(|law| law.times(side));
+        Self { psi: value.or(below), slope: steep, direct: value.is_some() }
+    }
+
+    /// φ′ just beside zero; 0 where it is not finite.
+    fn slope_at_zero(&self) -> f64 {
+        self.slope.filter(|law| law.order == 0.0).map_or(0.0, Power::factor)
+    }
+
+    /// log₂|z| below which φ is its tangent.
+    fn tangent_below(&self) -> Option<i64> {
+        let (psi, slope) = (self.psi?, self.slope?);
+        (psi.order == 1.0 && slope.order == 0.0).then(|| psi.below.min(slope.below))
+    }
+}
+
 struct Expression {
     formula: Formula,
     at_zero: f64,
+    /// Below and above zero.
+    sides: [Side; 2],
 }
 
 impl Expression {
+    fn new(formula: Formula) -> Self {
+        let at_zero = formula.value(&[0.0]);
+        let sides = [-1.0, 1.0].map(|side| Side::new(&formula, at_zero, side));
+        Self { formula, at_zero, sides }
+    }
+
+    fn side(&self, z: f64) -> &Side {
+        &self.sides[usize::from(z > 0.0)]
+    }
+
     fn is_homogeneous(&self) -> bool {
         self.at_zero == 0.0
             && [-1.0, 1.0].iter().all(|side| {
@@ -62,8 +113,11 @@ impl Expression {
             })
     }
 
-    /// sup |φ′| where φ′ stops growing before 10⁴.
+    /// sup |φ′| where φ′ stops growing before 10⁴ and towards zero.
     fn max_slope(&self) -> Option<f64> {
+        if self.sides.iter().filter_map(|side| side.slope).any(|law| law.order < 0.0) {
+            return None;
+        }
         let top = |reach: f64| {
             (-4000..=4000).map(|k| self.at(reach * f64::from(k) / 4000.0).1.abs()).fold(0.0, f64::max)
         };
@@ -105,11 +159,16 @@ impl Expression {
         found
     }
 
-    /// ψ near zero, where φ(z) − φ(0) cancels: ∫₀ᶻ φ′ by three-point Gauss–Legendre.
+    /// ψ near zero, where φ(z) − φ(0) cancels: ∫₀ᶻ φ′ by three-point Gauss–Legendre in |z|^(q+1), for φ′ ~ |z|^q.
     fn near_zero(&self, z: f64, direct: f64) -> f64 {
         const NODE: f64 = 0.387_298_334_620_741_7; // √(3/5)/2
-        let slope = |t: f64| self.formula.differentiated(z * t).1;
-        let integral = z * (5.0 * (slope(0.5 - NODE) + slope(0.5 + NODE)) + 8.0 * slope(0.5)) / 18.0;
+        let order = self.side(z).slope.map_or(0.0, |law| law.order);
+        let weighted = |s: f64| {
+            let t = s.powf(1.0 / (order + 1.0));
+            self.formula.differentiated(z * t).1 * t.powf(-order)
+        };
+        let sum = 5.0 * (weighted(0.5 - NODE) + weighted(0.5 + NODE)) + 8.0 * weighted(0.5);
+        let integral = z * sum / (18.0 * (order + 1.0));
         // Where the two differ by more than rounding explains, φ′ is not smooth and the difference is right.
         if (integral - direct).abs() <= 1e-13 * self.at_zero.abs().max(1.0) && integral.is_finite() {
             integral
@@ -155,7 +214,21 @@ impl Kernel for Expression {
     fn at(&self, z: f64) -> (f64, f64) {
         let (value, slope) = self.formula.differentiated(z);
         let direct = value - self.at_zero;
-        (if z.abs() < 1e-3 { self.near_zero(z, direct) } else { direct }, slope)
+        if z == 0.0 {
+            return (direct, finite(slope));
+        }
+        if z.abs() >= 1e-3 {
+            return (direct, slope);
+        }
+        let side = self.side(z);
+        // What is all rounding here is its power law.
+        let lost = |law: &Power| !law.exact && z.abs().log2() < law.below as f64;
+        let psi = match side.psi {
+            _ if side.direct => direct,
+            Some(law) if lost(&law) => law.at(z.abs()),
+            _ => self.near_zero(z, direct),
+        };
+        (psi, side.slope.filter(lost).map_or(slope, |law| law.at(z.abs())))
     }
 
     fn map_f32(&self, z: &[f32], psi: &mut [f32], slope: &mut [f32]) {
@@ -177,33 +250,19 @@ impl Kernel for Expression {
     }
 
     fn extended(&self, z: Wide) -> (Wide, Wide) {
-        let x = z.to_f64();
-        let near = z.exponent().abs() < 1000;
-        let (psi, slope) = if near { self.at(x) } else { (f64::NAN, f64::NAN) };
-        let small = z.exponent() < 0;
-        let settle = |here: f64, f: &dyn Fn(f64) -> f64, at_zero: f64| {
-            // Below, squares and cubes of small arguments underflow.
-            if here.is_finite() && here.abs() > if small { 1e-290 } else { 0.0 } {
-                return Wide::from(here);
-            }
-            if small {
-                // Towards zero: a power law, z·φ′(0) for a smooth φ.
-                let base = z.mantissa().signum() * 1e-100;
-                let (value, half) = (f(base), f(base / 2.0));
-                if value == 0.0 || half == 0.0 || !(value / half).is_finite() {
-                    return Wide::from(finite(at_zero));
-                }
-                let order = (value / half).abs().log2();
-                let octaves = z.exponent() as f64 + z.mantissa().abs().log2() - 1e-100f64.log2();
-                return Wide::from(value) * Wide::exp2(octaves * order);
-            }
-            Self::extrapolated(z, f)
-        };
         if z.is_zero() {
-            return (Wide::ZERO, finite(self.at(0.0).1).into());
+            return (Wide::ZERO, self.at(0.0).1.into());
         }
-        let side = z.mantissa().signum() * f64::MIN_POSITIVE;
-        (settle(psi, &|x| self.at(x).0, 0.0), settle(slope, &|x| self.at(x).1, self.at(side).1))
+        let small = z.exponent() < 0;
+        let (psi, slope) = if z.exponent().abs() < 1000 { self.at(z.to_f64()) } else { (f64::NAN, f64::NAN) };
+        let settle = |here: f64, law: Option<Power>, f: &dyn Fn(f64) -> f64| match law {
+            _ if here.is_finite() && here.abs() > if small { 1.0 / KEPT } else { 0.0 } => Wide::from(here),
+            Some(law) if z.exponent() < law.below => law.extended(z),
+            _ if small => Wide::from(finite(here)),
+            _ => Self::extrapolated(z, f),
+        };
+        let side = self.side(z.mantissa());
+        (settle(psi, side.psi, &|x| self.at(x).0), settle(slope, side.slope, &|x| self.at(x).1))
     }
 }
 

@@ -9,7 +9,8 @@ use crate::wide::Wide;
 ///
 /// `psi` below is ψ(z) = φ(z) − φ(0), accurate relative to itself for small z: sigmoid gives ½ tanh(z/2).
 pub trait Kernel: Send + Sync {
-    /// (ψ(z), φ′(z)) in double precision. The derivative at a kink is the left one (as in PyTorch for ReLU: 0).
+    /// (ψ(z), φ′(z)) in double precision. The derivative at a kink is the left one (as in PyTorch for ReLU: 0). At z = 0 an
+    /// infinite one, as of √|z|, is taken as 0: the unit passes no gradient.
     fn at(&self, z: f64) -> (f64, f64);
     /// ψ and φ′ of a slice; the three have one length. An infinite ψ or φ′ says that [`Kernel::extended`] is needed.
     fn map_f32(&self, z: &[f32], psi: &mut [f32], slope: &mut [f32]);

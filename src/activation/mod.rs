@@ -4,12 +4,13 @@ mod catalogue;
 mod expression;
 mod functions;
 mod kernel;
+mod power;
 
 pub use catalogue::{Entry, entries};
 pub use kernel::Kernel;
 
 use crate::expression::mentions;
-use crate::spec::call::{Call, CatalogError, split_list};
+use crate::spec::call::{Call, CatalogError, one_line, split_list};
 use std::fmt;
 
 /// What theory and the engine must know of an activation beside its values.
@@ -19,8 +20,11 @@ pub struct Shape {
     pub homogeneous: bool,
     /// φ(0).
     pub at_zero: f64,
-    /// One-sided derivatives at zero: (z ↑ 0, z ↓ 0).
+    /// One-sided derivatives at zero: (z ↑ 0, z ↓ 0); 0 where one is not finite.
     pub slopes_at_zero: (f64, f64),
+    /// log₂|z| below which φ(z) − φ(0) is the slope there times z, to single precision; `None` for a φ without tangents,
+    /// such as √|z|, and for one that is flat, such as z².
+    pub tangent_below: Option<i64>,
     /// sup |φ′|, `None` when unbounded.
     pub max_slope: Option<f64>,
     /// φ is bounded.
@@ -53,7 +57,7 @@ impl Activation {
     /// # Errors
     /// An unknown name, a faulty parameter, or an expression that cannot be read or is not finite near zero.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
-        let text = text.trim();
+        let text = &one_line(text);
         if mentions(text, "x") { expression::parse(text) } else { catalogue::build(&Call::parse(text)?) }
     }
 

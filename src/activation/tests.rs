@@ -184,6 +184,7 @@ fn names_parse_back_and_faults_are_named() {
         assert_eq!((&again.name, &again.shape), (&act.name, &act.shape));
     }
     assert_eq!(Activation::parse("Leaky_ReLU(0.01)").unwrap().name, "leaky-relu");
+    assert_eq!(Activation::parse("x\n+\t1").unwrap().name, "x + 1");
     for (text, words) in [
         ("", "nothing is named"),
         ("rellu", "did you mean `relu`"),

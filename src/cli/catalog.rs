@@ -147,21 +147,33 @@ fn init_row(entry: &'static initializer::Entry, site: &Site) -> InitRow {
     row.realised_n_var = Some(n * variance(drawn.as_slice()));
     row.n_mean = Some(n * moments.mean);
     if entry.group == Group::AsWritten {
-        row.nearest = Some(match nearest_proper(&init, site) {
-            Some((name, ratio)) if (ratio - 1.0).abs() < 1e-9 => name.to_string(),
-            Some((name, ratio)) => format!("{name} × {} in variance", short(ratio)),
-            None => "none: all units stay identical".into(),
-        });
+        row.nearest = Some(nearest(&init, site, moments.mean));
     }
     row
 }
 
-/// Population variance about the mean; rounding of equal numbers is not a spread.
+/// The proper law behind an as-written one, in words.
+fn nearest(init: &Initializer, site: &Site, mean: f64) -> String {
+    let Some(near) = nearest_proper(init, site) else { return "none: all units stay identical".into() };
+    let factor = match (near.ratio - 1.0).abs() < 1e-9 {
+        true => String::new(),
+        false => format!(" × {} in variance", short(near.ratio)),
+    };
+    let shape = if near.any_shape { "" } else { " at this shape" };
+    let shift = match mean {
+        0.0 => String::new(),
+        mean => format!(", and a mean of {}: a rank-one map on top", short(mean)),
+    };
+    format!("{}{factor}{shape}{shift}", near.name)
+}
+
+/// Population variance; exactly zero for equal numbers, whose mean need not be one of them.
 fn variance(values: &[f64]) -> f64 {
+    let first = values.first().copied().unwrap_or(0.0);
     let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
-    if variance < (1e-12 * mean).powi(2) { 0.0 } else { variance }
+    let (total, squares) =
+        values.iter().map(|v| v - first).fold((0.0, 0.0), |(total, squares), d| (total + d, squares + d * d));
+    (squares / count - (total / count).powi(2)).max(0.0)
 }
 
 fn act_row(entry: &'static activation::Entry) -> ActRow {
@@ -238,7 +250,7 @@ fn table(catalog: &Catalog, site: &Site) -> String {
         }
         let _ = writeln!(
             text,
-            "{BOLD}Activations{BOLD:#}: a name, or an expression in x such as 'x*sigmoid(1.702*x)'"
+            "{BOLD}Activations{BOLD:#}: a name, or an expression in x such as 'x*sigmoid(1.702*x)'; where φ′(0) is infinite, 0 is taken"
         );
         let name_width = acts.iter().map(|r| signature(r.name, &r.parameters).width()).max().unwrap_or(0);
         let formula_width = acts.iter().map(|r| r.formula.width()).max().unwrap_or(0);
@@ -274,4 +286,38 @@ fn four(x: f64) -> String {
     }
     let scale = 10f64.powf(3.0 - x.abs().log10().floor());
     short(if scale.is_finite() { (x * scale).round() / scale } else { x })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_numbers_have_no_variance() {
+        assert_eq!(variance(&vec![0.02f32.into(); 1 << 18]), 0.0);
+        assert!((variance(&[1.0, 2.0, 3.0, 6.0]) - 3.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_nearest_law_is_put_in_words() {
+        let act = Activation::parse("relu").unwrap();
+        let words = |name: &str, fan_out: usize| {
+            let site = Site { fan_in: 512, fan_out, layer: 1, depth: 50, act: &act };
+            init_row(initializer::entries().find(|e| e.name == name).unwrap(), &site).nearest.unwrap()
+        };
+        for (name, expected) in [
+            ("xavier-inverse-sqrt-sum", "xavier-normal × 0.5 in variance"),
+            ("xavier-divided", "xavier-normal × 0.5 in variance"),
+            ("xavier-limit-as-std", "xavier-normal × 3 in variance"),
+            ("he-over-both-fans", "xavier-normal"),
+            (
+                "unit-mean",
+                "he-normal × 256 in variance at this shape, and a mean of 1: a rank-one map on top",
+            ),
+            ("constant-0.02", "none: all units stay identical"),
+        ] {
+            assert_eq!(words(name, 512), expected, "{name}");
+        }
+        assert_eq!(words("xavier-divided", 2048), words("xavier-divided", 512));
+    }
 }

@@ -9,7 +9,7 @@ use crate::initializer::Initializer;
 use crate::report::{chart, json, table, terminal};
 use crate::result::{Report, Verdict};
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan, run as simulate};
-use crate::spec::{Engine, Experiment, Loss, call};
+use crate::spec::{Engine, Experiment, Loss, call, printable};
 use crate::verdict::FLAGS;
 use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
@@ -267,7 +267,7 @@ fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
         init: distinct(inits.into_iter().map(|i| i.name)),
         bias,
         batch: arguments.batch,
-        input: arguments.input.clone(),
+        input: printable(&arguments.input),
         loss: match arguments.loss {
             LossKind::Random => Loss::Random,
             LossKind::Mse => Loss::Mse,

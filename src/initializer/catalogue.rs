@@ -108,13 +108,21 @@ pub fn find(name: &str) -> Result<&'static Entry, CatalogError> {
     })
 }
 
-/// The proper law whose second moment is nearest to an initialiser's over square, widening and narrowing layers, and the
-/// ratio of the second moments at `site`; `None` for equal weights, which are near to no law that breaks symmetry.
-pub fn nearest_proper(init: &Initializer, site: &Site) -> Option<(&'static str, f64)> {
-    let second_moment = |law: Law, site: &Site| {
-        let moments = law.moments(site.fan_in, site.fan_out);
-        moments.variance + moments.mean * moments.mean
-    };
+/// The proper law that an initialiser is nearest to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Nearest {
+    /// Its name in the catalogue.
+    pub name: &'static str,
+    /// The initialiser's variance over its variance, at the site that was asked for.
+    pub ratio: f64,
+    /// The ratio is the same in layers of every shape.
+    pub any_shape: bool,
+}
+
+/// The proper law of which an initialiser's variance is a fixed multiple in square, widening and narrowing layers, the one
+/// nearest to 1; where there is none, the law whose variance is nearest over these shapes. `None` for equal weights,
+/// which are near to no law that breaks symmetry.
+pub fn nearest_proper(init: &Initializer, site: &Site) -> Option<Nearest> {
     let law = init.weights(site).ok()?;
     if law.is_point_mass() {
         return None;
@@ -123,24 +131,24 @@ pub fn nearest_proper(init: &Initializer, site: &Site) -> Option<(&'static str, 
         Law::Uniform { .. } => ["glorot-standard", "lecun-uniform", "xavier-uniform", "he-uniform"],
         _ => ["glorot-standard", "lecun-normal", "xavier-normal", "he-normal"],
     };
+    let variance = |init: &Initializer, site: &Site| -> Option<f64> {
+        Some(init.weights(site).ok()?.moments(site.fan_in, site.fan_out).variance)
+    };
     let sites = [(1, 1), (2, 1), (1, 2), (4, 1), (1, 4)].map(|(i, o)| Site {
         fan_in: site.fan_in * i,
         fan_out: site.fan_in * o,
         ..*site
     });
-    let ratio = |name: &str, site: &Site| -> Option<f64> {
-        let proper = Initializer::parse(name).ok()?.weights(site).ok()?;
-        Some(second_moment(init.weights(site).ok()?, site) / second_moment(proper, site))
-    };
-    let distance =
-        |name: &str| -> Option<f64> { sites.iter().map(|s| Some(ratio(name, s)?.ln().powi(2))).sum() };
-    let mut best: Option<(&'static str, f64)> = None;
+    let mut found: Vec<(Nearest, f64)> = Vec::new();
     for name in candidates {
-        let distance = distance(name)?;
-        if best.is_none_or(|(_, least)| distance < least - 1e-9) {
-            best = Some((name, distance));
-        }
+        let proper = Initializer::parse(name).ok()?;
+        let log = |site: &Site| Some((variance(init, site)? / variance(&proper, site)?).ln());
+        let logs = sites.iter().map(log).collect::<Option<Vec<f64>>>()?;
+        let any_shape = logs.iter().all(|l| (l - logs[0]).abs() < 1e-9);
+        let ratio = log(site)?.exp();
+        found.push((Nearest { name, ratio, any_shape }, logs.iter().map(|l| l * l).sum()));
     }
-    let (name, _) = best?;
-    Some((name, ratio(name, site)?))
+    let fixed = found.iter().any(|(near, _)| near.any_shape);
+    found.retain(|(near, _)| near.any_shape == fixed);
+    found.into_iter().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(near, _)| near)
 }

@@ -7,7 +7,7 @@ mod framework;
 pub mod law;
 mod orthogonal;
 
-pub use catalogue::{Entry, Group, Kind, Parameter, entries, nearest_proper};
+pub use catalogue::{Entry, Group, Kind, Nearest, Parameter, entries, nearest_proper};
 pub use law::{EntryMoments, Law};
 
 use crate::activation::Activation;

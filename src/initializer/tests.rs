@@ -152,16 +152,20 @@ fn as_written_entries_name_the_nearest_proper_law() {
     let act = relu();
     let site = site(&act, 512, 512);
     for (text, name, ratio) in [
-        ("xavier-limit-as-std", "he-normal", 1.5),
+        ("xavier-limit-as-std", "xavier-normal", 3.0),
+        ("xavier-inverse-sqrt-sum", "xavier-normal", 0.5),
+        ("xavier-divided", "xavier-normal", 0.5),
+        ("he-uniform-over-both-fans", "xavier-uniform", 1.0 / 3.0),
+        ("unit-mean", "he-normal", 256.0),
         ("he-over-both-fans", "xavier-normal", 1.0),
         ("ratio-std", "he-normal", 1.0),
         ("xavier-uniform-6-over-n", "he-uniform", 1.0),
         ("he-uniform-2-over-n", "lecun-uniform", 2.0 / 3.0),
         ("he-alpha", "he-normal", 1.0),
     ] {
-        let (got, got_ratio) = nearest_proper(&Initializer::parse(text).unwrap(), &site).unwrap();
-        assert_eq!(got, name, "{text}");
-        assert!((got_ratio - ratio).abs() < 1e-9, "{text}: {got_ratio}");
+        let got = nearest_proper(&Initializer::parse(text).unwrap(), &site).unwrap();
+        assert_eq!(got.name, name, "{text}");
+        assert!((got.ratio / ratio - 1.0).abs() < 1e-9, "{text}: {got:?}");
     }
     assert_eq!(nearest_proper(&Initializer::parse("constant-0.02").unwrap(), &site), None);
 }

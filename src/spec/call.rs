@@ -96,13 +96,19 @@ pub fn split_list(text: &str) -> Result<Vec<&str>, CatalogError> {
     Ok(items)
 }
 
+/// The text with a plain space for each line break, tab or other white space: names stand in lines of a table.
+pub fn one_line(text: &str) -> String {
+    text.trim().chars().map(|c| if c.is_whitespace() { ' ' } else { c }).collect()
+}
+
 impl Call {
     /// Reads one call.
     ///
     /// # Errors
     /// No name, unbalanced parentheses, text after the closing one, or a parameter without a value.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
-        let text = text.trim();
+        let text = one_line(text);
+        let text = text.as_str();
         if text.is_empty() {
             return Err(CatalogError::Empty);
         }

@@ -10,12 +10,11 @@ pub struct Axis {
 const TICKS: f64 = 7.0;
 
 impl Axis {
-    /// A logarithmic axis over values given as log₁₀.
+    /// A logarithmic axis over values given as log₁₀; without ticks when there are none.
     pub fn decades(values: impl Iterator<Item = f64>) -> Self {
-        let (mut low, mut high) =
-            values.fold((f64::INFINITY, f64::NEG_INFINITY), |r, v| (r.0.min(v), r.1.max(v)));
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |r, v| (r.0.min(v), r.1.max(v)));
         if low > high {
-            (low, high) = (-1.0, 1.0);
+            return Self { range: (-1.0, 1.0), ticks: Vec::new() };
         }
         // Flat curves look flat: at least one decade is shown.
         let spread = (high - low).max(1.0);
@@ -122,6 +121,11 @@ mod tests {
             let count = labels(-spread, 0.0).len();
             assert!((2..=9).contains(&count), "{spread}: {count}");
         }
+    }
+
+    #[test]
+    fn no_values_no_ticks() {
+        assert!(Axis::decades(std::iter::empty()).ticks.is_empty());
     }
 
     #[test]

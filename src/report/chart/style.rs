@@ -2,6 +2,8 @@
 
 use crate::result::Report;
 use plotters::style::RGBColor;
+use skrifa::MetadataProvider;
+use skrifa::instance::{LocationRef, Size};
 
 pub const FAMILY: &str = "Inter";
 /// The glyphs of Inter Regular that figures use (SIL Open Font License, `assets/OFL.txt`).
@@ -11,8 +13,9 @@ pub const INK: RGBColor = RGBColor(30, 30, 34);
 pub const GREY: RGBColor = RGBColor(96, 96, 104);
 pub const LINE: RGBColor = RGBColor(226, 226, 230);
 
-/// Okabe & Ito's palette (2008), distinguishable with any colour vision; its yellow is left out, too pale on white.
-const COLORS: [RGBColor; 7] = [
+/// Okabe & Ito's palette (2008), distinguishable with any colour vision; its yellow, too pale on white, is replaced by
+/// Tol's wine.
+const COLORS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -20,24 +23,33 @@ const COLORS: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
     RGBColor(230, 159, 0),
     RGBColor(0, 0, 0),
+    RGBColor(136, 34, 85),
 ];
 
 /// How a cell is drawn.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Look {
     pub color: RGBColor,
     pub dash: Dash,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Dash {
-    Solid,
-    Dashed,
-    Dotted,
-    Mixed,
-}
+/// Pixels drawn and left out in turn; nothing for a solid line.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Dash(&'static [f64]);
 
-const DASHES: [Dash; 4] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::Mixed];
+const DASHES: [Dash; 8] = [
+    Dash(&[]),
+    Dash(&[11.0, 6.0]),
+    Dash(&[3.0, 5.0]),
+    Dash(&[11.0, 5.0, 3.0, 5.0]),
+    Dash(&[24.0, 6.0]),
+    Dash(&[11.0, 4.0, 3.0, 4.0, 3.0, 4.0]),
+    Dash(&[3.0, 12.0]),
+    Dash(&[20.0, 5.0, 7.0, 5.0]),
+];
+
+/// As many cells have looks of their own.
+pub const LOOKS: usize = COLORS.len() * DASHES.len();
 
 /// A look for each cell: in a grid the initialiser is the colour and the activation the dash, where there are enough.
 pub fn looks(report: &Report) -> Vec<Look> {
@@ -55,17 +67,16 @@ pub fn looks(report: &Report) -> Vec<Look> {
 }
 
 impl Dash {
-    /// Cuts a line into the pieces that are drawn, by length along the line in pixels.
-    pub fn pieces(self, line: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
-        let pattern: &[f64] = match self {
-            Self::Solid => return vec![line.to_vec()],
-            Self::Dashed => &[11.0, 6.0],
-            Self::Dotted => &[3.0, 5.0],
-            Self::Mixed => &[11.0, 5.0, 3.0, 5.0],
-        };
-        let (mut pieces, mut piece) = (Vec::new(), vec![line[0]]);
+    /// Cuts a line into the pieces that are drawn, by length along the line in pixels; with each the place of the point of
+    /// the line from which, or from behind which, it starts.
+    pub fn pieces(self, line: &[(f64, f64)]) -> Vec<(Vec<(f64, f64)>, usize)> {
+        let pattern = self.0;
+        if pattern.is_empty() {
+            return vec![(line.to_vec(), 0)];
+        }
+        let (mut pieces, mut piece, mut start) = (Vec::new(), vec![line[0]], 0);
         let (mut place, mut left) = (0, pattern[0]);
-        for ends in line.windows(2) {
+        for (segment, ends) in line.windows(2).enumerate() {
             let (mut from, to) = (ends[0], ends[1]);
             loop {
                 let length = (to.0 - from.0).hypot(to.1 - from.1);
@@ -81,33 +92,58 @@ impl Dash {
                 from = (from.0 + part * (to.0 - from.0), from.1 + part * (to.1 - from.1));
                 if drawn {
                     piece.push(from);
-                    pieces.push(std::mem::take(&mut piece));
+                    pieces.push((std::mem::take(&mut piece), start));
                 } else {
-                    piece = vec![from];
+                    (piece, start) = (vec![from], segment);
                 }
                 place = (place + 1) % pattern.len();
                 left = pattern[place];
             }
         }
         if piece.len() > 1 {
-            pieces.push(piece);
+            pieces.push((piece, start));
         }
         pieces
     }
 }
 
-/// Width of a text in pixels, slightly overestimated: Inter's letters average 0.55 em.
-pub fn text_width(text: &str, size: f64) -> f64 {
-    text.chars().count() as f64 * 0.58 * size
+/// Glyphs and their widths, of the font that is embedded.
+pub struct Ruler {
+    characters: skrifa::charmap::Charmap<'static>,
+    widths: skrifa::metrics::GlyphMetrics<'static>,
 }
 
-/// The text, or its beginning and an ellipsis where it would be too wide.
-pub fn fitting(text: &str, size: f64, width: f64) -> String {
-    if text_width(text, size) <= width {
-        return text.into();
+impl Ruler {
+    pub fn new() -> Self {
+        let font = skrifa::FontRef::new(FONT).expect("the font comes with the programme");
+        let widths = font.glyph_metrics(Size::new(1.0), LocationRef::default());
+        Self { characters: font.charmap(), widths }
     }
-    let room = (width / (0.58 * size)) as usize;
-    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+
+    /// Width of a text in pixels.
+    pub fn width(&self, text: &str, size: f64) -> f64 {
+        let advance = |c: char| self.widths.advance_width(self.characters.map(c)?);
+        text.chars().map(|c| f64::from(advance(c).unwrap_or(1.0))).sum::<f64>() * size
+    }
+
+    /// The text as the font can show it: a question mark for each character that it lacks.
+    pub fn shown(&self, text: &str) -> String {
+        let known = |c: char| !c.is_control() && self.characters.map(c).is_some();
+        text.chars().map(|c| if known(c) { c } else { '?' }).collect()
+    }
+
+    /// The text, or its two ends about an ellipsis where it would be too wide: what distinguishes laws is often their end.
+    pub fn fitting(&self, text: &str, size: f64, room: f64) -> String {
+        if self.width(text, size) <= room {
+            return text.into();
+        }
+        let all: Vec<char> = text.chars().collect();
+        let ends = |kept: usize| -> String {
+            let tail = &all[all.len() - kept / 2..];
+            all[..kept - kept / 2].iter().chain(&['…']).chain(tail).collect()
+        };
+        (0..all.len()).rev().map(ends).find(|t| self.width(t, size) <= room).unwrap_or_else(|| "…".into())
+    }
 }
 
 #[cfg(test)]
@@ -118,11 +154,24 @@ mod tests {
     fn dashes_cover_their_share_of_a_line() {
         let line = [(0.0, 0.0), (5.0, 0.0), (170.0, 0.0)];
         let length = |dash: Dash| -> f64 {
-            let span = |p: &Vec<(f64, f64)>| p.last().map_or(0.0, |end| end.0 - p[0].0);
+            let span = |(p, _): &(Vec<(f64, f64)>, usize)| p.last().map_or(0.0, |end| end.0 - p[0].0);
             dash.pieces(&line).iter().map(span).sum()
         };
-        assert_eq!(length(Dash::Solid), 170.0);
-        assert!((length(Dash::Dashed) - 110.0).abs() < 1e-9);
-        assert!((length(Dash::Dotted) - 64.0).abs() < 3.0);
+        assert_eq!(length(DASHES[0]), 170.0);
+        assert!((length(DASHES[1]) - 110.0).abs() < 1e-9);
+        assert!((length(DASHES[2]) - 64.0).abs() < 3.0);
+    }
+
+    #[test]
+    fn text_is_measured_cut_in_the_middle_and_shown_whole() {
+        let ruler = Ruler::new();
+        // Advance widths of Inter at 2048 units an em are 0.2 em for `i` to 1.4 em for `—`.
+        assert!(ruler.width("iiii", 10.0) < ruler.width("wwww", 10.0));
+        let law = "normal(0, sqrt(2/(fan_in + fan_out + depth))) × tanh";
+        let short = ruler.fitting(law, 16.0, 200.0);
+        assert!(short.starts_with("normal(0") && short.ends_with("× tanh") && short.contains('…'), "{short}");
+        assert!(ruler.width(&short, 16.0) <= 200.0);
+        assert_eq!(ruler.fitting(law, 16.0, 900.0), law);
+        assert_eq!(ruler.shown("data\u{1b}[31m é 数 ×.csv"), "data?[31m é ? ×.csv");
     }
 }
