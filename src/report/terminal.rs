@@ -1,5 +1,6 @@
 //! The result for people: a table with inline trends, then the verdict in words.
 
+use crate::measure::summary::BEYOND;
 use crate::result::{Cell, Direction, Layer, Report, Verdict};
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
@@ -106,8 +107,10 @@ fn row(cell: &Cell) -> [Field; 7] {
 
 /// `first ▇▆▅▄ last`.
 fn series(values: &[Option<f64>]) -> String {
-    let show = |v: &Option<f64>| {
-        v.map_or("0 var".to_string(), |x| format!("{:.1}", if x.abs() < 0.05 { 0.0 } else { x }))
+    let show = |v: &Option<f64>| match v {
+        None => "0 var".to_string(),
+        Some(x) if x.abs() >= BEYOND => (if *x > 0.0 { ">3e17" } else { "<-3e17" }).to_string(),
+        Some(x) => format!("{:.1}", if x.abs() < 0.05 { 0.0 } else { *x }),
     };
     let (first, last) =
         (values.first().map(show).unwrap_or_default(), values.last().map(show).unwrap_or_default());
