@@ -156,7 +156,8 @@ fn npy(mut reader: impl Read) -> Result<DMatrix<f32>, DataError> {
     let file = npyz::NpyFile::new(io::Cursor::new(header).chain(reader)).map_err(|f| fault(f.to_string()))?;
     let sizes: Vec<usize> = file.shape().iter().map(|s| usize::try_from(*s).unwrap_or(usize::MAX)).collect();
     if sizes.len() < 2 {
-        return Err(fault(format!("it has {} axis; samples × features are needed", sizes.len())));
+        let axes = if sizes.is_empty() { "no axes" } else { "one axis" };
+        return Err(fault(format!("it has {axes}; samples × features are needed")));
     }
     if file.order() == npyz::Order::Fortran {
         return Err(fault("it is in Fortran order; save it with numpy.ascontiguousarray".into()));

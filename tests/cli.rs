@@ -45,6 +45,7 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
     let ragged = path("ragged.csv", b"1,2\n3\n");
     let words = path("words.csv", b"1,2\nx,3\n");
     let few = path("few.csv", b"1,2\n3,4\n");
+    let one = path("one.csv", b"1,2\n");
     let empty = path("empty.csv", b"");
     let plain_file = path("plain", b"");
     let beneath = format!("{plain_file}/out");
@@ -55,7 +56,11 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--depth", "ten"], 2, "whole number"),
         (&["--depth", ""], 2, "--depth"),
         (&["--depth", "99999999999999999999999"], 2, "whole number"),
-        (&["--depth", "1G"], 2, "at most"),
+        (&["--depth", "1G"], 2, "from 1 to 10M"),
+        (&["--depth", "-inf"], 2, "--depth"),
+        (&["--widths", "-8,8"], 2, "--widths"),
+        (&["--bias", "-1"], 2, "constant(-1)"),
+        (&["--init", "0.02"], 2, "constant(0.02)"),
         (&["--width", "0"], 2, "--width"),
         (&["--width", "nan"], 2, "--width"),
         (&["--width", "18446744073709551616"], 2, "--width"),
@@ -63,8 +68,9 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--batch", "1G"], 1, "--batch"),
         (&["--batch", "-1"], 2, "--batch"),
         (&["--trials", "0"], 2, "--trials"),
-        (&["--seed", "-1"], 2, "--seed"),
-        (&["--seed", "x"], 2, "--seed"),
+        (&["--seed", "-1"], 2, "from 0 to 18446744073709551615"),
+        (&["--seed", "1.5"], 2, "from 0 to 18446744073709551615"),
+        (&["--seed", ""], 2, "--seed"),
         (&["--threads", "0"], 2, "--threads"),
         (&["--threads", "99999"], 2, "4096"),
         (&["--threshold", "nan"], 2, "--threshold"),
@@ -89,7 +95,10 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--init", "xavier(gain=torch)", "--act", "gelu"], 2, "no gain for gelu"),
         (&["--init", "delta-orthogonal"], 2, "orthogonal"),
         (&["--init", "critical", "--act", "softplus"], 2, "no critical point"),
+        (&["--init", "normal(foo=3)"], 2, "there are mean and std"),
         (&["--act", "rellu"], 2, "did you mean `relu`?"),
+        (&["--act", "X*tanh(X)"], 2, "lower-case"),
+        (&["--act", "X"], 2, "lower-case"),
         (&["--act", "relu(3)"], 2, "no parameters"),
         (&["--act", "leaky-relu(a=1e99)"], 2, "not between"),
         (&["--act", "1/x"], 2, "finite"),
@@ -100,12 +109,16 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--input", "norml"], 2, "did you mean `normal`?"),
         (&["--input", "correlated(2)"], 2, "between 0 and 1"),
         (&["--input", "correlated"], 2, "between 0 and 1"),
-        (&["--input", "/no/such/file.csv"], 2, "no such file"),
+        (&["--input", "correlated(0.5"], 2, "`)` is missing"),
+        (&["--input", "correlated(d=0.5)"], 2, "no parameter `d`"),
+        (&["--input", "uniform(0,1)"], 2, "takes no parameters"),
+        (&["--input", "/no/such/file.csv"], 1, "no such file"),
         (&["--input", &labels], 1, "labels"),
         (&["--input", &cut], 1, "2 of 81 bytes"),
         (&["--input", &ragged], 1, "CSV"),
         (&["--input", &words], 1, "line 2, column 1"),
-        (&["--input", &few], 2, "fewer than a batch"),
+        (&["--input", &few], 2, "2 samples, fewer than a batch"),
+        (&["--input", &one], 2, "1 sample, fewer than a batch"),
         (&["--input", &empty], 1, "no samples"),
         (&["--input", &few, "--batch", "2", "--widths", "3,4"], 2, "2 features"),
         (&["--input", "."], 1, "--input"),
@@ -113,6 +126,7 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--engine", "fast"], 2, "--engine"),
         (&["--format", "gif"], 2, "--format"),
         (&["--fail-on", "explodng"], 2, "did you mean `exploding`?"),
+        (&["--fail-on", "vanish"], 2, "one of stable, vanishing, exploding"),
         (&["--color", "blue"], 2, "--color"),
         (&["--colour", "always"], 2, "--color"),
         (&["--depht", "3"], 2, "--depth"),
@@ -121,7 +135,9 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--out", "/proc/initdiag"], 1, "--out"),
         (&["catalog", "things"], 2, "inits"),
         (&["catalog", "--fan-in", "1G"], 2, "--fan-in"),
+        (&["catalog", "--depth", "3"], 2, "'--depth' found\n"),
         (&["completions", "cmd"], 2, "bash"),
+        (&["completions"], 2, "not provided: <bash|elvish|fish|powershell|zsh>"),
     ];
     assert!(rows.len() >= 40);
     for (arguments, code, words) in rows {
@@ -245,7 +261,10 @@ fn the_main_command_writes_its_files_and_says_its_verdict() {
         .output()
         .unwrap();
     assert!(output.status.success());
-    assert!(output.stderr.is_empty());
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "initdiag: wrote result.json, layers.csv, signal.svg, signal.png to `initdiag-out`\n"
+    );
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.trim_end().ends_with("verdict: forward vanishing, backward vanishing"), "{text}");
     assert!(text.contains("n·Var(W) = 1 and relu halves it: each layer keeps 1/2"));
@@ -281,6 +300,15 @@ fn options_do_what_they_say() {
     assert!(quiet.status.success() && quiet.stdout.is_empty() && quiet.stderr.is_empty());
     let coloured = tool(&["--depth", "2", "--width", "8", "--color", "always", "--out", out]);
     assert!(String::from_utf8_lossy(&coloured.stdout).contains('\u{1b}'));
+    // Nothing is written and that is said.
+    let nothing = tool(&["--depth", "2", "--width", "8", "--json", "--format", "csv"]);
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("--format has no effect"));
+    // Words of options in any case; a parameter by its name; no biases; more threads than anything can use.
+    let easy = ["--loss", "MSE", "--engine", "Dense", "--input", "correlated(c=0.5)", "--bias", "none"];
+    let easy = json(
+        &small(&[&easy[..], &["--threads", "4096"]].concat()).iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    assert_eq!((easy.spec.input.as_str(), easy.spec.bias.as_deref()), ("correlated(0.5)", Some("zeros")));
     // Exit 3 by verdict and by flag.
     for (fail_on, init, code) in [
         ("vanishing", "normal(0, 0.01)", 3),
@@ -442,6 +470,27 @@ fn the_catalogue_lists_everything() {
     }
     let acts = String::from_utf8(tool(&["catalog", "acts"]).stdout).unwrap();
     assert!(acts.contains("relu") && !acts.contains("torch-linear"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_before_the_first_trial_says_whose_files_are_there() {
+    let out = tempfile::tempdir().unwrap();
+    std::fs::write(out.path().join("result.json"), "{}").unwrap();
+    let binary = assert_cmd::cargo::cargo_bin!("initdiag");
+    let child = std::process::Command::new(binary)
+        .args(["--depth", "100k", "--width", "200", "--trials", "1", "--batch", "1", "--out"])
+        .arg(out.path())
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("of an earlier run"), "{text}");
 }
 
 #[cfg(unix)]

@@ -43,6 +43,16 @@ impl Directory {
         Ok(Self { path: path.into() })
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a file of this name is there.
+    pub fn holds(&self, name: &str) -> bool {
+        self.path.join(name).exists()
+    }
+
     /// Writes a file under a temporary name and renames it.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path = self.path.join(name);
