@@ -29,6 +29,11 @@ pub fn print(text: &str, when: When) -> Result<(), Failure> {
     })
 }
 
+/// Width of the terminal that standard output is; `None` where it is none, so that a line stays a line for other programs.
+pub fn columns() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
+}
+
 /// A directory that results go to.
 pub struct Directory {
     path: PathBuf,

@@ -231,7 +231,7 @@ fn deliver(
     } else if arguments.quiet || report.cells.is_empty() {
         Ok(())
     } else {
-        output::print(&terminal::render(report), arguments.color)
+        output::print(&terminal::render(report, output::columns()), arguments.color)
     };
     let written = written?;
     match printed {
