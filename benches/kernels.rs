@@ -70,7 +70,8 @@ fn activation(bencher: Bencher, name: &str) {
 /// Forward and back through one layer of 512 units, batch 64.
 #[divan::bench(args = [Method::Dense, Method::Lazy])]
 fn layer(bencher: Bencher, method: Method) {
-    let (x, y) = (Observed::from(Signal::new(batch(512, 64), 0)), Observed::from(Signal::new(batch(512, 64), 0)));
+    let (x, y) =
+        (Observed::from(Signal::new(batch(512, 64), 0)), Observed::from(Signal::new(batch(512, 64), 0)));
     bencher.bench_local(|| {
         let mut w = operator::<f32>(method, Law::Normal { mean: 0.0, std: 0.05 }, 512, 512, KEY);
         (w.forward(&x, Threads::One), w.backward(&y, Threads::One))

@@ -92,9 +92,16 @@ pub struct Summary {
     pub log10_second_moment: Quantiles,
     /// Trials whose variance is exactly zero.
     pub zero_trials: usize,
+    /// Trials whose second moment is beyond 10^±3.4·10¹⁷; what is given for them is a bound.
+    #[serde(default, skip_serializing_if = "none")]
+    pub beyond_trials: usize,
     /// With `--trace`: each trial's values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trials: Option<Vec<Trace>>,
+}
+
+fn none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Quantiles over trials; `None` stands for log₁₀ of an exact zero.
@@ -128,17 +135,32 @@ pub struct Trace {
 /// What happens to a signal through the whole stack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Direction {
-    /// Robust slope of the median log₁₀ variance in the direction of flow, a layer.
+    /// What is followed.
+    #[serde(default)]
+    pub quantity: Quantity,
+    /// Robust slope of its median log₁₀ in the direction of flow, a layer; `None` with a `log10_change` of `None`.
     pub log10_per_layer: Option<f64>,
     /// Bootstrap interval over trials.
     pub ci95: Option<[f64; 2]>,
-    /// Whole-stack change of the median log₁₀ variance, in decades.
+    /// Change of its median log₁₀ from the first layer to the last in the direction of flow, in decades; of a single
+    /// layer's signal, from the input. `None` where it becomes zero or leaves the range of a [`crate::wide::Wide`].
     pub log10_change: Option<f64>,
-    /// What the change amounts to.
+    /// What the change, or the slope times its steps where that is larger, amounts to.
     pub verdict: Verdict,
 }
 
-/// What a stack does to a signal, judged by its change from end to end.
+/// What a [`Direction`] follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantity {
+    /// Population variance over all entries.
+    #[default]
+    Variance,
+    /// Mean square over all entries: of a signal that has no variance, and of one layer against its input.
+    SecondMoment,
+}
+
+/// What a stack does to a signal, judged by its change through all layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {

@@ -1,7 +1,7 @@
 //! The binary as a user runs it.
 
 use assert_cmd::Command;
-use initdiag::result::{Report, Verdict};
+use initdiag::result::{Quantity, Report, Verdict};
 use std::path::Path;
 use std::process::Output;
 
@@ -74,6 +74,7 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
     let ragged = path("ragged.csv", b"1,2\n3\n");
     let words = path("words.csv", b"1,2\nx,3\n");
     let few = path("few.csv", b"1,2\n3,4\n");
+    let one = path("one.csv", b"1,2\n");
     let empty = path("empty.csv", b"");
     let plain_file = path("plain", b"");
     let beneath = format!("{plain_file}/out");
@@ -84,7 +85,11 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--depth", "ten"], 2, "whole number"),
         (&["--depth", ""], 2, "--depth"),
         (&["--depth", "99999999999999999999999"], 2, "whole number"),
-        (&["--depth", "1G"], 2, "at most"),
+        (&["--depth", "1G"], 2, "from 1 to 10M"),
+        (&["--depth", "-inf"], 2, "--depth"),
+        (&["--widths", "-8,8"], 2, "--widths"),
+        (&["--bias", "-1"], 2, "constant(-1)"),
+        (&["--init", "0.02"], 2, "constant(0.02)"),
         (&["--width", "0"], 2, "--width"),
         (&["--width", "nan"], 2, "--width"),
         (&["--width", "18446744073709551616"], 2, "--width"),
@@ -93,8 +98,9 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--batch", "1G"], 1, "--batch"),
         (&["--batch", "-1"], 2, "--batch"),
         (&["--trials", "0"], 2, "--trials"),
-        (&["--seed", "-1"], 2, "--seed"),
-        (&["--seed", "x"], 2, "--seed"),
+        (&["--seed", "-1"], 2, "from 0 to 18446744073709551615"),
+        (&["--seed", "1.5"], 2, "from 0 to 18446744073709551615"),
+        (&["--seed", ""], 2, "--seed"),
         (&["--threads", "0"], 2, "--threads"),
         (&["--threads", "99999"], 2, "4096"),
         (&["--threshold", "nan"], 2, "--threshold"),
@@ -119,7 +125,10 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--init", "xavier(gain=torch)", "--act", "gelu"], 2, "no gain for gelu"),
         (&["--init", "delta-orthogonal"], 2, "orthogonal"),
         (&["--init", "critical", "--act", "softplus"], 2, "no critical point"),
+        (&["--init", "normal(foo=3)"], 2, "there are mean and std"),
         (&["--act", "rellu"], 2, "did you mean `relu`?"),
+        (&["--act", "X*tanh(X)"], 2, "lower-case"),
+        (&["--act", "X"], 2, "lower-case"),
         (&["--act", "relu(3)"], 2, "no parameters"),
         (&["--act", "leaky-relu(a=1e99)"], 2, "not between"),
         (&["--act", "1/x"], 2, "finite"),
@@ -130,12 +139,16 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--input", "norml"], 2, "did you mean `normal`?"),
         (&["--input", "correlated(2)"], 2, "between 0 and 1"),
         (&["--input", "correlated"], 2, "between 0 and 1"),
-        (&["--input", "/no/such/file.csv"], 2, "no such file"),
+        (&["--input", "correlated(0.5"], 2, "`)` is missing"),
+        (&["--input", "correlated(d=0.5)"], 2, "no parameter `d`"),
+        (&["--input", "uniform(0,1)"], 2, "takes no parameters"),
+        (&["--input", "/no/such/file.csv"], 1, "no such file"),
         (&["--input", &labels], 1, "labels"),
         (&["--input", &cut], 1, "2 of 81 bytes"),
         (&["--input", &ragged], 1, "CSV"),
         (&["--input", &words], 1, "line 2, column 1"),
-        (&["--input", &few], 2, "fewer than a batch"),
+        (&["--input", &few], 2, "2 samples, fewer than a batch"),
+        (&["--input", &one], 2, "1 sample, fewer than a batch"),
         (&["--input", &empty], 1, "no samples"),
         (&["--input", &few, "--batch", "2", "--widths", "3,4"], 2, "2 features"),
         (&["--input", "."], 1, "--input"),
@@ -143,6 +156,7 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--engine", "fast"], 2, "--engine"),
         (&["--format", "gif"], 2, "--format"),
         (&["--fail-on", "explodng"], 2, "did you mean `exploding`?"),
+        (&["--fail-on", "vanish"], 2, "one of stable, vanishing, exploding"),
         (&["--color", "blue"], 2, "--color"),
         (&["--colour", "always"], 2, "--color"),
         (&["--depht", "3"], 2, "--depth"),
@@ -151,7 +165,9 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--out", "/proc/initdiag"], 1, "--out"),
         (&["catalog", "things"], 2, "inits"),
         (&["catalog", "--fan-in", "1G"], 2, "--fan-in"),
+        (&["catalog", "--depth", "3"], 2, "'--depth' found\n"),
         (&["completions", "cmd"], 2, "bash"),
+        (&["completions"], 2, "not provided: <bash|elvish|fish|powershell|zsh>"),
     ];
     assert!(rows.len() >= 40);
     for (arguments, code, words) in rows {
@@ -275,7 +291,10 @@ fn the_main_command_writes_its_files_and_says_its_verdict() {
         .output()
         .unwrap();
     assert!(output.status.success());
-    assert!(output.stderr.is_empty());
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "initdiag: wrote result.json, layers.csv, signal.svg, signal.png to `initdiag-out`\n"
+    );
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.trim_end().ends_with("verdict: forward vanishing, backward vanishing"), "{text}");
     assert!(text.contains("n·Var(W) = 1 and relu halves it: each layer keeps 1/2"));
@@ -311,6 +330,15 @@ fn options_do_what_they_say() {
     assert!(quiet.status.success() && quiet.stdout.is_empty() && quiet.stderr.is_empty());
     let coloured = tool(&["--depth", "2", "--width", "8", "--color", "always", "--out", out]);
     assert!(String::from_utf8_lossy(&coloured.stdout).contains('\u{1b}'));
+    // Nothing is written and that is said.
+    let nothing = tool(&["--depth", "2", "--width", "8", "--json", "--format", "csv"]);
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("--format has no effect"));
+    // Words of options in any case; a parameter by its name; no biases; more threads than anything can use.
+    let easy = ["--loss", "MSE", "--engine", "Dense", "--input", "correlated(c=0.5)", "--bias", "none"];
+    let easy = json(
+        &small(&[&easy[..], &["--threads", "4096"]].concat()).iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    assert_eq!((easy.spec.input.as_str(), easy.spec.bias.as_deref()), ("correlated(0.5)", Some("zeros")));
     // Exit 3 by verdict and by flag.
     for (fail_on, init, code) in [
         ("vanishing", "normal(0, 0.01)", 3),
@@ -476,6 +504,27 @@ fn the_catalogue_lists_everything() {
 
 #[cfg(unix)]
 #[test]
+fn an_interrupt_before_the_first_trial_says_whose_files_are_there() {
+    let out = tempfile::tempdir().unwrap();
+    std::fs::write(out.path().join("result.json"), "{}").unwrap();
+    let binary = assert_cmd::cargo::cargo_bin!("initdiag");
+    let child = std::process::Command::new(binary)
+        .args(["--depth", "100k", "--width", "200", "--trials", "1", "--batch", "1", "--out"])
+        .arg(out.path())
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("of an earlier run"), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
 fn an_interrupt_ends_cleanly_and_keeps_what_is_complete() {
     let out = tempfile::tempdir().unwrap();
     let binary = assert_cmd::cargo::cargo_bin!("initdiag");
@@ -495,4 +544,138 @@ fn an_interrupt_ends_cleanly_and_keeps_what_is_complete() {
     let report: Report =
         serde_json::from_slice(&std::fs::read(out.path().join("result.json")).unwrap()).unwrap();
     assert!(report.interrupted && report.cells[0].trials > 0 && report.cells[0].trials < 1_000_000);
+}
+
+fn cell(arguments: &[&str]) -> initdiag::result::Cell {
+    let mut all = arguments.to_vec();
+    all.push("--json");
+    json(&all).cells.remove(0)
+}
+
+#[test]
+fn a_signal_without_variance_is_not_called_zero() {
+    let small = ["--depth", "5", "--width", "16"];
+    let judged = |extra: &[&str]| cell(&[&small[..], extra].concat());
+    let ones = judged(&["--init", "ones", "--act", "linear", "--batch", "1"]);
+    assert_eq!((ones.forward.verdict, ones.backward.verdict), (Verdict::Exploding, Verdict::Exploding));
+    assert_eq!(ones.forward.quantity, Quantity::SecondMoment);
+    // (n·mean)² a layer.
+    assert!((ones.forward.log10_per_layer.unwrap() - 256f64.log10()).abs() < 1e-5);
+    assert!(ones.words[0].contains("no variation over samples and units"), "{:?}", ones.words);
+    for extra in [&["--init", "zeros", "--bias", "constant(1)"][..], &["--init", "zeros", "--act", "sigmoid"]]
+    {
+        let constant = judged(extra);
+        assert_eq!(constant.forward.verdict, Verdict::Stable);
+        assert!(!constant.words[0].contains("exactly zero"), "{:?}", constant.words);
+        assert!(constant.flags.iter().any(|f| f == "symmetric-units"), "{extra:?}: {:?}", constant.flags);
+    }
+    let zeros = judged(&["--init", "zeros"]);
+    assert_eq!((zeros.forward.verdict, zeros.forward.log10_change), (Verdict::Vanishing, None));
+    assert!(zeros.words[0].contains("exactly zero from layer 1 on"));
+    assert!(zeros.flags.iter().any(|f| f == "symmetric-units"));
+    assert_eq!(zeros.layers[0].unit_symmetry, Some(0.0));
+    // A signal that died in units of different weights is no symmetry of the weights.
+    let died = judged(&["--init", "normal(-1, 0.01)"]);
+    assert!(died.flags.iter().any(|f| f == "zero-signal"));
+    assert!(!died.flags.iter().any(|f| f == "symmetric-units"), "{:?}", died.words);
+}
+
+#[test]
+fn causes_name_what_acts_and_agree_with_the_measured_factor() {
+    // (run, words of the forward cause, words of the backward cause); nothing is said where theory and measurement part.
+    let rows: &[(&[&str], &str, &str)] = &[
+        (
+            &["--init", "torch-linear", "--width", "128"],
+            "n·Var(W) = 1/3 and relu halves it: the weights alone keep 1/6; biases of mean square 0.0026 bring 83 %",
+            "n·Var(W)·E φ′² = 1/6",
+        ),
+        (
+            &["--init", "he", "--bias", "normal(0,1)", "--width", "128"],
+            "biases of mean square 1 bring",
+            "= 1",
+        ),
+        (
+            &["--init", "normal(0.001, 0.05)", "--width", "512", "--depth", "30", "--trials", "4"],
+            "(n·mean(W))² = 0.262 brings 8 %",
+            "",
+        ),
+        (
+            &["--init", "he", "--widths", "784,512,256,128,10"],
+            "fan_in·Var(W) = 2 and relu halves it: each layer keeps all",
+            "fan_out/fan_in over these layers comes to 10/512",
+        ),
+        (
+            &["--init", "xavier", "--widths", "784,512,256,128,10"],
+            "fan_in·Var(W) between 1.33 and 1.86",
+            "fan_out·Var(W)·E φ′² between 0.0725 and 1/3",
+        ),
+        (
+            &["--init", "mup", "--width", "64", "--depth", "20"],
+            "n·Var(W) between 0.0156 and 1",
+            "n·Var(W)·E φ′²",
+        ),
+        (
+            &["--act", "tanh", "--width", "128"],
+            "tanh passes E φ²/q = 0.959 on at q = 0.0215 (layer 25)",
+            "= 0.96 half-way",
+        ),
+        (
+            &["--init", "unit-mean", "--act", "tanh", "--depth", "10", "--width", "64"],
+            "(n·mean(W))² = 4096 outweighs n·Var(W) = 64",
+            "",
+        ),
+        (&["--init", "normal(0,1)", "--depth", "1"], "each layer multiplies it by 256", "meets no weights"),
+        (&["--init", "zeros", "--depth", "3", "--width", "8"], "all weights are 0", ""),
+    ];
+    for (arguments, forward, backward) in rows {
+        let cell = cell(arguments);
+        assert!(cell.words[0].contains(forward), "{arguments:?}: {}", cell.words[0]);
+        assert!(cell.words[1].contains(backward), "{arguments:?}: {}", cell.words[1]);
+        assert!(!cell.words[1].is_empty() && !cell.words.concat().contains("10^-0.00"));
+    }
+    // Products of an identity follow no law of random weights.
+    let identity = cell(&["--init", "identity", "--depth", "5", "--width", "16"]);
+    assert!(!identity.words[0].contains("Var(W)"), "{:?}", identity.words);
+}
+
+#[test]
+fn changes_are_counted_between_the_layers_that_are_named() {
+    let two = cell(&["--depth", "2", "--trials", "20"]);
+    assert!(two.words[0].contains("10^-0.30 from layer 1 to 2;"), "{}", two.words[0]);
+    let one = cell(&["--init", "normal(0,1)", "--depth", "1"]);
+    assert_eq!(one.forward.verdict, Verdict::Exploding);
+    assert!(one.words[0].contains("from the input to layer 1"), "{}", one.words[0]);
+    // The gradient falls at the saturated end and grows along the rest.
+    let bent = cell(&["--init", "constant-0.02", "--act", "tanh", "--depth", "20", "--width", "64"]);
+    assert_eq!(bent.backward.verdict, Verdict::Exploding);
+    assert!(bent.words[1].contains("a line through all layers"), "{}", bent.words[1]);
+}
+
+#[test]
+fn a_bound_is_not_reported_as_a_measurement() {
+    let arguments =
+        ["--init", "he", "--act", "x^2", "--depth", "200", "--width", "8", "--batch", "4", "--trials", "4"];
+    let steep = cell(&arguments);
+    assert_eq!((steep.forward.verdict, steep.backward.verdict), (Verdict::Exploding, Verdict::Exploding));
+    assert_eq!((steep.forward.log10_change, steep.backward.log10_change), (None, None));
+    assert!(steep.words[1].contains("10^+3e17"), "{:?}", steep.words);
+    assert_eq!(steep.layers[0].gradient.beyond_trials, 4);
+    let flat = cell(&["--init", "normal(0,1e300)", "--act", "tanh", "--depth", "30", "--width", "8"]);
+    assert_eq!(flat.backward.verdict, Verdict::Vanishing);
+    assert!(flat.words[1].contains("10^-3e17 at layer 30"), "{:?}", flat.words);
+}
+
+#[test]
+fn half_the_units_dead_is_no_fault_of_a_narrow_stack() {
+    // Four cells, each flagged by chance with probability below 1e-7.
+    for seed in ["0", "1", "2", "3"] {
+        let arguments = ["--depth", "300", "--width", "32", "--batch", "16", "--trials", "1", "--seed", seed];
+        let cell = cell(&[&["--init", "he"][..], &arguments].concat());
+        assert!(!cell.flags.iter().any(|f| f == "dead-units"), "{:?}", cell.words);
+    }
+    // Narrow layers that are dead beyond chance only taken together.
+    let shifted =
+        ["--init", "he", "--bias", "constant(-0.6)", "--depth", "30", "--width", "8", "--trials", "1"];
+    let cell = cell(&shifted);
+    assert!(cell.flags.iter().any(|f| f == "dead-units"), "{:?}", cell.layers[20].dead_fraction);
 }

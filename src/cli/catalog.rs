@@ -9,10 +9,10 @@ use crate::initializer::{self, Group, Initializer, Site, nearest_proper};
 use crate::operator::Dense;
 use crate::product::Threads;
 use crate::report::terminal::padded;
+use crate::report::wrap::{shown, wrap};
 use crate::stream::Key;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use std::fmt::Write;
 use std::process::ExitCode;
 use unicode_width::UnicodeWidthStr;
 
@@ -105,7 +105,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         text.push('\n');
         output::print(&text, When::Never)?;
     } else {
-        output::print(&table(&catalog, &site), arguments.color)?;
+        output::print(&table(&catalog, &site, output::columns()), arguments.color)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -190,86 +190,114 @@ fn act_row(entry: &'static activation::Entry) -> ActRow {
 const BOLD: anstyle::Style = anstyle::Style::new().bold();
 const DIM: anstyle::Style = anstyle::Style::new().dimmed();
 
-fn table(catalog: &Catalog, site: &Site) -> String {
-    let mut text = String::new();
+/// Cells that a law needs beside the numbers; with fewer it goes below them.
+const LEAST: usize = 44;
+
+fn table(catalog: &Catalog, site: &Site, columns: Option<usize>) -> String {
+    let mut lines = Vec::new();
     if let Some(inits) = &catalog.inits {
-        let _ = writeln!(
-            text,
-            "{BOLD}Initialisers{BOLD:#}: n·Var at fan_in {}, fan_out {}, {}: stated by the source, and realised by one drawn matrix",
-            site.fan_in, site.fan_out, site.act.name
-        );
-        let _ = writeln!(
-            text,
-            "Arguments may be formulas in fan_in, fan_out, depth, layer, gain (PyTorch's for the activation; gain=torch) and pi."
-        );
-        let name_width = inits.iter().map(|r| r.name.width()).max().unwrap_or(0);
-        for (group, title) in [
-            ("classic", "From the literature"),
-            ("framework", "What frameworks draw"),
-            (
-                "as-written",
-                "As written in widely copied articles (stated: n·Var of the initialiser whose name it goes by)",
-            ),
-        ] {
-            let _ = writeln!(text, "\n{BOLD}{title}{BOLD:#}");
-            let _ = writeln!(
-                text,
-                "{DIM}  {}  {:>9}  {:>9}  law{DIM:#}",
-                padded("name", name_width),
-                "stated",
-                "realised"
-            );
-            for row in inits.iter().filter(|r| r.group == group) {
-                let number = |x: Option<f64>| x.map_or("–".into(), four);
-                let _ = writeln!(
-                    text,
-                    "  {BOLD}{}{BOLD:#}  {}  {}  {}",
-                    padded(row.name, name_width),
-                    right(&number(row.nominal_n_var), 9),
-                    right(&number(row.realised_n_var), 9),
-                    row.law
-                );
-                let mut facts = Vec::new();
-                if !row.parameters.is_empty() {
-                    facts.push(signature(row.name, &row.parameters));
-                }
-                if !row.aliases.is_empty() {
-                    facts.push(format!("also {}", row.aliases.join(", ")));
-                }
-                facts.push(row.source.to_string());
-                facts.extend(row.nearest.iter().map(|n| format!("nearest proper law: {n}")));
-                facts.extend(row.note.iter().cloned());
-                let _ =
-                    writeln!(text, "  {}  {DIM}{}{DIM:#}", " ".repeat(name_width + 22), facts.join(" · "));
-            }
-        }
+        lines.extend(init_lines(inits, site, columns));
     }
     if let Some(acts) = &catalog.acts {
         if catalog.inits.is_some() {
-            text.push('\n');
+            lines.push(String::new());
         }
-        let _ = writeln!(
-            text,
-            "{BOLD}Activations{BOLD:#}: a name, or an expression in x such as 'x*sigmoid(1.702*x)'; where φ′(0) is infinite, 0 is taken"
-        );
-        let name_width = acts.iter().map(|r| signature(r.name, &r.parameters).width()).max().unwrap_or(0);
-        let formula_width = acts.iter().map(|r| r.formula.width()).max().unwrap_or(0);
-        for row in acts {
-            let aliases = if row.aliases.is_empty() {
-                String::new()
-            } else {
-                format!("also {} · ", row.aliases.join(", "))
-            };
-            let _ = writeln!(
-                text,
-                "  {BOLD}{}{BOLD:#}  {}  {DIM}{aliases}{}{DIM:#}",
-                padded(&signature(row.name, &row.parameters), name_width),
-                padded(row.formula, formula_width),
-                row.source
+        lines.extend(act_lines(acts, columns));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn init_lines(inits: &[InitRow], site: &Site, columns: Option<usize>) -> Vec<String> {
+    let mut lines = vec![
+        wrap(
+            &format!(
+                "{BOLD}Initialisers{BOLD:#}: n·Var at fan_in {}, fan_out {}, {}: stated by the source, and realised by one drawn matrix",
+                site.fan_in, site.fan_out, site.act.name
+            ),
+            columns,
+            2,
+        ),
+        wrap(
+            "Arguments may be formulas in fan_in, fan_out, depth, layer, gain (PyTorch's for the activation; gain=torch) and pi.",
+            columns,
+            2,
+        ),
+    ];
+    let name_width = inits.iter().map(|r| r.name.width()).max().unwrap_or(0);
+    let column = name_width + 26;
+    let beside = columns.is_none_or(|c| c >= column + LEAST);
+    let column = if beside { column } else { 6 };
+    for (group, title) in [
+        ("classic", "From the literature"),
+        ("framework", "What frameworks draw"),
+        (
+            "as-written",
+            "As written in widely copied articles (stated: n·Var of the initialiser whose name it goes by)",
+        ),
+    ] {
+        lines.push(String::new());
+        lines.push(wrap(&format!("{BOLD}{title}{BOLD:#}"), columns, 2));
+        let titles = format!("  {}  {:>9}  {:>9}", padded("name", name_width), "stated", "realised");
+        lines.push(format!("{DIM}{titles}{}{DIM:#}", if beside { "  law" } else { "" }));
+        for row in inits.iter().filter(|r| r.group == group) {
+            let number = |x: Option<f64>| right(&x.map_or("–".into(), four), 9);
+            let numbers = format!(
+                "  {BOLD}{}{BOLD:#}  {}  {}",
+                padded(row.name, name_width),
+                number(row.nominal_n_var),
+                number(row.realised_n_var)
             );
+            if beside {
+                lines.push(wrap(&format!("{numbers}  {}", row.law), columns, column));
+            } else {
+                lines.push(numbers);
+                lines.push(wrap(&format!("{}{}", " ".repeat(column), row.law), columns, column));
+            }
+            let facts = facts(row).join(" · ");
+            lines.push(wrap(&format!("{}{DIM}{facts}{DIM:#}", " ".repeat(column)), columns, column));
         }
     }
-    text
+    lines
+}
+
+fn facts(row: &InitRow) -> Vec<String> {
+    let mut facts = Vec::new();
+    if !row.parameters.is_empty() {
+        facts.push(signature(row.name, &row.parameters));
+    }
+    if !row.aliases.is_empty() {
+        facts.push(format!("also {}", row.aliases.join(", ")));
+    }
+    facts.push(row.source.to_string());
+    facts.extend(row.nearest.iter().map(|n| format!("nearest proper law: {n}")));
+    facts.extend(row.note.iter().cloned());
+    facts
+}
+
+fn act_lines(acts: &[ActRow], columns: Option<usize>) -> Vec<String> {
+    let title = format!(
+        "{BOLD}Activations{BOLD:#}: a name, or an expression in x such as 'x*sigmoid(1.702*x)'; where φ′(0) is infinite, 0 is taken"
+    );
+    let mut lines = vec![wrap(&title, columns, 2)];
+    let name_width = acts.iter().map(|r| signature(r.name, &r.parameters).width()).max().unwrap_or(0);
+    let formula_width = acts.iter().map(|r| r.formula.width()).max().unwrap_or(0);
+    for row in acts {
+        let also = match row.aliases {
+            [] => String::new(),
+            aliases => format!("also {} · ", aliases.join(", ")),
+        };
+        let name = padded(&signature(row.name, &row.parameters), name_width);
+        let source = format!("{DIM}{also}{}{DIM:#}", row.source);
+        let whole = format!("  {BOLD}{name}{BOLD:#}  {}  {source}", padded(row.formula, formula_width));
+        if columns.is_none_or(|c| shown(&whole) <= c) {
+            lines.push(whole);
+        } else {
+            let indent = name_width + 4;
+            lines.push(wrap(&format!("  {BOLD}{name}{BOLD:#}  {}", row.formula), columns, indent));
+            lines.push(wrap(&format!("{}{source}", " ".repeat(indent)), columns, indent));
+        }
+    }
+    lines
 }
 
 fn signature(name: &str, parameters: &[String]) -> String {
@@ -293,31 +321,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_numbers_have_no_variance() {
-        assert_eq!(variance(&vec![0.02f32.into(); 1 << 18]), 0.0);
-        assert!((variance(&[1.0, 2.0, 3.0, 6.0]) - 3.5).abs() < 1e-12);
-    }
-
-    #[test]
-    fn the_nearest_law_is_put_in_words() {
+    fn lines_fit_the_terminal() {
         let act = Activation::parse("relu").unwrap();
-        let words = |name: &str, fan_out: usize| {
-            let site = Site { fan_in: 512, fan_out, layer: 1, depth: 50, act: &act };
-            init_row(initializer::entries().find(|e| e.name == name).unwrap(), &site).nearest.unwrap()
-        };
-        for (name, expected) in [
-            ("xavier-inverse-sqrt-sum", "xavier-normal × 0.5 in variance"),
-            ("xavier-divided", "xavier-normal × 0.5 in variance"),
-            ("xavier-limit-as-std", "xavier-normal × 3 in variance"),
-            ("he-over-both-fans", "xavier-normal"),
-            (
-                "unit-mean",
-                "he-normal × 256 in variance at this shape, and a mean of 1: a rank-one map on top",
-            ),
-            ("constant-0.02", "none: all units stay identical"),
-        ] {
-            assert_eq!(words(name, 512), expected, "{name}");
+        let site = Site { fan_in: 16, fan_out: 16, layer: 1, depth: 50, act: &act };
+        let inits = initializer::entries().map(|e| init_row(e, &site)).collect();
+        let acts = activation::entries().iter().map(act_row).collect();
+        let catalog = Catalog { inits: Some(inits), acts: Some(acts) };
+        for columns in [60, 80, 120] {
+            let text = table(&catalog, &site, Some(columns));
+            let wide: Vec<&str> = text.lines().filter(|l| shown(l) > columns).collect();
+            assert!(wide.is_empty(), "{columns}: {wide:?}");
         }
-        assert_eq!(words("xavier-divided", 2048), words("xavier-divided", 512));
+        assert!(table(&catalog, &site, None).lines().any(|l| shown(l) > 120));
     }
 }

@@ -1,5 +1,6 @@
 //! Faults as a person meets them: one line on standard error, and an exit code.
 
+use crate::expression::mentions;
 use crate::report::chart::ChartError;
 use crate::simulate::{InputError, PlanError, RunError};
 use crate::spec::CatalogError;
@@ -44,7 +45,12 @@ impl Failure {
     }
 
     pub fn catalog(option: &'static str, value: &str, fault: &CatalogError) -> Self {
-        Self::option(option, value, fault.to_string())
+        match fault {
+            CatalogError::Unknown { what: "activation", .. } if mentions(value, "X") => {
+                Self::option(option, value, "an expression is written in the lower-case variable x")
+            }
+            _ => Self::option(option, value, fault.to_string()),
+        }
     }
 
     pub fn input(value: &str, fault: &InputError) -> Self {
@@ -75,16 +81,29 @@ fn in_options(fault: &PlanError) -> String {
         PlanError::Initializer(fault) => format!("--init {fault}"),
         PlanError::Bias(fault) => format!("--bias {fault}"),
         PlanError::DependentBias(_) => format!("--bias: {fault}"),
-        PlanError::Features { .. } | PlanError::Samples { .. } => format!("--input: {fault}"),
+        PlanError::Features { .. } => format!("--input: {fault}"),
+        PlanError::Samples { samples, batch } => {
+            let plural = if *samples == 1 { "" } else { "s" };
+            format!("--input: the data has {samples} sample{plural}, fewer than a batch of {batch}")
+        }
         other => other.to_string(),
     }
 }
 
 /// `initdiag: error: …` on standard error; a closed one is no reason to stop.
 pub fn say(message: &str) {
+    line(&format!("error: {message}"));
+}
+
+/// `initdiag: …` on standard error: nothing is wrong.
+pub fn note(message: &str) {
+    line(message);
+}
+
+fn line(message: &str) {
     use std::io::Write;
     let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let _ = writeln!(std::io::stderr().lock(), "initdiag: error: {line}");
+    let _ = writeln!(std::io::stderr().lock(), "initdiag: {line}");
 }
 
 /// clap's own faults, in the same form as ours; help and version go to standard output.
@@ -103,10 +122,11 @@ pub fn of_parser(fault: &clap::Error) -> ExitCode {
                 .lines()
                 .map(str::trim)
                 .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
-                .filter(|line| !line.is_empty())
+                // What follows `--` is no value of any command here.
+                .filter(|line| !line.is_empty() && !line.starts_with("tip: to pass"))
                 .map(|line| line.trim_start_matches("error: "))
                 .collect();
-            say(&words.join("; "));
+            say(&words.join("; ").replace(":; ", ": "));
             ExitCode::from(2)
         }
     }

@@ -39,6 +39,7 @@ enum Command {
     /// Shell completions on standard output
     Completions {
         /// The shell to write them for
+        #[arg(value_name = "bash|elvish|fish|powershell|zsh")]
         shell: clap_complete::Shell,
     },
 }

@@ -29,6 +29,11 @@ pub fn print(text: &str, when: When) -> Result<(), Failure> {
     })
 }
 
+/// Width of the terminal that standard output is; `None` where it is none, so that a line stays a line for other programs.
+pub fn columns() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
+}
+
 /// A directory that results go to.
 pub struct Directory {
     path: PathBuf,
@@ -41,6 +46,16 @@ impl Directory {
         std::fs::create_dir_all(path).map_err(fault)?;
         temporary(path).map_err(fault)?;
         Ok(Self { path: path.into() })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether a file of this name is there.
+    pub fn holds(&self, name: &str) -> bool {
+        self.path.join(name).exists()
     }
 
     /// Writes a file under a temporary name and renames it.

@@ -1,6 +1,6 @@
 //! The main command: simulate, judge, plot.
 
-use super::error::{Failure, say};
+use super::error::{Failure, note, say};
 use super::output::{self, Directory, When};
 use super::{progress, size};
 use crate::activation::Activation;
@@ -9,7 +9,7 @@ use crate::initializer::Initializer;
 use crate::report::{chart, json, table, terminal};
 use crate::result::{Report, Verdict};
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan, run as simulate};
-use crate::spec::{Engine, Experiment, Loss, call, printable};
+use crate::spec::{CatalogError, Engine, Experiment, Loss, call, printable};
 use crate::verdict::FLAGS;
 use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
@@ -23,13 +23,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[command(next_help_heading = "Run options")]
 pub struct Arguments {
     /// Linear + activation layers [default: 50]
-    #[arg(long, value_name = "N", value_parser = size::parse, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = size::depth, allow_hyphen_values = true)]
     depth: Option<usize>,
     /// Units a layer; accepts 4096, 4k, 1M [default: 512]
-    #[arg(long, value_name = "N", value_parser = size::parse, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = size::parse, allow_hyphen_values = true)]
     width: Option<usize>,
     /// Width of the input and of each layer, such as 784,512,10
-    #[arg(long, value_name = "N,N…", conflicts_with_all = ["width", "depth"], allow_negative_numbers = true)]
+    #[arg(long, value_name = "N,N…", conflicts_with_all = ["width", "depth"], allow_hyphen_values = true)]
     widths: Option<String>,
     /// Activations: names, or expressions in x
     #[arg(long, value_name = "A[,A…]", default_value = "relu", allow_hyphen_values = true)]
@@ -38,38 +38,39 @@ pub struct Arguments {
     #[arg(long, value_name = "I[,I…]", default_value = "xavier", allow_hyphen_values = true)]
     init: String,
     /// Law of the biases [default: what the initialiser brings, else zeros]
-    #[arg(long, value_name = "B")]
+    #[arg(long, value_name = "B", allow_hyphen_values = true)]
     bias: Option<String>,
     /// Rows pushed through
-    #[arg(long, value_name = "N", default_value = "64", value_parser = size::parse, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = size::parse, allow_hyphen_values = true)]
     batch: usize,
     /// normal, uniform, correlated(c), or a data file (IDX, NPY, CSV; may be gzipped)
     #[arg(long, value_name = "KIND", default_value = "normal")]
     input: String,
-    /// What is differentiated at the top
-    #[arg(long, value_name = "KIND", default_value = "random")]
+    /// What is differentiated at the top: a random read-out; mse, the batch's mean of ½‖h − t‖² (torch's MSELoss has no ½ and
+    /// divides by the features too), t from N(0, 1); or cross-entropy against random classes
+    #[arg(long, value_name = "KIND", default_value = "random", ignore_case = true)]
     loss: LossKind,
     /// Independent draws of all weights
-    #[arg(long, value_name = "N", default_value = "10", value_parser = size::parse, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = size::parse, allow_hyphen_values = true)]
     trials: usize,
     /// The same seed gives the same bytes, whatever --threads
-    #[arg(long, value_name = "N", default_value = "0", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = seed, allow_hyphen_values = true)]
     seed: u64,
     /// How weights are drawn
-    #[arg(long, value_name = "E", default_value = "auto")]
+    #[arg(long, value_name = "E", default_value = "auto", ignore_case = true)]
     engine: EngineKind,
     /// Worker threads [default: all cores]
-    #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
     threads: Option<usize>,
     /// A whole-stack change beyond this many decades is vanishing or exploding
-    #[arg(long, value_name = "DECADES", default_value = "1", value_parser = decades, allow_negative_numbers = true)]
+    #[arg(long, value_name = "DECADES", default_value = "1", value_parser = decades, allow_hyphen_values = true)]
     threshold: f64,
     /// Where files go [default: initdiag-out]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Files to write
-    #[arg(long, value_name = "F[,F…]", value_delimiter = ',', default_value = "svg,png,csv,json")]
-    format: Vec<Format>,
+    /// Files to write [default: svg,png,csv,json]
+    #[arg(long, value_name = "F[,F…]", value_delimiter = ',', ignore_case = true)]
+    format: Option<Vec<Format>>,
     /// The result on standard output, and no files unless --out is given too
     #[arg(long)]
     json: bool,
@@ -86,7 +87,7 @@ pub struct Arguments {
     #[arg(long)]
     no_progress: bool,
     /// When to colour
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
     color: When,
 }
 
@@ -125,6 +126,10 @@ fn threads(text: &str) -> Result<usize, String> {
     }
 }
 
+fn seed(text: &str) -> Result<u64, String> {
+    text.trim().parse().map_err(|_| format!("a whole number from 0 to {} is needed", u64::MAX))
+}
+
 fn decades(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(decades) if f64::is_finite(decades) && decades > 0.0 => Ok(decades),
@@ -139,38 +144,47 @@ fn outcome(text: &str) -> Result<String, String> {
         return Ok(text);
     }
     let all: Vec<&str> = known().chain(FLAGS.iter().copied()).collect();
-    Err(match call::nearest(&text, all.iter().copied()) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => format!("not one of {}", all.join(", ")),
-    })
+    let hint = call::nearest(&text, all.iter().copied());
+    let hint = hint.map_or(String::new(), |name| format!("did you mean `{name}`? "));
+    Err(format!("{hint}one of {} is needed", all.join(", ")))
 }
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (experiment, input) = experiment(arguments)?;
     let plan = Plan::new(&experiment, input)?;
-    let threads = match arguments.threads {
-        Some(count) => count,
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
+    // Threads beyond the jobs help within a product as long as there are cores for them; the rest only costs.
+    let threads = arguments.threads.map_or(cores, |count| count.min(jobs.max(cores)));
     check_memory(&plan, threads)?;
     let directory = match (&arguments.out, arguments.json) {
         (Some(path), _) => Some(Directory::open(path)?),
         (None, true) => None,
         (None, false) => Some(Directory::open(Path::new("initdiag-out"))?),
     };
+    if directory.is_none() && arguments.format.is_some() && !arguments.quiet {
+        note("--format has no effect: --json writes files only where --out names a directory");
+    }
     let report = simulated(&plan, threads, arguments)?;
     let interrupted = report.interrupted;
     let outcome = deliver(&report, directory.as_ref(), arguments);
     if interrupted {
         let kept: usize = report.cells.iter().map(|c| c.trials).sum();
-        let asked = plan.cells.len() * plan.experiment.trials;
-        say(&match kept {
-            0 => "interrupted before the first trial was complete; there are no results".to_string(),
-            _ => format!("interrupted: {kept} of {asked} trials were complete, and their results are kept"),
+        let earlier = directory.as_ref().filter(|d| FILES.iter().any(|name| d.holds(name)));
+        say(&match (kept, earlier) {
+            (0, None) => "interrupted before the first trial was complete; there are no results".to_string(),
+            (0, Some(earlier)) => format!(
+                "interrupted before the first trial was complete; the files in `{}` are of an earlier run",
+                earlier.path().display()
+            ),
+            _ => format!("interrupted: {kept} of {jobs} trials were complete, and their results are kept"),
         });
     }
-    outcome?;
+    let written = outcome?;
+    if let (Some(directory), [_, ..], false) = (&directory, written.as_slice(), arguments.quiet) {
+        note(&format!("wrote {} to `{}`", written.join(", "), directory.path().display()));
+    }
     if interrupted {
         return Ok(ExitCode::from(130));
     }
@@ -204,61 +218,73 @@ fn simulated(plan: &Plan, threads: usize, arguments: &Arguments) -> Result<Repor
     Ok(report)
 }
 
-/// Files first, then standard output; a fault of one does not keep the result from the other.
-fn deliver(report: &Report, directory: Option<&Directory>, arguments: &Arguments) -> Result<(), Failure> {
+/// Files first, then standard output; a fault of one does not keep the result from the other. Names of the files.
+fn deliver(
+    report: &Report,
+    directory: Option<&Directory>,
+    arguments: &Arguments,
+) -> Result<Vec<&'static str>, Failure> {
+    let formats =
+        arguments.format.as_deref().unwrap_or(&[Format::Svg, Format::Png, Format::Csv, Format::Json]);
     let written = match directory {
-        Some(directory) if !report.cells.is_empty() => files(report, directory, &arguments.format),
-        _ => Ok(()),
+        Some(directory) if !report.cells.is_empty() => files(report, directory, formats),
+        _ => Ok(Vec::new()),
     };
     let printed = if arguments.json {
         output::print(&json::render(report), When::Never)
     } else if arguments.quiet || report.cells.is_empty() {
         Ok(())
     } else {
-        output::print(&terminal::render(report), arguments.color)
+        output::print(&terminal::render(report, output::columns()), arguments.color)
     };
-    written?;
+    let written = written?;
     match printed {
         // Nobody reads the table any more; the exit code still says how the run went.
-        Err(Failure::Closed) => Ok(()),
-        other => other,
+        Ok(()) | Err(Failure::Closed) => Ok(written),
+        Err(other) => Err(other),
     }
 }
 
-fn files(report: &Report, directory: &Directory, formats: &[Format]) -> Result<(), Failure> {
+/// Every file that a run may leave.
+const FILES: [&str; 4] = ["result.json", "layers.csv", "signal.svg", "signal.png"];
+
+fn files(report: &Report, directory: &Directory, formats: &[Format]) -> Result<Vec<&'static str>, Failure> {
     let wants = |format: Format| formats.contains(&format);
+    let mut written = Vec::new();
+    let mut write = |name: &'static str, bytes: &[u8]| {
+        directory.write(name, bytes)?;
+        written.push(name);
+        Ok::<_, Failure>(())
+    };
     if wants(Format::Json) {
-        directory.write("result.json", json::render(report).as_bytes())?;
+        write("result.json", json::render(report).as_bytes())?;
     }
     if wants(Format::Csv) {
-        directory.write("layers.csv", table::render(report)?.as_bytes())?;
+        write("layers.csv", table::render(report)?.as_bytes())?;
     }
     if wants(Format::Svg) || wants(Format::Png) {
         let svg = chart::svg(report)?;
         if wants(Format::Svg) {
-            directory.write("signal.svg", svg.as_bytes())?;
+            write("signal.svg", svg.as_bytes())?;
         }
         if wants(Format::Png) {
-            directory.write("signal.png", &chart::png(&svg)?)?;
+            write("signal.png", &chart::png(&svg)?)?;
         }
     }
-    Ok(())
+    Ok(written)
 }
 
 /// What the options ask for, and the input they name.
 fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
     let acts =
         Activation::parse_list(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
-    let inits = Initializer::parse_list(&arguments.init)
-        .map_err(|f| Failure::catalog("--init", &arguments.init, &f))?;
-    let bias = match &arguments.bias {
+    let inits = Initializer::parse_list(&arguments.init).map_err(|f| law("--init", &arguments.init, &f))?;
+    let bias = match arguments.bias.as_deref() {
         None => None,
-        Some(text) => Some(Initializer::parse(text).map_err(|f| Failure::catalog("--bias", text, &f))?.name),
+        Some(text) if text.trim().eq_ignore_ascii_case("none") => Some("zeros".into()),
+        Some(text) => Some(Initializer::parse(text).map_err(|f| law("--bias", text, &f))?.name),
     };
-    let input = match Input::parse(&arguments.input).map_err(|f| Failure::input(&arguments.input, &f))? {
-        Some(input) => input,
-        None => file(&arguments.input)?,
-    };
+    let (name, input) = input(&arguments.input)?;
     let widths = widths(arguments, &input)?;
     let experiment = Experiment {
         depth: widths.len() - 1,
@@ -267,7 +293,7 @@ fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
         init: distinct(inits.into_iter().map(|i| i.name)),
         bias,
         batch: arguments.batch,
-        input: printable(&arguments.input),
+        input: printable(&name),
         loss: match arguments.loss {
             LossKind::Random => Loss::Random,
             LossKind::Mse => Loss::Mse,
@@ -296,21 +322,55 @@ fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
     seen
 }
 
-/// Anything that is not a law of inputs must be a file; a name that is nearly a law is taken for a slip.
-fn file(text: &str) -> Result<Input, Failure> {
+/// A fault of a law; a bare number is taken for what it probably means.
+fn law(option: &'static str, text: &str, fault: &CatalogError) -> Failure {
+    match text.trim().parse::<f64>() {
+        Ok(value) if value.is_finite() => {
+            Failure::option(option, text, format!("a law is needed, such as constant({})", text.trim()))
+        }
+        _ => Failure::catalog(option, text, fault),
+    }
+}
+
+/// The input and its text in the spec. Anything that is not a law must be a file; what begins as a law, or nearly, is
+/// taken for a slip.
+fn input(text: &str) -> Result<(String, Input), Failure> {
+    const LAWS: [&str; 3] = ["normal", "uniform", "correlated"];
+    let fault = |reason: String| Failure::option("--input", text, reason);
     let path = Path::new(text);
-    if !path.exists() {
-        let laws = ["normal", "uniform", "correlated"];
-        let name = text.split('(').next().unwrap_or(text);
-        let reason = match call::nearest(name, laws.into_iter()) {
-            Some(law) => format!("there is no such file; did you mean `{law}`?"),
-            None => "there is no such file; laws are normal, uniform and correlated(c)".into(),
+    let name = text.split('(').next().unwrap_or(text).trim().to_lowercase();
+    if LAWS.contains(&name.as_str()) && !path.exists() {
+        let call = call::Call::parse(text).map_err(|f| match f {
+            CatalogError::Syntax { reason, .. } => fault(reason),
+            f => fault(f.to_string()),
+        })?;
+        let canonical = match (name.as_str(), call.arguments.as_slice()) {
+            ("correlated", [(Some(parameter), value)]) if parameter == "c" => format!("correlated({value})"),
+            ("correlated", [(Some(parameter), _)]) => {
+                return Err(fault(format!("no parameter `{parameter}`; correlated takes one, c")));
+            }
+            ("normal" | "uniform", [_, ..]) => {
+                return Err(fault(format!(
+                    "{name} takes no parameters: its entries have mean 0 and variance 1"
+                )));
+            }
+            _ => text.trim().to_string(),
         };
-        return Err(Failure::option("--input", text, reason));
+        let input = Input::parse(&canonical).map_err(|f| Failure::input(text, &f))?;
+        return input.map(|input| (canonical, input)).ok_or_else(|| fault("is not a law of inputs".into()));
+    }
+    if !path.exists() {
+        return Err(match call::nearest(&name, LAWS.into_iter()) {
+            Some(law) => fault(format!("there is no such file; did you mean `{law}`?")),
+            None => Failure::Data {
+                path: path.into(),
+                reason: "there is no such file; laws are normal, uniform and correlated(c)".into(),
+            },
+        });
     }
     let samples =
         data::read(path).map_err(|fault| Failure::Data { path: path.into(), reason: fault.to_string() })?;
-    Ok(Input::Data(samples))
+    Ok((text.into(), Input::Data(samples)))
 }
 
 fn widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Failure> {
@@ -330,15 +390,6 @@ fn widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Failure> {
         return Ok(widths);
     }
     let (depth, width) = (arguments.depth.unwrap_or(50), arguments.width.unwrap_or(512));
-    /// Deeper stacks than this have no meaning, and their list of widths no room.
-    const DEEPEST: usize = 10_000_000;
-    if depth > DEEPEST {
-        return Err(Failure::option(
-            "--depth",
-            &depth.to_string(),
-            format!("at most {DEEPEST} layers are simulated"),
-        ));
-    }
     let mut widths = vec![width; depth + 1];
     if let Input::Data(samples) = input {
         widths[0] = samples.nrows();

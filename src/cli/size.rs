@@ -6,8 +6,20 @@ const LARGEST: f64 = 1e9;
 /// A positive whole number, with k, M or G for thousands, millions or billions.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// What is allowed, in words.
 pub fn parse(text: &str) -> Result<usize, String> {
+    within(text, LARGEST).ok_or_else(|| "a whole number from 1 to 1G is needed, such as 512, 4k or 1M".into())
+}
+
+/// Layers: deeper stacks than this have no meaning, and their list of widths no room.
+///
+/// # Errors
+/// What is allowed, in words.
+pub fn depth(text: &str) -> Result<usize, String> {
+    within(text, 1e7).ok_or_else(|| "a whole number from 1 to 10M is needed, such as 50 or 1k".into())
+}
+
+fn within(text: &str, largest: f64) -> Option<usize> {
     let text = text.trim();
     let (digits, unit) = match text.char_indices().next_back() {
         Some((at, 'k' | 'K')) => (&text[..at], 1e3),
@@ -15,15 +27,11 @@ pub fn parse(text: &str) -> Result<usize, String> {
         Some((at, 'g' | 'G')) => (&text[..at], 1e9),
         _ => (text, 1.0),
     };
-    let allowed = "a whole number from 1 to 1G is needed, such as 512, 4k or 1M";
     if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_digit() || c == '.') {
-        return Err(allowed.into());
+        return None;
     }
-    let value = digits.parse::<f64>().map_err(|_| allowed.to_string())? * unit;
-    if !(1.0..=LARGEST).contains(&value) || value.fract() != 0.0 {
-        return Err(allowed.into());
-    }
-    Ok(value as usize)
+    let value = digits.parse::<f64>().ok()? * unit;
+    ((1.0..=largest).contains(&value) && value.fract() == 0.0).then_some(value as usize)
 }
 
 /// Bytes as people read them.

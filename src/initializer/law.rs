@@ -85,7 +85,11 @@ impl Law {
                 finite("the lower limit", low)?;
                 finite("the upper limit", high)?;
                 finite("the width of the interval", high - low)?;
-                if low > high { Err(format!("the interval [{low}, {high}] is empty")) } else { Ok(()) }
+                if low > high {
+                    Err(format!("the interval [{}, {}] is empty", short(low), short(high)))
+                } else {
+                    Ok(())
+                }
             }
             Self::TruncatedNormal { mean, std, low, high } => {
                 finite("mean", mean)?;
@@ -93,7 +97,7 @@ impl Law {
                 finite("the lower cut", low)?;
                 finite("the upper cut", high)?;
                 if low > high || (low == high && std > 0.0) {
-                    return Err(format!("the interval [{low}, {high}] is empty"));
+                    return Err(format!("the interval [{}, {}] is empty", short(low), short(high)));
                 }
                 if std == 0.0 {
                     return Ok(());
@@ -101,6 +105,7 @@ impl Law {
                 // Further out the tail's own probability is not a double any more.
                 let (a, b) = ((low - mean) / std, (high - mean) / std);
                 if a > 37.0 || b < -37.0 {
+                    let (low, high, mean) = (short(low), short(high), short(mean));
                     return Err(format!("[{low}, {high}] lies more than 37 std from the mean {mean}"));
                 }
                 Ok(())

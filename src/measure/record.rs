@@ -184,7 +184,7 @@ pub fn effective_rank_of_gram(gram: DMatrix<f64>) -> Option<f64> {
     Some(entropy.exp())
 }
 
-/// Largest difference between two units on one sample, relative to the largest entry; `None` for a zero signal.
+/// Largest difference between two units on one sample, relative to the largest entry; units of a zero signal are alike.
 pub fn unit_symmetry<T: Real>(z: &Signal<T>) -> Option<f64> {
     let rows = z.values.nrows().max(1);
     let (mut widest, mut top) = (0.0f64, 0.0f64);
@@ -194,7 +194,7 @@ pub fn unit_symmetry<T: Real>(z: &Signal<T>) -> Option<f64> {
         widest = widest.max(high - low);
         top = top.max(high.abs()).max(low.abs());
     }
-    (top > 0.0).then(|| widest / top)
+    Some(if top > 0.0 { widest / top } else { 0.0 })
 }
 
 /// Of the slopes φ′(Z) (n × B): the largest of each unit (as mantissas), and how many entries are below `threshold`.

@@ -2,7 +2,7 @@
 
 use super::record::{LayerRecord, Moments};
 use crate::result::{Quantiles, Summary, Trace};
-use crate::wide::Wide;
+use crate::wide::{LIMIT, Wide};
 
 /// Quantile of ascending values by linear interpolation (type 7 of Hyndman & Fan 1996, NumPy's default).
 ///
@@ -27,6 +27,9 @@ pub fn median(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     (!values.is_empty()).then(|| quantile(&values, 0.5))
 }
+
+/// Decades from which on a number is a bound and not a measurement: the exponent of a [`Wide`] saturates.
+pub const BEYOND: f64 = LIMIT as f64 * std::f64::consts::LOG10_2 * 0.999;
 
 /// log₁₀ with −∞ for zero.
 pub fn log10(value: Wide) -> f64 {
@@ -62,6 +65,7 @@ pub fn summary(records: &[&LayerRecord], quantity: fn(&LayerRecord) -> Moments, 
         log10_variance: quantiles(&variances),
         log10_second_moment: quantiles(&seconds),
         zero_trials: variances.iter().filter(|v| v.is_zero()).count(),
+        beyond_trials: seconds.iter().filter(|v| v.log10_abs().is_some_and(|x| x.abs() >= BEYOND)).count(),
         trials: trace.then(|| {
             let one = |m: &Moments| Trace {
                 mean: finite(m.mean),

@@ -4,3 +4,4 @@ pub mod chart;
 pub mod json;
 pub mod table;
 pub mod terminal;
+pub mod wrap;

@@ -1,5 +1,7 @@
 //! The result for people: a table with inline trends, then the verdict in words.
 
+use crate::measure::summary::BEYOND;
+use crate::report::wrap::{shown, wrap};
 use crate::result::{Cell, Direction, Layer, Report, Verdict};
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
@@ -11,18 +13,18 @@ const WARN: Style = AnsiColor::Yellow.on_default();
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
-/// Characters of an inline trend.
+/// Characters of an inline trend where there is room.
 const TREND: usize = 12;
 /// A trend that moves less than this is drawn level: half a decade either way.
 const LEVEL: f64 = 1.0;
 
 /// Renders the report with ANSI styles; the writer strips them where they do not belong.
-pub fn render(report: &Report) -> String {
-    let mut text = String::new();
+///
+/// For a terminal of so many `columns` the table narrows and sentences wrap; without, each stays in one line.
+pub fn render(report: &Report, columns: Option<usize>) -> String {
     let spec = &report.spec;
-    let _ = writeln!(
-        text,
-        "{BOLD}initdiag{BOLD:#} {DIM}depth {} · width {} · batch {} · {} trial{} · input {} · seed {}{DIM:#}\n",
+    let head = format!(
+        "{BOLD}initdiag{BOLD:#} {DIM}depth {} · width {} · batch {} · {} trial{} · input {} · seed {}{DIM:#}",
         spec.depth,
         widths(&spec.widths),
         spec.batch,
@@ -31,27 +33,13 @@ pub fn render(report: &Report) -> String {
         spec.input,
         spec.seed
     );
-    let rows: Vec<[Field; 7]> = report.cells.iter().map(row).collect();
-    let head = ["init", "act", "forward", "signal, log10 var", "backward", "gradient, log10 var", "flags"];
-    let columns: Vec<usize> = (0..head.len())
-        .map(|c| rows.iter().map(|r| r[c].text.width()).chain([head[c].width()]).max().unwrap_or(0))
-        .collect();
-    for (title, width) in head.iter().zip(&columns) {
-        let _ = write!(text, "{DIM}{}{DIM:#}  ", padded(title, *width));
-    }
-    text.push('\n');
-    for row in &rows {
-        for (field, width) in row.iter().zip(&columns) {
-            let style = field.style;
-            let _ = write!(text, "{style}{}{style:#}  ", padded(&field.text, *width));
-        }
-        text.push('\n');
-    }
-    let mut lines: Vec<String> = text.lines().map(|l| l.trim_end().to_string()).collect();
+    let mut lines = vec![wrap(&head, columns, 2), String::new()];
+    lines.extend(overview(&report.cells, columns));
     for cell in &report.cells {
         lines.push(String::new());
-        lines.push(format!("{BOLD}{} × {}{BOLD:#}{}", cell.init, cell.act, completed(cell, spec.trials)));
-        lines.extend(cell.words.iter().map(|words| format!("  {words}")));
+        let name = format!("{BOLD}{} × {}{BOLD:#}{}", cell.init, cell.act, completed(cell, spec.trials));
+        lines.push(wrap(&name, columns, 2));
+        lines.extend(cell.words.iter().map(|words| wrap(&format!("  {words}"), columns, 4)));
     }
     if let [cell] = report.cells.as_slice() {
         lines.push(String::new());
@@ -85,7 +73,66 @@ struct Field {
     style: Style,
 }
 
-fn row(cell: &Cell) -> [Field; 7] {
+/// The table, as wide as there is room for: with shorter trends, with flags below their row, at last a list.
+fn overview(cells: &[Cell], columns: Option<usize>) -> Vec<String> {
+    let fits = |lines: &Vec<String>| columns.is_none_or(|c| lines.iter().all(|l| shown(l) <= c));
+    let shapes = [(TREND, true), (8, true), (TREND, false), (5, false)];
+    shapes.into_iter().map(|(trend, flags)| table(cells, trend, flags, columns)).find(fits).unwrap_or_else(
+        || {
+            let mut lines = Vec::new();
+            for cell in cells {
+                let [init, act, forward, signal, backward, gradient, flags] = row(cell, 5);
+                lines.push(wrap(&format!("{} × {}", init.text, act.text), columns, 2));
+                for (name, fields) in [("forward", [forward, signal]), ("backward", [backward, gradient])] {
+                    let fields = fields.map(|f| format!("{}{}{:#}", f.style, f.text, f.style));
+                    lines.push(format!("  {DIM}{name:8}{DIM:#}  {}", fields.join("  ")));
+                }
+                lines.push(flag_line(&flags, columns));
+            }
+            lines
+        },
+    )
+}
+
+fn flag_line(flags: &Field, columns: Option<usize>) -> String {
+    let style = flags.style;
+    wrap(&format!("  {DIM}flags{DIM:#}     {style}{}{style:#}", flags.text), columns, 12)
+}
+
+fn table(cells: &[Cell], trend: usize, with_flags: bool, columns: Option<usize>) -> Vec<String> {
+    let rows: Vec<[Field; 7]> = cells.iter().map(|cell| row(cell, trend)).collect();
+    let (signal, gradient) = if trend == TREND {
+        ("signal, log10 var", "gradient, log10 var")
+    } else {
+        ("signal, log10", "gradient, log10")
+    };
+    let head = ["init", "act", "forward", signal, "backward", gradient, "flags"];
+    let count = if with_flags { head.len() } else { head.len() - 1 };
+    let widths: Vec<usize> = (0..count)
+        .map(|c| rows.iter().map(|r| r[c].text.width()).chain([head[c].width()]).max().unwrap_or(0))
+        .collect();
+    let line = |fields: Vec<(&str, Style)>| {
+        let mut text = String::new();
+        let last = fields.len() - 1;
+        for (place, ((field, style), width)) in fields.into_iter().zip(&widths).enumerate() {
+            let _ = match place == last {
+                true => write!(text, "{style}{field}{style:#}"),
+                false => write!(text, "{style}{}{style:#}  ", padded(field, *width)),
+            };
+        }
+        text
+    };
+    let mut lines = vec![line(head[..count].iter().map(|title| (*title, DIM)).collect())];
+    for (fields, cell) in rows.iter().zip(cells) {
+        lines.push(line(fields[..count].iter().map(|f| (f.text.as_str(), f.style)).collect()));
+        if !with_flags && !cell.flags.is_empty() {
+            lines.push(flag_line(&fields[6], columns));
+        }
+    }
+    lines
+}
+
+fn row(cell: &Cell, trend: usize) -> [Field; 7] {
     let plain = |text: String| Field { text, style: Style::new() };
     let verdict = |d: &Direction| Field { text: d.verdict.name().into(), style: style(d.verdict) };
     let forward: Vec<_> = cell.layers.iter().map(|l| l.activation.log10_variance.median).collect();
@@ -97,27 +144,29 @@ fn row(cell: &Cell) -> [Field; 7] {
         plain(cell.init.clone()),
         plain(cell.act.clone()),
         verdict(&cell.forward),
-        plain(series(&forward)),
+        plain(series(&forward, trend)),
         verdict(&cell.backward),
-        plain(series(&backward)),
+        plain(series(&backward, trend)),
         Field { text: flags, style: if cell.flags.is_empty() { DIM } else { WARN } },
     ]
 }
 
 /// `first ▇▆▅▄ last`.
-fn series(values: &[Option<f64>]) -> String {
-    let show = |v: &Option<f64>| {
-        v.map_or("0 var".to_string(), |x| format!("{:.1}", if x.abs() < 0.05 { 0.0 } else { x }))
+fn series(values: &[Option<f64>], length: usize) -> String {
+    let show = |v: &Option<f64>| match v {
+        None => "0 var".to_string(),
+        Some(x) if x.abs() >= BEYOND => (if *x > 0.0 { ">3e17" } else { "<-3e17" }).to_string(),
+        Some(x) => format!("{:.1}", if x.abs() < 0.05 { 0.0 } else { *x }),
     };
     let (first, last) =
         (values.first().map(show).unwrap_or_default(), values.last().map(show).unwrap_or_default());
-    format!("{first:>6} {} {last}", trend(values))
+    format!("{first:>6} {} {last}", trend(values, length))
 }
 
 /// One block character for each of a few layers spread evenly; a space where the variance is zero.
-fn trend(values: &[Option<f64>]) -> String {
+fn trend(values: &[Option<f64>], length: usize) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let count = TREND.min(values.len());
+    let count = length.min(values.len());
     let picked: Vec<Option<f64>> = (0..count)
         .map(|k| values[if count < 2 { 0 } else { k * (values.len() - 1) / (count - 1) }])
         .collect();
@@ -151,15 +200,40 @@ pub fn padded(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulate::{Control, Input, Plan, run};
+    use crate::spec::Experiment;
 
     #[test]
     fn trends_rise_fall_and_stay_level() {
         let line = |slope: f64| (0..50).map(|k| Some(slope * f64::from(k))).collect::<Vec<_>>();
-        assert_eq!(trend(&line(1.0)), "▁▂▂▃▃▄▅▅▆▇▇█");
-        assert_eq!(trend(&line(-1.0)).chars().next(), Some('█'));
-        assert!(trend(&line(0.0)).chars().all(|c| c == '▅'));
-        assert_eq!(trend(&[None, Some(1.0)]), " ▅");
-        assert_eq!(trend(&[None]), " ");
+        assert_eq!(trend(&line(1.0), TREND), "▁▂▂▃▃▄▅▅▆▇▇█");
+        assert_eq!(trend(&line(-1.0), TREND).chars().next(), Some('█'));
+        assert!(trend(&line(0.0), TREND).chars().all(|c| c == '▅'));
+        assert_eq!(trend(&[None, Some(1.0)], TREND), " ▅");
+        assert_eq!(trend(&[None], TREND), " ");
+    }
+
+    #[test]
+    fn a_terminal_gets_lines_that_fit_and_a_pipe_gets_whole_ones() {
+        let e = Experiment { act: vec!["relu".into(), "tanh".into()], ..Experiment::plain(12, 8) };
+        let e = Experiment { init: vec!["xavier".into(), "ones".into()], batch: 4, trials: 2, ..e };
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let control = Control { threads: 1, stop: &stop, progress: &|| (), trace: false };
+        let report = run(&Plan::new(&e, Input::Normal).unwrap(), &control).unwrap();
+        let plain = |columns| anstream::adapter::strip_str(&render(&report, columns)).to_string();
+        let whole = plain(None);
+        assert!(whole.lines().any(|l| l.width() > 120) && whole.lines().all(|l| !l.ends_with(' ')));
+        let words = |text: &str| {
+            let mut words: Vec<_> = text.split_whitespace().map(str::to_string).collect();
+            words.retain(|w| !w.contains(['▁', '▅', '█']));
+            words
+        };
+        assert_eq!(words(&plain(Some(1000))), words(&whole));
+        for columns in [48, 60, 80, 100, 120] {
+            let text = plain(Some(columns));
+            assert!(text.lines().all(|l| l.width() <= columns), "{columns}:\n{text}");
+            assert!(text.contains("exploding") && text.contains("symmetric-units"));
+        }
     }
 
     #[test]

@@ -165,7 +165,13 @@ impl Call {
                     parameters.iter().position(|p| p == parameter).ok_or_else(|| {
                         let reason = match parameters {
                             [] => format!("takes no parameters, so not `{parameter}`"),
-                            _ => format!("no parameter `{parameter}`; there is {}", parameters.join(", ")),
+                            [only] => format!("no parameter `{parameter}`; there is only {only}"),
+                            [first @ .., last] => {
+                                format!(
+                                    "no parameter `{parameter}`; there are {} and {last}",
+                                    first.join(", ")
+                                )
+                            }
                         };
                         CatalogError::argument(&self.name, reason)
                     })?
