@@ -94,7 +94,7 @@ fn gradients_agree_with_finite_differences_for_every_activation_and_loss() {
                     key,
                     initdiag::stream::Role::Bias,
                 );
-                let mut z = plain(&operator.forward(&Signal::new(h, 0), Threads::One));
+                let mut z = plain(&operator.forward(&Signal::new(h, 0).into(), Threads::One));
                 z.column_iter_mut().for_each(|mut column| column += &plain(&bias));
                 let gradient = plain(&gradients[index]);
                 for row in 0..z.nrows() {
