@@ -61,6 +61,25 @@ fn a_power_goes_to_zero_and_never_gets_there() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn names_from_outside_cannot_steer_a_terminal_or_break_a_figure() {
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("e\u{1b}[31m数.csv");
+    std::fs::write(&data, "1,2\n3,4\n").unwrap();
+    let out = place.path().join("out");
+    let size = ["--depth", "2", "--width", "4", "--batch", "2", "--trials", "2", "--color", "always"];
+    let files = ["--input", data.to_str().unwrap(), "--act", "x\n+1", "--out", out.to_str().unwrap()];
+    let output = tool(&[size.as_slice(), &files].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("e\\u{1b}[31m数.csv") && !text.contains("\u{1b}[31m数"), "{text}");
+    assert!(text.contains("xavier-normal × x +1"), "{text}");
+    let svg = std::fs::read_to_string(out.join("signal.svg")).unwrap();
+    assert!(svg.contains("e\\u{1b}[31m?.csv") && !svg.contains('\u{1b}'));
+    assert!(std::fs::read(out.join("signal.png")).unwrap().starts_with(b"\x89PNG"));
+}
+
 #[test]
 fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
     let data = tempfile::tempdir().unwrap();
