@@ -698,3 +698,12 @@ fn half_the_units_dead_is_no_fault_of_a_narrow_stack() {
     let cell = cell(&shifted);
     assert!(cell.flags.iter().any(|f| f == "dead-units"), "{:?}", cell.layers[20].dead_fraction);
 }
+
+#[test]
+fn narrow_layers_are_no_case_for_a_theory_of_wide_ones() {
+    // χ₁ = 1.07 at infinite width, and the gradient of eight units falls.
+    let narrow =
+        cell(&["--act", "selu", "--init", "lecun", "--depth", "2000", "--width", "8", "--trials", "1"]);
+    assert!(narrow.backward.log10_per_layer.unwrap() < 0.0);
+    assert!(!narrow.words[1].contains("Var(W)"), "{}", narrow.words[1]);
+}

@@ -152,7 +152,8 @@ pub fn expected(
     }
     let crossed = crossed(&laws);
     let narrow = crossed.iter().map(|w| 1.0 / w.fan_out).sum::<f64>() / crossed.len() as f64;
-    let drift = 0.5 * field::scatter(act).max(2.0) * narrow * LOG10_E;
+    // What scatters about a fixed point comes back to it: only what is homogeneous is known to drift.
+    let drift = if act.shape.homogeneous { 0.5 * field::scatter(act) * narrow * LOG10_E } else { 0.0 };
     Some(Expected { layers, gradient, shared_gradient, drift, entering: entering.second_moment.log10() })
 }
 
@@ -183,15 +184,9 @@ impl Expected {
     }
 
     /// Said where the median may be a few percent a layer below what theory says of the mean.
-    fn narrowness(
-        &self,
-        act: &Activation,
-        cell: &CellPlan,
-        measured: &Direction,
-        line: Option<f64>,
-    ) -> String {
+    fn narrowness(&self, cell: &CellPlan, measured: &Direction, line: Option<f64>) -> String {
         let below = line.zip(measured.log10_per_layer).map_or(0.0, |(line, slope)| line - slope);
-        if !act.shape.homogeneous || below < 1.02f64.log10() {
+        if self.drift == 0.0 || below < 1.02f64.log10() {
             return String::new();
         }
         let narrowest = crossed(&cell.layers).iter().map(|l| l.fan_out).min().unwrap_or(0);
@@ -287,7 +282,7 @@ pub fn forward(
         return None;
     }
     let scale = Scale::new(cell, &laws, true);
-    let narrow = expected.narrowness(act, cell, measured, slope(&series));
+    let narrow = expected.narrowness(cell, measured, slope(&series));
     // Half-way up the stack, what the next layer's second moment is made of.
     let middle = (expected.layers.len() - 1) / 2;
     let here = &expected.layers[middle];
@@ -356,19 +351,14 @@ fn parts(here: &Expectation, next: &Expectation) -> (f64, f64) {
 }
 
 /// Of the gradient.
-pub fn backward(
-    act: &Activation,
-    cell: &CellPlan,
-    expected: Option<&Expected>,
-    measured: &Direction,
-) -> Option<String> {
+pub fn backward(cell: &CellPlan, expected: Option<&Expected>, measured: &Direction) -> Option<String> {
     let laws = laws(cell)?;
     let expected = expected.filter(|e| e.gradient.len() > 1)?;
     if outweighing(&laws).is_some() || !expected.explains(&expected.gradient, measured) {
         return None;
     }
     let scale = Scale::new(cell, &laws, false);
-    let narrow = expected.narrowness(act, cell, measured, slope(&expected.gradient));
+    let narrow = expected.narrowness(cell, measured, slope(&expected.gradient));
     let factors: Vec<f64> = expected
         .layers
         .iter()

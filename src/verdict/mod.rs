@@ -59,6 +59,7 @@ pub fn judge(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], layers:
             } else {
                 format!("from layer 1 to {last}")
             },
+            onward: "on",
             layer: &up,
         }
         .say(cause::forward(act, cell, expected.as_ref(), &forward)),
@@ -69,9 +70,10 @@ pub fn judge(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], layers:
             fate: backward_fate,
             steps: last - 1,
             way: format!("from layer {last} to 1"),
+            onward: "down",
             layer: &down,
         }
-        .say(cause::backward(act, cell, expected.as_ref(), &backward)),
+        .say(cause::backward(cell, expected.as_ref(), &backward)),
     ];
     words.extend(range_of_f32(layers));
     words.extend(found.iter().map(|(_, text)| text.clone()));
@@ -104,6 +106,8 @@ struct Sentence<'a> {
     /// Layers between the ends.
     steps: usize,
     way: String,
+    /// `on` or `down`, the way it flows.
+    onward: &'static str,
     /// The layer of a place.
     layer: &'a dyn Fn(usize) -> usize,
 }
@@ -114,7 +118,7 @@ impl Sentence<'_> {
         let fact = match self.fate {
             Fate::Flows { uniform_from } => self.change(uniform_from),
             Fate::Zero { place } => {
-                format!("{} is exactly zero from layer {} on", self.what, (self.layer)(place))
+                format!("{} is exactly zero from layer {} {}", self.what, (self.layer)(place), self.onward)
             }
             Fate::Beyond { place, up } => format!(
                 "{} passes 10^{}3e17 at layer {}, beyond what is measured",
@@ -145,7 +149,11 @@ impl Sentence<'_> {
             None => String::new(),
             Some(0) => "no variation over samples and units; ".into(),
             Some(place) => {
-                format!("no variation over samples and units from layer {} on; ", (self.layer)(place))
+                format!(
+                    "no variation over samples and units from layer {} {}; ",
+                    (self.layer)(place),
+                    self.onward
+                )
             }
         };
         text.push_str(&format!("{} changes by {} {}", self.quantity(), power(change), self.way));
