@@ -619,7 +619,7 @@ fn causes_name_what_acts_and_agree_with_the_measured_factor() {
             "",
         ),
         (
-            &["--init", "he", "--widths", "784,512,256,128,10"],
+            &["--init", "he", "--widths", "784,512,256,128,10", "--trials", "60"],
             "fan_in·Var(W) = 2 and relu halves it: each layer keeps all",
             "fan_out/fan_in over these layers comes to 10/512",
         ),

@@ -218,7 +218,7 @@ mod tests {
         let e = Experiment { act: vec!["relu".into(), "tanh".into()], ..Experiment::plain(12, 8) };
         let e = Experiment { init: vec!["xavier".into(), "ones".into()], batch: 4, trials: 2, ..e };
         let stop = std::sync::atomic::AtomicBool::new(false);
-        let control = Control { threads: 1, stop: &stop, progress: &|| (), trace: false };
+        let control = Control { threads: 1, stop: &stop, progress: &|_| (), trace: false };
         let report = run(&Plan::new(&e, Input::Normal).unwrap(), &control).unwrap();
         let plain = |columns| anstream::adapter::strip_str(&render(&report, columns)).to_string();
         let whole = plain(None);

@@ -375,7 +375,7 @@ fn runs<T: Copy>(line: &[(f64, Option<T>)]) -> Vec<Vec<(f64, T)>> {
 mod tests {
     use super::super::{png, style, svg};
     use super::*;
-    use crate::result::{Cell, Direction, SCHEMA, Summary, Verdict};
+    use crate::result::{Cell, Direction, Quantity, SCHEMA, Summary, Verdict};
     use crate::spec::Experiment;
 
     /// A report of one cell, all of whose quantities have these medians and lower quantiles.
@@ -393,6 +393,7 @@ mod tests {
             log10_variance: quantiles(median, q05),
             log10_second_moment: quantiles(median, q05),
             zero_trials: 0,
+            beyond_trials: 0,
             trials: None,
         };
         let layer = |(index, (median, q05)): (usize, (&Option<f64>, &Option<f64>))| Layer {
@@ -410,12 +411,18 @@ mod tests {
             effective_rank: None,
             unit_symmetry: None,
         };
-        let direction =
-            || Direction { log10_per_layer: None, ci95: None, log10_change: None, verdict: Verdict::Stable };
+        let direction = || Direction {
+            quantity: Quantity::default(),
+            log10_per_layer: None,
+            ci95: None,
+            log10_change: None,
+            verdict: Verdict::Stable,
+        };
         let cell = Cell {
             init: "he-normal".into(),
             act: "relu".into(),
             engine: "dense".into(),
+            engine_reason: String::new(),
             law: "exact".into(),
             trials: 10,
             layers: medians.iter().zip(low).enumerate().map(layer).collect(),
