@@ -4,6 +4,7 @@
 //! kernels of the `gemm` family with strides instead.
 
 use crate::real::Real;
+use crate::slice::add_widened;
 use gemm_common::Parallelism;
 use nalgebra::{DMatrix, Dyn};
 use std::mem::MaybeUninit;
@@ -155,6 +156,7 @@ pub fn gram<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<f64> {
         let to = (from + RUN).min(a.nrows());
         add_gram(&mut total, &left.columns(from, to), &right.rows(from, to), threads);
     }
+    mirror(&mut total);
     total
 }
 
@@ -162,28 +164,42 @@ pub fn gram<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<f64> {
 pub fn gram_of_rows<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<f64> {
     let mut total = DMatrix::zeros(a.nrows(), a.nrows());
     add_gram(&mut total, &View::plain(a), &View::transposed(a), threads);
+    mirror(&mut total);
     total
 }
 
-/// `total += left·right`, which is symmetric: the upper triangle in strips of blocks, the rest by symmetry.
+/// Adds the upper triangle of `left·right`, which is symmetric, in strips of columns.
 fn add_gram<T: Real>(total: &mut DMatrix<f64>, left: &View<T>, right: &View<T>, threads: Threads) {
     let size = left.rows;
     if size == 0 || left.columns == 0 {
         return;
     }
-    let mut part = DMatrix::from_element(size, size, T::ZERO);
     // Four strips leave out three eighths of the work and are still wide enough to be fast.
-    let strip = size.div_ceil(4).next_multiple_of(16);
-    for from in (0..size).step_by(strip) {
-        let to = (from + strip).min(size);
-        // SAFETY: rows 0..to of columns from..to lie within `part`.
-        unsafe {
-            let start = part.as_mut_ptr().add(from * size);
-            product_into(start, size, &left.rows(0, to), &right.columns(from, to), T::ONE, false, threads);
+    let width = size.div_ceil(4).next_multiple_of(16);
+    for from in (0..size).step_by(width) {
+        let to = (from + width).min(size);
+        let strip = product(&left.rows(0, to), &right.columns(from, to), T::ONE, threads);
+        let sums = total.as_mut_slice()[from * size..to * size].chunks_exact_mut(size);
+        for (sums, values) in sums.zip(strip.as_slice().chunks_exact(to)) {
+            add_widened(&mut sums[..to], values);
         }
     }
-    part.fill_lower_triangle_with_upper_triangle();
-    total.iter_mut().zip(part.iter()).for_each(|(sum, v)| *sum += v.to_f64());
+}
+
+/// Writes the upper triangle below the diagonal too, tile by tile: a whole row at once would miss the cache at every step.
+fn mirror(m: &mut DMatrix<f64>) {
+    const TILE: usize = 16;
+    let size = m.nrows();
+    let values = m.as_mut_slice();
+    for left in (0..size).step_by(TILE) {
+        for top in (left..size).step_by(TILE) {
+            for column in left..(left + TILE).min(size) {
+                for row in top.max(column + 1)..(top + TILE).min(size) {
+                    values[column * size + row] = values[row * size + column];
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]

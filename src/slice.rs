@@ -70,6 +70,13 @@ for_each_machine! {
 }
 
 for_each_machine! {
+    /// sum += values, in double precision.
+    pub fn add_widened<T: Real>(sum: &mut [f64], values: &[T]) {
+        sum.iter_mut().zip(values).for_each(|(s, v)| *s += v.to_f64());
+    }
+}
+
+for_each_machine! {
     /// The largest magnitude, zero for an empty slice.
     pub fn max_abs<T: Real>(values: &[T]) -> T {
         let mut lanes = [T::ZERO; LANES];

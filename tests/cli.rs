@@ -624,7 +624,7 @@ fn causes_name_what_acts_and_agree_with_the_measured_factor() {
             "fan_out/fan_in over these layers comes to 10/512",
         ),
         (
-            &["--init", "xavier", "--widths", "784,512,256,128,10"],
+            &["--init", "xavier", "--widths", "784,512,256,128,10", "--trials", "60"],
             "fan_in·Var(W) between 1.33 and 1.86",
             "fan_out·Var(W)·E φ′² between 0.0725 and 1/3",
         ),
