@@ -27,6 +27,11 @@ impl<T: Real> Basis<T> {
         tr_mul(&self.whitener, &tr_mul(&self.columns, y, T::ONE, threads), T::ONE, Threads::One)
     }
 
+    /// AᵀQ for A of as many rows, a × r.
+    pub fn seen_by(&self, a: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
+        mul(&tr_mul(a, &self.columns, T::ONE, threads), &self.whitener, T::ONE, Threads::One)
+    }
+
     /// Q·C, n × B.
     pub fn combine(&self, c: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
         mul(&self.columns, &self.weights(c), T::ONE, threads)

@@ -9,7 +9,7 @@ use super::lazy::{Basis, Split, split};
 use super::{Operator, rank_one};
 use crate::draw::{Standard, fill_query};
 use crate::observed::Observed;
-use crate::product::{Threads, add_mul, mul};
+use crate::product::{Threads, add_mul, mul_tr};
 use crate::real::Real;
 use crate::signal::Signal;
 use crate::stream::Key;
@@ -70,17 +70,16 @@ impl<T: Real> LazyGaussian<T> {
             if forward { (&mut self.right, &mut self.left) } else { (&mut self.left, &mut self.right) };
         let Split { rest, coordinates, factor } = split(x, same.known.iter().map(|k| &k.basis), threads);
         let rest = rest.signal.values;
-        let root = factor.root.map(T::of).transpose();
+        let root = factor.root.map(T::of);
         let fresh = draws(self.key, self.queries, other.size, factor.rank(), threads);
-        let mut answer = mul(&fresh, &root, T::ONE, threads);
+        let mut answer = mul_tr(&fresh, &root, threads);
         let basis = Basis::new(rest, &factor);
         let mut along = Vec::new();
         for known in &other.known {
             // (BᵀQ − Lᵀξ), r × r.
             let image = known.image.resolved(self.key, &same.known, same.size, known.basis.rank(), threads);
-            let onto = basis.coordinates(&image, threads).transpose();
-            let part = onto - known.basis.coordinates(&fresh, threads);
-            known.basis.add(&mut answer, &mul(&part, &root, T::ONE, Threads::One), T::ONE, threads);
+            let part = basis.seen_by(&image, threads) - known.basis.coordinates(&fresh, threads);
+            known.basis.add(&mut answer, &mul_tr(&part, &root, Threads::One), T::ONE, threads);
             along.push(part);
         }
         for (known, c) in same.known.iter().zip(&coordinates) {

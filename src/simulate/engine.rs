@@ -38,7 +38,7 @@ const THIN: f64 = 1.6;
 /// Operations in the time of everything that is done to an entry beside products and draws.
 const ENTRY: f64 = 150.0;
 /// More entries a layer than this are streamed: they would leave the cache between one pass over them and the next.
-const LARGE: f64 = (1 << 19) as f64;
+const LARGE: f64 = (1 << 17) as f64;
 /// Bytes that a trial's stored layers may take before they are streamed. Not a matter of threads or of free memory: the same
 /// experiment takes the same engine everywhere.
 const STORED: f64 = (1 << 28) as f64;

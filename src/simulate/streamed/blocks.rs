@@ -7,9 +7,9 @@ use std::ops::Range;
 /// Entries of a block: six matrices of this many live at once and fit half a megabyte.
 const ENTRIES: usize = 1 << 14;
 /// Blocks of a group, which one thread works through.
-const GROUP: usize = 16;
+const GROUP: usize = 4;
 /// Groups whose sums wait to be added up.
-const WAVE: usize = 32;
+const WAVE: usize = 64;
 
 /// What is summed over units.
 pub trait Sums: Default + Send {
