@@ -153,7 +153,6 @@ fn lazy_operators_have_the_law_of_dense_ones() {
         let dense = sample(&case, &|law, n, m, key| operator(Method::Dense, law, n, m, key), 1);
         let lazy = sample(&case, &|law, n, m, key| operator(Method::Lazy, law, n, m, key), 2);
         let found = distances(&dense, &lazy);
-        println!("{}: {found:.2?}", case.name);
         assert!(found.iter().all(|d| *d < KS_BOUND), "{}: {found:.2?}", case.name);
     }
 }
@@ -217,7 +216,6 @@ fn planted_errors_are_caught() {
                 Box::new(Planted { std: std as f32, xi, basis, key, fan_in, fan_out, project, reuse })
             };
             let found = distances(&dense, &sample(case, &planted, 2));
-            println!("{} project {project}, reuse {reuse}: {found:.2?}", case.name);
             let right = project && !reuse;
             assert_eq!(
                 found.iter().all(|d| *d < KS_BOUND),
@@ -363,7 +361,6 @@ fn dense_stored_and_streamed_stacks_record_the_same_laws() {
         ] {
             let found = distances(a, b);
             let worst = found.iter().copied().fold(0.0, f64::max);
-            println!("{} ({pair}): {worst:.2}", case.name);
             assert!(worst < KS_BOUND, "{} ({pair}): {found:.2?}", case.name);
         }
     }

@@ -414,7 +414,6 @@ impl Stack<'_> {
     }
 
     /// All draws of an orthogonal layer.
-
     fn frame(&self, layer: &LayerPlan, rank: usize, key: Key, step: Step) -> Option<Frame> {
         let draws = self.draws(layer.fan_out, layer);
         let sums: DrawSums = draws.sum(self.threads, step, |sums: &mut DrawSums, block, rows| {
