@@ -561,6 +561,24 @@ fn an_interrupt_before_the_first_trial_says_whose_files_are_there() {
 
 #[cfg(unix)]
 #[test]
+fn a_long_run_says_what_it_will_take() {
+    let size = ["--width", "1G", "--depth", "4", "--batch", "4", "--trials", "1", "--json", "--no-progress"];
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("initdiag"))
+        .args(size)
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 40];
+    std::io::Read::read_exact(child.stderr.as_mut().unwrap(), &mut first).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(first.starts_with(b"initdiag: this will take about "), "{}", String::from_utf8_lossy(&first));
+    let short = tool(&["--width", "64", "--depth", "3", "--json"]);
+    assert!(short.stderr.is_empty());
+}
+
+#[test]
 fn an_interrupt_ends_cleanly_and_keeps_what_is_complete() {
     let out = tempfile::tempdir().unwrap();
     let binary = assert_cmd::cargo::cargo_bin!("initdiag");

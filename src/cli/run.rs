@@ -12,11 +12,13 @@ use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan, run as s
 use crate::spec::{CatalogError, Engine, Experiment, Loss, call, printable};
 use crate::verdict::FLAGS;
 use clap::{Args, ValueEnum};
+use indicatif::HumanDuration;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Options of the main command.
 #[derive(Args)]
@@ -158,6 +160,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     // Threads beyond the jobs help within a product as long as there are cores for them; the rest only costs.
     let threads = arguments.threads.map_or(cores, |count| count.min(jobs.max(cores)));
     check_memory(&plan, threads)?;
+    if !arguments.quiet {
+        announce(&plan, threads.min(cores));
+    }
     let directory = match (&arguments.out, arguments.json) {
         (Some(path), _) => Some(Directory::open(path)?),
         (None, true) => None,
@@ -395,6 +400,26 @@ fn widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Failure> {
         widths[0] = samples.nrows();
     }
     Ok(widths)
+}
+
+/// Seconds from which on a run says beforehand what it will take.
+const LONG: f64 = 5.0;
+
+/// The predicted cost of a long run, by the arithmetic that chose its engines.
+fn announce(plan: &Plan, threads: usize) {
+    let seconds = plan.seconds(threads);
+    if seconds >= LONG {
+        let time = HumanDuration(Duration::from_secs_f64(seconds.min(1e15)));
+        let memory = size::bytes(plan.bytes(threads));
+        note(&format!(
+            "this will take about {time} and up to {memory} on {threads} thread{}",
+            plural(threads)
+        ));
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
