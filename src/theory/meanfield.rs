@@ -204,7 +204,7 @@ impl<'a> MeanField<'a> {
             };
         }
         let rise = |q: f64| self.length(q).value - q;
-        let floor = self.sigma_b2.max(SMALLEST);
+        let floor = if self.sigma_b2 > 0.0 { self.sigma_b2 } else { SMALLEST };
         let start = start.clamp(floor, LARGEST);
         let up = rise(start) > 0.0;
         let (mut from, step) = (start, if up { 1.25 } else { 0.8 });
@@ -282,27 +282,9 @@ impl<'a> MeanField<'a> {
     }
 
     fn correlation_point(&self, length: Length) -> (Answer, Answer) {
-        let tangents = self.act.shape.slopes_at_zero;
-        let mut map = match length {
-            Length::Point { q, .. } => self.correlations(q),
-            Length::Every => self.correlations(1.0),
-            Length::Zero { .. } if tangents.0 == tangents.1 => {
-                return (Err(Missing::EveryC), Err(Missing::EveryC));
-            }
-            Length::Zero { .. } => {
-                let form = Form::Slopes(tangents.0, tangents.1);
-                let passed = pass(self.act, self.field(1.0), form);
-                let pair = Pair::new(self.act, self.field(1.0), form, passed.mean);
-                CorrelationMap { pair, sigma_w2: 1.0, sigma_b2: 0.0, next: passed.square }
-            }
-            // Biases count for nothing beside it.
-            Length::Diverges { factor } if factor > 1.0 + ONE => {
-                let mut map = self.correlations(LARGEST);
-                (map.sigma_b2, map.next) = (0.0, map.next - self.sigma_b2);
-                map
-            }
-            Length::Diverges { .. } => return (Err(Missing::Diverges), Err(Missing::Diverges)),
-            Length::Cycle => return (Err(Missing::Cycle), Err(Missing::Cycle)),
+        let mut map = match self.map_at(length) {
+            Ok(map) => map,
+            Err(missing) => return (Err(missing), Err(missing)),
         };
         if map.is_identity() {
             return (Err(Missing::EveryC), Err(Missing::EveryC));
@@ -310,6 +292,36 @@ impl<'a> MeanField<'a> {
         match map.fixed_point() {
             Some(c) => (Ok(c), scale(map.slope(c).value)),
             None => (Err(Missing::Unknown), Err(Missing::Unknown)),
+        }
+    }
+
+    /// The correlation map where lengths go to: at q*, or the limit that it has as lengths vanish or grow.
+    ///
+    /// # Errors
+    /// Where there is no such limit.
+    pub fn map_at(&self, length: Length) -> Result<CorrelationMap<'a>, Missing> {
+        match length {
+            Length::Point { q, .. } => Ok(self.correlations(q)),
+            Length::Every => Ok(self.correlations(1.0)),
+            // φ is its tangents there, and the weights' scale drops out.
+            Length::Zero { .. } => {
+                let (left, right) = self.act.shape.slopes_at_zero;
+                if left == 0.0 && right == 0.0 {
+                    return Err(Missing::GoesToZero);
+                }
+                let form = Form::Slopes(left, right);
+                let passed = pass(self.act, self.field(1.0), form);
+                let pair = Pair::new(self.act, self.field(1.0), form, passed.mean);
+                Ok(CorrelationMap { pair, sigma_w2: 1.0, sigma_b2: 0.0, next: passed.square })
+            }
+            // Biases count for nothing beside a signal that grows by a factor.
+            Length::Diverges { factor } if factor > 1.0 + ONE => {
+                let mut map = self.correlations(LARGEST);
+                (map.sigma_b2, map.next) = (0.0, map.next - self.sigma_b2);
+                Ok(map)
+            }
+            Length::Diverges { .. } => Err(Missing::Diverges),
+            Length::Cycle => Err(Missing::Cycle),
         }
     }
 }

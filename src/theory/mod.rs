@@ -11,3 +11,4 @@ pub mod pair;
 pub mod prediction;
 pub mod quadrature;
 pub mod stack;
+pub mod survey;
