@@ -4,6 +4,7 @@ use super::error::{Failure, note};
 use super::output::{self, Directory, When};
 use super::size;
 use crate::activation::Activation;
+use crate::expression::mentions;
 use crate::initializer::law::short;
 use crate::initializer::{Initializer, Law, Site};
 use crate::report::{chart, theory as render};
@@ -117,6 +118,9 @@ fn gain(arguments: &Arguments, act: &Activation) -> Result<Gain, Failure> {
     }
     if init.depends_on_layer() {
         return Err(fault("its law changes from layer to layer, so no fixed point belongs to it"));
+    }
+    if mentions(&init.name, "depth") {
+        return Err(fault("a fixed point belongs to no depth: write a number in its place"));
     }
     let (w, b) = (weights.moments(n, n), bias.moments(n, n));
     if w.mean != 0.0 || b.mean != 0.0 {

@@ -141,17 +141,42 @@ impl<'a> Pair<'a> {
         )
     }
 
-    /// c → E z₁z₂-like second-order part of Cov(φ²(u₁), φ²(u₂)): what a norm that is kept takes out of it.
-    pub(super) fn norm_part(&self, c: f64) -> f64 {
-        match (&self.series, self.form) {
-            (Some(series), _) => series.coefficients.get(2).map_or(0.0, |a| a[2] * a[2] * c * c),
-            (None, Form::Slopes(left, right)) => {
-                // E φ²h₂ = √2·E φ² for a homogeneous φ.
-                2.0 * (self.q * f64::midpoint(left * left, right * right) * c).powi(2)
-            }
-            _ => 0.0,
-        }
+    /// What the scatter of a layer needs beside products, at correlation `c`.
+    pub(super) fn orders(&self, c: f64) -> Orders {
+        let Some(series) = &self.series else { return self.closed_orders(c) };
+        let second = |i: usize| {
+            let coefficients = series.coefficients.iter().enumerate().skip(2).rev();
+            coefficients.fold(0.0, |sum, (k, a)| sum * c + (k * (k - 1)) as f64 * a[i] * a[i])
+        };
+        let norm = series.coefficients.get(2).map_or(0.0, |a| a[2] * a[2]);
+        Orders { norm, square: second(2), centred: second(4) }
     }
+
+    fn closed_orders(&self, c: f64) -> Orders {
+        let Form::Slopes(left, right) = self.form else { return Orders::default() };
+        let beta = 0.5 * (right - left);
+        let (a, b) = (f64::midpoint(left * left, right * right), 0.5 * (right * right - left * left));
+        let q = self.q;
+        // E φ²h₂ = √2·E φ² for a homogeneous φ.
+        let norm = 2.0 * (q * a).powi(2);
+        let square = q * q * (4.0 * a * a + 4.0 * b * b * FRAC_2_PI * c.asin());
+        let mu = beta * (FRAC_2_PI * q).sqrt();
+        let mixed = q.powf(1.5) * FRAC_2_PI.sqrt() * 2.0 * a * beta;
+        // Bounded as c → 1, where nothing scatters.
+        let phi = q * beta * beta * FRAC_2_PI / (1.0 - c * c).max(1e-3).sqrt();
+        Orders { norm, square, centred: square - 4.0 * mu * mixed + 4.0 * mu * mu * phi }
+    }
+}
+
+/// Parts of E φ²(u₁)φ²(u₂) as a function of c.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Orders {
+    /// Factor of c²: what a norm that is kept takes out.
+    pub norm: f64,
+    /// Second derivative by c.
+    pub square: f64,
+    /// The same of E (φ(u₁) − E φ)²(φ(u₂) − E φ)².
+    pub centred: f64,
 }
 
 fn products(all: Values) -> Products {
@@ -362,6 +387,30 @@ mod tests {
                         b[i]
                     );
                 }
+            }
+        }
+    }
+
+    /// Second derivatives by differences of the products.
+    #[test]
+    fn orders_are_derivatives() {
+        for (name, form) in [("tanh", Form::Itself), ("gelu", Form::Itself), ("relu", Form::Slopes(0.0, 1.0))]
+        {
+            let act = act(name);
+            let mut pair = pair_of(&act, field(0.0, 0.8), form);
+            for c in [0.0, 0.5] {
+                let h = 1e-3;
+                let at = [c - h, c, c + h].map(|c| pair.at(c));
+                let second = |f: fn(&Products) -> f64| (f(&at[0]) - 2.0 * f(&at[1]) + f(&at[2])) / (h * h);
+                let orders = pair.orders(c);
+                assert!(
+                    (orders.square - second(|p| p.square.value)).abs() < 1e-4 * orders.square,
+                    "{name} {c}"
+                );
+                assert!(
+                    (orders.centred - second(|p| p.centred.value)).abs() < 1e-4 * orders.centred,
+                    "{name} {c}"
+                );
             }
         }
     }

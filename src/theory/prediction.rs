@@ -10,8 +10,12 @@
 //! T_l = β_l + α_{l+1}T_{l+1} that is T_l·a_l + Σ_{j≥l} (p_j + κ_{j+1}T_{j+1}·e_j), whose terms are independent from layer
 //! to layer. Gradients of two samples start independent and share their signs more and more: r_l, the expected squared
 //! cosine between their columns, grows by r_{l−1} = r_l·(E φ′φ′/E φ′²)² + (1 + 2r_l)/n·E φ′²φ′²/(E φ′²)².
+//! In the same way a correlation of signals scatters about c by s_l, s_{l+1} = (κ·dc′/dc)²·s_l + the part of n rows, which
+//! adds ½V″(c)·s_l to V(c): for odd activations and many samples it is most of the scatter.
+//!
+//! RESIDUE
 
-use super::field::{Scatter, Weights};
+use super::field::{Form, Scatter, Weights};
 use super::stack::{Entering, Flow, Layer, Start, backward, forward};
 use crate::activation::Activation;
 use crate::wide::Wide;
@@ -20,6 +24,8 @@ use std::f64::consts::LN_10;
 
 /// Where what units share is more than this part of a layer, its scatter is not small, and nothing is said of it.
 const MOSTLY_OWN: f64 = 0.01;
+/// Var log q beyond which a curved activation is not met by its slopes at one q.
+const LINEAR: f64 = 1.0;
 
 /// A positive quantity of one trial, log-normal to first order.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,13 +84,20 @@ pub struct Setting {
     /// Var log of the input's second moment over trials: 2/(nB) for a batch of n × B independent normal entries, 0 for the
     /// same data in every trial.
     pub input_scatter: f64,
+    /// Variance of the cosine between two samples of the input: 1/n for independent normal entries.
+    pub cosine_scatter: f64,
 }
 
 impl Setting {
     /// A batch of independent N(0, 1) entries, `width` a sample, drawn anew in each trial.
     pub fn normal(batch: usize, width: usize) -> Self {
         let entries = batch as f64 * width as f64;
-        Self { batch, entering: Entering::NORMAL, input_scatter: 2.0 / entries }
+        Self {
+            batch,
+            entering: Entering::NORMAL,
+            input_scatter: 2.0 / entries,
+            cosine_scatter: 1.0 / width as f64,
+        }
     }
 }
 
@@ -115,30 +128,32 @@ pub fn predict(act: &Activation, laws: &[Weights], setting: &Setting, effort: us
     );
     let mut expected = Vec::with_capacity(layers.len());
     for (index, (layer, flow)) in layers.iter().zip(&flows).enumerate() {
-        let std = |pick: fn(&Variances) -> f64| {
-            let variance = pick(&scatter.layers[index]);
-            (scatter.known && variance.is_finite()).then(|| variance.max(0.0).sqrt() / LN_10)
+        let here = &scatter.layers[index];
+        let std = |variance: f64, known: bool| {
+            (known && variance.is_finite()).then(|| variance.max(0.0).sqrt() / LN_10)
         };
+        let up = |variance: f64| std(variance, here.known_forward);
+        let down = |variance: f64| std(variance, scatter.known);
         let level =
             |mean: Wide, std: Option<f64>| mean.log10_abs().map(|log10_mean| Level { log10_mean, std });
         let flowing = |mean: Wide, std: Option<f64>| level(mean, std).filter(|_| complete);
         let weights = weight_gradient(flow, input, samples);
         expected.push(Expected {
             preactivation: Quantity {
-                variance: level(layer.field_variance(batch), std(|v| v.field_variance)),
-                second_moment: level(layer.field_second_moment(), std(|v| v.field)),
+                variance: level(layer.field_variance(batch), up(here.field_variance)),
+                second_moment: level(layer.field_second_moment(), up(here.field)),
             },
             activation: Quantity {
-                variance: level(layer.output_variance(batch), std(|v| v.output_variance)),
-                second_moment: level(layer.output_second_moment(), std(|v| v.output)),
+                variance: level(layer.output_variance(batch), up(here.output_variance)),
+                second_moment: level(layer.output_second_moment(), up(here.output)),
             },
             gradient: Quantity {
-                variance: flowing(flow.variance(batch), std(|v| v.gradient)),
-                second_moment: flowing(flow.square, std(|v| v.gradient)),
+                variance: flowing(flow.variance(batch), down(here.gradient)),
+                second_moment: flowing(flow.square, down(here.gradient)),
             },
             weight_gradient: Quantity {
-                variance: flowing(weights.1, std(|v| v.weight_gradient)),
-                second_moment: flowing(weights.0, std(|v| v.weight_gradient)),
+                variance: flowing(weights.1, down(here.weight_gradient)),
+                second_moment: flowing(weights.0, down(here.weight_gradient)),
             },
             correlation: layer.field.cosine(),
         });
@@ -164,6 +179,8 @@ struct Variances {
     output_variance: f64,
     gradient: f64,
     weight_gradient: f64,
+    /// First order holds from the input to here.
+    known_forward: bool,
 }
 
 struct Scattered {
@@ -185,21 +202,28 @@ struct Noise {
     field: (f64, f64),
     /// Cov(e, p).
     both: f64,
+    /// Variance of the cosine between two samples' activations.
+    cosines: f64,
 }
 
 impl Scattered {
     fn new(layers: &[Layer], setting: &Setting) -> Self {
         let b = setting.batch.max(1) as f64;
         let (one, other) = (1.0 / b, 1.0 - 1.0 / b);
-        let noises: Vec<Noise> = layers.iter().map(|layer| noise(layer, one, other)).collect();
-        let known = layers.iter().all(|l| {
-            l.weights.scatter != Scatter::Fixed && l.field.shared <= MOSTLY_OWN * l.field.second_moment()
-        });
+        // The variance of the correlation that each layer's rows have.
+        let mut cosines = setting.cosine_scatter;
+        let mut noises: Vec<Noise> = Vec::with_capacity(layers.len());
+        for layer in layers {
+            let noise = noise(layer, one, other, cosines);
+            cosines = noise.cosines;
+            noises.push(noise);
+        }
         let mut all = vec![Variances::default(); layers.len()];
         // Var a_l, and Var of the log second moment of what enters layer l.
         let mut entering = setting.input_scatter;
         let mut moves = Vec::with_capacity(layers.len());
         let mut inputs = Vec::with_capacity(layers.len());
+        let mut known = true;
         for (k, (layer, noise)) in layers.iter().zip(&noises).enumerate() {
             let a = noise.kappa * noise.kappa * entering;
             inputs.push(entering);
@@ -210,6 +234,10 @@ impl Scattered {
             all[k].field_variance = noise.field.1 + a;
             all[k].output = entering;
             all[k].output_variance = noise.spread + layer.passed.spread_growth.powi(2) * a;
+            let own = layer.weights.scatter != Scatter::Fixed
+                && layer.field.shared <= MOSTLY_OWN * layer.field.second_moment();
+            known &= own && (a <= LINEAR || layer.form != Form::Itself);
+            all[k].known_forward = known;
         }
         // From the top: Var of what layers from l on add, T_{l+1}·κ_{l+1}, and r of the gradient that comes down.
         let (mut sum, mut tau, mut r) = (0.0, 0.0, 0.0f64);
@@ -226,7 +254,7 @@ impl Scattered {
             let pair = both.squared_slope.value / squared;
             let alone = 3.0 * p.fourth_slope / squared - 1.0 - 2.0 * kept;
             let apart = (1.0 + 2.0 * r) * pair - 1.0 - 2.0 * r * kept;
-            let own = (one * alone + other * apart) / n;
+            let own = ((one * alone + other * apart) / n).max(0.0);
             sum += own + tau * tau * noise.output + 2.0 * tau * noise.both;
             let slopes = (both.slope.value / p.squared_slope).powi(2);
             let fresh = ((1.0 + 2.0 * r) * pair - kept * slopes) / n;
@@ -234,19 +262,19 @@ impl Scattered {
             let t = p.slope_growth + noise.gamma * tau;
             all[k].gradient = sum + t * t * moves[k];
             // The layer's input moves a_l too; products between samples add what their cosines allow.
-            let cosine = match k.checked_sub(1).map(|below| &layers[below]) {
-                Some(below) => below.products.map_or(0.0, |q| q.phi.value / below.passed.square),
-                None => setting.entering.correlation,
+            let (cosine, scatter) = match k.checked_sub(1) {
+                Some(below) => (layers[below].cosine(), noises[below].cosines),
+                None => (setting.entering.correlation, setting.cosine_scatter),
             };
-            all[k].weight_gradient =
-                sum + (1.0 + noise.kappa * t).powi(2) * inputs[k] + 2.0 * other * r * cosine * cosine;
+            let products = 2.0 * other * r * (cosine * cosine + scatter).min(1.0);
+            all[k].weight_gradient = sum + (1.0 + noise.kappa * t).powi(2) * inputs[k] + products;
             tau = noise.kappa * t;
         }
         Self { layers: all, known }
     }
 }
 
-fn noise(layer: &Layer, one: f64, other: f64) -> Noise {
+fn noise(layer: &Layer, one: f64, other: f64, entering: f64) -> Noise {
     let (w, p, f) = (layer.weights, layer.passed, layer.field);
     let (n, variance, size) = (w.fan_out, f.variance(), f.second_moment());
     let c = f.correlation();
@@ -259,17 +287,31 @@ fn noise(layer: &Layer, one: f64, other: f64) -> Noise {
     };
     let squares = variance * variance * (1.0 - kept);
     let mean = f.mean * f.mean;
-    let chi = 2.0 * squares * (one + other * c * c);
+    let scatter = (kappa * kappa * entering).min(1.0 - c * c);
+    let chi = 2.0 * squares * (one + other * (c * c + scatter));
     let shifted = 4.0 * variance * mean * (one + other * c);
     let field = ((chi + shifted) / (size * size * n), chi / (variance * variance * n));
     let square = p.square * p.square;
     let spread = p.spread * p.spread;
     let steep = p.square * p.squared_slope;
-    let (pair, pair_centred, pair_cross) =
-        layer.products.map_or((p.fourth, p.centred_fourth, p.cross), |both| {
-            (both.square.value, both.centred.value, both.cross.value)
-        });
-    let norm = kept * (one * layer.norm_parts.1 + other * layer.norm_parts.0);
+    let (mut pair, mut pair_centred, mut pair_cross) = (p.fourth, p.centred_fourth, p.cross);
+    let mut cosines = 0.0;
+    if let Some(both) = layer.products {
+        // Where correlations scatter about c, so do products; no pair is closer than a sample is to itself.
+        let wider =
+            |value: f64, second: f64, most: f64| (value + 0.5 * second * scatter).min(most.max(value));
+        pair = wider(both.square.value, layer.orders.square, p.fourth);
+        pair_centred = wider(both.centred.value, layer.orders.centred, p.centred_fourth);
+        pair_cross = both.cross.value;
+        let cosine = both.phi.value / p.square;
+        let turned = both.slope.value * variance / p.square;
+        // Exact for a linear layer, (1 − c²)²/n; elsewhere that with the products' own size.
+        let square_cosine = cosine * cosine;
+        let fresh = both.square.value / square * (1.0 - square_cosine).powi(2) / (1.0 + 2.0 * square_cosine);
+        let room = 1.0 - scatter / (1.0 - c * c).max(scatter).max(f64::MIN_POSITIVE);
+        cosines = turned * turned * scatter + fresh * (1.0 - kept) * room / n;
+    }
+    let norm = kept * layer.orders.norm * (one + other * (c * c + scatter));
     let pooled = one * p.fourth + other * pair - square - norm;
     let centred = one * p.centred_fourth + other * pair_centred - spread;
     Noise {
@@ -280,5 +322,6 @@ fn noise(layer: &Layer, one: f64, other: f64) -> Noise {
         spread: ((centred - norm.min(centred.max(0.0))) / (spread * n)).max(0.0),
         field,
         both: (one * p.cross + other * pair_cross - steep) / (steep * n) * (1.0 - kept),
+        cosines,
     }
 }

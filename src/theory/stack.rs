@@ -2,7 +2,7 @@
 //! eqs. 3 and 5) and the gradient's factor (Schoenholz et al. 2017, eq. 18) for laws with means, biases, unequal widths.
 
 use super::field::{Field, Form, Passed, Weights, pass};
-use super::pair::{Pair, Products};
+use super::pair::{Orders, Pair, Products};
 use crate::activation::Activation;
 use crate::wide::Wide;
 
@@ -75,14 +75,19 @@ pub struct Layer {
     pub passed: Passed,
     /// Over two samples; `None` where they were not asked for.
     pub products: Option<Products>,
-    /// Second-order part of E φ²φ² over two samples, and over one: a kept norm takes it out.
-    pub(super) norm_parts: (f64, f64),
+    /// What their scatter needs beside them.
+    pub(super) orders: Orders,
 }
 
 impl Layer {
     /// A second moment of this layer in true units.
     pub fn wide(&self, square: f64) -> Wide {
         Wide::from(square).scaled(2 * self.exponent)
+    }
+
+    /// E φ(u₁)φ(u₂)/E φ²: the cosine between two samples' activations; 1 where products were not asked for.
+    pub fn cosine(&self) -> f64 {
+        self.products.map_or(1.0, |both| both.phi.value / self.passed.square)
     }
 
     fn output(&self) -> Output {
@@ -197,14 +202,14 @@ pub fn forward(
         if spent > effort || !passed.square.is_finite() || !passed.squared_slope.is_finite() {
             break;
         }
-        let mut norm_parts = (0.0, 0.0);
+        let mut orders = Orders::default();
         let products = two_samples.then(|| {
             let pair = known.get_or_insert_with(|| Pair::new(act, field, form, passed.mean));
             let c = field.correlation();
-            norm_parts = (pair.norm_part(c), pair.norm_part(1.0));
+            orders = pair.orders(c);
             pair.at(c)
         });
-        layers.push(Layer { weights: *law, field, exponent, form, passed, products, norm_parts });
+        layers.push(Layer { weights: *law, field, exponent, form, passed, products, orders });
     }
     layers
 }

@@ -3,14 +3,16 @@
 use super::axis::Axis;
 use super::panel::label_left;
 use super::style::{COLORS, FAMILY, GREY, INK, LINE, Ruler};
-use super::{Area, ChartError, Drawn, MARGIN, WIDTH, embedded, put};
+use super::{Area, ChartError, Drawn, GAP, INDENT, MARGIN, SAMPLE, WIDTH, embedded, put};
 use crate::report::theory::{number, place};
 use crate::theory::survey::Survey;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-const HEIGHT: u32 = 660;
-const HEAD: i32 = 96;
+const HEIGHT: u32 = 684;
+const HEAD: i32 = 118;
+/// Of a curve's points every so many are drawn: pixels are whole, and shorter pieces show it.
+const STRIDE: usize = 4;
 
 /// One map: its curve, the walk along it, and where the walk ends.
 struct Map {
@@ -66,11 +68,33 @@ fn heading(root: &Area, survey: &Survey) -> Drawn {
     for (text, top, size, color) in [(title, 22, 24.0, INK), (facts.join(" · "), 58, 16.0, GREY)] {
         put(root, &ruler.fitting(&ruler.shown(&text), size, room), (MARGIN, top), size, color, HPos::Left)?;
     }
-    Ok(())
+    let mut x = MARGIN;
+    for (color, width, text) in [
+        (COLORS[0], 3, "from a layer to the next"),
+        (GREY, 1, "what is kept"),
+        (COLORS[1], 1, "layers of a stack, from inputs of unit variance (a) and orthogonal ones (b)"),
+    ] {
+        root.draw(&PathElement::new(vec![(x, 94), (x + SAMPLE, 94)], color.stroke_width(width)))?;
+        put(root, text, (x + INDENT, 86), 16.0, INK, HPos::Left)?;
+        x += INDENT + ruler.width(text, 16.0).ceil() as i32 + GAP;
+    }
+    ring(root, (x + 8, 94))?;
+    put(root, "stable fixed point", (x + 24, 86), 16.0, INK, HPos::Left)
+}
+
+fn ring(area: &Area, at: (i32, i32)) -> Drawn {
+    area.draw(&Circle::new(at, 6, WHITE.filled()))?;
+    area.draw(&Circle::new(at, 6, COLORS[1].stroke_width(3)))
+}
+
+fn curve(points: &[[f64; 2]]) -> Vec<(f64, f64)> {
+    let last = points.len().saturating_sub(1);
+    let drawn = points.iter().enumerate().filter(|(k, _)| k % STRIDE == 0 || *k == last);
+    drawn.map(|(_, p)| (p[0], p[1])).collect()
 }
 
 fn length(survey: &Survey) -> Map {
-    let curve: Vec<(f64, f64)> = survey.maps.length.iter().map(|p| (p[0], p[1])).collect();
+    let curve = curve(&survey.maps.length);
     let top = curve.last().map_or(1.0, |p| p.0);
     Map {
         title: "a · Length map: variance of Z from layer to layer".into(),
@@ -94,7 +118,7 @@ fn correlation(survey: &Survey) -> Map {
     Map {
         title: format!("b · Correlation map: cosine of two samples, {at}"),
         axes: ("c, this layer", "c′, the next"),
-        curve: survey.maps.correlation.iter().map(|p| (p[0], p[1])).collect(),
+        curve: curve(&survey.maps.correlation),
         walk: survey.maps.correlation_walk.clone(),
         fixed: survey.c_star,
         absent: survey.why.get("c_star").cloned().unwrap_or_default(),
@@ -139,14 +163,12 @@ impl Map {
         }
         let ends = [(self.range.0, self.range.0), (self.range.1, self.range.1)];
         area.draw(&PathElement::new(ends.map(|p| frame.place(p)).to_vec(), GREY.stroke_width(1)))?;
-        // Right of the foot of the diagonal, which curves leave above or below, never there.
         self.walk(area, &frame)?;
         self.line(area, &frame)?;
         if let Some(fixed) = self.fixed
             && frame.holds((fixed, fixed))
         {
-            area.draw(&Circle::new(frame.place((fixed, fixed)), 6, WHITE.filled()))?;
-            area.draw(&Circle::new(frame.place((fixed, fixed)), 6, COLORS[1].stroke_width(3)))?;
+            ring(area, frame.place((fixed, fixed)))?;
         }
         Ok(())
     }
