@@ -6,6 +6,7 @@ mod output;
 mod progress;
 mod run;
 mod size;
+mod theory;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use error::Failure;
@@ -36,6 +37,8 @@ struct Cli {
 enum Command {
     /// Every initialiser and activation, with law and source
     Catalog(catalog::Arguments),
+    /// Mean-field maps, fixed points and depth scales of an activation; no simulation
+    Theory(theory::Arguments),
     /// Shell completions on standard output
     Completions {
         /// The shell to write them for
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         None => run::run(&cli.run),
         Some(Command::Catalog(arguments)) => catalog::run(&arguments),
+        Some(Command::Theory(arguments)) => theory::run(&arguments),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "initdiag", &mut script);

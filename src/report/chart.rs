@@ -1,12 +1,14 @@
-//! The figure: four panels against depth. Drawn as SVG by plotters; the PNG is that SVG rasterised with the same font.
+//! Figures: four panels against depth, and the maps of theory. Drawn as SVG by plotters; the PNG is that SVG rasterised with the same font.
 
 mod axis;
+mod maps;
 mod panel;
 mod style;
 
 use crate::report::terminal::widths;
 use crate::result::{Cell, Report};
 use base64::Engine as _;
+pub use maps::svg as theory_svg;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -60,6 +62,11 @@ pub fn svg(report: &Report) -> Result<String, ChartError> {
         }
         root.present().map_err(draw)?;
     }
+    embedded(text)
+}
+
+/// The drawing with its font inside.
+fn embedded(mut text: String) -> Result<String, ChartError> {
     let font = base64::engine::general_purpose::STANDARD.encode(FONT);
     let face = format!(
         "<style>@font-face{{font-family:\"{FAMILY}\";src:url(data:font/otf;base64,{font}) format(\"opentype\");}}</style>"

@@ -353,7 +353,7 @@ fn circle(area: &Area, at: &(f64, f64), color: RGBColor) -> Drawn {
     area.draw(&Circle::new(pixel(at), 4, color.stroke_width(2)))
 }
 
-fn label_left(area: &Area, text: &str, (x, y): (i32, i32), size: f64) -> Drawn {
+pub fn label_left(area: &Area, text: &str, (x, y): (i32, i32), size: f64) -> Drawn {
     let font = (FAMILY, size).into_font().color(&GREY).pos(Pos::new(HPos::Right, VPos::Center));
     area.draw_text(text, &font, (x - 8, y))
 }

@@ -15,7 +15,7 @@ pub const LINE: RGBColor = RGBColor(226, 226, 230);
 
 /// Okabe & Ito's palette (2008), distinguishable with any colour vision; its yellow, too pale on white, is replaced by
 /// Tol's wine.
-const COLORS: [RGBColor; 8] = [
+pub const COLORS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
