@@ -18,6 +18,7 @@
 //! ```
 
 pub mod activation;
+pub mod baseline;
 pub mod cli;
 pub mod data;
 pub mod draw;

@@ -2,7 +2,7 @@
 
 use super::error::{Failure, note, say};
 use super::output::{self, Directory, When};
-use super::{progress, size};
+use super::{baseline, progress, size};
 use crate::activation::Activation;
 use crate::data;
 use crate::initializer::Initializer;
@@ -10,7 +10,7 @@ use crate::report::{chart, json, table, terminal};
 use crate::result::{Report, Verdict};
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan, run as simulate};
 use crate::spec::{CatalogError, Engine, Experiment, Loss, call, printable};
-use crate::verdict::FLAGS;
+use crate::verdict::{DRIFT, FLAGS};
 use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -77,6 +77,9 @@ pub struct Arguments {
     /// Exit 3 when a cell's verdict or flag is among these
     #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = outcome)]
     fail_on: Vec<String>,
+    /// An earlier result.json of the same experiment: cells that do not follow its laws get the flag drift
+    #[arg(long, value_name = "FILE.json")]
+    baseline: Option<PathBuf>,
     /// Keep every trial's values in the JSON
     #[arg(long)]
     trace: bool,
@@ -152,7 +155,11 @@ fn outcome(text: &str) -> Result<String, String> {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (experiment, input) = experiment(arguments)?;
+    if arguments.baseline.is_none() && arguments.fail_on.iter().any(|name| name == DRIFT) {
+        return Err(Failure::option("--fail-on", DRIFT, "needs --baseline, a result to compare with"));
+    }
     let plan = Plan::new(&experiment, input)?;
+    let earlier = arguments.baseline.as_deref().map(|path| baseline::read(path, &plan)).transpose()?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
     // Threads beyond the jobs help within a product as long as there are cores for them; the rest only costs.
@@ -166,7 +173,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if directory.is_none() && arguments.format.is_some() && !arguments.quiet {
         note("--format has no effect: --json writes files only where --out names a directory");
     }
-    let report = simulated(&plan, threads, arguments)?;
+    let mut report = simulated(&plan, threads, arguments)?;
+    if let Some(earlier) = &earlier {
+        earlier.compare(&mut report);
+    }
     let interrupted = report.interrupted;
     let outcome = deliver(&report, directory.as_ref(), arguments);
     if interrupted {
@@ -184,6 +194,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let written = outcome?;
     if let (Some(directory), [_, ..], false) = (&directory, written.as_slice(), arguments.quiet) {
         note(&format!("wrote {} to `{}`", written.join(", "), directory.path().display()));
+        if written.contains(&"result.json")
+            && earlier.is_some_and(|earlier| earlier.is(&directory.path().join("result.json")))
+        {
+            note(
+                "the new result took the baseline's place; keep a baseline elsewhere, or give another --out",
+            );
+        }
     }
     if interrupted {
         return Ok(ExitCode::from(130));

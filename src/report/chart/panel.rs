@@ -395,6 +395,7 @@ mod tests {
             zero_trials: 0,
             beyond_trials: 0,
             trials: None,
+            spread: None,
         };
         let layer = |(index, (median, q05)): (usize, (&Option<f64>, &Option<f64>))| Layer {
             layer: index + 1,
@@ -430,9 +431,17 @@ mod tests {
             backward: direction(),
             flags: Vec::new(),
             words: Vec::new(),
+            baseline: None,
         };
         let spec = Experiment { init: vec!["he-normal".into()], ..Experiment::plain(medians.len(), 8) };
-        Report { schema: SCHEMA.into(), version: String::new(), spec, cells: vec![cell], interrupted: false }
+        Report {
+            schema: SCHEMA.into(),
+            version: String::new(),
+            spec,
+            cells: vec![cell],
+            interrupted: false,
+            baseline: None,
+        }
     }
 
     fn panel(report: &Report) -> Panel {
