@@ -170,10 +170,15 @@ pub fn compare(report: &mut Report, old: &Report, pairing: &Pairing, file: &str)
         .collect();
     for ((cell, found), tests) in report.cells.iter_mut().zip(comparisons).zip(&tests) {
         let Some(found) = found else { continue };
-        let resolution = tests.iter().flatten().filter(|t| t.class == Class::End && t.kind == Kind::Level);
-        let resolution = resolution.filter_map(|t| t.outcome.resolution(ALPHA / counts[0]));
+        let sharpest = tests
+            .iter()
+            .flatten()
+            .filter(|t| t.class == Class::End && t.kind == Kind::Level)
+            .filter_map(|t| Some((t.outcome.standard_error?, t)))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        let resolution = sharpest.and_then(|(_, t)| t.outcome.resolution(ALPHA / counts[0]));
         let old = counterpart(cell);
-        cell.words.push(words::say(cell, old, &found, resolution.fold(f64::INFINITY, f64::min)));
+        cell.words.push(words::say(cell, old, &found, resolution));
         if found.drift {
             cell.flags.push(DRIFT.into());
         }

@@ -3,8 +3,8 @@
 use crate::result::{Cell, Comparison, Difference, Kind, Quantity};
 use crate::verdict::words::factor;
 
-/// One sentence about a cell; `resolution` in decades, infinite where nothing was tested.
-pub fn say(cell: &Cell, old: Option<&Cell>, found: &Comparison, resolution: f64) -> String {
+/// One sentence about a cell; `resolution` in decades.
+pub fn say(cell: &Cell, old: Option<&Cell>, found: &Comparison, resolution: Option<f64>) -> String {
     let beside = found.init.as_ref().map_or(String::new(), |init| format!(" (there {init})"));
     let (Some(p), Some(clearest)) = (found.p, &found.clearest) else {
         return format!(
@@ -12,11 +12,9 @@ pub fn say(cell: &Cell, old: Option<&Cell>, found: &Comparison, resolution: f64)
         );
     };
     if !found.drift {
-        let seen = if resolution.is_finite() {
-            format!("; a change of the variance by a factor of {} would show", factor(resolution))
-        } else {
-            String::new()
-        };
+        let seen = resolution.map_or(String::new(), |x| {
+            format!("; a change of the variance by a factor of {} would show", factor(x))
+        });
         return format!("baseline{beside}: no drift, p {}{seen}", probability(p));
     }
     let mut text = format!("drift{beside}: {}", difference(clearest));
