@@ -2,6 +2,7 @@
 
 pub mod chart;
 pub mod json;
+pub mod scaling;
 pub mod table;
 pub mod terminal;
 pub mod wrap;
