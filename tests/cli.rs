@@ -2,6 +2,7 @@
 
 use assert_cmd::Command;
 use initdiag::result::{Quantity, Report, Verdict};
+use initdiag::scaling::Scaling;
 use std::path::Path;
 use std::process::Output;
 
@@ -864,4 +865,80 @@ fn what_is_no_baseline_gets_one_clear_line() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(!text.contains('\u{1b}') && !text.contains("inf\"") && !text.contains("NaN"), "{text}");
     serde_json::from_str::<Report>(&text).unwrap();
+}
+
+#[test]
+fn a_sweep_over_widths_gives_exponents() {
+    let out = tempfile::tempdir().unwrap();
+    let size = ["--widths-sweep", "64,256,128", "--depth", "3", "--batch", "8", "--trials", "10"];
+    let to = ["--out", out.path().to_str().unwrap()];
+    let output = tool(&[&size[..], &["--init", "he,normal(0, 0.05)"], &to].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .contains("wrote widths.json, widths.csv, widths.svg, widths.png")
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("normal × relu: not width-stable"), "{text}");
+    assert!(text.contains("input width 512"), "{text}");
+    let read = |name: &str| std::fs::read(out.path().join(name)).unwrap();
+    assert!(read("widths.png").starts_with(b"\x89PNG"));
+    assert!(String::from_utf8(read("widths.svg")).unwrap().contains("width"));
+    assert_eq!(String::from_utf8(read("widths.csv")).unwrap().lines().count(), 1 + 2 * 3 * 4 * 3);
+    let found: Scaling = serde_json::from_slice(&read("widths.json")).unwrap();
+    assert_eq!((found.schema.as_str(), found.spec.input_width), ("initdiag-widths/1", 512));
+    assert_eq!(found.spec.hidden_widths, [64, 128, 256]);
+    assert_eq!(found.cells[1].stable, Some(false));
+    assert!((found.cells[1].forward_per_layer.unwrap() - 1.0).abs() < 0.1);
+    // The same seed gives the same bytes, whatever the threads; each width has the engine that suits it.
+    let again =
+        |threads: &str| tool(&[&size[..], &["--init", "he", "--threads", threads, "--json"]].concat()).stdout;
+    assert_eq!(again("1"), again("2"));
+    let large = tool(&["--widths-sweep", "128,256,1k", "--depth", "2", "--trials", "2", "--json"]).stdout;
+    let large: Scaling = serde_json::from_slice(&large).unwrap();
+    assert_eq!((large.cells[0].engine[0].as_str(), large.cells[0].engine[2].as_str()), ("dense", "lazy"));
+    // Data bring their own width; zeros and a single trial have no number where there is none.
+    let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits.csv.gz");
+    let extra = ["--input", digits, "--init", "zeros,he", "--trials", "1", "--json"];
+    let data = tool(&[&["--widths-sweep", "8,16,32", "--depth", "1"][..], &extra].concat());
+    let data: Scaling = serde_json::from_slice(&data.stdout).unwrap();
+    assert_eq!(data.spec.input_width, 64);
+    assert_eq!(data.cells[0].layers[0].preactivation.exponent, None);
+    assert!(data.cells[1].layers[0].preactivation.exponent.is_some());
+    for (init, code) in [("he", 0), ("normal(0, 0.05)", 3)] {
+        let output =
+            tool(&[&size[..], &["--init", init, "--quiet", "--fail-on", "width-unstable"], &to].concat());
+        assert_eq!(output.status.code(), Some(code), "{init}");
+        assert!(output.stdout.is_empty() && output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn a_sweep_that_is_none_gets_one_clear_line() {
+    let rows: &[(&[&str], i32, &str)] = &[
+        (&[""], 2, "--widths-sweep"),
+        (&["512"], 2, "3 widths or more"),
+        (&["128,256"], 2, "two are always on a line"),
+        (&["128,256,256"], 2, "256 is there twice"),
+        (&["1k,256,1000"], 2, "1000 is there twice"),
+        (&["128,,256,512"], 2, "whole number"),
+        (&["128,0,256"], 2, "`0`"),
+        (&["128,-4,256"], 2, "`-4`"),
+        (&["128,many,256"], 2, "`many`"),
+        (&["128,256,2G"], 2, "from 1 to 1G"),
+        (&["8,16,32", "--width", "8"], 2, "cannot be used with"),
+        (&["8,16,32", "--widths", "8,8"], 2, "cannot be used with"),
+        (&["8,16,32", "--baseline", "x.json"], 2, "cannot be used with"),
+        (&["8,16,32", "--trace"], 2, "cannot be used with"),
+        (&["8,16,32", "--fail-on", "exploding"], 2, "width-unstable"),
+        (&["8,16,32", "--init", "hee"], 2, "did you mean `he`?"),
+        (&["8,16,32", "--init", "normal(0, 1/abs(fan_out-16))"], 2, "finite"),
+        (&["8,16,1G", "--engine", "dense"], 1, "memory"),
+    ];
+    for (arguments, code, words) in rows {
+        let (got, text) = complaint(&[&["--widths-sweep"], *arguments].concat());
+        assert!(got == *code && text.contains(words), "{arguments:?}: {got} {text}");
+    }
+    let (code, text) = complaint(&["--fail-on", "width-unstable"]);
+    assert!(code == 2 && text.contains("needs --widths-sweep"), "{text}");
 }
