@@ -30,6 +30,8 @@ pub enum Failure {
     File { path: PathBuf, reason: String },
     #[error("--input `{}`: {reason}", .path.display())]
     Data { path: PathBuf, reason: String },
+    #[error("--baseline `{}`: {reason}", .path.display())]
+    Baseline { path: PathBuf, reason: String },
     #[error("cannot write to standard output: {0}")]
     Stdout(String),
     #[error("cannot make the table: {0}")]

@@ -3,6 +3,7 @@
 
 pub mod chart;
 pub mod json;
+pub mod scaling;
 pub mod table;
 pub mod terminal;
 pub mod theory;

@@ -3,9 +3,9 @@
 mod cause;
 mod direction;
 mod flags;
-mod words;
+pub(crate) mod words;
 
-pub use flags::FLAGS;
+pub use flags::{DRIFT, FLAGS};
 
 use crate::measure::LayerRecord;
 use crate::result::{Direction, Layer, Quantity, Summary};
