@@ -102,7 +102,7 @@ fn length(survey: &Survey) -> Map {
         curve,
         walk: survey.maps.length_walk.clone(),
         fixed: survey.q_star,
-        absent: String::new(),
+        absent: survey.why.get("q_star").cloned().unwrap_or_default(),
         range: (0.0, top),
         axis: Axis::linear(top),
     }
