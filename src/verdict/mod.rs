@@ -1,7 +1,7 @@
 //! From what was measured to words: verdict, flags and the cause.
 
 mod cause;
-mod direction;
+pub(crate) mod direction;
 mod flags;
 mod off_theory;
 mod ranges;
