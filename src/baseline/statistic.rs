@@ -174,7 +174,7 @@ pub fn zeros(zeros: (usize, usize), trials: (usize, usize), chance: f64) -> Opti
 /// For many trials Hoeffding's bound (1963) of it, 2 exp(−2·seen²/(1/a + 1/b)).
 fn largest(seen: f64, a: usize, b: usize) -> f64 {
     const GRID: usize = 200;
-    const MANY: usize = 1000;
+    const MANY: usize = 200;
     if a.max(b) > MANY {
         return (2.0 * (-2.0 * seen * seen / (1.0 / a as f64 + 1.0 / b as f64)).exp()).min(1.0);
     }
