@@ -55,12 +55,18 @@ pub struct Cell {
 pub struct Layer {
     /// 1-based.
     pub layer: usize,
-    /// `linear`, with the activation behind it.
+    /// Of a layer of an architecture file, as in `block3/conv1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// `linear`, with the activation behind it; in a network also `conv2d`, `residual` (the sum) and others.
     pub kind: String,
-    /// Columns of W.
+    /// Columns of W; of a convolution, input channels of a group times taps.
     pub fan_in: usize,
-    /// Rows of W; units.
+    /// Rows of W; units. Of a convolution, channels times taps, as initialisers count.
     pub fan_out: usize,
+    /// Rows of what is recorded, where they are not `fan_out`: the channels of a convolution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<usize>,
     /// Z = W·H + b.
     pub preactivation: Summary,
     /// H = φ(Z).
@@ -79,6 +85,18 @@ pub struct Layer {
     pub effective_rank: Option<f64>,
     /// Largest difference between two units, relative to the largest entry; 0: units are identical.
     pub unit_symmetry: Option<f64>,
+}
+
+impl Layer {
+    /// `layer 7`, or the path in a network.
+    pub fn name(&self) -> String {
+        self.path.clone().unwrap_or_else(|| format!("layer {}", self.layer))
+    }
+
+    /// Units, or channels of a convolution.
+    pub fn units(&self) -> usize {
+        self.units.unwrap_or(self.fan_out)
+    }
 }
 
 /// One quantity at one layer, over all trials.

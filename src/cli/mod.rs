@@ -2,6 +2,7 @@
 
 mod catalog;
 mod error;
+mod network;
 mod output;
 mod progress;
 mod run;

@@ -5,7 +5,7 @@ fn relu() -> Activation {
 }
 
 fn site(act: &Activation, fan_in: usize, fan_out: usize) -> Site<'_> {
-    Site { fan_in, fan_out, layer: 2, depth: 5, act }
+    Site::dense(fan_in, fan_out, 2, 5, act)
 }
 
 fn scaled_variance(text: &str, fan_in: usize, fan_out: usize) -> f64 {

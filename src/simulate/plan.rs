@@ -7,8 +7,10 @@ use crate::activation::Activation;
 use crate::draw::Affine;
 use crate::initializer::{Initializer, Law, Site};
 use crate::measure::LayerRecord;
+use crate::net::{Net, NetError};
 use crate::spec::{CatalogError, Experiment};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// One linear + activation layer of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,6 +36,8 @@ pub struct CellPlan {
     pub layers: Vec<LayerPlan>,
     /// What its trials run on.
     pub choice: Choice,
+    /// The network, where it is no plain stack; `layers` are then its entries.
+    pub net: Option<Arc<Net>>,
 }
 
 /// A checked experiment.
@@ -61,6 +65,12 @@ pub enum PlanError {
     Bias(CatalogError),
     #[error("the law of biases `{0}` does not draw its entries independently")]
     DependentBias(String),
+    #[error("{0}")]
+    Net(NetError),
+    #[error(
+        "a network of an architecture file runs on the dense engine only: lazy products are for plain stacks"
+    )]
+    LazyNet,
     #[error("an experiment needs at least one layer, unit, row and trial")]
     Nothing,
     #[error("{widths} widths for {depth} layers: a width for the input and one for each layer are needed")]
@@ -78,6 +88,9 @@ impl Plan {
     /// Names that are not in the catalogues, laws that cannot be drawn at some layer, data that does not fit.
     pub fn new(experiment: &Experiment, input: Input) -> Result<Self, PlanError> {
         let e = experiment;
+        if let Some(architecture) = &e.net {
+            return super::network::plan(experiment, architecture, input);
+        }
         if e.depth == 0
             || e.batch == 0
             || e.trials == 0
@@ -109,7 +122,7 @@ impl Plan {
             for (act, activation) in acts.iter().enumerate() {
                 let layers = layers(&e.widths, init, bias.as_ref(), activation)?;
                 let choice = choose(&layers, e.batch, e.loss, e.engine);
-                cells.push(CellPlan { init: init.name.clone(), act, layers, choice });
+                cells.push(CellPlan { init: init.name.clone(), act, layers, choice, net: None });
             }
         }
         Ok(Self { experiment: experiment.clone(), acts, cells, input })
@@ -135,6 +148,7 @@ impl Plan {
     fn steps(&self, cell: &CellPlan) -> u64 {
         match cell.choice.engine {
             Engine::Streamed => streamed::steps(&cell.layers, self.experiment.batch),
+            _ if cell.net.is_some() => 2 * cell.net.as_ref().map_or(0, |net| net.steps()),
             _ => 2 * cell.layers.len() as u64,
         }
     }
@@ -146,6 +160,10 @@ impl Plan {
 
     /// Trials whose effective rank is computed: its eigenvalues cost O(B³), so fewer for larger batches.
     pub fn ranked_trials(&self) -> usize {
+        if self.experiment.net.is_some() {
+            return ((20.0 * (64.0 / self.experiment.batch as f64).powi(3)) as usize)
+                .clamp(1, self.experiment.trials);
+        }
         let smaller =
             self.experiment.widths.iter().skip(1).max().map_or(1, |w| (*w).min(self.experiment.batch));
         ((20.0 * (64.0 / smaller as f64).powi(3)) as usize).clamp(1, self.experiment.trials)
@@ -169,7 +187,7 @@ fn layers(
             layers.push(*layer);
             continue;
         }
-        let site = Site { fan_in, fan_out, layer: index + 1, depth, act };
+        let site = Site::dense(fan_in, fan_out, index + 1, depth, act);
         let bias = match bias {
             None => init.bias(&site).map_err(PlanError::Initializer)?,
             Some(bias) => {
@@ -214,6 +232,9 @@ impl Plan {
     /// Bytes of a trial's matrices.
     fn trial_bytes(&self, cell: &CellPlan, threads: usize) -> u128 {
         let e = &self.experiment;
+        if let Some(net) = &cell.net {
+            return super::network::bytes(net, e.batch, threads);
+        }
         let batch = e.batch as u128;
         let widest = e.widths.iter().copied().max().unwrap_or(0) as u128;
         if cell.choice.engine == Engine::Streamed {

@@ -26,6 +26,13 @@ impl Series {
         Self { variance: logs(|m| log10(m.variance)), second_moment: logs(|m| log10(m.second_moment)) }
     }
 
+    /// Some places alone.
+    pub fn at(mut self, places: &[usize]) -> Self {
+        let pick = |trial: &mut Vec<f64>| *trial = places.iter().map(|place| trial[*place]).collect();
+        self.variance.iter_mut().chain(&mut self.second_moment).for_each(pick);
+        self
+    }
+
     /// Last layer first.
     pub fn reversed(mut self) -> Self {
         self.variance.iter_mut().chain(&mut self.second_moment).for_each(|trial| trial.reverse());

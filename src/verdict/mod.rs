@@ -33,20 +33,33 @@ pub fn judge(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], layers:
     let threshold = plan.experiment.threshold;
     let act = plan.act(cell);
     let entering = entering(&plan.input);
-    let mut signal = Series::new(trials, |r| r.activation);
-    if layers.len() == 1 {
+    // What every signal passes: all layers of a plain stack, no branches of a network.
+    let trunk = trunk(cell);
+    let mut signal = Series::new(trials, |r| r.activation).at(&trunk);
+    if trunk.len() == 1 {
         signal = signal.behind(entering.second_moment.log10());
     }
     // In the direction of flow, so that both slopes read alike.
-    let gradient = Series::new(trials, |r| r.gradient).reversed();
+    let gradient = Series::new(trials, |r| r.gradient).at(&trunk).reversed();
     let (forward, forward_fate) = direction(&signal, threshold, Key { seed, trial: 0, layer: 0 });
     let (backward, backward_fate) = direction(&gradient, threshold, Key { seed, trial: 1, layer: 0 });
-    let expected = cause::expected(act, cell, layers, entering);
+    let plain = cell.net.is_none();
+    let expected = plain.then(|| cause::expected(act, cell, layers, entering)).flatten();
     let found = flags::flags(act, cell, trials, layers);
-    let last = layers.len();
+    let last = trunk.len();
+    let name = |place: usize| layers[trunk[place]].name();
     // From place to layer, which for a single layer's signal counts the input.
-    let up = |place: usize| if last == 1 { place } else { place + 1 };
-    let down = |place: usize| last - place;
+    let up = |place: usize| match (last, place) {
+        (1, 0) => "layer 0".into(),
+        (1, _) => name(0),
+        _ => name(place),
+    };
+    let down = |place: usize| name(last - 1 - place);
+    let way = |from: String, to: String| match plain {
+        true => format!("from {from} to {}", to.trim_start_matches("layer ")),
+        false => format!("from {from} to {to}"),
+    };
+    let unit = if plain { "layer" } else { "step" };
     let mut words = vec![
         Sentence {
             name: "forward",
@@ -54,26 +67,27 @@ pub fn judge(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], layers:
             direction: &forward,
             fate: forward_fate,
             steps: if last == 1 { 1 } else { last - 1 },
-            way: if last == 1 {
-                "from the input to layer 1".into()
-            } else {
-                format!("from layer 1 to {last}")
+            way: match last {
+                1 => format!("from the input to {}", name(0)),
+                _ => way(name(0), name(last - 1)),
             },
             onward: "on",
+            unit,
             layer: &up,
         }
-        .say(cause::forward(act, cell, expected.as_ref(), &forward)),
+        .say(if plain { cause::forward(act, cell, expected.as_ref(), &forward) } else { None }),
         Sentence {
             name: "backward",
             what: "the gradient",
             direction: &backward,
             fate: backward_fate,
             steps: last - 1,
-            way: format!("from layer {last} to 1"),
+            way: way(name(last - 1), name(0)),
             onward: "down",
+            unit,
             layer: &down,
         }
-        .say(cause::backward(cell, expected.as_ref(), &backward)),
+        .say(if plain { cause::backward(cell, expected.as_ref(), &backward) } else { None }),
     ];
     words.extend(range_of_f32(layers));
     words.extend(found.iter().map(|(_, text)| text.clone()));
@@ -82,6 +96,17 @@ pub fn judge(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], layers:
         backward,
         flags: found.into_iter().map(|(name, _)| name.to_string()).collect(),
         words,
+    }
+}
+
+/// Places of the layers that every signal passes.
+fn trunk(cell: &CellPlan) -> Vec<usize> {
+    match &cell.net {
+        None => (0..cell.layers.len()).collect(),
+        Some(net) => {
+            let trunk: Vec<usize> = (0..net.entries.len()).filter(|k| net.entries[*k].trunk).collect();
+            if trunk.is_empty() { (0..net.entries.len()).collect() } else { trunk }
+        }
     }
 }
 
@@ -108,8 +133,10 @@ struct Sentence<'a> {
     way: String,
     /// `on` or `down`, the way it flows.
     onward: &'static str,
+    /// What lies between two places.
+    unit: &'static str,
     /// The layer of a place.
-    layer: &'a dyn Fn(usize) -> usize,
+    layer: &'a dyn Fn(usize) -> String,
 }
 
 impl Sentence<'_> {
@@ -118,10 +145,10 @@ impl Sentence<'_> {
         let fact = match self.fate {
             Fate::Flows { uniform_from } => self.change(uniform_from),
             Fate::Zero { place } => {
-                format!("{} is exactly zero from layer {} {}", self.what, (self.layer)(place), self.onward)
+                format!("{} is exactly zero from {} {}", self.what, (self.layer)(place), self.onward)
             }
             Fate::Beyond { place, up } => format!(
-                "{} passes 10^{}3e17 at layer {}, beyond what is measured",
+                "{} passes 10^{}3e17 at {}, beyond what is measured",
                 self.quantity(),
                 if up { '+' } else { '-' },
                 (self.layer)(place)
@@ -149,11 +176,7 @@ impl Sentence<'_> {
             None => String::new(),
             Some(0) => "no variation over samples and units; ".into(),
             Some(place) => {
-                format!(
-                    "no variation over samples and units from layer {} {}; ",
-                    (self.layer)(place),
-                    self.onward
-                )
+                format!("no variation over samples and units from {} {}; ", (self.layer)(place), self.onward)
             }
         };
         text.push_str(&format!("{} changes by {} {}", self.quantity(), power(change), self.way));
@@ -163,9 +186,9 @@ impl Sentence<'_> {
             let line = slope * self.steps as f64;
             // The line goes through all layers, the change is between two.
             text.push_str(&if (line - change).abs() > (0.1 * change.abs()).max(0.3) {
-                format!("; a line through all layers: ×{} a layer, {}", factor(slope), power(line))
+                format!("; a line through all {}s: ×{} a {0}, {}", self.unit, factor(slope), power(line))
             } else {
-                format!(", ×{} a layer", factor(slope))
+                format!(", ×{} a {}", factor(slope), self.unit)
             });
         }
         text
@@ -181,22 +204,22 @@ fn range_of_f32(layers: &[Layer]) -> Vec<String> {
     let up: Vec<&Layer> = layers.iter().collect();
     let down: Vec<&Layer> = layers.iter().rev().collect();
     let first = |order: &[&Layer], log: &dyn Fn(&Layer) -> Option<f64>| {
-        order.iter().find(|l| log(l).is_some_and(outside)).map(|l| l.layer)
+        order.iter().find(|l| log(l).is_some_and(outside)).map(|l| l.name())
     };
     let second = |s: &Summary| s.log10_second_moment.median;
     let mut words = Vec::new();
     if let Some(layer) = first(&up, &|l| second(&l.activation).map(|x| 0.5 * x)) {
-        words.push(format!("the signal leaves the range of f32 at layer {layer}"));
+        words.push(format!("the signal leaves the range of f32 at {layer}"));
     }
     let gradient = first(&down, &|l| second(&l.gradient).map(|x| 0.5 * x));
     let squares = first(&down, &|l| second(&l.gradient));
-    if let Some(layer) = gradient {
-        words.push(format!("the gradient leaves the range of f32 at layer {layer}"));
+    if let Some(layer) = &gradient {
+        words.push(format!("the gradient leaves the range of f32 at {layer}"));
     }
     if let Some(layer) = squares
-        && gradient != Some(layer)
+        && gradient.as_ref() != Some(&layer)
     {
-        words.push(format!("squares of the gradient leave the range of f32 at layer {layer}"));
+        words.push(format!("squares of the gradient leave the range of f32 at {layer}"));
     }
     words
 }
