@@ -75,6 +75,9 @@ pub struct Layer {
     pub gradient: Summary,
     /// With respect to the weights.
     pub weight_gradient: Summary,
+    /// It stands within a residual branch: not every signal passes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub branch: bool,
     /// Medians over trials. Units with φ′ = 0 on the whole batch.
     pub dead_fraction: f64,
     /// Entries with |φ′| below 1 % of its maximum; `None` when φ′ is unbounded.
@@ -176,6 +179,8 @@ pub enum Quantity {
     Variance,
     /// Mean square over all entries: of a signal that has no variance, and of one layer against its input.
     SecondMoment,
+    /// Squared norm of a sample: of a gradient through a network whose positions change, where the number of entries does.
+    SquaredNorm,
 }
 
 /// What a stack does to a signal, judged by its change through all layers.

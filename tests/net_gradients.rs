@@ -5,7 +5,6 @@ use initdiag::activation::Activation;
 use initdiag::initializer::Initializer;
 use initdiag::layer::{Pass, loss};
 use initdiag::net::{Builder, Net, Passed, trial};
-use initdiag::operator::Dense;
 use initdiag::product::Threads;
 use initdiag::signal::Signal;
 use initdiag::spec::{Architecture, Loss};
@@ -60,11 +59,8 @@ fn arranged(net: &Net, gradient: DMatrix<f64>) -> DMatrix<f64> {
 }
 
 fn weights(net: &Net) -> Given {
-    let draw = |w: &initdiag::layer::pass::Weights| {
-        let key = Key { layer: w.stream, ..KEY };
-        (w.stream, Dense::<f64>::new(w.law, w.fan_in, w.units, key).matrix(Threads::One))
-    };
-    net.weights().into_iter().map(draw).collect()
+    let pass = Pass::<f64>::new(KEY, BATCH, Threads::One, 0);
+    net.weights().into_iter().map(|w| (w.stream, net.matrix(w, &pass))).collect()
 }
 
 fn close(a: f64, b: f64, scale: f64, what: &str) {
@@ -73,12 +69,13 @@ fn close(a: f64, b: f64, scale: f64, what: &str) {
 
 fn check(text: &str) {
     let net = net(text);
-    let x = DMatrix::from_fn(net.input.size(), BATCH, |i, j| f64::sin((3 * i + 7 * j + i * j) as f64) * 1.1);
+    let x = DMatrix::from_fn(net.features(), BATCH, |i, j| f64::sin((3 * i + 7 * j + i * j) as f64) * 1.1);
     let passed = run(&net, &x, None, 0);
     let step = 1e-5;
-    let gradient = arranged(&net, plain(&passed.gradient));
-    let top = gradient.amax();
-    if net.input.size() > 0 {
+    // Tokens have no gradient.
+    if !matches!(net.input.space, initdiag::layer::Space::Tokens(_)) {
+        let gradient = arranged(&net, plain(&passed.gradient));
+        let top = gradient.amax();
         for feature in 0..net.input.size() {
             for sample in 0..BATCH {
                 let at = |delta: f64| {
@@ -98,29 +95,41 @@ fn check(text: &str) {
     }
     let given = weights(&net);
     assert!((cost(&net, &x, Some(&given)) - cost(&net, &x, None)).abs() < 1e-9);
+    if recurrent_steps(&net) {
+        return;
+    }
+    // The matrices of one entry together, as a recurrent layer has them.
+    let mut entries: HashMap<usize, (f64, f64, f64)> = HashMap::new();
     for w in net.weights() {
-        let count = w.fan_in * w.units;
-        let (mut total, mut square) = (0.0, 0.0);
-        for place in 0..count {
+        let (count, total, square) = entries.entry(w.entry).or_default();
+        *count += (w.fan_in * w.units) as f64;
+        for place in 0..w.fan_in * w.units {
             let at = |delta: f64| {
                 let mut given = given.clone();
                 given.get_mut(&w.stream).unwrap().as_mut_slice()[place] += delta;
                 cost(&net, &x, Some(&given))
             };
             let difference = (at(step) - at(-step)) / (2.0 * step);
-            total += difference;
-            square += difference * difference;
+            *total += difference;
+            *square += difference * difference;
         }
-        let record = &passed.records[w.entry].weight_gradient;
-        let second = square / count as f64;
+    }
+    for (entry, (count, total, square)) in entries {
+        let record = &passed.records[entry].weight_gradient;
+        let second = square / count;
         close(
             record.second_moment.to_f64(),
             second,
             second,
-            &format!("weights {}: {text}", net.entries[w.entry].path),
+            &format!("weights {}: {text}", net.entries[entry].path),
         );
-        close(record.mean.to_f64(), total / count as f64, second.sqrt(), &net.entries[w.entry].path);
+        close(record.mean.to_f64(), total / count, second.sqrt(), &net.entries[entry].path);
     }
+}
+
+/// Several steps share weights, whose gradient is recorded step by step.
+fn recurrent_steps(net: &Net) -> bool {
+    net.entries.iter().any(|e| e.path.ends_with("step2"))
 }
 
 fn image(layers: &str) -> String {
@@ -223,6 +232,92 @@ fn residual_blocks_and_repeats() {
             { type = "linear", out = 2 },
         ]"#,
     );
+}
+
+#[test]
+fn recurrent_layers() {
+    for layer in [
+        r#"{ type = "rnn", out = 3"#,
+        r#"{ type = "rnn", out = 3, fn = "leaky-relu(a=0.3)""#,
+        r#"{ type = "lstm", out = 3, forget = 1.0"#,
+        r#"{ type = "gru", out = 3"#,
+    ] {
+        for (length, last) in [(1, false), (4, false), (4, true)] {
+            check(&format!(
+                r#"
+                input = {{ shape = [{length}, 2] }}
+                layer = [{{ type = "linear", out = 3 }}, {layer}, last = {last} }}, {{ type = "linear", out = 2 }}]"#
+            ));
+        }
+    }
+}
+
+#[test]
+fn attention_and_embedding() {
+    for causal in [false, true] {
+        check(&format!(
+            r#"
+            input = {{ shape = [5, 4] }}
+            layer = [
+                {{ type = "residual", layers = [{{ type = "attention", heads = 2, causal = {causal} }}] }},
+                {{ type = "linear", out = 2 }},
+            ]"#
+        ));
+    }
+    check(
+        r#"
+        input = { tokens = 7, length = 4 }
+        layer = [
+            { type = "embedding", out = 4, positions = true, init = "normal(0.1, 0.7)" },
+            { type = "layernorm" },
+            { type = "attention", heads = 1, causal = true },
+            { type = "flatten" },
+            { type = "linear", out = 2 },
+        ]"#,
+    );
+}
+
+#[test]
+fn an_attention_that_sees_one_key_alone_still_has_a_gradient() {
+    // Scores of the order of 2⁴⁰: the other weights are e^−10¹², and so are the gradients of queries and keys.
+    let net = net("input = { shape = [5, 4] }\nlayer = [{ type = \"attention\", heads = 2, bias = false }]");
+    let x = DMatrix::from_fn(20, BATCH, |i, j| f64::sin((3 * i + 7 * j + i * j) as f64));
+    let at = |exponent: i64| run(&net, &x, None, exponent).records;
+    let (soft, hard) = (at(0), at(20));
+    for (index, record) in hard.iter().enumerate().take(2) {
+        let (was, is) = (&soft[index].gradient.second_moment, &record.gradient.second_moment);
+        assert!(was.log10_abs().unwrap() > -6.0);
+        let log = is.log10_abs().unwrap();
+        assert!(log < -1e6 && log > -1e13, "{log}");
+    }
+    assert!(hard[2].gradient.second_moment.log10_abs().unwrap().abs() < 3.0);
+    for exponent in [-3000, 3000] {
+        for record in at(exponent) {
+            for moments in [record.preactivation, record.gradient] {
+                let log = moments.second_moment.log10_abs();
+                assert!(log.is_none_or(f64::is_finite));
+            }
+        }
+    }
+}
+
+#[test]
+fn tied_weights_are_the_embedding_transposed() {
+    let net = net(r#"
+        input = { tokens = 6, length = 3 }
+        layer = [
+            { type = "embedding", out = 4 },
+            { type = "layernorm" },
+            { type = "linear", out = 6, tied = true, bias = false },
+        ]"#);
+    let given = weights(&net);
+    assert_eq!(given.len(), 1);
+    let x = DMatrix::from_element(net.features(), BATCH, 0.0);
+    let drawn = run(&net, &x, None, 0);
+    let tokens = plain(&drawn.output);
+    assert_eq!(tokens.shape(), (6, 9));
+    // A normalised row has length √4, and no row of the table is more like it than √4 times that row's own length.
+    assert!(tokens.amax() > 1.0);
 }
 
 #[test]

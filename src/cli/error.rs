@@ -85,7 +85,9 @@ fn in_options(fault: &PlanError) -> String {
         PlanError::DependentBias(_) => format!("--bias: {fault}"),
         PlanError::Net(fault) => format!("--net: {fault}"),
         PlanError::LazyNet => format!("--engine lazy: {fault}"),
-        PlanError::Features { .. } => format!("--input: {fault}"),
+        PlanError::Features { .. } | PlanError::Entries { .. } | PlanError::Tokens => {
+            format!("--input: {fault}")
+        }
         PlanError::Samples { samples, batch } => {
             let plural = if *samples == 1 { "" } else { "s" };
             format!("--input: the data has {samples} sample{plural}, fewer than a batch of {batch}")

@@ -1,5 +1,6 @@
 //! Z = W·H + b at every position.
 
+use super::embedding::tied;
 use super::pass::{Back, Layer, Pass, Value, Weights};
 use super::{Shape, Space, broadcast};
 use crate::measure::record::{Moments, product_moments};
@@ -18,6 +19,8 @@ pub struct Linear {
     pub weights: Weights,
     /// Nothing below needs a gradient.
     pub first: bool,
+    /// W is this embedding's table.
+    pub tied: Option<Weights>,
 }
 
 /// The shape behind a linear layer.
@@ -85,7 +88,10 @@ struct Tape<T: Real> {
 impl<T: Real> Layer<T> for Linear {
     fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
         let weights = &self.weights;
-        let mut operator = pass.dense(weights);
+        let mut operator = match &self.tied {
+            None => pass.dense(weights),
+            Some(table) => tied(table, pass),
+        };
         let mut z = operator.forward(&x, pass.threads);
         if let Some(bias) = pass.bias(weights) {
             let columns = z.values.ncols();

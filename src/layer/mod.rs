@@ -6,13 +6,16 @@
 
 pub mod act;
 pub mod activate;
+pub mod attention;
 pub mod conv;
 pub mod dropout;
+pub mod embedding;
 pub mod linear;
 pub mod loss;
 pub mod norm;
 pub mod pass;
 pub mod pool;
+pub mod recurrent;
 pub mod shape;
 pub mod window;
 

@@ -5,19 +5,24 @@ mod laws;
 use super::count::{self, Census};
 use super::{Entry, Kind, Net, Node, Residual};
 use crate::activation::Activation;
+use crate::draw::Affine;
 use crate::initializer::{Initializer, Law};
 use crate::layer::act::Act;
+use crate::layer::attention::Attention;
 use crate::layer::conv::Conv;
 use crate::layer::dropout::Dropout;
+use crate::layer::embedding::Embedding;
 use crate::layer::linear::{self, Linear};
 use crate::layer::norm::{Norm, Over};
 use crate::layer::pass::Weights;
 use crate::layer::pool::{Of, Pool};
+use crate::layer::recurrent::{Cell, Recurrent};
 use crate::layer::window::Window;
 use crate::layer::{Shape, Space};
 use crate::spec::Architecture;
 use crate::spec::architecture::{
-    BiasSpec, ConvSpec, InputSpec, LayerSpec, LinearSpec, NormSpec, Padding, Pair, PoolSpec, ResidualSpec,
+    AttentionSpec, BiasSpec, ConvSpec, EmbeddingSpec, InputSpec, LayerSpec, LinearSpec, NormSpec, Padding,
+    Pair, PoolSpec, RecurrentSpec, ResidualSpec,
 };
 use laws::Laws;
 use std::collections::HashMap;
@@ -69,16 +74,18 @@ impl Builder<'_> {
                 draws: 0.0,
                 tape: 0,
                 weights: (0, 0),
-                widest: input.size(),
+                widest: 0,
             },
             default: self.act,
             dropouts: 0,
+            table: None,
             depth: 0,
             first: true,
         };
+        state.net.widest = state.net.features();
         let mut nodes = Vec::new();
         let output = state.list(list, &mut Level::new("", &mut nodes), input)?;
-        if state.net.entries.is_empty() {
+        if state.net.streams == 0 {
             return Err(fault("the network", "no layer of it has weights".into()));
         }
         Ok(Net { nodes, output, ..state.net })
@@ -157,6 +164,13 @@ impl<'a> Level<'a> {
         }
     }
 
+    /// A layer with weights of a branch is done.
+    fn advance(&mut self) {
+        if let Some((place, _)) = &mut self.branch {
+            *place += 1;
+        }
+    }
+
     fn put(&mut self, path: String, kind: Kind) {
         self.nodes.push(Node { path, kind });
     }
@@ -167,6 +181,8 @@ struct State<'a> {
     net: Net,
     default: &'a Arc<Activation>,
     dropouts: u64,
+    /// Of the embedding.
+    table: Option<Weights>,
     /// Residual branches around the layer.
     depth: usize,
     /// No layer stands below.
@@ -235,8 +251,11 @@ impl State<'_> {
                 Ok(shape)
             }
             LayerSpec::Residual(spec) => self.residual(spec, level, shape),
-            LayerSpec::Rnn(_) | LayerSpec::Lstm(_) | LayerSpec::Gru(_) => Ok(shape),
-            LayerSpec::Attention(_) | LayerSpec::Embedding(_) => Ok(shape),
+            LayerSpec::Rnn(spec) => self.recurrent("rnn", spec, level, shape),
+            LayerSpec::Lstm(spec) => self.recurrent("lstm", spec, level, shape),
+            LayerSpec::Gru(spec) => self.recurrent("gru", spec, level, shape),
+            LayerSpec::Attention(spec) => self.attention(spec, level, shape),
+            LayerSpec::Embedding(spec) => self.embedding(spec, level, shape),
         }
     }
 
@@ -257,10 +276,20 @@ impl State<'_> {
             init: spec.init.as_deref(),
             bias: spec.bias.as_ref(),
         };
-        let (weights, _) = self.weights(&matrix, level, out.positions())?;
+        let tied = match spec.tied {
+            false => None,
+            true => Some(self.table(&path, (shape.channels, spec.out))?),
+        };
+        let mut weights = self.weights(&matrix, level, out.positions())?;
+        if let Some(table) = &tied {
+            weights.law = table.law;
+            if let Some(entry) = self.net.entries.last_mut() {
+                entry.weights = table.law;
+            }
+        }
         self.net.tape += 4 * shape.size() as u128;
         let first = self.first;
-        level.put(path, Kind::Linear(Linear { weights, first }));
+        level.put(path, Kind::Linear(Linear { weights, first, tied }));
         Ok(out)
     }
 
@@ -301,7 +330,7 @@ impl State<'_> {
             init: spec.init.as_deref(),
             bias: spec.bias.as_ref(),
         };
-        let (weights, _) = self.weights(&matrix, level, out.positions())?;
+        let weights = self.weights(&matrix, level, out.positions())?;
         self.net.tape += 4 * shape.size() as u128;
         let (channels, groups, first) = (shape.channels, spec.groups, self.first);
         level.put(path, Kind::Conv(Conv { weights, window, channels, groups, centre, first }));
@@ -361,6 +390,203 @@ impl State<'_> {
         Ok(shape)
     }
 
+    /// The table that a layer with tied weights shares.
+    fn table(&self, path: &str, (features, tokens): (usize, usize)) -> Result<Weights, NetError> {
+        match &self.table {
+            None => Err(fault(path, "tied = true needs an `embedding` at the bottom of the network".into())),
+            Some(table) if (table.units, table.fan_in) != (features, tokens) => Err(fault(
+                path,
+                format!(
+                    "tied weights make {} features {} tokens, not {features} {tokens}: out = {} behind [.., {}] fits",
+                    table.units, table.fan_in, table.fan_in, table.units
+                ),
+            )),
+            Some(table) => Ok(table.clone()),
+        }
+    }
+
+    fn embedding(
+        &mut self,
+        spec: &EmbeddingSpec,
+        level: &mut Level,
+        shape: Shape,
+    ) -> Result<Shape, NetError> {
+        let path = level.path("embedding", spec.name.as_ref());
+        let Space::Tokens(length) = shape.space else {
+            let reason =
+                format!("embedding takes tokens, not {shape}: input = {{ tokens = .., length = .. }} fits");
+            return Err(fault(&path, reason));
+        };
+        let out = checked(&path, Shape { channels: spec.out, space: Space::Sequence(length) })?;
+        let init = spec.init.as_deref().unwrap_or("normal(0, 1)");
+        let matrix = |rows: usize| Matrix {
+            path: &path,
+            kind: "embedding",
+            fans: (rows, spec.out),
+            size: (rows, spec.out),
+            convolution: false,
+            init: Some(init),
+            bias: Some(&BiasSpec::Has(false)),
+        };
+        let cost = self.net.cost;
+        let table = self.weights(&matrix(shape.channels), level, length)?;
+        if Affine::of(table.law).is_none() {
+            return Err(fault(
+                &path,
+                format!("`{init}` does not draw its entries independently, as a table needs"),
+            ));
+        }
+        let positions = match spec.positions {
+            true => Some(self.matrix(&matrix(length), level, length, table.entry)?),
+            false => None,
+        };
+        // A look-up is no product, and only the rows that occur are drawn.
+        self.net.cost = cost;
+        self.net.tape += 8 * length as u128;
+        self.table = Some(table.clone());
+        level.put(path, Kind::Embedding(Embedding { table, positions, length }));
+        Ok(out)
+    }
+
+    fn attention(
+        &mut self,
+        spec: &AttentionSpec,
+        level: &mut Level,
+        shape: Shape,
+    ) -> Result<Shape, NetError> {
+        let path = level.path("attention", spec.name.as_ref());
+        let Space::Sequence(length) = shape.space else {
+            return Err(fault(&path, format!("attention takes a sequence [length, features], not {shape}")));
+        };
+        let features = shape.channels;
+        if spec.heads == 0 || !features.is_multiple_of(spec.heads) {
+            let fits =
+                (1..=features).filter(|h| features.is_multiple_of(*h)).min_by_key(|h| h.abs_diff(spec.heads));
+            return Err(fault(
+                &path,
+                format!(
+                    "heads = {} does not divide the {features} features; {} does",
+                    spec.heads,
+                    fits.unwrap_or(1)
+                ),
+            ));
+        }
+        let project = |part: &str, state: &mut Self, level: &mut Level, advances: bool| {
+            let path = format!("{path}/{part}");
+            let matrix = Matrix {
+                path: &path,
+                kind: "linear",
+                fans: (features, features),
+                size: (features, features),
+                convolution: false,
+                init: spec.init.as_deref(),
+                bias: spec.bias.as_ref(),
+            };
+            let before = level.branch;
+            let weights = state.weights(&matrix, level, length)?;
+            if !advances {
+                level.branch = before;
+            }
+            let trunk = &mut state.net.entries[weights.entry].trunk;
+            *trunk = *trunk && part == "out";
+            state.net.tape += 4 * shape.size() as u128;
+            Ok(Linear { weights, first: false, tied: None })
+        };
+        let q = project("query", self, level, false)?;
+        let k = project("key", self, level, false)?;
+        let v = project("value", self, level, true)?;
+        let out = project("out", self, level, true)?;
+        let square = length as u128 * length as u128 * spec.heads as u128;
+        self.net.tape += 4 * square + 12 * shape.size() as u128;
+        self.net.cost += 12.0 * length as f64 * length as f64 * features as f64;
+        let attention = Attention { project: [q, k, v], out, heads: spec.heads, causal: spec.causal, length };
+        level.put(path, Kind::Attention(attention));
+        Ok(shape)
+    }
+
+    fn recurrent(
+        &mut self,
+        kind: &'static str,
+        spec: &RecurrentSpec,
+        level: &mut Level,
+        shape: Shape,
+    ) -> Result<Shape, NetError> {
+        let path = level.path(kind, spec.name.as_ref());
+        let Space::Sequence(length) = shape.space else {
+            return Err(fault(
+                &path,
+                format!(
+                    "{kind} takes a sequence [length, features], not {shape}: input = {{ shape = [length, features] }} fits"
+                ),
+            ));
+        };
+        if length as u64 + self.net.entries.len() as u64 > count::MOST {
+            return Err(fault(&path, format!("{length} steps would be more than {} layers", count::MOST)));
+        }
+        let space = if spec.last { Space::Flat } else { shape.space };
+        let out = checked(&path, Shape { channels: spec.out, space })?;
+        let act = |state: &mut Self, text: &str| {
+            state.laws.activation(text).map_err(|f| fault(&path, f.to_string()))
+        };
+        let (sigmoid, tanh) = (act(self, "sigmoid")?, act(self, "tanh")?);
+        let (cell, count) = match (kind, &spec.function) {
+            ("lstm", _) => (Cell::Lstm, 4),
+            ("gru", _) => (Cell::Gru, 3),
+            (_, None) => (Cell::Plain(Arc::clone(self.default)), 1),
+            (_, Some(text)) => (Cell::Plain(act(self, text)?), 1),
+        };
+        let (features, units) = (shape.channels, spec.out);
+        let entry = self.net.entries.len();
+        let mut gates = Vec::new();
+        let forget = spec.forget.map(|value| BiasSpec::Law(format!("constant({value})")));
+        for gate in 0..count {
+            let bias = if kind == "lstm" && gate == 1 {
+                forget.as_ref().or(spec.bias.as_ref())
+            } else {
+                spec.bias.as_ref()
+            };
+            let matrix = Matrix {
+                path: &path,
+                kind,
+                fans: (features, units),
+                size: (features, units),
+                convolution: false,
+                init: spec.init.as_deref(),
+                bias,
+            };
+            let input = self.matrix(&matrix, level, length, entry)?;
+            let own = spec.recurrent.as_ref().or(spec.init.as_ref());
+            let matrix = Matrix {
+                fans: (units, units),
+                size: (units, units),
+                init: own.map(String::as_str),
+                bias: Some(&BiasSpec::Has(false)),
+                ..matrix
+            };
+            let state = self.matrix(&matrix, level, length, entry)?;
+            gates.push((input, state));
+        }
+        level.advance();
+        let (law, bias) = (gates[0].1.law, gates[0].0.bias);
+        self.net.entries.extend((1..=length).map(|step| Entry {
+            path: format!("{path}/step{step}"),
+            kind,
+            fan_in: features + units,
+            fan_out: units,
+            units: count * units,
+            positions: 1,
+            weights: law,
+            bias,
+            weighted: true,
+            trunk: self.depth == 0,
+        }));
+        self.net.tape += (4 * length * (features + (2 + 5 * count) * units)) as u128;
+        level.pending = None;
+        let last = spec.last;
+        level.put(path, Kind::Recurrent(Recurrent { cell, gates, entry, length, last, sigmoid, tanh }));
+        Ok(out)
+    }
+
     fn residual(&mut self, spec: &ResidualSpec, level: &mut Level, shape: Shape) -> Result<Shape, NetError> {
         let path = level.path("block", spec.name.as_ref());
         self.features(&path, "residual", shape)?;
@@ -393,6 +619,7 @@ impl State<'_> {
             fan_in: out.channels,
             fan_out: out.channels,
             units: out.channels,
+            positions: out.positions(),
             weights: Law::Identity { gain: 1.0 },
             bias: Law::Constant(0.0),
             weighted: false,
@@ -403,40 +630,46 @@ impl State<'_> {
         Ok(out)
     }
 
-    /// Draws up the weights of a layer, and its entry.
-    fn weights(
-        &mut self,
-        matrix: &Matrix,
-        level: &mut Level,
-        positions: usize,
-    ) -> Result<(Weights, usize), NetError> {
-        self.net.streams += 1;
-        let (weights, bias) = self.laws.of(matrix, self.net.streams as usize, level.branch)?;
-        if let Some((place, _)) = &mut level.branch {
-            *place += 1;
-        }
+    /// Draws up the weights of a layer that is an entry of its own.
+    fn weights(&mut self, matrix: &Matrix, level: &mut Level, positions: usize) -> Result<Weights, NetError> {
         let entry = self.net.entries.len();
+        let weights = self.matrix(matrix, level, positions, entry)?;
+        level.advance();
         self.net.entries.push(Entry {
             path: matrix.path.into(),
             kind: matrix.kind,
             fan_in: matrix.fans.0,
             fan_out: matrix.fans.1,
             units: matrix.size.1,
-            weights,
-            bias,
+            positions,
+            weights: weights.law,
+            bias: weights.bias,
             weighted: true,
             trunk: self.depth == 0,
         });
         level.pending = Some(entry);
+        Ok(weights)
+    }
+
+    /// Draws up a weight matrix that is recorded at this entry.
+    fn matrix(
+        &mut self,
+        matrix: &Matrix,
+        level: &Level,
+        positions: usize,
+        entry: usize,
+    ) -> Result<Weights, NetError> {
+        self.net.streams += 1;
+        let stream = self.net.streams;
+        let (law, bias) = self.laws.of(matrix, stream as usize, level.branch)?;
         let (fan_in, units) = matrix.size;
-        let count = fan_in as u128 * units as u128;
-        self.net.weights.0 += 4 * count;
-        self.net.weights.1 = self.net.weights.1.max(4 * count);
-        self.net.draws += draws(weights, fan_in, units);
+        let bytes = 4 * fan_in as u128 * units as u128;
+        self.net.weights.0 += bytes;
+        self.net.weights.1 = self.net.weights.1.max(bytes);
+        self.net.draws += draws(law, fan_in, units);
         // Three products of two operations each, of all taps even where one is drawn.
         self.net.cost += 6.0 * matrix.fans.0 as f64 * units as f64 * positions as f64;
-        let stream = self.net.streams;
-        Ok((Weights { entry, stream, law: weights, bias, fan_in, units }, entry))
+        Ok(Weights { entry, stream, law, bias, fan_in, units })
     }
 }
 

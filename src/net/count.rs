@@ -42,7 +42,9 @@ pub fn weights(layer: &LayerSpec) -> usize {
     match layer {
         LayerSpec::Linear(_) | LayerSpec::Conv2d(_) => 1,
         LayerSpec::Embedding(embedding) => 1 + usize::from(embedding.positions),
-        LayerSpec::Rnn(_) | LayerSpec::Lstm(_) | LayerSpec::Gru(_) => 2,
+        LayerSpec::Rnn(_) => 2,
+        LayerSpec::Lstm(_) => 8,
+        LayerSpec::Gru(_) => 6,
         LayerSpec::Attention(_) => 4,
         _ => 0,
     }
@@ -97,7 +99,19 @@ fn visit(list: &[LayerSpec], events: &mut Vec<Event>, branches: &mut usize) {
             LayerSpec::Act(act) => {
                 events.push(Event::Act(act.function.clone().map_or(Following::Default, Following::Named)));
             }
-            other => events.extend((0..weights(other)).map(|_| Event::Weights)),
+            other => {
+                events.extend((0..weights(other)).map(|_| Event::Weights));
+                match other {
+                    LayerSpec::Rnn(rnn) => {
+                        let act = rnn.function.clone().map_or(Following::Default, Following::Named);
+                        events.push(Event::Act(act));
+                    }
+                    LayerSpec::Lstm(_) | LayerSpec::Gru(_) => {
+                        events.push(Event::Act(Following::Named("tanh".into())));
+                    }
+                    _ => {}
+                }
+            }
         }
     }
 }

@@ -11,14 +11,18 @@ pub use trial::{Passed, Step, Stopped, trial};
 
 use crate::initializer::Law;
 use crate::layer::act::Act;
+use crate::layer::attention::Attention;
 use crate::layer::conv::Conv;
 use crate::layer::dropout::Dropout;
+use crate::layer::embedding::{self, Embedding};
 use crate::layer::linear::Linear;
 use crate::layer::norm::Norm;
 use crate::layer::pass::Weights;
 use crate::layer::pool::Pool;
-use crate::layer::{Layer, Shape};
+use crate::layer::recurrent::Recurrent;
+use crate::layer::{Layer, Pass, Shape, Space};
 use crate::real::Real;
+use nalgebra::DMatrix;
 
 /// A network that can be drawn: every shape fits and every law is known.
 #[derive(Debug)]
@@ -46,12 +50,29 @@ pub struct Net {
 }
 
 impl Net {
+    /// Entries of a sample that are drawn or read: none of tokens, which the embedding draws.
+    pub fn features(&self) -> usize {
+        if matches!(self.input.space, Space::Tokens(_)) { 0 } else { self.input.size() }
+    }
+
     /// The weights of all layers, in the order of their streams.
     pub fn weights(&self) -> Vec<&Weights> {
         fn of<'a>(nodes: &'a [Node], all: &mut Vec<&'a Weights>) {
             for node in nodes {
                 match &node.kind {
+                    Kind::Linear(layer) if layer.tied.is_some() => {}
                     Kind::Linear(layer) => all.push(&layer.weights),
+                    Kind::Recurrent(layer) => {
+                        all.extend(layer.gates.iter().flat_map(|(input, state)| [input, state]));
+                    }
+                    Kind::Attention(layer) => {
+                        all.extend(layer.project.iter().map(|part| &part.weights));
+                        all.push(&layer.out.weights);
+                    }
+                    Kind::Embedding(layer) => {
+                        all.push(&layer.table);
+                        all.extend(&layer.positions);
+                    }
                     Kind::Conv(layer) => all.push(&layer.weights),
                     Kind::Residual(block) => {
                         of(&block.branch, all);
@@ -64,6 +85,15 @@ impl Net {
         let mut all = Vec::new();
         of(&self.nodes, &mut all);
         all
+    }
+
+    /// The weights of a layer as a pass draws them: units × fan-in, a table's features × rows.
+    pub fn matrix<T: Real>(&self, weights: &Weights, pass: &Pass<T>) -> DMatrix<f64> {
+        let table = self.entries.get(weights.entry).is_some_and(|e| e.kind == "embedding");
+        if table {
+            return embedding::tied(weights, pass).matrix(pass.threads).transpose();
+        }
+        pass.dense(weights).matrix(pass.threads)
     }
 
     /// Layers of all lists: a pass reports its progress so often.
@@ -92,6 +122,8 @@ pub struct Entry {
     pub fan_out: usize,
     /// Rows of what is recorded: units, or channels.
     pub units: usize,
+    /// Positions of a sample.
+    pub positions: usize,
     /// Of the weights; the identity where there are none.
     pub weights: Law,
     /// Of the biases.
@@ -128,6 +160,12 @@ pub enum Kind {
     Norm(Norm),
     /// Dropout.
     Dropout(Dropout),
+    /// Recurrent layer.
+    Recurrent(Recurrent),
+    /// Attention.
+    Attention(Attention),
+    /// Embedding.
+    Embedding(Embedding),
     /// shortcut + scale·branch.
     Residual(Residual),
 }
@@ -155,6 +193,9 @@ impl Kind {
             Self::Act(layer) => Some(layer),
             Self::Norm(layer) => Some(layer),
             Self::Dropout(layer) => Some(layer),
+            Self::Recurrent(layer) => Some(layer),
+            Self::Attention(layer) => Some(layer),
+            Self::Embedding(layer) => Some(layer),
             Self::Flatten(_) | Self::Residual(_) => None,
         }
     }

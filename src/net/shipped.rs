@@ -13,6 +13,8 @@ pub fn source(name: &str) -> Option<&'static str> {
         "vgg16" => include_str!("nets/vgg16.toml"),
         "resnet18" => include_str!("nets/resnet18.toml"),
         "resnet50" => include_str!("nets/resnet50.toml"),
+        "gpt2-small" => include_str!("nets/gpt2-small.toml"),
+        "rnn-100" => include_str!("nets/rnn-100.toml"),
         "cnn-10000" => include_str!("nets/cnn-10000.toml"),
         _ => return None,
     })

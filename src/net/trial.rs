@@ -59,6 +59,9 @@ pub fn trial<T: Real>(
 /// Features × samples as channels × (positions·samples).
 fn arranged<T: Real>(net: &Net, input: Signal<T>) -> Signal<T> {
     let shape = net.input;
+    if net.features() == 0 {
+        return input;
+    }
     if let Space::Image(..) = shape.space
         && shape.channels > 1
     {

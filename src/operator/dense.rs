@@ -69,6 +69,14 @@ impl<T: Real> Dense<T> {
         Self { scale: 1.0.into(), drawn: Some(Drawn::Plain(weights)), given: true, ..new }
     }
 
+    /// scale·U + mean·11ᵀ with a known U, whose units' weights are the columns (fan_in × fan_out).
+    pub fn of_units(units: DMatrix<T>, scale: Wide, mean: Wide) -> Self {
+        let (fan_in, fan_out) = units.shape();
+        let key = Key { seed: 0, trial: 0, layer: 0 };
+        let new = Self::new(Law::Constant(0.0), fan_in, fan_out, key);
+        Self { scale, mean, drawn: Some(Drawn::Transposed(units)), given: true, ..new }
+    }
+
     /// scale and mean of W = scale·U + mean·11ᵀ.
     pub fn affine(&self) -> (Wide, Wide) {
         (self.scale, self.mean)

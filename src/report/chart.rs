@@ -4,7 +4,7 @@ mod axis;
 mod panel;
 mod style;
 
-use crate::report::terminal::widths;
+use crate::report::terminal::size;
 use crate::result::{Cell, Report};
 use base64::Engine as _;
 use plotters::coord::Shift;
@@ -116,15 +116,19 @@ fn heading(root: &Area, report: &Report, ruler: &Ruler) -> Drawn {
         }
     };
     let title = format!("{} × {}", list(&spec.init, "initialisers"), list(&spec.act, "activations"));
+    let [first, second] = size(spec);
     let mut facts = vec![
-        format!("depth {}", spec.depth),
-        format!("width {}", widths(&spec.widths)),
+        first,
+        second,
         format!("batch {}", spec.batch),
         format!("{} trial{}", spec.trials, if spec.trials == 1 { "" } else { "s" }),
         // A path's end says more than its beginning, but neither may push out the rest.
         format!("input {}", ruler.fitting(&spec.input, 16.0, 0.25 * room)),
         format!("seed {}", spec.seed),
     ];
+    if report.cells.iter().any(|c| c.layers.iter().any(|l| l.branch)) {
+        facts.push("dots: within residual branches".into());
+    }
     if report.interrupted {
         facts.push("interrupted".into());
     }

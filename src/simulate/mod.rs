@@ -97,6 +97,7 @@ fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: b
                 activation: summary(&records, |r| r.activation, trace),
                 gradient: summary(&records, |r| r.gradient, trace),
                 weight_gradient: summary(&records, |r| r.weight_gradient, trace),
+                branch: entry.is_some_and(|e| !e.trunk),
                 dead_fraction: middle(|r| Some(r.dead_fraction)).unwrap_or(0.0),
                 saturated_fraction: middle(|r| r.saturated_fraction),
                 correlation: middle(|r| r.correlation),

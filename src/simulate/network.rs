@@ -35,10 +35,14 @@ pub fn plan(e: &Experiment, architecture: &Architecture, input: Input) -> Result
             cells.push(cell(init, index, Arc::new(net), e.batch));
         }
     }
-    if let (Input::Data(samples), Some(net)) = (&input, cells.first().and_then(|c| c.net.as_ref())) {
+    let net = cells.first().and_then(|c| c.net.as_ref());
+    if net.is_some_and(|net| net.features() == 0) && input != Input::Normal {
+        return Err(PlanError::Tokens);
+    }
+    if let (Input::Data(samples), Some(net)) = (&input, net) {
         let (features, count) = samples.shape();
-        if features != net.input.size() {
-            return Err(PlanError::Features { features, width: net.input.size() });
+        if features != net.features() {
+            return Err(PlanError::Entries { features, shape: net.input.to_string(), size: net.features() });
         }
         if count < e.batch {
             return Err(PlanError::Samples { samples: count, batch: e.batch });
@@ -110,7 +114,7 @@ pub fn one(
     step: &dyn Fn() -> bool,
 ) -> Option<Vec<LayerRecord>> {
     let e = &plan.experiment;
-    let input = plan.input.draw::<f32>(net.input.size(), e.batch, key);
+    let input = plan.input.draw::<f32>(net.features(), e.batch, key);
     let mut pass = Pass::new(key, e.batch, inner, net.entries.len());
     pass.keep_weights = keeps_weights(net, e.batch, threads);
     pass.effective_rank = effective_rank;

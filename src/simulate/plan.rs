@@ -77,6 +77,10 @@ pub enum PlanError {
     Widths { widths: usize, depth: usize },
     #[error("the data has {features} features a sample, but the first width is {width}")]
     Features { features: usize, width: usize },
+    #[error("the data has {features} features a sample, but the network takes {shape}, which are {size}")]
+    Entries { features: usize, shape: String, size: usize },
+    #[error("the network draws its own tokens, so the input is `normal`, its default, and nothing else")]
+    Tokens,
     #[error("the data has {samples} samples, fewer than a batch of {batch}")]
     Samples { samples: usize, batch: usize },
 }

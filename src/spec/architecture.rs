@@ -258,7 +258,7 @@ pub struct RepeatSpec {
 pub struct RecurrentSpec {
     /// Units of the state.
     pub out: usize,
-    /// tanh where it is left out; of a plain rnn only.
+    /// In place of `--act`; of a plain rnn only.
     #[serde(rename = "fn", default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
     /// Of the input's weights, in place of `--init`.
@@ -270,6 +270,9 @@ pub struct RecurrentSpec {
     /// Law of the biases; false for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bias: Option<BiasSpec>,
+    /// Biases of the forget gate, of an lstm only; as the others where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forget: Option<f64>,
     /// The last state alone goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub last: bool,

@@ -33,6 +33,15 @@ impl Series {
         self
     }
 
+    /// Squared norms of samples: second moments times as many entries as a sample has at each place.
+    pub fn norms(mut self, entries: &[f64]) -> Self {
+        for trial in &mut self.second_moment {
+            trial.iter_mut().zip(entries).for_each(|(log, count)| *log += count.log10());
+        }
+        self.variance.clone_from(&self.second_moment);
+        self
+    }
+
     /// Last layer first.
     pub fn reversed(mut self) -> Self {
         self.variance.iter_mut().chain(&mut self.second_moment).for_each(|trial| trial.reverse());

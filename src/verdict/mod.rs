@@ -40,9 +40,18 @@ pub fn judge(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], layers:
         signal = signal.behind(entering.second_moment.log10());
     }
     // In the direction of flow, so that both slopes read alike.
-    let gradient = Series::new(trials, |r| r.gradient).at(&trunk).reversed();
+    let entries = sample_entries(cell, &trunk);
+    let gradient = Series::new(trials, |r| r.gradient).at(&trunk);
+    let gradient = match &entries {
+        None => gradient,
+        Some(entries) => gradient.norms(entries),
+    };
+    let gradient = gradient.reversed();
     let (forward, forward_fate) = direction(&signal, threshold, Key { seed, trial: 0, layer: 0 });
-    let (backward, backward_fate) = direction(&gradient, threshold, Key { seed, trial: 1, layer: 0 });
+    let (mut backward, backward_fate) = direction(&gradient, threshold, Key { seed, trial: 1, layer: 0 });
+    if entries.is_some() {
+        backward.quantity = Quantity::SquaredNorm;
+    }
     let plain = cell.net.is_none();
     let expected = plain.then(|| cause::expected(act, cell, layers, entering)).flatten();
     let found = flags::flags(act, cell, trials, layers);
@@ -110,6 +119,14 @@ fn trunk(cell: &CellPlan) -> Vec<usize> {
     }
 }
 
+/// Entries of a sample at these places of a network with positions: a gradient that spreads over more of them is smaller in
+/// each, and no less in all. `None` where every layer has one position, as in a plain stack.
+fn sample_entries(cell: &CellPlan, trunk: &[usize]) -> Option<Vec<f64>> {
+    let net = cell.net.as_ref()?;
+    let sizes = trunk.iter().map(|k| net.entries[*k].units as f64 * net.entries[*k].positions as f64);
+    net.entries.iter().any(|e| e.positions > 1).then(|| sizes.collect())
+}
+
 /// Mean and second moment of an entry of the input.
 fn entering(input: &Input) -> Entering {
     match input {
@@ -164,6 +181,7 @@ impl Sentence<'_> {
         match self.direction.quantity {
             Quantity::Variance => "variance",
             Quantity::SecondMoment => "the second moment",
+            Quantity::SquaredNorm => "the squared norm of a sample",
         }
     }
 

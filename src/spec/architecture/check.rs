@@ -69,7 +69,11 @@ const KINDS: &[Kind] = &[
         fields: &["out", "fn", "init", "recurrent", "bias", "last", "name"],
         read: reads::<RecurrentSpec>,
     },
-    Kind { name: "lstm", fields: RECURRENT, read: reads::<RecurrentSpec> },
+    Kind {
+        name: "lstm",
+        fields: &["out", "init", "recurrent", "bias", "forget", "last", "name"],
+        read: reads::<RecurrentSpec>,
+    },
     Kind { name: "gru", fields: RECURRENT, read: reads::<RecurrentSpec> },
     Kind {
         name: "attention",
