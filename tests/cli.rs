@@ -493,6 +493,23 @@ fn known_pathologies_are_named() {
 }
 
 #[test]
+fn weights_that_are_not_drawn_need_no_memory() {
+    let size = ["--width", "1M", "--batch", "4", "--depth", "2", "--trials", "1", "--json", "--init"];
+    for (init, engine) in [("constant-0.02", "lazy"), ("zeros", "lazy"), ("identity", "dense")] {
+        assert_eq!(json(&[size.as_slice(), &[init]].concat()).cells[0].engine, engine, "{init}");
+    }
+}
+
+#[test]
+fn zero_weights_make_units_alike_on_every_engine() {
+    for engine in ["dense", "lazy"] {
+        let size = ["--width", "20000", "--batch", "16", "--depth", "2", "--trials", "1", "--json"];
+        let report = json(&[size.as_slice(), &["--init", "zeros", "--engine", engine]].concat());
+        assert!(report.cells[0].flags.iter().any(|f| f == "symmetric-units"), "{engine}");
+    }
+}
+
+#[test]
 fn the_catalogue_lists_everything() {
     let output = tool(&["catalog", "--json", "--fan-in", "300", "--fan-out", "100"]);
     let catalog: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -42,6 +42,9 @@ pub struct Affine {
 }
 
 impl Affine {
+    /// Every entry is zero.
+    pub const ZERO: Self = Self { standard: None, scale: 0.0, mean: 0.0 };
+
     /// `None` for a law whose entries depend on one another.
     pub fn of(law: Law) -> Option<Self> {
         let constant = |mean| Self { standard: None, scale: 0.0, mean };
@@ -153,7 +156,7 @@ fn truncated(rng: &mut Stream, low: f64, high: f64) -> f64 {
 
 /// A bias vector (fan_out × 1) of a law with independent entries; zero for any other.
 pub fn vector<T: Real>(law: Law, length: usize, key: Key, role: Role) -> Signal<T> {
-    let affine = Affine::of(law).unwrap_or(Affine { standard: None, scale: 0.0, mean: 0.0 });
+    let affine = Affine::of(law).unwrap_or(Affine::ZERO);
     let constant = Signal::new(DMatrix::from_element(length, 1, T::ONE), 0).times(affine.mean.into());
     match affine.standard {
         None => constant,

@@ -167,6 +167,16 @@ impl Law {
             Self::Constant(_) | Self::Normal { std: 0.0, .. } | Self::TruncatedNormal { std: 0.0, .. }
         ) || matches!(*self, Self::Uniform { low, high } if low == high)
     }
+
+    /// Haar-distributed up to a factor: products are drawn as frames.
+    pub fn is_orthogonal(&self) -> bool {
+        matches!(self, Self::Haar { .. } | Self::UnitVarianceHaar)
+    }
+
+    /// Has no random entry: the matrix need not be formed.
+    pub fn is_fixed(&self) -> bool {
+        self.is_point_mass() || matches!(self, Self::Identity { .. })
+    }
 }
 
 /// Zeros in a column of a sparse layer (PyTorch `sparse_`: ⌈sparsity·rows⌉).

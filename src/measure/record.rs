@@ -19,6 +19,11 @@ pub struct Moments {
     pub second_moment: Wide,
 }
 
+impl Moments {
+    /// Of entries that are all zero.
+    pub const ZERO: Self = Self { mean: Wide::ZERO, variance: Wide::ZERO, second_moment: Wide::ZERO };
+}
+
 /// Everything recorded at a layer in one trial (SCIENCE: Z pre-activation, H activation, D gradient).
 #[derive(Clone, Copy, Debug)]
 pub struct LayerRecord {
@@ -39,7 +44,7 @@ pub struct LayerRecord {
     /// Of the columns of Z, between 1 and B, see [`effective_rank`].
     pub effective_rank: Option<f64>,
     /// Largest difference between two rows of Z, see [`unit_symmetry`].
-    pub unit_symmetry: Option<f64>,
+    pub unit_symmetry: f64,
 }
 
 /// Moments of `offset + v` over all entries v of a signal.
@@ -208,16 +213,20 @@ pub fn effective_rank_of_gram(gram: DMatrix<f64>) -> Option<f64> {
 }
 
 /// Largest difference between two units on one sample, relative to the largest entry; units of a zero signal are alike.
-pub fn unit_symmetry<T: Real>(z: &Signal<T>) -> Option<f64> {
+pub fn unit_symmetry<T: Real>(z: &Signal<T>) -> f64 {
     let rows = z.values.nrows().max(1);
-    let (mut widest, mut top) = (0.0f64, 0.0f64);
-    for column in z.values.as_slice().chunks(rows) {
+    unit_symmetry_of_ranges(z.values.as_slice().chunks(rows).map(|column| {
         let (low, high) = range(column);
-        let (low, high) = (low.to_f64(), high.to_f64());
-        widest = widest.max(high - low);
-        top = top.max(high.abs()).max(low.abs());
-    }
-    Some(if top > 0.0 { widest / top } else { 0.0 })
+        (low.to_f64(), high.to_f64())
+    }))
+}
+
+/// The same from the least and the largest entry of each column.
+pub fn unit_symmetry_of_ranges(ranges: impl Iterator<Item = (f64, f64)>) -> f64 {
+    let (widest, top) = ranges.fold((0.0f64, 0.0f64), |(widest, top), (low, high)| {
+        (widest.max(high - low), top.max(high.abs()).max(low.abs()))
+    });
+    if top > 0.0 { widest / top } else { 0.0 }
 }
 
 /// Of the slopes φ′(Z) (n × B): the largest of each unit (as mantissas), and how many entries are below `threshold`.

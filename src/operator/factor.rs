@@ -25,7 +25,7 @@ impl Factor {
     /// `scale` is the squared norm that rounding is relative to: by default the largest of the columns'.
     pub fn of<T: Real>(x: &Observed<T>, scale: Option<f64>, threads: Threads) -> Self {
         let gram = x.gram(threads);
-        let scale = scale.unwrap_or_else(|| (0..gram.nrows()).map(|j| gram[(j, j)]).fold(0.0, f64::max));
+        let scale = scale.unwrap_or_else(|| largest_square(gram));
         let quick = Self::new(gram, scale, DOUBTFUL);
         if quick.root.ncols() == gram.nrows() {
             return quick;
@@ -36,14 +36,14 @@ impl Factor {
     /// Of a Gram matrix that was summed in double precision (`precise`) or from single-precision blocks; `None` where the
     /// latter does not tell nearly collinear samples from rounding.
     pub fn of_gram(gram: &DMatrix<f64>, precise: bool) -> Option<Self> {
-        let scale = (0..gram.nrows()).map(|j| gram[(j, j)]).fold(0.0, f64::max);
+        let scale = largest_square(gram);
         let factor = Self::new(gram, scale, if precise { CUT } else { DOUBTFUL });
         (precise || scale == 0.0 || factor.rank() == gram.nrows()).then_some(factor)
     }
 
     /// Of what a batch has beside known directions: its Gram matrix less that of its part along them.
     pub fn beside(gram: &DMatrix<f64>, along: DMatrix<f64>, precise: bool) -> Self {
-        let scale = (0..gram.nrows()).map(|j| gram[(j, j)]).fold(0.0, f64::max);
+        let scale = largest_square(gram);
         // The difference is as wrong as its terms.
         Self::new(&(gram - along), scale, if precise { 10.0 * CUT } else { 1e-6 })
     }
@@ -103,6 +103,11 @@ impl Factor {
     pub fn rank(&self) -> usize {
         self.root.ncols()
     }
+}
+
+/// The largest squared norm of a column, from its Gram matrix.
+pub fn largest_square(gram: &DMatrix<f64>) -> f64 {
+    gram.diagonal().iter().copied().fold(0.0, f64::max)
 }
 
 fn inverse_of_lower(l: &DMatrix<f64>) -> DMatrix<f64> {

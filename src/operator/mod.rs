@@ -8,7 +8,7 @@ mod lazy_gaussian;
 mod lazy_haar;
 
 pub use dense::Dense;
-pub use factor::Factor;
+pub use factor::{Factor, largest_square};
 pub use lazy_gaussian::LazyGaussian;
 pub use lazy_haar::LazyHaar;
 
@@ -63,8 +63,7 @@ pub fn operator<T: Real>(
 
 /// Whether lazy products have the law's own distribution, whatever the width.
 pub fn is_exact(law: Law) -> bool {
-    let orthogonal = matches!(law, Law::Haar { .. } | Law::UnitVarianceHaar | Law::Identity { .. });
-    orthogonal || law.is_point_mass() || matches!(law, Law::Normal { .. })
+    law.is_orthogonal() || law.is_fixed() || matches!(law, Law::Normal { .. })
 }
 
 /// Mean and standard deviation of an entry.

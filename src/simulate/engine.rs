@@ -37,6 +37,9 @@ const OTHER: f64 = 300.0;
 const THIN: f64 = 1.6;
 /// Operations in the time of everything that is done to an entry beside products and draws.
 const ENTRY: f64 = 150.0;
+/// The same where layers leave the cache between one pass over them and the next, and where blocks are drawn more than once.
+const UNCACHED: f64 = 2.0;
+const STREAMED: f64 = 1.5;
 /// More entries a layer than this are streamed: they would leave the cache between one pass over them and the next.
 const LARGE: f64 = (1 << 17) as f64;
 /// Bytes that a trial's stored layers may take before they are streamed. Not a matter of threads or of free memory: the same
@@ -47,18 +50,20 @@ const STORED: f64 = (1 << 28) as f64;
 pub fn choose(layers: &[LayerPlan], batch: usize, loss: Loss, wanted: Wanted) -> Choice {
     let total = |cost: &dyn Fn(&LayerPlan) -> f64| layers.iter().map(cost).sum::<f64>();
     let batch = batch as f64;
-    let entries = |layer: &LayerPlan| (layer.fan_in + layer.fan_out) as f64 * batch * ENTRY;
-    let dense = total(&|layer| dense_cost(layer, batch) + entries(layer));
-    let lazy = total(&|layer| lazy_cost(layer, batch) + entries(layer));
-    let streamed = total(&|layer| streamed_cost(layer, batch) + 1.5 * entries(layer));
-    let exact = layers.iter().all(|layer| is_exact(layer.weights));
     let widest = layers.iter().map(|l| l.fan_in.max(l.fan_out)).max().unwrap_or(0) as f64 * batch;
+    let entries = |layer: &LayerPlan| (layer.fan_in + layer.fan_out) as f64 * batch * ENTRY;
+    let stored = if widest > LARGE { UNCACHED } else { 1.0 };
+    let dense = total(&|layer| dense_cost(layer, batch) + stored * entries(layer));
+    let lazy = total(&|layer| lazy_cost(layer, batch) + stored * entries(layer));
+    let streamed = total(&|layer| streamed_cost(layer, batch) + STREAMED * entries(layer));
+    let exact = layers.iter().all(|layer| is_exact(layer.weights));
     let tape = 16.0 * total(&|l| l.fan_out as f64 * batch);
     let streams = layers.iter().all(|l| can_draw(l, batch as usize)) && loss != Loss::CrossEntropy;
     let large = streams && (widest > LARGE || tape > STORED);
     let (engine, cost) = if large { (Engine::Streamed, streamed) } else { (Engine::Lazy, lazy) };
     let how = match engine {
-        Engine::Streamed => ", unit by unit because whole layers would not fit the cache",
+        Engine::Streamed if widest > LARGE => ", unit by unit because whole layers would not fit the cache",
+        Engine::Streamed => ", unit by unit because so many layers would take much memory",
         _ => "",
     };
     let choice = |engine, exact, cost, reason: String| Choice { engine, exact, reason, cost };
@@ -98,8 +103,10 @@ fn sizes(layer: &LayerPlan) -> (f64, f64) {
 
 fn dense_cost(layer: &LayerPlan, batch: f64) -> f64 {
     let (n, m) = sizes(layer);
+    if layer.weights.is_fixed() {
+        return 4.0 * (n + m) * batch;
+    }
     let draws = match layer.weights {
-        Law::Constant(_) | Law::Identity { .. } => return 4.0 * (n + m) * batch,
         Law::Normal { .. } => NORMAL * n * m,
         Law::Haar { .. } | Law::UnitVarianceHaar => n.min(m) * n * m * 3.0 + OTHER * n * m,
         _ => OTHER * n * m,
@@ -110,11 +117,11 @@ fn dense_cost(layer: &LayerPlan, batch: f64) -> f64 {
 /// ξRᵀ, ξᵀD; Hᵀη, HC, ηSᵀ; a factor and its inverse for each side.
 fn lazy_cost(layer: &LayerPlan, batch: f64) -> f64 {
     let (n, m) = sizes(layer);
-    if matches!(layer.weights, Law::Constant(_) | Law::Identity { .. }) {
+    if layer.weights.is_fixed() {
         return 4.0 * (n + m) * batch;
     }
     let (r, s) = (batch.min(n), batch.min(m));
-    let haar = if matches!(layer.weights, Law::Haar { .. } | Law::UnitVarianceHaar) { 1.6 } else { 1.0 };
+    let haar = if layer.weights.is_orthogonal() { 1.6 } else { 1.0 };
     let products = 4.0 * m * batch * r + 6.0 * n * batch * s;
     haar * (THIN * products + NORMAL * (m * r + n * s)) + 40.0 * batch.powi(3)
 }
@@ -122,10 +129,10 @@ fn lazy_cost(layer: &LayerPlan, batch: f64) -> f64 {
 /// The same, with Z once more for each of the two passes back, and the Gram matrix of Z.
 fn streamed_cost(layer: &LayerPlan, batch: f64) -> f64 {
     let (n, m) = sizes(layer);
-    if matches!(layer.weights, Law::Constant(_)) {
+    if layer.weights.is_fixed() {
         return 4.0 * (n + m) * batch;
     }
-    let haar = if matches!(layer.weights, Law::Haar { .. } | Law::UnitVarianceHaar) { 1.3 } else { 1.0 };
+    let haar = if layer.weights.is_orthogonal() { 1.3 } else { 1.0 };
     let products = haar * (9.0 * m * batch * batch + 8.0 * n * batch * batch);
     THIN * products + NORMAL * (3.0 * m + 2.0 * n) * batch + 40.0 * batch.powi(3)
 }

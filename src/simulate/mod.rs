@@ -102,7 +102,7 @@ fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: b
                 saturated_fraction: middle(|r| r.saturated_fraction),
                 correlation: middle(|r| r.correlation),
                 effective_rank: middle(|r| r.effective_rank),
-                unit_symmetry: middle(|r| r.unit_symmetry),
+                unit_symmetry: middle(|r| Some(r.unit_symmetry)),
             }
         })
         .collect();

@@ -253,26 +253,31 @@ impl Plan {
             let drawn: u128 = e.widths.windows(2).map(|w| 8 * (w[0] + w[1]) as u128 * batch).sum();
             return tape + drawn + working;
         }
-        let largest = e.widths.windows(2).map(|w| w[0] as u128 * w[1] as u128).max().unwrap_or(0) * 4;
-        let orthogonal = cell.layers.iter().any(|l| Affine::of(l.weights).is_none());
-        let weights = self.kept_weights(threads).max(if orthogonal { 3 * largest } else { largest });
+        let largest = cell.layers.iter().map(weight_bytes).max().unwrap_or(0);
+        let orthogonal = cell.layers.iter().any(|l| l.weights.is_orthogonal());
+        let weights = self.kept_weights(cell, threads).max(if orthogonal { 3 * largest } else { largest });
         tape + weights + working
     }
 
     /// Bytes of weights that a trial keeps for the backward pass: all of them, or none where they would need more than
     /// the rest of the trial and a fair share of a fixed allowance; then they are drawn again.
-    fn kept_weights(&self, threads: usize) -> u128 {
+    fn kept_weights(&self, cell: &CellPlan, threads: usize) -> u128 {
         let e = &self.experiment;
-        let all: u128 = e.widths.windows(2).map(|w| w[0] as u128 * w[1] as u128 * 4).sum();
+        let all: u128 = cell.layers.iter().map(weight_bytes).sum();
         let tape: u128 = e.widths.windows(2).map(|w| tape_bytes(w[0], w[1], e.batch)).sum();
         const ALLOWANCE: u128 = 256 << 20;
         if all <= (ALLOWANCE / threads.max(1) as u128).max(tape) { all } else { 0 }
     }
 
-    /// Whether weights stay in memory between the passes.
-    pub fn keeps_weights(&self, threads: usize) -> bool {
-        self.kept_weights(threads) > 0
+    /// Whether draws stay in memory between the passes; those of the lazy engine are no larger than its signals.
+    pub fn keeps_weights(&self, cell: &CellPlan, threads: usize) -> bool {
+        cell.choice.engine != Engine::Dense || self.kept_weights(cell, threads) > 0
     }
+}
+
+/// Drawn entries of a layer; equal weights and a diagonal need none.
+fn weight_bytes(layer: &LayerPlan) -> u128 {
+    if layer.weights.is_fixed() { 0 } else { layer.fan_in as u128 * layer.fan_out as u128 * 4 }
 }
 
 /// Slopes, and the trace of the layer's input.

@@ -18,7 +18,6 @@ use crate::real::Real;
 use crate::signal::Signal;
 use crate::spec::Loss;
 use crate::stream::{Key, Role};
-use crate::wide::Wide;
 use std::sync::atomic::Ordering;
 
 /// What the backward pass needs of a layer.
@@ -57,7 +56,7 @@ pub fn one(
         }
     };
     let input = plan.input.draw::<f32>(e.widths[0], e.batch, key);
-    let keep_weights = plan.keeps_weights(control.threads);
+    let keep_weights = plan.keeps_weights(cell, control.threads);
     Network { layers, act, method, key, threads, keep_weights, effective_rank }.pass(input, e.loss, &step)
 }
 
@@ -78,8 +77,6 @@ pub struct Network<'a> {
     /// Compute the effective rank at each layer.
     pub effective_rank: bool,
 }
-
-const EMPTY: Moments = Moments { mean: Wide::ZERO, variance: Wide::ZERO, second_moment: Wide::ZERO };
 
 impl Network<'_> {
     /// Forward and back. `step` is called after each layer of each pass and says whether to go on.
@@ -158,8 +155,8 @@ impl Network<'_> {
         let record = LayerRecord {
             preactivation: record::moments(&z, 0.0),
             activation: record::moments(&psi, at_zero),
-            gradient: EMPTY,
-            weight_gradient: EMPTY,
+            gradient: Moments::ZERO,
+            weight_gradient: Moments::ZERO,
             dead_fraction: dead as f64 / layer.fan_out as f64,
             saturated_fraction: threshold.map(|_| below as f64 / z.signal.values.len() as f64),
             correlation: record::correlation(&z),

@@ -1,6 +1,7 @@
 //! Sums over blocks of units, whose scales may differ from block to block.
 
 use crate::measure::Moments;
+use crate::measure::record::unit_symmetry_of_ranges;
 use crate::signal::Signal;
 use crate::wide::Wide;
 
@@ -129,11 +130,9 @@ impl Ranges {
         }
     }
 
-    /// Largest difference between two units on one sample, relative to the largest entry; `None` for a zero signal.
-    pub fn unit_symmetry(&self) -> Option<f64> {
-        let widest = self.0.iter().map(|(low, high)| high - low).fold(0.0, f64::max);
-        let top = self.0.iter().map(|(low, high)| high.abs().max(low.abs())).fold(0.0, f64::max);
-        (top > 0.0).then(|| widest / top)
+    /// Largest difference between two units on one sample, relative to the largest entry.
+    pub fn unit_symmetry(&self) -> f64 {
+        unit_symmetry_of_ranges(self.0.iter().copied())
     }
 }
 

@@ -20,7 +20,7 @@ use crate::layer::activate::{Activated, activate, activation, dead_units};
 use crate::layer::loss;
 use crate::measure::record::{self, LayerRecord, Moments};
 use crate::observed::Observed;
-use crate::operator::{Factor, gaussian};
+use crate::operator::{Factor, gaussian, largest_square};
 use crate::product::{Threads, add_mul, gram, mul, tr_mul};
 use crate::signal::{Signal, widened};
 use crate::spec::Loss;
@@ -53,14 +53,10 @@ pub struct Stack<'a> {
 /// Whether streams can draw a layer: independent entries, or a frame far from filling its space.
 pub fn can_draw(layer: &LayerPlan, batch: usize) -> bool {
     match layer.weights {
-        Law::Haar { .. } | Law::UnitVarianceHaar => layer.fan_in.max(layer.fan_out) >= 4 * batch,
+        Law::Haar { .. } | Law::UnitVarianceHaar => side(layer) >= 4 * batch,
         Law::Identity { .. } => false,
         _ => true,
     }
-}
-
-fn is_orthogonal(layer: &LayerPlan) -> bool {
-    matches!(layer.weights, Law::Haar { .. } | Law::UnitVarianceHaar)
 }
 
 /// The side of the square matrix that an orthogonal layer is a block of.
@@ -72,8 +68,8 @@ fn side(layer: &LayerPlan) -> usize {
 pub fn steps(layers: &[LayerPlan], batch: usize) -> u64 {
     let groups = |rows: usize| Blocks::new(rows, batch).groups() as u64;
     let forward = groups(layers[0].fan_in) + layers.iter().map(|l| groups(l.fan_out)).sum::<u64>();
-    let frames: u64 = layers.iter().filter(|l| is_orthogonal(l)).map(|l| groups(side(l))).sum();
-    let onto = |l: &LayerPlan| groups(if is_orthogonal(l) { side(l) } else { l.fan_in });
+    let frames: u64 = layers.iter().filter(|l| l.weights.is_orthogonal()).map(|l| groups(side(l))).sum();
+    let onto = |l: &LayerPlan| groups(if l.weights.is_orthogonal() { side(l) } else { l.fan_in });
     let back: u64 = layers.iter().skip(1).map(|l| onto(l) + groups(l.fan_in)).sum();
     forward + frames + back + layers.last().map_or(0, |l| groups(l.fan_out))
 }
@@ -99,6 +95,30 @@ impl Sums for BatchSums {
     fn merge(&mut self, other: Self) {
         self.gram.merge(&other.gram);
         self.plain.merge(&other.plain);
+    }
+}
+
+/// What is summed in a pass over the units of a layer, with what the next layer needs of it.
+trait OverUnits: Sums {
+    /// Sums of what goes on to the next layer.
+    fn output(&self) -> &BatchSums;
+}
+
+impl OverUnits for BatchSums {
+    fn output(&self) -> &BatchSums {
+        self
+    }
+}
+
+impl OverUnits for Up {
+    fn output(&self) -> &BatchSums {
+        &self.output
+    }
+}
+
+impl OverUnits for Down {
+    fn output(&self) -> &BatchSums {
+        &self.output
     }
 }
 
@@ -134,8 +154,7 @@ impl Batch {
 
     /// The largest norm of a column.
     fn norm(&self) -> Wide {
-        let square = self.gram.diagonal().max();
-        Wide::new(square.max(0.0).sqrt(), self.exponent)
+        Wide::new(largest_square(&self.gram).sqrt(), self.exponent)
     }
 }
 
@@ -203,7 +222,7 @@ impl Forward {
                 (mean.into(), std.into())
             }
         };
-        let bias = Affine::of(layer.bias).unwrap_or(Affine { standard: None, scale: 0.0, mean: 0.0 });
+        let bias = Affine::of(layer.bias).unwrap_or(Affine::ZERO);
         let rows = Rows::new(law, h.exponent, &h.plain, h.norm(), (bias.mean, bias.scale));
         let frame = frame.map(|frame| frame.whitener);
         let root = h.factor.root.transpose();
@@ -343,8 +362,6 @@ impl Sums for Onto {
     }
 }
 
-const EMPTY: Moments = Moments { mean: Wide::ZERO, variance: Wide::ZERO, second_moment: Wide::ZERO };
-
 /// Says whether to go on; called after each group of blocks.
 type Step<'a> = &'a (dyn Fn() -> bool + Sync);
 
@@ -352,52 +369,44 @@ impl Stack<'_> {
     /// Forward and back; `None` when `step` says to stop.
     pub fn pass(&self, step: Step) -> Option<Vec<LayerRecord>> {
         let mut precise = false;
-        let mut h = self.settled(&mut precise, &mut |precise| {
-            let sums = self.blocks(self.layers[0].fan_in).sum(
-                self.threads,
-                step,
-                |sums: &mut BatchSums, block, rows| {
-                    let x = self.input.rows(rows, self.batch, Key { layer: 0, ..self.key }, part(block));
-                    sums.add(&x.into(), precise);
-                },
-            )?;
-            Some(((), sums))
+        let key = Key { layer: 0, ..self.key };
+        let (_, mut h) = self.settled(&mut precise, |precise| {
+            let blocks = self.blocks(self.layers[0].fan_in);
+            blocks.sum(self.threads, step, |sums: &mut BatchSums, block, rows| {
+                sums.add(&self.input.rows(rows, self.batch, key, part(block)).into(), precise);
+            })
         })?;
         let mut tapes = Vec::with_capacity(self.layers.len());
         let mut records = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
-            let frame = match is_orthogonal(layer) {
-                true => Some(self.frame(layer, h.1.factor.rank(), self.layer_key(index), step)?),
+            let frame = match layer.weights.is_orthogonal() {
+                true => Some(self.frame(layer, h.factor.rank(), self.layer_key(index), step)?),
                 false => None,
             };
             let draws = self.draws(layer.fan_out, layer);
-            let forward = Forward::new(layer, &h.1, frame, draws, self.layer_key(index));
-            let out = self.settled(&mut precise, &mut |precise| {
-                let mut up = self.up(layer, &forward, precise, step)?;
-                let output = std::mem::take(&mut up.output);
-                Some((up, output))
-            })?;
-            records.push(self.record(layer, &out.0, &forward));
-            tapes.push(Tape { forward, input: h.1 });
-            h = ((), out.1);
+            let forward = Forward::new(layer, &h, frame, draws, self.layer_key(index));
+            let (up, output) =
+                self.settled(&mut precise, |precise| self.up(layer, &forward, precise, step))?;
+            records.push(self.record(layer, &up));
+            tapes.push(Tape { forward, input: std::mem::replace(&mut h, output) });
         }
         self.back(&tapes, &mut records, step)?;
         Some(records)
     }
 
     /// Sums as `pass` finds them, once more in double precision where that is needed; then the layers above need it as a rule.
-    fn settled<A>(
+    fn settled<S: OverUnits>(
         &self,
         precise: &mut bool,
-        pass: &mut dyn FnMut(bool) -> Option<(A, BatchSums)>,
-    ) -> Option<(A, Batch)> {
-        let (found, sums) = pass(*precise)?;
-        if let Some(batch) = Batch::new(&sums, self.batch, *precise) {
-            return Some((found, batch));
+        pass: impl Fn(bool) -> Option<S>,
+    ) -> Option<(S, Batch)> {
+        let sums = pass(*precise)?;
+        if let Some(batch) = Batch::new(sums.output(), self.batch, *precise) {
+            return Some((sums, batch));
         }
         *precise = true;
-        let (found, sums) = pass(true)?;
-        Batch::new(&sums, self.batch, true).map(|batch| (found, batch))
+        let sums = pass(true)?;
+        Batch::new(sums.output(), self.batch, true).map(|batch| (sums, batch))
     }
 
     fn layer_key(&self, index: usize) -> Key {
@@ -410,7 +419,7 @@ impl Stack<'_> {
 
     /// Blocks of draws for one side of a layer.
     fn draws(&self, units: usize, layer: &LayerPlan) -> Blocks {
-        self.blocks(if is_orthogonal(layer) { side(layer) } else { units })
+        self.blocks(if layer.weights.is_orthogonal() { side(layer) } else { units })
     }
 
     /// All draws of an orthogonal layer.
@@ -456,37 +465,28 @@ impl Stack<'_> {
         })
     }
 
-    fn record(&self, layer: &LayerPlan, up: &Up, forward: &Forward) -> LayerRecord {
+    fn record(&self, layer: &LayerPlan, up: &Up) -> LayerRecord {
         let gram = DMatrix::from_column_slice(self.batch, self.batch, &up.gram.values);
         let entries = layer.fan_out as f64 * self.batch as f64;
-        let spread = !forward.root.is_empty() || forward.bias.is_some();
         LayerRecord {
             preactivation: up.preactivation.moments(),
             activation: up.activation.moments(),
-            gradient: EMPTY,
-            weight_gradient: EMPTY,
+            gradient: Moments::ZERO,
+            weight_gradient: Moments::ZERO,
             dead_fraction: up.dead as f64 / layer.fan_out as f64,
             saturated_fraction: self.act.shape.max_slope.map(|_| up.below as f64 / entries),
             correlation: record::correlation_of_gram(&gram),
             effective_rank: if self.effective_rank { record::effective_rank_of_gram(gram) } else { None },
-            unit_symmetry: if spread {
-                up.ranges.unit_symmetry()
-            } else {
-                up.ranges.unit_symmetry().map(|_| 0.0)
-            },
+            unit_symmetry: up.ranges.unit_symmetry(),
         }
     }
 
     fn back(&self, tapes: &[Tape], records: &mut [LayerRecord], step: Step) -> Option<()> {
         let mut precise = false;
         let top = self.layers.len() - 1;
-        let mut d = self.settled(&mut precise, &mut |precise| {
-            let mut down = self.top(&tapes[top].forward, precise, step)?;
-            let output = std::mem::take(&mut down.output);
-            Some((down, output))
-        })?;
+        let (mut down, mut gradient) =
+            self.settled(&mut precise, |precise| self.top(&tapes[top].forward, precise, step))?;
         for index in (0..=top).rev() {
-            let (down, gradient) = &d;
             let input = &tapes[index].input;
             let layer = &self.layers[index];
             records[index].gradient = down.gradient.moments();
@@ -499,12 +499,10 @@ impl Stack<'_> {
             if index == 0 {
                 break;
             }
-            let map = self.map_back(layer, &tapes[index], down, gradient, &tapes[index - 1].forward, step)?;
-            d = self.settled(&mut precise, &mut |precise| {
-                let mut down = self.down(layer, &map, &tapes[index - 1].forward, precise, step)?;
-                let output = std::mem::take(&mut down.output);
-                Some((down, output))
-            })?;
+            let below = &tapes[index - 1].forward;
+            let map = self.map_back(layer, &tapes[index], &down, &gradient, below, step)?;
+            (down, gradient) =
+                self.settled(&mut precise, |precise| self.down(layer, &map, below, precise, step))?;
         }
         Some(())
     }
@@ -537,17 +535,10 @@ impl Stack<'_> {
         let whitener = &tape.input.factor.whitener;
         let exponent = tape.input.exponent;
         let draws = self.draws(layer.fan_in, layer);
-        if law.1.is_zero() || d.factor.rank() == 0 || whitener.ncols() == 0 {
-            let none = DMatrix::zeros(self.batch, self.batch);
-            let root = d.factor.root.columns(0, if law.1.is_zero() { 0 } else { d.factor.rank() });
-            return Some(Back {
-                rows,
-                root: root.map(|v| v as f32).transpose(),
-                onto: none,
-                exponent,
-                draws,
-                key,
-            });
+        if law.1.is_zero() || d.factor.rank() == 0 {
+            // Every unit the same.
+            let (root, onto) = (DMatrix::zeros(0, self.batch), DMatrix::zeros(self.batch, self.batch));
+            return Some(Back { rows, root, onto, exponent, draws, key });
         }
         // ξᵀD; of an orthogonal layer VᵀD, and S is of what D has beside V.
         let cross = DMatrix::from_column_slice(whitener.ncols(), self.batch, &down.cross.at(d.exponent));
@@ -644,7 +635,8 @@ impl Back {
     fn block(&self, block: u64, h: &Signal<f32>) -> Signal<f32> {
         let eta = normals(self.draws, block, h.values.nrows(), self.root.nrows(), self.key, ETA);
         let mut values = mul(&eta, &self.root, self.rows.scale, Threads::One);
-        if !self.root.is_empty() {
+        // A block of zeros has no scale of its own.
+        if !h.is_zero() {
             let unit = libm::scalbn(1.0, (h.exponent - self.exponent).clamp(-2000, 2000) as i32) as f32;
             add_mul(&mut values, &h.values, &self.onto, self.rows.scale * unit, Threads::One);
         }
