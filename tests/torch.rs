@@ -4,6 +4,8 @@
 //!
 //! Both sides compute in double precision; the engine once more in single precision, as users run it.
 
+#![expect(clippy::print_stdout, reason = "measured gaps are for people to read")]
+
 use initdiag::activation::Activation;
 use initdiag::initializer::Initializer;
 use initdiag::layer::{Pass, Space, loss};

@@ -126,8 +126,27 @@ struct Step<T: Real> {
 
 enum StepCell<T: Real> {
     Plain(Box<dyn Back<T>>),
-    Lstm { gates: Vec<Gate<T>>, before: Signal<T>, out: Gate<T> },
-    Gru { gates: Vec<Gate<T>>, keep: Signal<T>, product: Signal<T>, before: Value<T> },
+    Lstm(LstmStep<T>),
+    Gru(GruStep<T>),
+}
+
+struct LstmStep<T: Real> {
+    gates: [Gate<T>; 4],
+    /// Cell before the step.
+    before: Signal<T>,
+    /// tanh of the cell behind it.
+    out: Gate<T>,
+}
+
+struct GruStep<T: Real> {
+    /// Reset, update, candidate.
+    gates: [Gate<T>; 3],
+    /// One less the update.
+    keep: Signal<T>,
+    /// Of the candidate's weights with the state.
+    product: Signal<T>,
+    /// State before the step.
+    before: Value<T>,
 }
 
 struct Tape<T: Real> {
@@ -206,15 +225,15 @@ impl<T: Real> Layer<T> for Recurrent {
                     let z: Vec<Signal<T>> =
                         products.into_iter().enumerate().map(|(k, p)| drive(k).plus(p)).collect();
                     let act = |k: usize| if k == 2 { &self.tanh } else { &self.sigmoid };
-                    let gates: Vec<Gate<T>> = z.iter().enumerate().map(|(k, z)| gate(act(k), z)).collect();
-                    let [i, f, g, o] = [0, 1, 2, 3].map(|k: usize| &gates[k].value);
+                    let gates = [0, 1, 2, 3].map(|k: usize| gate(act(k), &z[k]));
+                    let [i, f, g, o] = gates.each_ref().map(|gate| &gate.value);
                     let next = f.hadamard(&memory).plus(i.hadamard(g));
                     let before = std::mem::replace(&mut memory, next);
                     let out = gate(&self.tanh, &memory);
                     h = Rc::new(Observed::from(o.hadamard(&out.value)));
                     self.observe_gates(entry, &z, &gates, pass);
                     self.observe_state(entry, &h, pass);
-                    StepCell::Lstm { gates, before, out }
+                    StepCell::Lstm(LstmStep { gates, before, out })
                 }
                 Cell::Gru => {
                     let [r, u] = [0, 1].map(|k: usize| drive(k).plus(products[k].clone()));
@@ -225,10 +244,10 @@ impl<T: Real> Layer<T> for Recurrent {
                     let candidate = gate(&self.tanh, &n);
                     let next = keep.hadamard(&candidate.value).plus(update.value.hadamard(&h.signal));
                     let before = std::mem::replace(&mut h, Rc::new(Observed::from(next)));
-                    let gates = vec![reset, update, candidate];
+                    let gates = [reset, update, candidate];
                     self.observe_gates(entry, &[r, u, n], &gates, pass);
                     self.observe_state(entry, &h, pass);
-                    StepCell::Gru { gates, keep, product: products[2].clone(), before }
+                    StepCell::Gru(GruStep { gates, keep, product: products[2].clone(), before })
                 }
             };
             steps.push(Step { input: traces.0, state: traces.1, cell });
@@ -253,37 +272,34 @@ struct Through<T: Real> {
     direct: Option<Signal<T>>,
 }
 
-fn lstm_back<T: Real>(
-    dh: &Signal<T>,
-    dc: &mut Signal<T>,
-    (gates, before, out): (&[Gate<T>], &Signal<T>, &Gate<T>),
-) -> Through<T> {
-    let [i, f, g, o] = [0, 1, 2, 3].map(|k: usize| &gates[k]);
-    let total = std::mem::replace(dc, Signal::new(DMatrix::from_element(0, 0, T::ZERO), 0))
-        .plus(dh.hadamard(&o.value).hadamard(&out.slope));
-    let gates = vec![
-        total.hadamard(&g.value).hadamard(&i.slope),
-        total.hadamard(before).hadamard(&f.slope),
-        total.hadamard(&i.value).hadamard(&g.slope),
-        dh.hadamard(&out.value).hadamard(&o.slope),
-    ];
-    *dc = total.hadamard(&f.value);
-    Through { gates, products: None, direct: None }
+impl<T: Real> LstmStep<T> {
+    fn back(&self, dh: &Signal<T>, dc: &mut Signal<T>) -> Through<T> {
+        let [i, f, g, o] = &self.gates;
+        let through = dh.hadamard(&o.value).hadamard(&self.out.slope);
+        let total = dc.clone().plus(through);
+        let gates = vec![
+            total.hadamard(&g.value).hadamard(&i.slope),
+            total.hadamard(&self.before).hadamard(&f.slope),
+            total.hadamard(&i.value).hadamard(&g.slope),
+            dh.hadamard(&self.out.value).hadamard(&o.slope),
+        ];
+        *dc = total.hadamard(&f.value);
+        Through { gates, products: None, direct: None }
+    }
 }
 
-fn gru_back<T: Real>(
-    dh: &Signal<T>,
-    (gates, keep, product, before): (&[Gate<T>], &Signal<T>, &Signal<T>, &Value<T>),
-) -> Through<T> {
-    let [r, u, n] = [0, 1, 2].map(|k: usize| &gates[k]);
-    let difference = before.signal.clone().plus(n.value.clone().times(Wide::from(-1.0)));
-    let candidate = dh.hadamard(keep).hadamard(&n.slope);
-    let gates = vec![
-        candidate.hadamard(product).hadamard(&r.slope),
-        dh.hadamard(&difference).hadamard(&u.slope),
-        candidate.clone(),
-    ];
-    Through { gates, products: Some(candidate.hadamard(&r.value)), direct: Some(dh.hadamard(&u.value)) }
+impl<T: Real> GruStep<T> {
+    fn back(&self, dh: &Signal<T>) -> Through<T> {
+        let [r, u, n] = &self.gates;
+        let difference = self.before.signal.clone().plus(n.value.clone().times(Wide::from(-1.0)));
+        let candidate = dh.hadamard(&self.keep).hadamard(&n.slope);
+        let gates = vec![
+            candidate.hadamard(&self.product).hadamard(&r.slope),
+            dh.hadamard(&difference).hadamard(&u.slope),
+            candidate.clone(),
+        ];
+        Through { gates, products: Some(candidate.hadamard(&r.value)), direct: Some(dh.hadamard(&u.value)) }
+    }
 }
 
 impl<T: Real> Back<T> for Tape<T> {
@@ -311,10 +327,8 @@ impl<T: Real> Back<T> for Tape<T> {
                     let dz = back.backward(std::mem::replace(&mut dh, zero()), pass);
                     Through { gates: vec![dz], products: None, direct: None }
                 }
-                StepCell::Lstm { gates, before, out } => lstm_back(&dh, &mut dc, (&gates, &before, &out)),
-                StepCell::Gru { gates, keep, product, before } => {
-                    gru_back(&dh, (&gates, &keep, &product, &before))
-                }
+                StepCell::Lstm(step) => step.back(&dh, &mut dc),
+                StepCell::Gru(step) => step.back(&dh),
             };
             pass.observe_gradient(entry, &Observed::from(stacked(&gates)));
             dh = direct.unwrap_or_else(zero);

@@ -83,7 +83,7 @@ impl Default for LayerRecord {
             saturated_fraction: None,
             correlation: None,
             effective_rank: None,
-            unit_symmetry: None,
+            unit_symmetry: 0.0,
         }
     }
 }

@@ -163,7 +163,7 @@ pub enum Kind {
     /// Recurrent layer.
     Recurrent(Recurrent),
     /// Attention.
-    Attention(Attention),
+    Attention(Box<Attention>),
     /// Embedding.
     Embedding(Embedding),
     /// shortcut + scale·branch.
@@ -194,7 +194,7 @@ impl Kind {
             Self::Norm(layer) => Some(layer),
             Self::Dropout(layer) => Some(layer),
             Self::Recurrent(layer) => Some(layer),
-            Self::Attention(layer) => Some(layer),
+            Self::Attention(layer) => Some(layer.as_ref()),
             Self::Embedding(layer) => Some(layer),
             Self::Flatten(_) | Self::Residual(_) => None,
         }

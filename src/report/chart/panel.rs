@@ -96,7 +96,9 @@ fn logarithmic(
             continue;
         }
         let trunk = layers.iter().any(|l| !l.branch);
-        let joined = |l: &&Layer| !(trunk && l.branch);
+        // Without the sums, what is left of the trunk beside branches is no path.
+        let path = trunk && (layers.len() == cell.layers.len() || !layers.iter().any(|l| l.branch));
+        let joined = |l: &&Layer| path && !l.branch || !trunk;
         let line = thinned(&layers).filter(joined).map(|l| (l.layer as f64, quantity(l).median)).collect();
         let ends = |l: &Layer| (l.layer as f64, quantity(l).q95.map(|high| (quantity(l).q05, high)));
         let band = match cell.trials {
@@ -487,7 +489,7 @@ mod tests {
     }
 
     fn panel(report: &Report) -> Panel {
-        logarithmic(report, &style::looks(report), "", |l| &l.activation.log10_variance)
+        logarithmic(report, &style::looks(report), "", every, |l| &l.activation.log10_variance)
     }
 
     #[test]
