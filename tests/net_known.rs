@@ -124,7 +124,9 @@ fn xavier_starves_a_thirty_layer_convolution_network_and_he_does_not() {
     let change = |cell: &Cell| signal(cell.layers.last().unwrap()) - signal(&cell.layers[0]);
     let (xavier, he) = (change(&found[0]), change(&found[1]));
     assert!((xavier - he + 29.0 * 2f64.log10()).abs() < 0.01, "{xavier} {he}");
-    assert!(he.abs() < 1.5, "{he}");
+    // The zeros keep at least 0.9775 a layer (the largest eigenvalue of what 3×3 taps see of 16×16), 40 channels cost 5L/(2n)
+    // in the mean of the logarithm and scatter it by √(5L/n): −0.3 − 0.8 ± 0.84 decades, the median of five trials ±0.45.
+    assert!((-1.1 - he).abs() < 6.0 * 0.45, "{he}");
     assert_eq!(found[0].forward.verdict.name(), "vanishing");
 }
 

@@ -199,7 +199,7 @@ mod tests {
             ("\"act\"", "\"relu\"", "layer 2 (repeat) layers 1 (residual) layers 1: unknown type `relu`"),
             ("out = 6", "", "layer 1 (conv2d): missing field `out`"),
             ("input = { shape = [1, 28, 28] }", "", "the shape of a sample is missing"),
-            ("times = 2", "times = ", "line 9"),
+            ("times = 2", "times = ", "line 10"),
             ("times = 2", "times = -2", "layer 2 (repeat): invalid value"),
         ] {
             let fault = Architecture::parse(&SMALL.replace(from, to)).unwrap_err().to_string();
