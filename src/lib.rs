@@ -18,6 +18,7 @@
 //! ```
 
 pub mod activation;
+pub mod baseline;
 pub mod cli;
 pub mod data;
 pub mod draw;
@@ -32,6 +33,7 @@ pub mod product;
 pub mod real;
 pub mod report;
 pub mod result;
+pub mod scaling;
 pub mod signal;
 pub mod simulate;
 pub(crate) mod slice;

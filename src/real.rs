@@ -2,6 +2,7 @@
 
 use crate::activation::Kernel;
 use crate::draw;
+use crate::product::dots::{self, Products, Tile};
 use crate::stream::Stream;
 use std::fmt::Debug;
 use std::iter::Sum;
@@ -89,12 +90,14 @@ pub trait Real:
     fn fill_normal(values: &mut [Self], stream: Stream);
     /// General product C = α·C + β·A·B with strides, as the `gemm` family defines it.
     fn product_kernel() -> ProductKernel<Self>;
+    /// Inner products of a few columns.
+    fn tile(tile: Tile<Self>) -> Products<Self>;
     /// The activation's slice form in this precision.
     fn map(kernel: &dyn Kernel, z: &[Self], psi: &mut [Self], slope: &mut [Self]);
 }
 
 macro_rules! real {
-    ($t:ident, $comfort:expr, $map:ident, $fill:ident, $product:path, $($name:ident = $path:path),*) => {
+    ($t:ident, $comfort:expr, $map:ident, $fill:ident, $product:path, $tile:path, $($name:ident = $path:path),*) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -123,6 +126,9 @@ macro_rules! real {
             fn product_kernel() -> ProductKernel<Self> {
                 $product()
             }
+            fn tile(tile: Tile<Self>) -> Products<Self> {
+                $tile(tile)
+            }
             fn map(kernel: &dyn Kernel, z: &[Self], psi: &mut [Self], slope: &mut [Self]) {
                 kernel.$map(z, psi, slope);
             }
@@ -140,6 +146,7 @@ real!(
     map_f32,
     fill_single,
     gemm_f32::gemm::f32::get_gemm_fn,
+    dots::single,
     abs = f32::abs,
     sqrt = f32::sqrt,
     exp = fast::exp,
@@ -156,6 +163,7 @@ real!(
     map_f64,
     fill_double,
     gemm_f64::gemm::f64::get_gemm_fn,
+    dots::double,
     abs = f64::abs,
     sqrt = f64::sqrt,
     exp = f64::exp,

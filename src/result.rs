@@ -20,6 +20,81 @@ pub struct Report {
     /// The run was stopped before its end; the cells hold what was complete.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interrupted: bool,
+    /// With `--baseline`: the earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+}
+
+/// The earlier run that this one was compared with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Where it was read from.
+    pub file: String,
+    /// Version of initdiag that wrote it.
+    pub version: String,
+    /// Its seed; the test takes trials of either run as independent, which is conservative where seeds are equal.
+    pub seed: u64,
+    /// Cells of this run that the baseline lacks, as `initialiser × activation`.
+    pub new: Vec<String>,
+    /// Cells of the baseline that this run lacks.
+    pub missing: Vec<String>,
+}
+
+/// One cell beside that of an earlier run, see [`crate::baseline`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The baseline's initialiser, where it has another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
+    /// The baseline's trials.
+    pub trials: usize,
+    /// The two do not follow the same law: the flag `drift`.
+    pub drift: bool,
+    /// Chance that equal laws show a difference as clear as the clearest anywhere in the run; `None` when nothing could be
+    /// tested.
+    pub p: Option<f64>,
+    /// What `p` is compared with: the chance of a false alarm a run.
+    pub alpha: f64,
+    /// Where the difference is clearest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clearest: Option<Difference>,
+    /// Layers at which the quantity of `clearest` differs beyond chance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<usize>,
+}
+
+/// One quantity at one layer in two runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// 1-based.
+    pub layer: usize,
+    /// `preactivation`, `activation`, `gradient` or `weight_gradient`.
+    pub quantity: String,
+    /// Variance or second moment.
+    pub of: Quantity,
+    /// What differs.
+    pub kind: Kind,
+    /// This run's mean over trials less the baseline's, in decades; `None` where one of them is zero.
+    pub log10_ratio: Option<f64>,
+    /// Its standard error.
+    pub standard_error: Option<f64>,
+    /// Of [`Kind::Zeros`]: trials that are zero, of this run and of the baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zero_trials: Option<[usize; 2]>,
+    /// Corrected for every test of the run.
+    pub p: f64,
+}
+
+/// What a [`Difference`] is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The quantity at the layer.
+    Level,
+    /// Its change from the layer before in the direction of flow.
+    Step,
+    /// How many trials are exactly zero.
+    Zeros,
 }
 
 /// One initialiser with one activation.
@@ -48,6 +123,9 @@ pub struct Cell {
     pub flags: Vec<String>,
     /// The verdict in words, with its cause; one sentence each.
     pub words: Vec<String>,
+    /// With `--baseline`: this cell beside that of the earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Comparison>,
 }
 
 /// What was recorded at a layer, over all trials.
@@ -119,6 +197,9 @@ pub struct Summary {
     /// With `--trace`: each trial's values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trials: Option<Vec<Trace>>,
+    /// Means and standard deviations over trials, which a later run is tested against; files of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
 }
 
 fn none(count: &usize) -> bool {
@@ -140,6 +221,34 @@ pub struct Quantiles {
     pub q95: Option<f64>,
     /// log₁₀ of the mean over trials, which theory predicts; the median is lower in deep narrow networks.
     pub log10_of_mean: Option<f64>,
+}
+
+/// How log₁₀ of one quantity at one layer spreads over trials; exact zeros are left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Of log₁₀ of the variance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log10_variance: Option<Sample>,
+    /// Of log₁₀ of the second moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log10_second_moment: Option<Sample>,
+    /// Of the change of log₁₀ of the variance from the layer before in the direction of flow, within a trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_log10_variance: Option<Sample>,
+    /// Of the change of log₁₀ of the second moment, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_log10_second_moment: Option<Sample>,
+}
+
+/// Mean and spread of independent values.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Standard deviation with divisor `count − 1`; 0 for a single value.
+    pub sd: f64,
+    /// Values.
+    pub count: usize,
 }
 
 /// One trial's values of one quantity at one layer.

@@ -1,7 +1,7 @@
 //! A batch of columns that carries its scale apart: no stack overflows or underflows it.
 
 use crate::real::Real;
-use crate::slice::{max_abs, multiply, widen};
+use crate::slice::{max_abs, multiply, scale, widen};
 use crate::wide::{LIMIT, Wide};
 use nalgebra::DMatrix;
 
@@ -43,7 +43,7 @@ impl<T: Real> Signal<T> {
         // In two steps: 2^150, which a denormal needs, is not an f32.
         let half = shift / 2;
         let (a, b) = (power_of_two::<T>(half), power_of_two::<T>(shift - half));
-        self.values.iter_mut().for_each(|v| *v = *v * a * b);
+        scale(self.values.as_mut_slice(), a, b);
     }
 
     /// Every entry is exactly zero.
@@ -91,7 +91,7 @@ impl<T: Real> Signal<T> {
             return self;
         }
         let m = T::of(factor.mantissa());
-        self.values.iter_mut().for_each(|v| *v *= m);
+        scale(self.values.as_mut_slice(), m, T::ONE);
         self.exponent += factor.exponent();
         self.normalised()
     }

@@ -77,6 +77,13 @@ for_each_machine! {
 }
 
 for_each_machine! {
+    /// Every entry times one factor and then another, whose product may be beyond the precision's range.
+    pub fn scale<T: Real>(values: &mut [T], factor: T, then: T) {
+        values.iter_mut().for_each(|v| *v = *v * factor * then);
+    }
+}
+
+for_each_machine! {
     /// The largest magnitude, zero for an empty slice.
     pub fn max_abs<T: Real>(values: &[T]) -> T {
         let mut lanes = [T::ZERO; LANES];

@@ -2,6 +2,7 @@
 
 use assert_cmd::Command;
 use initdiag::result::{Quantity, Report, Verdict};
+use initdiag::scaling::Scaling;
 use std::path::Path;
 use std::process::Output;
 
@@ -561,6 +562,24 @@ fn an_interrupt_before_the_first_trial_says_whose_files_are_there() {
 
 #[cfg(unix)]
 #[test]
+fn a_long_run_says_what_it_will_take() {
+    let size = ["--width", "1G", "--depth", "4", "--batch", "4", "--trials", "1", "--json", "--no-progress"];
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("initdiag"))
+        .args(size)
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 40];
+    std::io::Read::read_exact(child.stderr.as_mut().unwrap(), &mut first).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(first.starts_with(b"initdiag: this will take about "), "{}", String::from_utf8_lossy(&first));
+    let short = tool(&["--width", "64", "--depth", "3", "--json"]);
+    assert!(short.stderr.is_empty());
+}
+
+#[test]
 fn an_interrupt_ends_cleanly_and_keeps_what_is_complete() {
     let out = tempfile::tempdir().unwrap();
     let binary = assert_cmd::cargo::cargo_bin!("initdiag");
@@ -723,4 +742,238 @@ fn narrow_layers_are_no_case_for_a_theory_of_wide_ones() {
         cell(&["--act", "selu", "--init", "lecun", "--depth", "2000", "--width", "8", "--trials", "1"]);
     assert!(narrow.backward.log10_per_layer.unwrap() < 0.0);
     assert!(!narrow.words[1].contains("Var(W)"), "{}", narrow.words[1]);
+}
+
+#[test]
+fn a_run_is_held_against_an_earlier_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name).to_str().unwrap().to_string();
+    let size = ["--depth", "6", "--width", "64", "--batch", "16", "--quiet"];
+    let old = place("old");
+    let made =
+        tool(&[&size[..], &["--init", "normal(0, 0.05),he", "--act", "relu,tanh", "--out", &old]].concat());
+    assert!(made.status.success());
+    let baseline = format!("{old}/result.json");
+    let against = |extra: &[&str]| {
+        let run = ["--baseline", &baseline, "--fail-on", "drift", "--json"];
+        let output = tool(&[&size[..6], &run, extra].concat());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.is_empty(), "{text}");
+        (output.status.code(), serde_json::from_slice::<Report>(&output.stdout).unwrap())
+    };
+    // Other seeds, trials, threads and engines are the same law.
+    for extra in [
+        &["--seed", "1"][..],
+        &["--seed", "0"],
+        &["--seed", "2", "--trials", "20", "--threads", "1", "--engine", "lazy"],
+        &["--seed", "3", "--engine", "dense", "--threshold", "3"],
+    ] {
+        let (code, report) =
+            against(&[&["--init", "normal(0, 0.05),he", "--act", "relu,tanh"], extra].concat());
+        assert_eq!(code, Some(0), "{extra:?}");
+        let about = report.baseline.unwrap();
+        assert!(about.new.is_empty() && about.missing.is_empty() && about.file == baseline, "{about:?}");
+        assert!(report.cells.iter().all(|c| c.baseline.as_ref().is_some_and(|b| !b.drift && b.trials == 10)));
+        assert!(report.cells.iter().all(|c| c.words.iter().any(|w| w.starts_with("baseline: no drift"))));
+    }
+    // A law by another name stands beside the one in its place; it was cut at two standard deviations and is narrower.
+    let (code, report) =
+        against(&["--init", "keras-truncated-normal,he-uniform", "--seed", "1", "--act", "relu,tanh"]);
+    assert_eq!(code, Some(3));
+    let drifted: Vec<bool> = report.cells.iter().map(|c| c.baseline.as_ref().unwrap().drift).collect();
+    assert_eq!(drifted, [true, true, false, false]);
+    assert_eq!(report.cells[0].baseline.as_ref().unwrap().init.as_deref(), Some("normal"));
+    assert!(report.cells[0].flags.contains(&"drift".to_string()));
+    assert!(
+        report.cells[0].words.iter().any(|w| w.starts_with("drift (there normal)")),
+        "{:?}",
+        report.cells[0].words
+    );
+    // Cells on one side alone are said.
+    let (code, report) = against(&["--init", "he,xavier", "--act", "tanh", "--seed", "1"]);
+    assert_eq!(code, Some(0));
+    let about = report.baseline.unwrap();
+    assert_eq!(about.new, ["xavier-normal × tanh"]);
+    assert_eq!(about.missing, ["normal × relu", "normal × tanh", "he-normal × relu"]);
+    assert!(report.cells[1].baseline.is_none());
+    let table =
+        tool(&[&size[..6], &["--init", "he,xavier", "--baseline", &baseline, "--out", &old]].concat());
+    let text = String::from_utf8(table.stdout).unwrap();
+    assert!(text.contains("not in the baseline: xavier-normal × relu\n"), "{text}");
+    assert!(
+        text.contains("in the baseline alone: normal × relu, normal × tanh, he-normal × tanh\n"),
+        "{text}"
+    );
+    assert!(String::from_utf8_lossy(&table.stderr).contains("took the baseline's place"));
+}
+
+#[test]
+fn what_is_no_baseline_gets_one_clear_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str, bytes: &[u8]| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_string()
+    };
+    let size = ["--depth", "3", "--width", "8", "--batch", "4", "--trials", "2", "--seed", "1"];
+    let whole = tool(&[&size[..], &["--json"]].concat()).stdout;
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let edited = |name: &str, from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        path(name, text.replacen(from, to, 1).as_bytes())
+    };
+    let good = path("good.json", &whole);
+    let mut value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    value["cells"][0]["layers"].as_array_mut().unwrap().pop();
+    let short = path("short.json", value.to_string().as_bytes());
+    value["cells"] = serde_json::json!([]);
+    let empty = path("no-cells.json", value.to_string().as_bytes());
+    let rows: &[(&str, &[&str], i32, &str)] = &[
+        ("/no/such.json", &[], 1, "cannot read it"),
+        (directory.path().to_str().unwrap(), &[], 1, "cannot read it"),
+        (&path("empty.json", b""), &[], 1, "no JSON"),
+        (&path("cut.json", &whole[..whole.len() / 2]), &[], 1, "it ends too early"),
+        (&path("bytes.json", &[0xff, 0xfe, 0, 1]), &[], 1, "no JSON"),
+        (&path("deep.json", "[".repeat(100_000).as_bytes()), &[], 1, "no JSON"),
+        (&path("list.json", b"[1, 2]"), &[], 1, "no result of initdiag"),
+        (&path("object.json", b"{}"), &[], 1, "no result of initdiag"),
+        (&path("bare.json", br#"{"schema": "initdiag/1"}"#), &[], 1, "missing field"),
+        (
+            &edited("newer.json", "initdiag/1", "initdiag/2"),
+            &[],
+            1,
+            "of a newer initdiag; this one reads initdiag/1",
+        ),
+        (
+            &edited("other.json", "initdiag/1", "initdiag-theory/1"),
+            &[],
+            1,
+            "has the schema initdiag-theory/1",
+        ),
+        (&edited("trials.json", "\"trials\": 2", "\"trials\": -2"), &[], 1, "whole initdiag/1 result"),
+        (&edited("huge.json", "\"zero_trials\": 0", "\"zero_trials\": 1e999"), &[], 1, "no JSON"),
+        (&short, &[], 2, "has 2 layers where its depth is 3"),
+        (&empty, &[], 2, "no cells"),
+        (&good, &["--depth", "4"], 2, "of another experiment: depth 3 there, 4 here\n"),
+        (&good, &["--width", "9"], 2, "input width 8 there, 9 here\n"),
+        (&good, &["--batch", "5"], 2, "batch 4 there, 5 here"),
+        (&good, &["--input", "uniform"], 2, "input normal there, uniform here"),
+        (&good, &["--loss", "mse"], 2, "loss random there, mse here"),
+        (&good, &["--bias", "normal"], 2, "bias the initialiser's own there, normal here"),
+        (&good, &["--act", "tanh"], 2, "its activations are relu, this run's tanh"),
+        (
+            &good,
+            &["--init", "he,lecun"],
+            2,
+            "its initialisers are xavier-normal, this run's he-normal, lecun-normal",
+        ),
+    ];
+    for (file, extra, code, words) in rows {
+        let mut size: Vec<&str> = size.to_vec();
+        // An option given twice is a fault of its own.
+        if let Some(place) = extra.first().and_then(|name| size.iter().position(|a| a == name)) {
+            size.drain(place..place + 2);
+        }
+        let (got, text) = complaint(&[&size[..], &["--baseline", file], extra].concat());
+        assert!(text.contains("--baseline `"), "{text}");
+        assert!(text.contains(words), "{file} {extra:?}: {text}");
+        assert_eq!(got, *code, "{file} {extra:?}: {text}");
+    }
+    let (code, text) = complaint(&["--fail-on", "drift"]);
+    assert!(code == 2 && text.contains("needs --baseline"), "{text}");
+    // Numbers that nobody measured, and names that would steer a terminal, do no harm.
+    let mut value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    value["cells"][0]["init"] = "\u{1b}[31mred".into();
+    value["cells"][0]["trials"] = 4_000_000_000_u64.into();
+    for layer in value["cells"][0]["layers"].as_array_mut().unwrap() {
+        for (name, number) in [("mean", 1e308), ("sd", 1e308)] {
+            layer["activation"]["spread"]["log10_variance"][name] = number.into();
+        }
+        layer["gradient"]["spread"]["log10_variance"]["sd"] = (-1.0).into();
+        layer["gradient"]["zero_trials"] = 3_000_000_000_u64.into();
+        layer["preactivation"]["log10_variance"]["q95"] = serde_json::Value::Null;
+    }
+    value["cells"][0]["forward"]["log10_per_layer"] = (-1e308).into();
+    let hostile = path("hostile.json", value.to_string().as_bytes());
+    let output = tool(&[&size[..], &["--baseline", &hostile, "--json"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains('\u{1b}') && !text.contains("inf\"") && !text.contains("NaN"), "{text}");
+    serde_json::from_str::<Report>(&text).unwrap();
+}
+
+#[test]
+fn a_sweep_over_widths_gives_exponents() {
+    let out = tempfile::tempdir().unwrap();
+    let size = ["--widths-sweep", "64,256,128", "--depth", "3", "--batch", "8", "--trials", "10"];
+    let to = ["--out", out.path().to_str().unwrap()];
+    let output = tool(&[&size[..], &["--init", "he,normal(0, 0.05)"], &to].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .contains("wrote widths.json, widths.csv, widths.svg, widths.png")
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("normal × relu: not width-stable"), "{text}");
+    assert!(text.contains("input width 512"), "{text}");
+    let read = |name: &str| std::fs::read(out.path().join(name)).unwrap();
+    assert!(read("widths.png").starts_with(b"\x89PNG"));
+    assert!(String::from_utf8(read("widths.svg")).unwrap().contains("width"));
+    assert_eq!(String::from_utf8(read("widths.csv")).unwrap().lines().count(), 1 + 2 * 3 * 4 * 3);
+    let found: Scaling = serde_json::from_slice(&read("widths.json")).unwrap();
+    assert_eq!((found.schema.as_str(), found.spec.input_width), ("initdiag-widths/1", 512));
+    assert_eq!(found.spec.hidden_widths, [64, 128, 256]);
+    assert_eq!(found.cells[1].stable, Some(false));
+    assert!((found.cells[1].forward_per_layer.unwrap() - 1.0).abs() < 0.1);
+    // The same seed gives the same bytes, whatever the threads; each width has the engine that suits it.
+    let again =
+        |threads: &str| tool(&[&size[..], &["--init", "he", "--threads", threads, "--json"]].concat()).stdout;
+    assert_eq!(again("1"), again("2"));
+    let large = tool(&["--widths-sweep", "128,256,1k", "--depth", "2", "--trials", "2", "--json"]).stdout;
+    let large: Scaling = serde_json::from_slice(&large).unwrap();
+    assert_eq!((large.cells[0].engine[0].as_str(), large.cells[0].engine[2].as_str()), ("dense", "lazy"));
+    // Data bring their own width; zeros and a single trial have no number where there is none.
+    let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits.csv.gz");
+    let extra = ["--input", digits, "--init", "zeros,he", "--trials", "1", "--json"];
+    let data = tool(&[&["--widths-sweep", "8,16,32", "--depth", "1"][..], &extra].concat());
+    let data: Scaling = serde_json::from_slice(&data.stdout).unwrap();
+    assert_eq!(data.spec.input_width, 64);
+    assert_eq!(data.cells[0].layers[0].preactivation.exponent, None);
+    assert!(data.cells[1].layers[0].preactivation.exponent.is_some());
+    for (init, code) in [("he", 0), ("normal(0, 0.05)", 3)] {
+        let output =
+            tool(&[&size[..], &["--init", init, "--quiet", "--fail-on", "width-unstable"], &to].concat());
+        assert_eq!(output.status.code(), Some(code), "{init}");
+        assert!(output.stdout.is_empty() && output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn a_sweep_that_is_none_gets_one_clear_line() {
+    let rows: &[(&[&str], i32, &str)] = &[
+        (&[""], 2, "--widths-sweep"),
+        (&["512"], 2, "3 widths or more"),
+        (&["128,256"], 2, "two are always on a line"),
+        (&["128,256,256"], 2, "256 is there twice"),
+        (&["1k,256,1000"], 2, "1000 is there twice"),
+        (&["128,,256,512"], 2, "whole number"),
+        (&["128,0,256"], 2, "`0`"),
+        (&["128,-4,256"], 2, "`-4`"),
+        (&["128,many,256"], 2, "`many`"),
+        (&["128,256,2G"], 2, "from 1 to 1G"),
+        (&["8,16,32", "--width", "8"], 2, "cannot be used with"),
+        (&["8,16,32", "--widths", "8,8"], 2, "cannot be used with"),
+        (&["8,16,32", "--baseline", "x.json"], 2, "cannot be used with"),
+        (&["8,16,32", "--trace"], 2, "cannot be used with"),
+        (&["8,16,32", "--fail-on", "exploding"], 2, "width-unstable"),
+        (&["8,16,32", "--init", "hee"], 2, "did you mean `he`?"),
+        (&["8,16,32", "--init", "normal(0, 1/abs(fan_out-16))"], 2, "finite"),
+        (&["8,16,1G", "--engine", "dense"], 1, "memory"),
+    ];
+    for (arguments, code, words) in rows {
+        let (got, text) = complaint(&[&["--widths-sweep"], *arguments].concat());
+        assert!(got == *code && text.contains(words), "{arguments:?}: {got} {text}");
+    }
+    let (code, text) = complaint(&["--fail-on", "width-unstable"]);
+    assert!(code == 2 && text.contains("needs --widths-sweep"), "{text}");
 }

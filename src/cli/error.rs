@@ -32,6 +32,8 @@ pub enum Failure {
     Data { path: PathBuf, reason: String },
     #[error("--net `{}`: {reason}", .path.display())]
     Net { path: PathBuf, reason: String },
+    #[error("--baseline `{}`: {reason}", .path.display())]
+    Baseline { path: PathBuf, reason: String },
     #[error("cannot write to standard output: {0}")]
     Stdout(String),
     #[error("cannot make the table: {0}")]

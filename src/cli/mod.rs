@@ -1,5 +1,6 @@
 //! The command line: arguments of each command, and what becomes of them.
 
+mod baseline;
 mod catalog;
 mod error;
 mod network;
@@ -7,6 +8,8 @@ mod output;
 mod progress;
 mod run;
 mod size;
+mod theory;
+mod widths;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use error::Failure;
@@ -23,6 +26,8 @@ use std::process::ExitCode;
   initdiag --act relu,tanh --init xavier,he,orthogonal --trials 20
   initdiag --init 'normal(0, sqrt(2/fan_in))' --act 'x*sigmoid(1.702*x)' --json
   initdiag --widths 784,512,256,10 --init torch-linear --fail-on vanishing,exploding
+  initdiag --widths-sweep 128,256,512,1k --depth 5 --init torch-linear,mup
+  initdiag --init torch-linear --baseline last-release.json --fail-on drift
 
 Exit status: 0 done, 1 could not, 2 wrong usage, 3 --fail-on met, 130 interrupted."
 )]
@@ -37,6 +42,8 @@ struct Cli {
 enum Command {
     /// Every initialiser and activation, with law and source
     Catalog(catalog::Arguments),
+    /// Mean-field maps, fixed points and depth scales of an activation; no simulation
+    Theory(theory::Arguments),
     /// Shell completions on standard output
     Completions {
         /// The shell to write them for
@@ -55,6 +62,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         None => run::run(&cli.run),
         Some(Command::Catalog(arguments)) => catalog::run(&arguments),
+        Some(Command::Theory(arguments)) => theory::run(&arguments),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "initdiag", &mut script);

@@ -2,21 +2,24 @@
 
 use super::error::{Failure, note, say};
 use super::output::{self, Directory, When};
-use super::{network, progress, size};
+use super::{baseline, network, progress, size, widths};
 use crate::activation::Activation;
 use crate::data;
 use crate::initializer::Initializer;
 use crate::report::{chart, json, table, terminal};
 use crate::result::{Report, Verdict};
+use crate::scaling::UNSTABLE;
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan, run as simulate};
 use crate::spec::{CatalogError, Engine, Experiment, Loss, call, printable};
-use crate::verdict::FLAGS;
+use crate::verdict::{DRIFT, FLAGS};
 use clap::{Args, ValueEnum};
+use indicatif::HumanDuration;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Options of the main command.
 #[derive(Args)]
@@ -31,6 +34,10 @@ pub struct Arguments {
     /// Width of the input and of each layer, such as 784,512,10
     #[arg(long, value_name = "N,N…", conflicts_with_all = ["width", "depth"], allow_hyphen_values = true)]
     widths: Option<String>,
+    /// The same run at each of these widths of all layers, such as 128,256,512,1k; the input keeps its own, 512 or the data's:
+    /// how every quantity scales with width
+    #[arg(long, value_name = "N,N,N…", conflicts_with_all = ["width", "widths", "baseline", "trace", "net"], allow_hyphen_values = true)]
+    pub(super) widths_sweep: Option<String>,
     /// An architecture file, or the name of one that comes with initdiag: lenet5, resnet18, gpt2-small and others
     #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["width", "depth", "widths"])]
     net: Option<String>,
@@ -74,25 +81,28 @@ pub struct Arguments {
     out: Option<PathBuf>,
     /// Files to write [default: svg,png,csv,json]
     #[arg(long, value_name = "F[,F…]", value_delimiter = ',', ignore_case = true)]
-    format: Option<Vec<Format>>,
+    pub(super) format: Option<Vec<Format>>,
     /// The result on standard output, and no files unless --out is given too
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Exit 3 when a cell's verdict or flag is among these
     #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = outcome)]
-    fail_on: Vec<String>,
+    pub(super) fail_on: Vec<String>,
+    /// An earlier result.json of the same experiment: cells that do not follow its laws get the flag drift
+    #[arg(long, value_name = "FILE.json")]
+    baseline: Option<PathBuf>,
     /// Keep every trial's values in the JSON
     #[arg(long)]
     trace: bool,
     /// No table on standard output, no progress bar
     #[arg(long, short)]
-    quiet: bool,
+    pub(super) quiet: bool,
     /// No progress bar
     #[arg(long)]
     no_progress: bool,
     /// When to colour
     #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
-    color: When,
+    pub(super) color: When,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -113,7 +123,7 @@ enum EngineKind {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     Svg,
     Png,
     Csv,
@@ -143,11 +153,12 @@ fn decades(text: &str) -> Result<f64, String> {
 
 fn outcome(text: &str) -> Result<String, String> {
     let known = || [Verdict::Stable, Verdict::Vanishing, Verdict::Exploding].map(Verdict::name).into_iter();
+    let flags = || FLAGS.iter().copied().chain([UNSTABLE]);
     let text = text.trim().to_lowercase();
-    if known().chain(FLAGS.iter().copied()).any(|name| name == text) {
+    if known().chain(flags()).any(|name| name == text) {
         return Ok(text);
     }
-    let all: Vec<&str> = known().chain(FLAGS.iter().copied()).collect();
+    let all: Vec<&str> = known().chain(flags()).collect();
     let hint = call::nearest(&text, all.iter().copied());
     let hint = hint.map_or(String::new(), |name| format!("did you mean `{name}`? "));
     Err(format!("{hint}one of {} is needed", all.join(", ")))
@@ -155,22 +166,31 @@ fn outcome(text: &str) -> Result<String, String> {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let (experiment, input) = experiment(arguments)?;
-    let plan = Plan::new(&experiment, input)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
-    // Threads beyond the jobs help within a product as long as there are cores for them; the rest only costs.
-    let threads = arguments.threads.map_or(cores, |count| count.min(jobs.max(cores)));
-    check_memory(&plan, threads)?;
-    let directory = match (&arguments.out, arguments.json) {
-        (Some(path), _) => Some(Directory::open(path)?),
-        (None, true) => None,
-        (None, false) => Some(Directory::open(Path::new("initdiag-out"))?),
-    };
-    if directory.is_none() && arguments.format.is_some() && !arguments.quiet {
-        note("--format has no effect: --json writes files only where --out names a directory");
+    if let Some(list) = &arguments.widths_sweep {
+        return widths::run(arguments, list);
     }
-    let report = simulated(&plan, threads, arguments)?;
+    if arguments.fail_on.iter().any(|name| name == UNSTABLE) {
+        return Err(Failure::option("--fail-on", UNSTABLE, "needs --widths-sweep"));
+    }
+    let (experiment, input) = experiment(arguments)?;
+    if arguments.baseline.is_none() && arguments.fail_on.iter().any(|name| name == DRIFT) {
+        return Err(Failure::option("--fail-on", DRIFT, "needs --baseline, a result to compare with"));
+    }
+    let plan = Plan::new(&experiment, input)?;
+    let earlier = arguments.baseline.as_deref().map(|path| baseline::read(path, &plan)).transpose()?;
+    let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
+    let threads = threads_for(&plan, arguments);
+    check_memory(&plan, threads)?;
+    if !arguments.quiet {
+        announce(&plan, threads);
+    }
+    let directory = directory(arguments)?;
+    let session = Session::start(plan.units(), arguments);
+    let mut report = session.run(&plan, threads)?;
+    session.finish();
+    if let Some(earlier) = &earlier {
+        earlier.compare(&mut report);
+    }
     let interrupted = report.interrupted;
     let outcome = deliver(&report, directory.as_ref(), arguments);
     if interrupted {
@@ -188,11 +208,31 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let written = outcome?;
     if let (Some(directory), [_, ..], false) = (&directory, written.as_slice(), arguments.quiet) {
         note(&format!("wrote {} to `{}`", written.join(", "), directory.path().display()));
+        if written.contains(&"result.json")
+            && earlier.is_some_and(|earlier| earlier.is(&directory.path().join("result.json")))
+        {
+            note(
+                "the new result took the baseline's place; keep a baseline elsewhere, or give another --out",
+            );
+        }
     }
     if interrupted {
         return Ok(ExitCode::from(130));
     }
     Ok(if fails(&report, &arguments.fail_on) { ExitCode::from(3) } else { ExitCode::SUCCESS })
+}
+
+/// Where files go, if there are to be any.
+pub(super) fn directory(arguments: &Arguments) -> Result<Option<Directory>, Failure> {
+    let directory = match (&arguments.out, arguments.json) {
+        (Some(path), _) => Some(Directory::open(path)?),
+        (None, true) => None,
+        (None, false) => Some(Directory::open(Path::new("initdiag-out"))?),
+    };
+    if directory.is_none() && arguments.format.is_some() && !arguments.quiet {
+        note("--format has no effect: --json writes files only where --out names a directory");
+    }
+    Ok(directory)
 }
 
 fn fails(report: &Report, fail_on: &[String]) -> bool {
@@ -203,23 +243,48 @@ fn fails(report: &Report, fail_on: &[String]) -> bool {
     })
 }
 
-fn simulated(plan: &Plan, threads: usize, arguments: &Arguments) -> Result<Report, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    // Where no handler can be set, Ctrl-C ends the process as it always does.
-    let _ = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            // The second time, at once.
-            std::process::exit(130);
-        }
-    });
-    let wanted = !arguments.quiet && !arguments.no_progress && std::io::stderr().is_terminal();
-    let bar = progress::bar(plan.units(), wanted);
-    let progress = |units| bar.inc(units);
-    let control = Control { threads, stop: &stop, progress: &progress, trace: arguments.trace };
-    let report = simulate(plan, &control)?;
-    bar.finish_and_clear();
-    Ok(report)
+/// A run that shows its progress and can be stopped.
+pub(super) struct Session {
+    stop: Arc<AtomicBool>,
+    bar: indicatif::ProgressBar,
+    trace: bool,
+}
+
+impl Session {
+    /// `units` of progress in all.
+    pub fn start(units: u64, arguments: &Arguments) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stop);
+        // Where no handler can be set, Ctrl-C ends the process as it always does.
+        let _ = ctrlc::set_handler(move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                // The second time, at once.
+                std::process::exit(130);
+            }
+        });
+        let wanted = !arguments.quiet && !arguments.no_progress && std::io::stderr().is_terminal();
+        Self { stop, bar: progress::bar(units, wanted), trace: arguments.trace }
+    }
+
+    pub fn run(&self, plan: &Plan, threads: usize) -> Result<Report, Failure> {
+        let progress = |units| self.bar.inc(units);
+        let control = Control { threads, stop: &self.stop, progress: &progress, trace: self.trace };
+        Ok(simulate(plan, &control)?)
+    }
+
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Threads for a plan: beyond its jobs they help within a product as long as there are cores for them; the rest only costs.
+pub(super) fn threads_for(plan: &Plan, arguments: &Arguments) -> usize {
+    let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
+    arguments.threads.map_or_else(cores, |count| count.min(jobs.max(cores())))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Files first, then standard output; a fault of one does not keep the result from the other. Names of the files.
@@ -279,7 +344,7 @@ fn files(report: &Report, directory: &Directory, formats: &[Format]) -> Result<V
 }
 
 /// What the options ask for, and the input they name.
-fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
+pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
     let net = arguments.net.as_deref().map(network::read).transpose()?;
     let named = |own: &Option<String>, file: Option<&String>, otherwise: &str| {
         own.as_ref().or(file).map_or(otherwise, String::as_str).to_string()
@@ -298,7 +363,7 @@ fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
         Some(text) => Some(Initializer::parse(text).map_err(|f| law("--bias", text, &f))?.name),
     };
     let (name, input) = input(&arguments.input)?;
-    let widths = if net.is_some() { Vec::new() } else { widths(arguments, &input)? };
+    let widths = if net.is_some() { Vec::new() } else { layer_widths(arguments, &input)? };
     let experiment = Experiment {
         depth: widths.len().saturating_sub(1),
         widths,
@@ -387,7 +452,7 @@ fn input(text: &str) -> Result<(String, Input), Failure> {
     Ok((text.into(), Input::Data(samples)))
 }
 
-fn widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Failure> {
+fn layer_widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Failure> {
     if let Some(text) = &arguments.widths {
         let sizes = text.split(',').map(|part| {
             size::parse(part)
@@ -411,7 +476,27 @@ fn widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Failure> {
     Ok(widths)
 }
 
-fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
+/// Seconds from which on a run says beforehand what it will take.
+const LONG: f64 = 5.0;
+
+/// The predicted cost of a long run, by the arithmetic that chose its engines.
+fn announce(plan: &Plan, threads: usize) {
+    let seconds = plan.seconds(threads.min(cores()));
+    if seconds >= LONG {
+        let time = HumanDuration(Duration::from_secs_f64(seconds.min(1e15)));
+        let memory = size::bytes(plan.bytes(threads));
+        note(&format!(
+            "this will take about {time} and up to {memory} on {threads} thread{}",
+            plural(threads)
+        ));
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+pub(super) fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
     let needed = plan.bytes(threads);
     // A system that does not say how much it has cannot refuse.
     let Ok(mut system) = sysinfo::System::new() else { return Ok(()) };

@@ -41,6 +41,7 @@ pub fn render(report: &Report, columns: Option<usize>) -> String {
         lines.push(wrap(&name, columns, 2));
         lines.extend(cell.words.iter().map(|words| wrap(&format!("  {words}"), columns, 4)));
     }
+    lines.extend(unpaired(report, columns));
     if let [cell] = report.cells.as_slice() {
         lines.push(String::new());
         let (forward, backward) = (styled(&cell.forward), styled(&cell.backward));
@@ -52,6 +53,20 @@ pub fn render(report: &Report, columns: Option<usize>) -> String {
         lines.push(format!("{BOLD}verdict{BOLD:#}: {good} of {} cells stable both ways", report.cells.len()));
     }
     lines.join("\n") + "\n"
+}
+
+/// Cells that only one of a run and its baseline has.
+fn unpaired(report: &Report, columns: Option<usize>) -> Vec<String> {
+    let Some(baseline) = &report.baseline else { return Vec::new() };
+    let sides = [("not in the baseline", &baseline.new), ("in the baseline alone", &baseline.missing)];
+    let line = |(what, names): &(&str, &Vec<String>)| {
+        wrap(&format!("{WARN}{what}{WARN:#}: {}", names.join(", ")), columns, 2)
+    };
+    let mut lines: Vec<String> = sides.iter().filter(|side| !side.1.is_empty()).map(line).collect();
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
+    lines
 }
 
 fn completed(cell: &Cell, asked: usize) -> String {

@@ -40,6 +40,8 @@ const ENTRY: f64 = 150.0;
 /// The same where layers leave the cache between one pass over them and the next, and where blocks are drawn more than once.
 const UNCACHED: f64 = 2.0;
 const STREAMED: f64 = 1.5;
+/// Operations of a predicted cost that a thread does in a second: within a factor of two on processors with AVX2.
+pub const RATE: f64 = 5.5e10;
 /// More entries a layer than this are streamed: they would leave the cache between one pass over them and the next.
 const LARGE: f64 = (1 << 17) as f64;
 /// Bytes that a trial's stored layers may take before they are streamed. Not a matter of threads or of free memory: the same

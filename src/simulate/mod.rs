@@ -13,6 +13,7 @@ pub use plan::{CellPlan, LayerPlan, Plan, PlanError};
 pub use trial::{Network, backward_gradients};
 
 use crate::measure::LayerRecord;
+use crate::measure::spread::add_spread;
 use crate::measure::summary::{median, summary};
 use crate::product::Threads;
 use crate::result::{Cell, Layer, Report, SCHEMA};
@@ -73,11 +74,12 @@ pub fn run(plan: &Plan, control: &Control) -> Result<Report, RunError> {
         spec: plan.experiment.clone(),
         cells,
         interrupted: control.stop.load(Ordering::Relaxed) && records.iter().any(Option::is_none),
+        baseline: None,
     })
 }
 
 fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: bool) -> Cell {
-    let layers: Vec<Layer> = cell
+    let mut layers: Vec<Layer> = cell
         .layers
         .iter()
         .enumerate()
@@ -106,6 +108,7 @@ fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: b
             }
         })
         .collect();
+    add_spread(&mut layers, trials);
     let judgement = verdict::judge(plan, cell, trials, &layers);
     Cell {
         init: cell.init.clone(),
@@ -122,5 +125,6 @@ fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: b
         backward: judgement.backward,
         flags: judgement.flags,
         words: judgement.words,
+        baseline: None,
     }
 }

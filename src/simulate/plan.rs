@@ -1,6 +1,6 @@
 //! An experiment that has been checked: every law of every layer can be drawn.
 
-use super::engine::{Choice, Engine, choose};
+use super::engine::{Choice, Engine, RATE, choose};
 use super::input::Input;
 use super::streamed;
 use crate::activation::Activation;
@@ -140,6 +140,11 @@ impl Plan {
     /// Predicted cost of the whole run, in operations of a matrix product.
     pub fn cost(&self) -> f64 {
         self.cells.iter().map(|c| c.choice.cost).sum::<f64>() * self.experiment.trials as f64
+    }
+
+    /// Predicted seconds of the whole run.
+    pub fn seconds(&self, threads: usize) -> f64 {
+        self.cost() / (RATE * threads.max(1) as f64)
     }
 
     /// Units of progress in a whole run.

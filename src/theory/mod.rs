@@ -2,4 +2,13 @@
 
 pub mod critical;
 pub mod field;
+pub mod finite_width;
+pub mod formats;
+pub mod jacobian;
+pub mod meanfield;
+pub mod norm;
+pub mod pair;
+pub mod prediction;
 pub mod quadrature;
+pub mod stack;
+pub mod survey;

@@ -7,8 +7,11 @@ use crate::initializer::Law;
 use crate::initializer::law::short;
 use crate::result::{Direction, Layer, Quantity};
 use crate::simulate::{CellPlan, LayerPlan};
-use crate::theory::field::{self, Field, Flow, Passed, Weights};
-use std::f64::consts::LOG10_E;
+use crate::theory::field::{Field, Weights};
+use crate::theory::finite_width::first_order;
+use crate::theory::stack::{self, Entering, Start};
+use crate::wide::Wide;
+use std::f64::consts::{LOG2_10, LOG10_E};
 
 /// A factor a layer that theory misses by more than this is not explained by it.
 const TOLERANCE: f64 = 1.05;
@@ -19,64 +22,24 @@ const EFFORT: usize = 4096;
 
 /// What wide-layer theory expects at each layer, first to last.
 pub struct Expected {
-    layers: Vec<Expectation>,
-    /// log₁₀ E d² of the gradient, last layer to first, from 0.
+    layers: Vec<stack::Layer>,
+    /// log₁₀ E d² of the gradient, last layer to first.
     gradient: Vec<f64>,
     /// What the gradient's own mean over units adds at some layer, of the whole.
     shared_gradient: f64,
     /// How much the median over trials may fall below the mean, in decades a layer: narrow layers scatter.
     drift: f64,
-    /// What enters layer 1.
+    /// log₁₀ E x² of what enters layer 1.
     entering: f64,
 }
 
-#[derive(Clone, Copy)]
-struct Expectation {
-    weights: Weights,
-    /// Of Z, over 10^`log10` in its square.
-    field: Field,
-    log10: f64,
-    /// The activation is its tangents here.
-    tangent: bool,
-    passed: Passed,
-}
-
-impl Expectation {
-    fn second_moment(&self) -> f64 {
-        self.log10 + self.passed.square.log10()
-    }
-
-    fn variance(&self) -> f64 {
-        self.log10 + (self.passed.square - self.passed.mean * self.passed.mean).log10()
-    }
-}
-
-/// Mean and second moment of the entries of an input.
-#[derive(Clone, Copy)]
-pub struct Entering {
-    pub mean: f64,
-    pub second_moment: f64,
-}
-
 fn weights(layer: &LayerPlan) -> Option<Weights> {
-    if matches!(layer.weights, Law::Identity { .. } | Law::UnitVarianceHaar) {
-        return None;
-    }
-    let (fan_in, fan_out) = (layer.fan_in, layer.fan_out);
-    let (w, b) = (layer.weights.moments(fan_in, fan_out), layer.bias.moments(fan_in, fan_out));
-    Some(Weights {
-        fan_in: fan_in as f64,
-        fan_out: fan_out as f64,
-        mean: w.mean,
-        variance: w.variance,
-        bias_mean: b.mean,
-        bias_variance: b.variance,
-    })
+    Weights::of(layer.fan_in, layer.fan_out, &layer.weights, &layer.bias)
 }
 
 /// Follows the moments through the stack, from the pre-activations measured at layer 1, or from the input where there is
 /// no other layer. `None` where theory has no say: laws that are neither independent nor rotation-invariant, zeros, numbers
-/// beyond doubles.
+/// beyond what an activation's tangents and asymptotes reach.
 pub fn expected(
     act: &Activation,
     cell: &CellPlan,
@@ -84,10 +47,8 @@ pub fn expected(
     entering: Entering,
 ) -> Option<Expected> {
     let laws: Vec<Weights> = cell.layers.iter().map(weights).collect::<Option<_>>()?;
-    let (mut field, mut log10) = if laws.len() == 1 {
-        let input =
-            Passed { mean: entering.mean, square: entering.second_moment, slope: 0.0, squared_slope: 0.0 };
-        (field::forward(Field { mean: 0.0, shared: 0.0, own: 0.0 }, input, laws[0]), 0.0)
+    let start = if laws.len() == 1 {
+        Start::Input(entering)
     } else {
         let z = &measured[0].preactivation;
         let log10 = z.log10_second_moment.median?;
@@ -95,73 +56,26 @@ pub fn expected(
         let mean = if laws[0].mean == 0.0 { laws[0].bias_mean } else { z.mean.unwrap_or(0.0) };
         let mean = mean / 10f64.powf(0.5 * log10);
         let mean = if mean.is_finite() { mean.clamp(-1.0, 1.0) } else { 0.0 };
-        (Field { mean, shared: 0.0, own: 1.0 - mean * mean }, log10)
+        let unit = Wide::exp2(0.5 * log10 * LOG2_10);
+        let field = Field { mean, own: 1.0 - mean * mean, ..Field::default() };
+        Start::Field(field.scaled(unit.mantissa()), unit.exponent())
     };
-    let mut layers: Vec<Expectation> = Vec::with_capacity(laws.len());
-    let mut effort = 0;
-    for law in &laws {
-        if let Some(before) = layers.last() {
-            let scale = 10f64.powf(-0.5 * before.log10);
-            let scaled = Weights {
-                bias_mean: law.bias_mean * scale,
-                bias_variance: law.bias_variance * scale * scale,
-                ..*law
-            };
-            field = field::forward(before.field, before.passed, scaled);
-            log10 = before.log10;
-        }
-        let size = field.second_moment();
-        if !size.is_finite() || size <= 0.0 {
-            return None;
-        }
-        let tangent = act.shape.homogeneous || (log10 + size.log10() < -16.0 && act.shape.at_zero == 0.0);
-        // A field that scales is kept at second moment one, any other at its true size.
-        let (unit, shift) = if tangent { (1.0 / size, size.log10()) } else { (10f64.powf(log10), -log10) };
-        if !(1e-200..1e200).contains(&unit) {
-            return None;
-        }
-        let root = unit.sqrt();
-        field = Field { mean: field.mean * root, shared: field.shared * unit, own: field.own * unit };
-        log10 += shift;
-        // Two tangents look alike at every scale.
-        let passed = match layers.last() {
-            Some(before) if near(before.field, field) && before.tangent == tangent => before.passed,
-            _ => {
-                effort += 1;
-                if effort > EFFORT {
-                    return None;
-                }
-                field::pass(act, field, tangent)
-            }
-        };
-        layers.push(Expectation { weights: *law, field, log10, tangent, passed });
+    let layers = stack::forward(act, &laws, start, false, EFFORT);
+    if layers.len() < laws.len() || layers.iter().any(|l| l.passed.square <= 0.0) {
+        return None;
     }
-    let mut gradient = vec![0.0];
-    let top = laws.last()?;
-    let mut flow = Flow { square: 1.0, shared: 1.0 / top.fan_out };
-    let mut shared_gradient = 0.0f64;
-    for (above, below) in layers.iter().skip(1).zip(&layers).rev() {
-        let own = above.weights.fan_out * above.weights.variance * flow.square * below.passed.squared_slope;
-        flow = field::backward(flow, below.passed, above.weights);
-        if flow.square.is_nan() || flow.square <= 0.0 || flow.square.is_infinite() {
-            return None;
-        }
-        shared_gradient = shared_gradient.max(1.0 - own / flow.square);
-        gradient.push(gradient[gradient.len() - 1] + flow.square.log10());
-        flow = Flow { square: 1.0, shared: flow.shared / flow.square };
-    }
+    let flows = stack::backward(&layers);
+    let gradient: Vec<f64> = flows.iter().rev().map(|f| f.square.log10_abs()).collect::<Option<_>>()?;
+    let shared_gradient = flows.iter().map(|f| f.common_part).fold(0.0, f64::max);
     let crossed = crossed(&laws);
     let narrow = crossed.iter().map(|w| 1.0 / w.fan_out).sum::<f64>() / crossed.len() as f64;
     // What scatters about a fixed point comes back to it: only what is homogeneous is known to drift.
-    let drift = if act.shape.homogeneous { 0.5 * field::scatter(act) * narrow * LOG10_E } else { 0.0 };
+    let drift = if act.shape.homogeneous {
+        0.5 * first_order(act.shape.slopes_at_zero) * narrow * LOG10_E
+    } else {
+        0.0
+    };
     Some(Expected { layers, gradient, shared_gradient, drift, entering: entering.second_moment.log10() })
-}
-
-fn near(a: Field, b: Field) -> bool {
-    let size = a.second_moment();
-    (a.mean - b.mean).abs() <= 1e-12 * size.sqrt()
-        && (a.shared - b.shared).abs() <= 1e-12 * size
-        && (a.own - b.own).abs() <= 1e-12 * size
 }
 
 /// The layers whose weights stand between the ends of both directions: all but the first, unless there is only that.
@@ -270,10 +184,12 @@ pub fn forward(
         });
     }
     let expected = expected?;
+    let variance = measured.quantity == Quantity::Variance;
     let mut series: Vec<f64> = expected
         .layers
         .iter()
-        .map(|l| if measured.quantity == Quantity::Variance { l.variance() } else { l.second_moment() })
+        .map(|l| l.wide(if variance { l.passed.spread } else { l.passed.square }))
+        .map(|x| x.log10_abs().unwrap_or(f64::NEG_INFINITY))
         .collect();
     if series.len() == 1 {
         series.insert(0, expected.entering);
@@ -287,12 +203,13 @@ pub fn forward(
     let middle = (expected.layers.len() - 1) / 2;
     let here = &expected.layers[middle];
     let next = expected.layers.get(middle + 1);
-    let (biases, means) = next.map_or((0.0, 0.0), |next| parts(here, next));
+    let (biases, means) = next.map_or((0.0, 0.0), |next| next.parts());
     let (left, right) = act.shape.slopes_at_zero;
     let kept = f64::midpoint(left * left, right * right);
     let plain = biases < SMALL_PART && means < SMALL_PART;
     let mut text = scale.words();
-    if act.shape.homogeneous && means < SMALL_PART && here.field.mean.abs() < SMALL_PART {
+    let centred = here.field.mean.abs() < SMALL_PART * here.field.second_moment().sqrt();
+    if act.shape.homogeneous && means < SMALL_PART && centred {
         text.push_str(&match kept {
             1.0 => format!(" and {} keeps it", act.name),
             0.5 => format!(" and {} halves it", act.name),
@@ -312,7 +229,7 @@ pub fn forward(
         }
     } else {
         let size = here.field.second_moment();
-        let q = size * 10f64.powf(here.log10);
+        let q = here.field_second_moment().to_f64();
         text.push_str(&format!(
             " and {} passes E φ²/q = {} on at q = {} (layer {})",
             act.name,
@@ -338,16 +255,6 @@ pub fn forward(
         }
     }
     Some(text)
-}
-
-/// Shares of biases and of the weights' mean in the second moment of the next layer's pre-activations.
-fn parts(here: &Expectation, next: &Expectation) -> (f64, f64) {
-    let w = next.weights;
-    let total = next.field.second_moment() * 10f64.powf(next.log10 - here.log10);
-    let scale = 10f64.powf(-here.log10);
-    let biases = (w.bias_mean * w.bias_mean + w.bias_variance) * scale / total;
-    let spread = w.fan_in * w.variance * here.passed.square / total;
-    (biases, 1.0 - biases - spread)
 }
 
 /// Of the gradient.

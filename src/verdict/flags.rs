@@ -8,6 +8,9 @@ use crate::result::{Layer, Summary};
 use crate::simulate::CellPlan;
 use statrs::distribution::{Binomial, DiscreteCDF};
 
+/// The flag of a cell that does not follow the laws of an earlier run, see [`crate::baseline`].
+pub const DRIFT: &str = "drift";
+
 /// Every flag that a cell can carry.
 pub const FLAGS: &[&str] = &[
     "saturated",
@@ -17,6 +20,7 @@ pub const FLAGS: &[&str] = &[
     "symmetric-units",
     "zero-signal",
     "heavy-tailed",
+    DRIFT,
 ];
 
 /// Flags with their words.

@@ -3,15 +3,16 @@
 mod cause;
 mod direction;
 mod flags;
-mod words;
+pub(crate) mod words;
 
-pub use flags::FLAGS;
+pub use flags::{DRIFT, FLAGS};
 
 use crate::measure::LayerRecord;
 use crate::result::{Direction, Layer, Quantity, Summary};
 use crate::simulate::{CellPlan, Input, Plan};
 use crate::stream::Key;
-use cause::Entering;
+use crate::theory::formats::{F32, Magnitude, first_outside};
+use crate::theory::stack::Entering;
 use direction::{Fate, Series, direction};
 use words::{factor, power};
 
@@ -134,9 +135,10 @@ fn entering(input: &Input) -> Entering {
             let count = samples.len().max(1) as f64;
             let mean = samples.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
             let second_moment = samples.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / count;
-            Entering { mean, second_moment }
+            // Of one sample with itself: only moments over units are followed.
+            Entering { mean, second_moment, correlation: 1.0 }
         }
-        _ => Entering { mean: 0.0, second_moment: 1.0 },
+        _ => Entering::NORMAL,
     }
 }
 
@@ -213,24 +215,21 @@ impl Sentence<'_> {
     }
 }
 
-/// The normal range of f32 in decades: 2⁻¹²⁶ to 2¹²⁸.
-const F32: (f64, f64) = (-37.929_779_453_661_63, 38.531_839_444_989_59);
-
 /// Where the signal, the gradient or the gradient's square (Adam's second moment) leaves the range of single precision.
 fn range_of_f32(layers: &[Layer]) -> Vec<String> {
-    let outside = |decades: f64| !(F32.0..=F32.1).contains(&decades);
-    let up: Vec<&Layer> = layers.iter().collect();
-    let down: Vec<&Layer> = layers.iter().rev().collect();
-    let first = |order: &[&Layer], log: &dyn Fn(&Layer) -> Option<f64>| {
-        order.iter().find(|l| log(l).is_some_and(outside)).map(|l| l.name())
-    };
     let second = |s: &Summary| s.log10_second_moment.median;
+    let up = layers.iter().map(|l| second(&l.activation));
+    let down = || layers.iter().rev().map(|l| second(&l.gradient));
+    let from_top = |magnitude| {
+        first_outside(down(), magnitude, &F32)
+            .and_then(|place| layers.iter().rev().nth(place))
+            .map(|l| l.name())
+    };
     let mut words = Vec::new();
-    if let Some(layer) = first(&up, &|l| second(&l.activation).map(|x| 0.5 * x)) {
-        words.push(format!("the signal leaves the range of f32 at {layer}"));
+    if let Some(place) = first_outside(up, Magnitude::Root, &F32) {
+        words.push(format!("the signal leaves the range of f32 at {}", layers[place].name()));
     }
-    let gradient = first(&down, &|l| second(&l.gradient).map(|x| 0.5 * x));
-    let squares = first(&down, &|l| second(&l.gradient));
+    let (gradient, squares) = (from_top(Magnitude::Root), from_top(Magnitude::Square));
     if let Some(layer) = &gradient {
         words.push(format!("the gradient leaves the range of f32 at {layer}"));
     }

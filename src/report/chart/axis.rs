@@ -34,6 +34,23 @@ impl Axis {
     }
 }
 
+impl Axis {
+    /// From zero to `top` (> 0), in plain numbers where people write them so.
+    pub fn linear(top: f64) -> Self {
+        let step = nice_step(top / TICKS);
+        let count = (top / step * (1.0 + 1e-9)).floor() as i32;
+        let label = |value: f64| {
+            let digits = (-step.log10().floor()).max(0.0) as usize;
+            if (1e-4..1e7).contains(&step) { format!("{value:.digits$}") } else { format!("{value:e}") }
+        };
+        let tick = |k: i32| {
+            let value = f64::from(k) * step;
+            (value, if k == 0 { "0".into() } else { label(value) })
+        };
+        Self { range: (0.0, top), ticks: (0..=count).map(tick).collect() }
+    }
+}
+
 fn whole_decades(range: (f64, f64), spread: f64) -> Vec<(f64, String)> {
     let step = nice_step(spread / TICKS).max(1.0);
     let (first, last) = ((range.0 / step).ceil() as i64, (range.1 / step).floor() as i64);
@@ -120,6 +137,17 @@ mod tests {
         for spread in [0.1, 1.0, 2.0, 2.6, 3.0, 7.0, 19.0, 55.0, 333.0, 4000.0, 12_540.0] {
             let count = labels(-spread, 0.0).len();
             assert!((2..=9).contains(&count), "{spread}: {count}");
+        }
+    }
+
+    #[test]
+    fn linear_ticks_are_round() {
+        let labels = |top: f64| Axis::linear(top).ticks.into_iter().map(|t| t.1).collect::<Vec<_>>();
+        assert_eq!(labels(1.0), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(labels(3.1), ["0", "0.5", "1.0", "1.5", "2.0", "2.5", "3.0"]);
+        assert_eq!(labels(70.0), ["0", "10", "20", "30", "40", "50", "60", "70"]);
+        for top in [1e-9, 3e-4, 0.7, 8.0, 1e6, 2e12] {
+            assert!((3..=9).contains(&labels(top).len()), "{top}: {:?}", labels(top));
         }
     }
 

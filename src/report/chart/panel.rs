@@ -44,6 +44,9 @@ pub struct Panel {
     series: Vec<Series>,
     axis: Axis,
     depth: usize,
+    /// Of the horizontal axis: places, from 1 to the depth, and their labels.
+    ticks: Vec<(f64, String)>,
+    across: &'static str,
 }
 
 /// The four panels.
@@ -121,7 +124,8 @@ fn logarithmic(
         s.line.iter().filter_map(|p| p.1).chain(s.dots.iter().map(|d| d.1)).chain(ends)
     });
     let axis = Axis::decades(values);
-    Panel { title: title.into(), series, axis, depth: report.spec.depth }
+    let depth = report.spec.depth;
+    Panel { title: title.into(), series, axis, depth, ticks: layers(depth), across: "layer" }
 }
 
 fn shares(report: &Report, looks: &[Look]) -> Panel {
@@ -164,7 +168,58 @@ fn shares(report: &Report, looks: &[Look]) -> Panel {
         series,
         axis: Axis::shares(lowest),
         depth: report.spec.depth,
+        ticks: layers(report.spec.depth),
+        across: "layer",
     }
+}
+
+fn layers(depth: usize) -> Vec<(f64, String)> {
+    layer_ticks(depth).into_iter().map(|layer| (layer as f64, layer.to_string())).collect()
+}
+
+/// One quantity of one cell at several widths: at the last layer a line, at the first one with circles.
+pub struct AgainstWidth<'a> {
+    pub look: Look,
+    /// log₁₀ at each width with its standard error.
+    pub last: Vec<(Option<f64>, Option<f64>)>,
+    pub first: Vec<(Option<f64>, Option<f64>)>,
+    pub widths: &'a [usize],
+}
+
+/// Both axes logarithmic.
+pub fn against_width(title: &str, cells: &[AgainstWidth]) -> Panel {
+    let widths = cells.first().map_or(&[][..], |c| c.widths);
+    let log = |width: usize| (width.max(1) as f64).log10();
+    let (low, high) = (widths.first().map_or(0.0, |w| log(*w)), widths.last().map_or(1.0, |w| log(*w)));
+    let count = widths.len().max(2);
+    let place = |width: usize| 1.0 + (count - 1) as f64 * (log(width) - low) / (high - low).max(1e-9);
+    let mut series = Vec::new();
+    for cell in cells {
+        for (points, marked) in [(&cell.last, false), (&cell.first, true)] {
+            let line = widths.iter().zip(points).map(|(w, p)| (place(*w), p.0)).collect();
+            let band = |(w, p): (&usize, &(Option<f64>, Option<f64>))| {
+                let ends =
+                    p.0.zip(p.1).map(|(value, error)| (Some(value - 1.96 * error), value + 1.96 * error));
+                (place(*w), ends)
+            };
+            let band = if marked { Vec::new() } else { widths.iter().zip(points).map(band).collect() };
+            series.push(Series { look: cell.look, line, band, marked, zeros: Vec::new(), dots: Vec::new() });
+        }
+    }
+    let values = series.iter().flat_map(|s| {
+        let ends = s.band.iter().filter_map(|b| b.1).flat_map(|(low, high)| low.into_iter().chain([high]));
+        s.line.iter().filter_map(|p| p.1).chain(ends)
+    });
+    let axis = Axis::decades(values);
+    // Widths that are too close to be told apart have one label.
+    let mut ticks: Vec<(f64, String)> = Vec::new();
+    for width in widths {
+        let at = place(*width);
+        if ticks.last().is_none_or(|(before, _)| at - before > 0.08 * (count - 1) as f64) {
+            ticks.push((at, width.to_string()));
+        }
+    }
+    Panel { title: title.into(), series, axis, depth: count, ticks, across: "width" }
 }
 
 /// Where a panel's units lie on its area, in pixels.
@@ -279,17 +334,14 @@ impl Panel {
             let middle = (i32::midpoint(left, right), i32::midpoint(frame.top, foot) - 8);
             put(area, "exactly 0 at every layer", middle, 15.0, GREY, HPos::Center)?;
         }
-        for layer in layer_ticks(self.depth) {
-            let place = if self.depth > 1 {
-                frame.x(layer as f64, 0).round() as i32
-            } else {
-                i32::midpoint(left, right)
-            };
+        for (at, label) in &self.ticks {
+            let place =
+                if self.depth > 1 { frame.x(*at, 0).round() as i32 } else { i32::midpoint(left, right) };
             area.draw(&PathElement::new(vec![(place, bottom), (place, bottom + 5)], GREY.stroke_width(1)))?;
-            put(area, &layer.to_string(), (place, bottom + 9), 15.0, GREY, HPos::Center)?;
+            put(area, label, (place, bottom + 9), 15.0, GREY, HPos::Center)?;
         }
         area.draw(&PathElement::new(vec![(left, bottom), (right, bottom)], GREY.stroke_width(1)))?;
-        put(area, "layer", (i32::midpoint(left, right), bottom + 29), 15.0, GREY, HPos::Center)
+        put(area, self.across, (i32::midpoint(left, right), bottom + 29), 15.0, GREY, HPos::Center)
     }
 
     /// Down to the foot of the scale where the lower quantile is zero; a bar where a layer stands alone.
@@ -403,7 +455,7 @@ fn circle(area: &Area, at: &(f64, f64), color: RGBColor) -> Drawn {
     area.draw(&Circle::new(pixel(at), 4, color.stroke_width(2)))
 }
 
-fn label_left(area: &Area, text: &str, (x, y): (i32, i32), size: f64) -> Drawn {
+pub fn label_left(area: &Area, text: &str, (x, y): (i32, i32), size: f64) -> Drawn {
     let font = (FAMILY, size).into_font().color(&GREY).pos(Pos::new(HPos::Right, VPos::Center));
     area.draw_text(text, &font, (x - 8, y))
 }
@@ -445,6 +497,7 @@ mod tests {
             zero_trials: 0,
             beyond_trials: 0,
             trials: None,
+            spread: None,
         };
         let layer = |(index, (median, q05)): (usize, (&Option<f64>, &Option<f64>))| Layer {
             layer: index + 1,
@@ -483,13 +536,23 @@ mod tests {
             backward: direction(),
             flags: Vec::new(),
             words: Vec::new(),
+            baseline: None,
         };
         let spec = Experiment { init: vec!["he-normal".into()], ..Experiment::plain(medians.len(), 8) };
-        Report { schema: SCHEMA.into(), version: String::new(), spec, cells: vec![cell], interrupted: false }
+        Report {
+            schema: SCHEMA.into(),
+            version: String::new(),
+            spec,
+            cells: vec![cell],
+            interrupted: false,
+            baseline: None,
+        }
     }
 
     fn panel(report: &Report) -> Panel {
-        logarithmic(report, &style::looks(report), "", every, |l| &l.activation.log10_variance)
+        logarithmic(report, &style::looks(&style::Grid::of(report)), "", every, |l| {
+            &l.activation.log10_variance
+        })
     }
 
     #[test]

@@ -3,8 +3,11 @@
 //! nalgebra's transposed products do not go through its fast kernel, so all three shapes that a layer needs call the
 //! kernels of the `gemm` family with strides instead.
 
+pub mod dots;
+
 use crate::real::Real;
 use crate::slice::add_widened;
+use dots::add_dots;
 use gemm_common::Parallelism;
 use nalgebra::{DMatrix, Dyn};
 use std::mem::MaybeUninit;
@@ -195,16 +198,18 @@ pub fn mul_tr<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, threads: Threads) -> DMat
     product(&View::plain(a), &View::transposed(b), T::ONE, threads)
 }
 
-/// Rows whose products are summed in their own precision; sums over more of them are doubles.
-const RUN: usize = 4096;
-
 /// `AᵀA`, the Gram matrix of the columns.
 pub fn gram<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<f64> {
-    gram_of(&View::plain(a), threads)
+    let mut total = DMatrix::zeros(a.ncols(), a.ncols());
+    add_dots(total.as_mut_slice(), a, a, true, threads);
+    mirror(&mut total);
+    total
 }
 
-/// The same of any view.
+/// The same of a view, by strips of products.
 pub fn gram_of<T: Real>(a: &View<T>, threads: Threads) -> DMatrix<f64> {
+    /// Rows whose products are summed in their own precision; sums over more of them are doubles.
+    const RUN: usize = 4096;
     let (left, right) = (a.turned(), *a);
     let mut total = DMatrix::zeros(a.columns, a.columns);
     for from in (0..a.rows).step_by(RUN) {
@@ -277,10 +282,19 @@ mod tests {
 
     #[test]
     fn gram_matrices_of_any_size() {
-        for size in [1, 2, 15, 16, 17, 64, 65, 130] {
-            let a = DMatrix::<f64>::from_fn(9, size, |i, j| ((i * 31 + j * 17) % 13) as f64 - 6.0);
-            assert_eq!(gram(&a, Threads::One), a.transpose() * &a);
-            assert_eq!(gram_of_rows(&a.transpose(), Threads::All), a.transpose() * &a);
+        for size in [1, 2, 15, 16, 17, 47, 48, 49, 64, 65, 130] {
+            for rows in [1, 9, 16, 1023, 1024, 1025] {
+                let a = DMatrix::<f64>::from_fn(rows, size, |i, j| ((i * 31 + j * 17) % 13) as f64 - 6.0);
+                let expected = a.transpose() * &a;
+                assert_eq!(gram(&a, Threads::One), expected);
+                assert_eq!(gram(&a, Threads::All), expected);
+                assert_eq!(gram(&a.map(|v| v as f32), Threads::One), expected);
+                if rows == 9 {
+                    assert_eq!(gram_of_rows(&a.transpose(), Threads::All), expected);
+                }
+            }
         }
+        assert_eq!(gram(&DMatrix::<f32>::zeros(0, 3), Threads::One), DMatrix::zeros(3, 3));
+        assert_eq!(gram(&DMatrix::<f32>::zeros(3, 0), Threads::One).shape(), (0, 0));
     }
 }

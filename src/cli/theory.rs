@@ -1,0 +1,162 @@
+//! `initdiag theory`: maps, fixed points and depth scales of wide layers; nothing is drawn at random.
+
+use super::error::{Failure, note};
+use super::output::{self, Directory, When};
+use super::size;
+use crate::activation::Activation;
+use crate::expression::mentions;
+use crate::initializer::law::short;
+use crate::initializer::{Initializer, Law, Site};
+use crate::report::{chart, theory as render};
+use crate::theory::survey::Survey;
+use clap::{ArgGroup, Args, ValueEnum};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Options of `theory`.
+#[derive(Args)]
+#[command(group = ArgGroup::new("gain").required(true).args(["sigma_w2", "init"]))]
+pub struct Arguments {
+    /// Activation: a name, or an expression in x
+    #[arg(long, value_name = "A", default_value = "relu", allow_hyphen_values = true)]
+    act: String,
+    /// n·Var(W), n the fan-in
+    #[arg(long, value_name = "X", value_parser = variance, allow_hyphen_values = true)]
+    sigma_w2: Option<f64>,
+    /// Var(b) [default: what the initialiser brings, else 0]
+    #[arg(long, value_name = "X", value_parser = variance, allow_hyphen_values = true)]
+    sigma_b2: Option<f64>,
+    /// An initialiser in place of --sigma-w2
+    #[arg(long, value_name = "I", allow_hyphen_values = true)]
+    init: Option<String>,
+    /// Units a layer, for an initialiser whose n·Var(W) depends on it [default: 512]
+    #[arg(long, value_name = "N", value_parser = size::parse, conflicts_with = "sigma_w2", allow_hyphen_values = true)]
+    width: Option<usize>,
+    /// Where files go [default: initdiag-out]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Files to write [default: svg,png,json]
+    #[arg(long, value_name = "F[,F…]", value_delimiter = ',', ignore_case = true)]
+    format: Option<Vec<Format>>,
+    /// The result on standard output, and no files unless --out is given too
+    #[arg(long)]
+    json: bool,
+    /// No table on standard output
+    #[arg(long, short)]
+    quiet: bool,
+    /// When to colour
+    #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
+    color: When,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Svg,
+    Png,
+    Json,
+}
+
+/// Larger variances have no use, and their maps no picture.
+const LARGEST: f64 = 1e6;
+
+fn variance(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(value) if (0.0..=LARGEST).contains(&value) => Ok(value.abs()),
+        _ => Err(format!("a number from 0 to {} is needed", short(LARGEST))),
+    }
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
+    let (init, width, sigma_w2, brought) = gain(arguments, &act)?;
+    let directory = match (&arguments.out, arguments.json) {
+        (Some(path), _) => Some(Directory::open(path)?),
+        (None, true) => None,
+        (None, false) => Some(Directory::open(Path::new("initdiag-out"))?),
+    };
+    if directory.is_none() && arguments.format.is_some() && !arguments.quiet {
+        note("--format has no effect: --json writes files only where --out names a directory");
+    }
+    let survey = Survey { init, width, ..Survey::new(&act, sigma_w2, arguments.sigma_b2.unwrap_or(brought)) };
+    let written = directory.as_ref().map_or(Ok(Vec::new()), |directory| files(&survey, directory, arguments));
+    let printed = if arguments.json {
+        output::print(&render::json(&survey), When::Never)
+    } else if arguments.quiet {
+        Ok(())
+    } else {
+        output::print(&render::terminal(&survey, output::columns()), arguments.color)
+    };
+    let written = written?;
+    match printed {
+        Ok(()) | Err(Failure::Closed) => {}
+        Err(other) => return Err(other),
+    }
+    if let (Some(directory), [_, ..], false) = (&directory, written.as_slice(), arguments.quiet) {
+        note(&format!("wrote {} to `{}`", written.join(", "), directory.path().display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Name and width of the initialiser, n·Var(W), and the variance of the biases that it brings.
+type Gain = (Option<String>, Option<usize>, f64, f64);
+
+fn gain(arguments: &Arguments, act: &Activation) -> Result<Gain, Failure> {
+    let Some(text) = &arguments.init else {
+        return Ok((None, None, arguments.sigma_w2.unwrap_or_default(), 0.0));
+    };
+    let catalog = |fault| Failure::catalog("--init", text, &fault);
+    let fault = |reason: &str| Failure::option("--init", text, reason);
+    let init = Initializer::parse(text).map_err(catalog)?;
+    let n = arguments.width.unwrap_or(512);
+    let site = Site::dense(n, n, 1, 50, act);
+    let (weights, bias) = (init.weights(&site).map_err(catalog)?, init.bias(&site).map_err(catalog)?);
+    if matches!(weights, Law::Identity { .. } | Law::UnitVarianceHaar) {
+        return Err(fault(
+            "its layers have no n·Var(W): theory needs independent weights, or an orthogonal matrix",
+        ));
+    }
+    if init.depends_on_layer() {
+        return Err(fault("its law changes from layer to layer, so no fixed point belongs to it"));
+    }
+    if mentions(&init.name, "depth") {
+        return Err(fault("a fixed point belongs to no depth: write a number in its place"));
+    }
+    let (w, b) = (weights.moments(n, n), bias.moments(n, n));
+    if w.mean != 0.0 || b.mean != 0.0 {
+        return Err(fault("its weights or biases have a mean, and (σ_w², σ_b²) describe laws of mean 0"));
+    }
+    let sigma_w2 = n as f64 * w.variance;
+    if !(sigma_w2 <= LARGEST && b.variance <= LARGEST) {
+        return Err(fault(&format!("n·Var(W) = {} is beyond {}", short(sigma_w2), short(LARGEST))));
+    }
+    Ok((Some(init.name.clone()), Some(n), sigma_w2, b.variance))
+}
+
+fn files(
+    survey: &Survey,
+    directory: &Directory,
+    arguments: &Arguments,
+) -> Result<Vec<&'static str>, Failure> {
+    let formats = arguments.format.as_deref().unwrap_or(&[Format::Svg, Format::Png, Format::Json]);
+    let wants = |format: Format| formats.contains(&format);
+    let mut written = Vec::new();
+    let mut write = |name: &'static str, bytes: &[u8]| {
+        directory.write(name, bytes)?;
+        written.push(name);
+        Ok::<_, Failure>(())
+    };
+    if wants(Format::Json) {
+        write("theory.json", render::json(survey).as_bytes())?;
+    }
+    if wants(Format::Svg) || wants(Format::Png) {
+        let svg = chart::theory_svg(survey)?;
+        if wants(Format::Svg) {
+            write("theory.svg", svg.as_bytes())?;
+        }
+        if wants(Format::Png) {
+            write("theory.png", &chart::png(&svg)?)?;
+        }
+    }
+    Ok(written)
+}

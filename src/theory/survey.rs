@@ -1,0 +1,255 @@
+//! Everything that mean-field theory says of one activation at (σ_w², σ_b²): what `initdiag theory` prints in every format
+//! (schema `initdiag-theory/1`).
+
+use super::critical::{self, CriticalPoint};
+use super::meanfield::{Answer, Length, MeanField};
+use crate::activation::Activation;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Name and version of the JSON schema.
+pub const SCHEMA: &str = "initdiag-theory/1";
+
+/// Points of a curve.
+const POINTS: usize = 101;
+/// Steps of a cobweb at most.
+const STEPS: usize = 60;
+
+/// The survey. All numbers are finite; `why` says in words why one is absent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Survey {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Version of initdiag that wrote it.
+    pub version: String,
+    /// The activation by its full name, or the expression as the user wrote it.
+    pub act: String,
+    /// The initialiser that brings σ_w² and σ_b², and the width of its layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
+    /// Of the initialiser's layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
+    /// n·Var(W).
+    pub sigma_w2: f64,
+    /// Var(b).
+    pub sigma_b2: f64,
+    /// Where lengths go: `point`, `zero`, `power-law`, `diverges`, `every` or `cycle`.
+    pub limit: String,
+    /// Stable fixed point of the length map.
+    pub q_star: Option<f64>,
+    /// Factor on the gradient's mean square a layer, at q* or in the limit.
+    pub chi1: Option<f64>,
+    /// Depth scale of lengths, in layers.
+    pub xi_q: Option<f64>,
+    /// Depth scale of correlations, in layers.
+    pub xi_c: Option<f64>,
+    /// Stable fixed point of the correlation map.
+    pub c_star: Option<f64>,
+    /// `ordered`, `critical` or `chaotic`.
+    pub phase: Option<String>,
+    /// For each of the above that is absent, why.
+    pub why: BTreeMap<String, String>,
+    /// The edge of chaos with this σ_b².
+    pub edge: Option<Edge>,
+    /// Curves.
+    pub maps: Maps,
+}
+
+/// A point at which χ₁ = 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Edge {
+    /// n·Var(W).
+    pub sigma_w2: f64,
+    /// Var(b).
+    pub sigma_b2: f64,
+    /// The variance that they keep; absent where it is every one.
+    pub q_star: Option<f64>,
+}
+
+/// The two maps as curves, and how iteration walks along them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Maps {
+    /// (q, q′).
+    pub length: Vec<[f64; 2]>,
+    /// q layer by layer, from σ_w² + σ_b², which inputs of unit variance bring.
+    pub length_walk: Vec<f64>,
+    /// The variance at which the correlation map is taken; absent for a limit.
+    pub correlation_at: Option<f64>,
+    /// (c, c′).
+    pub correlation: Vec<[f64; 2]>,
+    /// c layer by layer, from 0.
+    pub correlation_walk: Vec<f64>,
+}
+
+impl Survey {
+    /// Of an activation at (σ_w², σ_b²).
+    pub fn new(act: &Activation, sigma_w2: f64, sigma_b2: f64) -> Self {
+        let field = MeanField { act, sigma_w2, sigma_b2 };
+        let s = field.summary();
+        let mut why = BTreeMap::new();
+        let mut known = |name: &str, answer: Answer| match answer {
+            Ok(value) if value.is_finite() => Some(value),
+            Ok(_) => None,
+            Err(missing) => {
+                why.insert(name.to_string(), missing.words().to_string());
+                None
+            }
+        };
+        let q_star = known("q_star", s.q_star);
+        let chi1 = known("chi1", s.chi1);
+        let xi_q = known("xi_q", s.xi_q);
+        let xi_c = known("xi_c", s.xi_c);
+        let c_star = known("c_star", s.c_star);
+        if s.phase.is_none() {
+            let words = why.get("chi1").cloned().unwrap_or_default();
+            why.insert("phase".into(), words);
+        }
+        let edge = edge(act, sigma_b2);
+        if edge.is_none() {
+            why.insert("edge".into(), "χ₁ = 1 nowhere with this bias variance".into());
+        }
+        Self {
+            schema: SCHEMA.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            act: act.name.clone(),
+            init: None,
+            width: None,
+            sigma_w2,
+            sigma_b2,
+            limit: limit(s.length).into(),
+            q_star,
+            chi1,
+            xi_q,
+            xi_c,
+            c_star,
+            phase: s.phase.map(|p| p.name().into()),
+            why,
+            edge,
+            maps: maps(&field, s.length),
+        }
+    }
+}
+
+fn limit(length: Length) -> &'static str {
+    match length {
+        Length::Point { .. } => "point",
+        Length::Zero { factor } if (factor - 1.0).abs() < 1e-12 => "power-law",
+        Length::Zero { .. } => "zero",
+        Length::Diverges { .. } => "diverges",
+        Length::Every => "every",
+        Length::Cycle => "cycle",
+    }
+}
+
+fn edge(act: &Activation, sigma_b2: f64) -> Option<Edge> {
+    let CriticalPoint { sigma_w2, q, .. } = critical::at_bias(act, sigma_b2)?;
+    let q_star = (!act.shape.homogeneous).then_some(q);
+    // A homogeneous activation is critical without biases only, and then at every q.
+    (sigma_w2.is_finite() && (q_star.is_some() || sigma_b2 == 0.0)).then_some(Edge {
+        sigma_w2,
+        sigma_b2,
+        q_star,
+    })
+}
+
+fn maps(field: &MeanField, length: Length) -> Maps {
+    let start = field.sigma_w2 + field.sigma_b2;
+    let mut walk = vec![start];
+    while walk.len() <= STEPS {
+        let here = walk[walk.len() - 1];
+        let next = field.length(here).value;
+        if !next.is_finite() || next > 1e6 * start.max(1.0) {
+            break;
+        }
+        walk.push(next);
+        if (next - here).abs() <= 1e-4 * start.max(next) {
+            break;
+        }
+    }
+    let top = match length {
+        Length::Point { q, .. } => 1.25 * q.max(start),
+        Length::Diverges { .. } => 4.0 * start,
+        _ => 1.25 * start,
+    };
+    let top = if top > 0.0 { top } else { 1.0 };
+    let share = |k: usize| k as f64 / (POINTS - 1) as f64;
+    let curve = (0..POINTS)
+        .map(|k| top * share(k))
+        .map(|q| [q, field.length(q).value])
+        .filter(|p| p[1].is_finite())
+        .collect();
+    let (mut correlation, mut correlation_walk) = (Vec::new(), Vec::new());
+    if let Ok(mut map) = field.map_at(length) {
+        correlation =
+            (0..POINTS).map(|k| [share(k), map.at(share(k)).value]).filter(|p| p[1].is_finite()).collect();
+        let mut c = 0.0f64;
+        while c.is_finite() && correlation_walk.len() <= STEPS {
+            correlation_walk.push(c);
+            let next = map.at(c).value.clamp(-1.0, 1.0);
+            if (next - c).abs() < 1e-4 {
+                break;
+            }
+            c = next;
+        }
+    }
+    Maps {
+        length: curve,
+        length_walk: walk,
+        correlation_at: match length {
+            Length::Point { q, .. } => Some(q),
+            _ => None,
+        },
+        correlation,
+        correlation_walk,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str, sigma_w2: f64, sigma_b2: f64) -> Survey {
+        Survey::new(&Activation::parse(text).unwrap(), sigma_w2, sigma_b2)
+    }
+
+    #[test]
+    fn a_fixed_point_has_every_number() {
+        let survey = of("tanh", 1.5, 0.05);
+        assert!(survey.why.is_empty() && survey.limit == "point", "{survey:?}");
+        assert!((survey.edge.unwrap().sigma_w2 - 1.760_955).abs() < 1e-6);
+        let last = survey.maps.length_walk[survey.maps.length_walk.len() - 1];
+        assert!((last - survey.q_star.unwrap()).abs() < 1e-3);
+        assert_eq!(survey.maps.correlation[100][0], 1.0);
+        assert!((survey.maps.correlation[100][1] - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_absent_is_explained_and_numbers_are_finite() {
+        for act in
+            ["relu", "linear", "tanh", "gelu", "sigmoid", "softplus", "x*x", "max(x, 0.3)", "sine(omega=30)"]
+        {
+            for (sigma_w2, sigma_b2) in
+                [(0.0, 0.0), (1.0, 0.0), (2.0, 0.0), (2.0, 0.5), (1e6, 0.0), (1e-6, 1e-6), (0.0, 1.0)]
+            {
+                let s = of(act, sigma_w2, sigma_b2);
+                for (name, value) in [
+                    ("q_star", s.q_star),
+                    ("chi1", s.chi1),
+                    ("xi_q", s.xi_q),
+                    ("xi_c", s.xi_c),
+                    ("c_star", s.c_star),
+                ] {
+                    assert_eq!(
+                        value.is_none(),
+                        s.why.contains_key(name),
+                        "{act} {sigma_w2} {sigma_b2} {name}: {s:?}"
+                    );
+                }
+                let text = serde_json::to_string(&s).unwrap();
+                let again: Survey = serde_json::from_str(&text).unwrap();
+                assert_eq!(again.maps.length.len(), s.maps.length.len());
+            }
+        }
+    }
+}
