@@ -377,3 +377,63 @@ struct Matrix<'a> {
     init: Option<&'a str>,
     bias: Option<&'a BiasSpec>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(text: &str, init: &str) -> Net {
+        let architecture = Architecture::parse(text).unwrap();
+        let init = Initializer::parse_for_net(init).unwrap();
+        let act = Arc::new(Activation::parse("relu").unwrap());
+        Builder { architecture: &architecture, init: &init, bias: None, act: &act }.build().unwrap()
+    }
+
+    #[test]
+    fn fans_of_convolutions_count_taps_and_groups_divide_what_comes_in() {
+        // PyTorch: weight (out, in/groups, kh, kw); Keras: kernel (kh, kw, in/groups, out). Both: fan_in = in/groups·taps,
+        // fan_out = out·taps.
+        let net = built(
+            r#"
+            input = { shape = [12, 9, 9] }
+            layer = [
+                { type = "conv2d", out = 8, kernel = [3, 2] },
+                { type = "conv2d", out = 20, kernel = 3, groups = 4 },
+                { type = "conv2d", out = 20, kernel = 1, groups = 20 },
+            ]"#,
+            "xavier",
+        );
+        let fans: Vec<_> = net.entries.iter().map(|e| (e.fan_in, e.fan_out, e.units)).collect();
+        assert_eq!(fans, [(72, 48, 8), (18, 180, 20), (1, 20, 20)]);
+        for entry in &net.entries {
+            let variance = 2.0 / (entry.fan_in + entry.fan_out) as f64;
+            assert!((entry.weights.moments(1, 1).variance / variance - 1.0).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn shipped_architectures_have_the_published_number_of_weights() {
+        // Weights without biases, gains and shifts. He et al. 2016 and torchvision: 11 678 912 and 25 502 912; Simonyan &
+        // Zisserman 2015, D: 138 344 128; Radford et al. 2019: 50257·768 + 128·768 for 128 of its positions, 12·12·768².
+        for (name, count) in [
+            ("mlp-mnist", 784 * 512 + 512 * 256 + 256 * 128 + 128 * 10),
+            ("lenet5", 54 + 1014 * 128 + 1280),
+            ("lenet5-1998", 150 + 2400 + 48_000 + 10_080 + 840),
+            ("vgg16", 138_344_128),
+            ("resnet18", 11_678_912),
+            ("resnet50", 25_502_912),
+            ("gpt2-small", 50_257 * 768 + 128 * 768 + 12 * 12 * 768 * 768),
+            ("rnn-100", 32 * 128 + 128 * 128 + 1280),
+            ("cnn-10000", 72 + 576 * 9999 + 80),
+        ] {
+            let net = built(crate::net::shipped::source(name).unwrap(), "he");
+            let found: usize = net.weights().iter().map(|w| w.fan_in * w.units).sum();
+            assert_eq!(found, count, "{name}");
+            assert_eq!(
+                net.output.channels,
+                if name.starts_with("gpt2") { 50_257 } else { net.output.size() }
+            );
+        }
+        assert_eq!(crate::net::shipped::NAMES.len(), 9);
+    }
+}
