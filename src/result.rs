@@ -121,11 +121,28 @@ pub struct Cell {
     pub backward: Direction,
     /// What else is wrong, see [`crate::verdict`].
     pub flags: Vec<String>,
+    /// Where number formats lose it, widest first.
+    #[serde(default)]
+    pub formats: Vec<FormatRange>,
     /// The verdict in words, with its cause; one sentence each.
     pub words: Vec<String>,
     /// With `--baseline`: this cell beside that of the earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Comparison>,
+}
+
+/// The layers at which the median root mean square leaves a format's normal range, in the direction of flow; `None` where it
+/// never does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FormatRange {
+    /// `f32`, `bf16`, `f16`, `fp8-e5m2` or `fp8-e4m3`.
+    pub format: String,
+    /// Of H.
+    pub activation: Option<usize>,
+    /// Of ∂C/∂Z, from the last layer down.
+    pub gradient: Option<usize>,
+    /// Of its square, which Adam keeps.
+    pub squared_gradient: Option<usize>,
 }
 
 /// What was recorded at a layer, over all trials.
@@ -166,6 +183,33 @@ pub struct Layer {
     pub effective_rank: Option<f64>,
     /// Largest difference between two units, relative to the largest entry; 0: units are identical.
     pub unit_symmetry: Option<f64>,
+    /// What wide-layer theory expects here; `None` where it has no say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub theory: Option<Theory>,
+}
+
+/// What theory expects at a layer (Poole et al. 2016, Schoenholz et al. 2017), from the laws alone: log₁₀ of means over trials,
+/// and the bands that hold the middle 90 % of trials at the layers' own widths. `None` for an exact zero, and where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Theory {
+    /// Of Z.
+    pub preactivation_log10_variance: Option<f64>,
+    /// Of H.
+    pub activation_log10_variance: Option<f64>,
+    /// Of ∂C/∂Z.
+    pub gradient_log10_variance: Option<f64>,
+    /// Of ∂C/∂W.
+    pub weight_gradient_log10_second_moment: Option<f64>,
+    /// Cosine between two samples' pre-activations.
+    pub correlation: Option<f64>,
+    /// Of the variance of H.
+    pub band: Option<[f64; 2]>,
+    /// Of the variance of Z.
+    pub preactivation_band: Option<[f64; 2]>,
+    /// Of the variance of ∂C/∂Z.
+    pub gradient_band: Option<[f64; 2]>,
+    /// Of the second moment of ∂C/∂W.
+    pub weight_gradient_band: Option<[f64; 2]>,
 }
 
 impl Layer {
@@ -275,8 +319,16 @@ pub struct Direction {
     /// Change of its median log₁₀ from the first layer to the last in the direction of flow, in decades; of a single
     /// layer's signal, from the input. `None` where it becomes zero or leaves the range of a [`crate::wide::Wide`].
     pub log10_change: Option<f64>,
+    /// A change beyond ± this many decades is no chance and not small: the threshold asked for, and what the layers' widths
+    /// leave to chance in so many trials.
+    #[serde(default = "one_decade")]
+    pub threshold: f64,
     /// What the change, or the slope times its steps where that is larger, amounts to.
     pub verdict: Verdict,
+}
+
+fn one_decade() -> f64 {
+    1.0
 }
 
 /// What a [`Direction`] follows.

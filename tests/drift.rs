@@ -82,7 +82,8 @@ fn a_change_of_a_law_is_found_at_ten_trials() {
         assert!(cell.words.iter().any(|w| w.starts_with("drift")), "{:?}", cell.words);
         // The same draws with another scale are found too, and results of earlier versions serve.
         assert!(p(&report(after, "relu", 1, SMALL, 10), &old) < ALPHA);
-        assert!(p(&new, &without_spread(old)) < ALPHA, "{before} → {after} by quantiles");
+        let by_quantiles = p(&new, &without_spread(old));
+        assert!(by_quantiles < ALPHA, "{before} → {after} by quantiles: {by_quantiles}");
     }
 }
 
@@ -186,53 +187,65 @@ fn equal_laws_are_not_accused() {
     assert!(accused <= 8, "{accused}");
 }
 
-/// Rates of both errors, as docs/drift.md has them:
+/// How often equal laws are accused, as docs/drift.md has it:
 ///
-///     cargo test --release --test drift rates -- --ignored --nocapture
+///     cargo test --release --test drift accused_rates -- --ignored --nocapture
 #[test]
 #[ignore = "some minutes"]
 #[expect(clippy::print_stdout, reason = "the result")]
-fn rates() {
+fn accused_rates() {
     println!("| law | activation | depth × width, batch | trials | pairs | p < 1e-4 | p < 1e-3 | p < 1e-2 |");
     println!("|---|---|---|---|---|---|---|---|");
     let rows = |trials: usize| {
         [
-            ("he", "relu", SMALL, trials, 250),
-            ("he", "relu", NARROW, trials, 250),
-            ("he", "relu", Shape { depth: 30, width: 4, batch: 4 }, trials, 250),
-            ("xavier", "tanh", NARROW, trials, 250),
-            ("normal(0, 1)", "tanh", NARROW, trials, 250),
-            ("orthogonal", "relu", NARROW, trials, 250),
-            ("constant", "sigmoid", NARROW, trials, 250),
-            ("ones", "tanh", Shape { depth: 5, width: 16, batch: 4 }, trials, 250),
-            ("torch-linear", "selu", Shape { depth: 1, width: 4, batch: 1 }, trials, 250),
+            ("he", "relu", SMALL, trials, 200),
+            ("he", "relu", NARROW, trials, 320),
+            ("he", "relu", Shape { depth: 10, width: 4, batch: 4 }, trials, 320),
+            ("normal(0, 1)", "tanh", NARROW, trials, 200),
+            ("orthogonal", "relu", NARROW, trials, 200),
+            ("constant", "sigmoid", NARROW, trials, 200),
+            ("ones", "tanh", Shape { depth: 5, width: 16, batch: 4 }, trials, 320),
+            ("torch-linear", "selu", Shape { depth: 1, width: 4, batch: 1 }, trials, 450),
         ]
     };
-    let all = [2, 5, 10].into_iter().flat_map(rows);
-    for (init, act, shape, trials, count) in all {
-        let found = pairs(&many(init, act, shape, trials, count));
-        row(init, act, shape, &trials.to_string(), &found);
+    let one = |(init, act, shape, trials, count): (&str, &str, Shape, usize, u64)| {
+        row(init, act, shape, &trials.to_string(), &pairs(&many(init, act, shape, trials, count)));
+    };
+    rows(10).into_iter().for_each(one);
+    for (init, act, shape) in [("he", "relu", SMALL), ("he", "relu", NARROW)] {
+        let bare: Vec<Report> = many(init, act, shape, 10, 320).into_iter().map(without_spread).collect();
+        row(init, act, shape, "10, by quantiles", &pairs(&bare));
     }
-    for (few, lots) in [(2, 50), (5, 50), (10, 100)] {
+    for (few, lots) in [(10, 100), (2, 50)] {
         for (init, act, shape) in [
             ("he", "relu", NARROW),
-            ("he", "relu", Shape { depth: 30, width: 4, batch: 4 }),
+            ("he", "relu", Shape { depth: 10, width: 4, batch: 4 }),
             ("torch-linear", "selu", Shape { depth: 1, width: 4, batch: 1 }),
         ] {
-            let (new, old) = (many(init, act, shape, few, 200), many(init, act, shape, lots, 100));
+            let (new, old) = (many(init, act, shape, few, 300), many(init, act, shape, lots, 50));
             let found: Vec<f64> = old.iter().flat_map(|old| new.iter().map(|new| p(new, old))).collect();
             row(init, act, shape, &format!("{few} and {lots}"), &found);
         }
     }
-    println!("\n| was | is | depth × width, batch | trials | pairs of runs | found | by quantiles alone |");
+    [5, 2].into_iter().flat_map(rows).for_each(one);
+}
+
+/// How often a change is found, likewise:
+///
+///     cargo test --release --test drift found -- --ignored --nocapture
+#[test]
+#[ignore = "some minutes"]
+#[expect(clippy::print_stdout, reason = "the result")]
+fn found_rates() {
+    println!("| was | is | depth × width, batch | trials | pairs of runs | found | by quantiles alone |");
     println!("|---|---|---|---|---|---|---|");
     for (shape, count, trials) in [
+        (SMALL, 20, 10),
+        (SMALL, 20, 5),
+        (NARROW, 30, 10),
+        (NARROW, 30, 30),
         (DEFAULT, 4, 10),
         (DEFAULT, 4, 3),
-        (SMALL, 40, 10),
-        (SMALL, 40, 5),
-        (NARROW, 100, 10),
-        (NARROW, 100, 30),
     ] {
         for (before, after) in CHANGES {
             let old = many(before, "relu", shape, trials, count);

@@ -33,8 +33,8 @@ impl Centre {
     }
 
     /// The median, for results that hold quantiles alone. The standard deviation is the larger of what the middle half and
-    /// the middle 90 % say, each over its expectation for so many normal values (Blom 1958); of the degrees of freedom half
-    /// are counted. A quantile that is missing is a zero's, and then there is no test.
+    /// the middle 90 % say, each over its expectation for so many normal values (Blom 1958); the degrees of freedom
+    /// are those of the 5–95 % range, whose asymptotic efficiency is 0.64 (2(p(1 − p) − p²)/(2z·φ(z))² against 1/2). A quantile that is missing is a zero's, and then there is no test.
     pub fn median(q: &Quantiles, trials: usize) -> Option<Self> {
         let (median, inner, outer) = (q.median?, q.q75? - q.q25?, q.q95? - q.q05?);
         let width = |p: f64| expected(trials, 1.0 - p) - expected(trials, p);
@@ -44,7 +44,7 @@ impl Centre {
         sound.then(|| Self {
             value: median,
             variance: std::f64::consts::FRAC_PI_2 * sd * sd / count,
-            freedom: 0.5 * (count - 1.0),
+            freedom: 0.64 * (count - 1.0),
             count: trials,
         })
     }

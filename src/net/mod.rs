@@ -9,6 +9,7 @@ mod trial;
 pub use build::{Builder, NetError};
 pub use trial::{Passed, Step, Stopped, trial};
 
+use crate::activation::Activation;
 use crate::initializer::Law;
 use crate::layer::act::Act;
 use crate::layer::attention::Attention;
@@ -94,6 +95,21 @@ impl Net {
             return embedding::tied(weights, pass).matrix(pass.threads).transpose();
         }
         pass.dense(weights).matrix(pass.threads)
+    }
+
+    /// Nothing but linear layers with this activation behind each, perhaps flattened at first.
+    pub fn is_stack(&self, act: &Activation) -> bool {
+        let nodes = match self.nodes.as_slice() {
+            [Node { kind: Kind::Flatten(_), .. }, rest @ ..] => rest,
+            all => all,
+        };
+        let pair = |pair: &[Node]| match pair {
+            [Node { kind: Kind::Linear(linear), .. }, Node { kind: Kind::Act(layer), .. }] => {
+                linear.tied.is_none() && layer.function.name == act.name
+            }
+            _ => false,
+        };
+        nodes.chunks(2).all(pair) && self.entries.iter().all(|e| e.positions == 1)
     }
 
     /// Layers of all lists: a pass reports its progress so often.

@@ -2,6 +2,7 @@
 
 mod axis;
 mod maps;
+mod overlay;
 mod panel;
 mod style;
 
@@ -172,7 +173,11 @@ fn facts(report: &Report) -> Vec<String> {
     if report.interrupted {
         facts.push("interrupted".into());
     }
-    let bands = if spec.trials > 1 { " — line: median, band: 5–95 % of trials" } else { "" };
+    let band = if spec.trials > 1 { ", band: 5–95 % of trials" } else { "" };
+    let known = report.cells.iter().any(|c| c.layers.iter().any(|l| l.theory.is_some()));
+    let theory = if known { "; dashed: theory, thin: its band" } else { "" };
+    let bands =
+        if known || spec.trials > 1 { format!(" — line: median{band}{theory}") } else { String::new() };
     facts.extend((!bands.is_empty()).then(|| bands.to_string()));
     facts
 }

@@ -81,7 +81,7 @@ fn table(cell: &ScalingCell) -> Vec<String> {
             "gradient" => cell.backward_per_layer,
             _ => None,
         };
-        let a_layer = a_layer.map_or(String::new(), |a| signed(a));
+        let a_layer = a_layer.map_or(String::new(), signed);
         rows.push([called(name).into(), shown(at_first), shown(at_last), a_layer]);
     }
     if one {

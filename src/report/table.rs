@@ -29,6 +29,10 @@ struct Row<'a> {
     log10_second_moment_q95: Option<f64>,
     log10_second_moment_of_mean: Option<f64>,
     zero_trials: Option<usize>,
+    /// Of the variance; of weight gradients, of the second moment.
+    theory_log10_mean: Option<f64>,
+    theory_log10_q05: Option<f64>,
+    theory_log10_q95: Option<f64>,
     /// Of quantities that are one number a layer.
     value: Option<f64>,
 }
@@ -41,7 +45,17 @@ pub fn render(report: &Report) -> Result<String, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for cell in &report.cells {
         for layer in &cell.layers {
+            let theory = |quantity: &str| match (quantity, &layer.theory) {
+                ("preactivation", Some(t)) => (t.preactivation_log10_variance, t.preactivation_band),
+                ("activation", Some(t)) => (t.activation_log10_variance, t.band),
+                ("gradient", Some(t)) => (t.gradient_log10_variance, t.gradient_band),
+                ("weight_gradient", Some(t)) => {
+                    (t.weight_gradient_log10_second_moment, t.weight_gradient_band)
+                }
+                _ => (None, None),
+            };
             let row = |quantity, summary: Option<&Summary>, value| {
+                let (mean, band) = theory(quantity);
                 let (v, s) = (summary.map(|s| &s.log10_variance), summary.map(|s| &s.log10_second_moment));
                 Row {
                     init: &cell.init,
@@ -66,6 +80,9 @@ pub fn render(report: &Report) -> Result<String, csv::Error> {
                     log10_second_moment_q95: s.and_then(|q| q.q95),
                     log10_second_moment_of_mean: s.and_then(|q| q.log10_of_mean),
                     zero_trials: summary.map(|s| s.zero_trials),
+                    theory_log10_mean: mean,
+                    theory_log10_q05: band.map(|b| b[0]),
+                    theory_log10_q95: band.map(|b| b[1]),
                     value,
                 }
             };

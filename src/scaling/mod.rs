@@ -10,6 +10,7 @@ pub use fit::Fit;
 
 use crate::result::{Cell, Layer, Report, Summary};
 use crate::spec::Experiment;
+use crate::verdict::direction::slope;
 use serde::{Deserialize, Serialize};
 
 /// Name and version of the JSON schema.
@@ -73,9 +74,9 @@ pub struct ScalingCell {
     pub law: Vec<String>,
     /// First to last.
     pub layers: Vec<ScalingLayer>,
-    /// Of the exponents of activations, from the first layer to the last, a layer.
+    /// Robust slope of the exponents of activations against the layer; `None` where one is missing.
     pub forward_per_layer: Option<f64>,
-    /// Of the exponents of gradients, from the last layer to the first, a layer.
+    /// Of the exponents of gradients, from the last layer to the first.
     pub backward_per_layer: Option<f64>,
     /// Nothing scales with width at the first and the last layer; `None` where an interval is too wide to tell.
     pub stable: Option<bool>,
@@ -169,18 +170,17 @@ fn cell(spec: &Sweep, cells: &[&Cell]) -> ScalingCell {
         .flat_map(|layer| layer.quantities())
         .map(|(_, exponent)| exponent.stable)
         .collect();
-    let per_layer = |of: fn(&ScalingLayer) -> &Exponent,
-                     from: Option<&ScalingLayer>,
-                     to: Option<&ScalingLayer>| {
-        (depth > 1).then(|| Some((of(to?).exponent? - of(from?).exponent?) / (depth - 1) as f64)).flatten()
+    // A robust line, for the first and the last layer often have a law or a shape of their own.
+    let per_layer = |of: fn(&ScalingLayer) -> &Exponent| {
+        slope(&layers.iter().map(|l| of(l).exponent).collect::<Option<Vec<f64>>>()?)
     };
     let mut found = ScalingCell {
         init: cells.first().map_or(String::new(), |c| c.init.clone()),
         act: cells.first().map_or(String::new(), |c| c.act.clone()),
         engine: cells.iter().map(|c| c.engine.clone()).collect(),
         law: cells.iter().map(|c| c.law.clone()).collect(),
-        forward_per_layer: per_layer(|l| &l.activation, ends[0], ends[1]),
-        backward_per_layer: per_layer(|l| &l.gradient, ends[1], ends[0]),
+        forward_per_layer: per_layer(|l| &l.activation),
+        backward_per_layer: per_layer(|l| &l.gradient).map(|slope| -slope),
         stable: if verdicts.contains(&Some(false)) {
             Some(false)
         } else {

@@ -1,6 +1,7 @@
 //! From an experiment to its report: every cell's trials forward and back, in parallel.
 
 mod engine;
+mod expected;
 mod input;
 mod network;
 mod plan;
@@ -8,6 +9,7 @@ pub mod streamed;
 mod trial;
 
 pub use engine::{Choice, Engine};
+pub use expected::{Expectation, expectation};
 pub use input::{Input, InputError};
 pub use plan::{CellPlan, LayerPlan, Plan, PlanError};
 pub use trial::{Network, backward_gradients};
@@ -105,11 +107,17 @@ fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: b
                 correlation: middle(|r| r.correlation),
                 effective_rank: middle(|r| r.effective_rank),
                 unit_symmetry: middle(|r| Some(r.unit_symmetry)),
+                theory: None,
             }
         })
         .collect();
     add_spread(&mut layers, trials);
-    let judgement = verdict::judge(plan, cell, trials, &layers);
+    let expected = expectation(plan, cell);
+    if let Some(expected) = &expected {
+        let theory = expected.theory(&layers);
+        layers.iter_mut().zip(theory).for_each(|(layer, theory)| layer.theory = Some(theory));
+    }
+    let judgement = verdict::judge(plan, cell, trials, &layers, expected.as_ref());
     Cell {
         init: cell.init.clone(),
         act: plan.act(cell).name.clone(),
@@ -124,6 +132,7 @@ fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: b
         forward: judgement.forward,
         backward: judgement.backward,
         flags: judgement.flags,
+        formats: judgement.formats,
         words: judgement.words,
         baseline: None,
     }

@@ -40,6 +40,13 @@ pub struct CellPlan {
     pub net: Option<Arc<Net>>,
 }
 
+impl CellPlan {
+    /// Linear layers with this activation behind each, which theory knows: a plain stack, or a network that is one.
+    pub fn is_stack(&self, act: &Activation) -> bool {
+        self.net.as_ref().is_none_or(|net| net.is_stack(act))
+    }
+}
+
 /// A checked experiment.
 #[derive(Debug)]
 pub struct Plan {

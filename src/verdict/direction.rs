@@ -98,7 +98,8 @@ pub fn direction(series: &Series, threshold: f64, key: Key) -> (Direction, Fate)
     if !matches!(fate, Fate::Flows { .. }) {
         let up = matches!(fate, Fate::Beyond { up: true, .. });
         let verdict = if up { Verdict::Exploding } else { Verdict::Vanishing };
-        let nothing = Direction { quantity, log10_per_layer: None, ci95: None, log10_change: None, verdict };
+        let nothing =
+            Direction { quantity, log10_per_layer: None, ci95: None, log10_change: None, threshold, verdict };
         return (nothing, fate);
     }
     let points = places(depth);
@@ -112,7 +113,10 @@ pub fn direction(series: &Series, threshold: f64, key: Key) -> (Direction, Fate)
         _ => Verdict::Stable,
     };
     let ci95 = interval(trials, &points, slope, key);
-    (Direction { quantity, log10_per_layer: slope, ci95, log10_change: Some(change), verdict }, fate)
+    (
+        Direction { quantity, log10_per_layer: slope, ci95, log10_change: Some(change), threshold, verdict },
+        fate,
+    )
 }
 
 fn places(depth: usize) -> Vec<usize> {

@@ -11,6 +11,11 @@ use statrs::distribution::{Binomial, DiscreteCDF};
 /// The flag of a cell that does not follow the laws of an earlier run, see [`crate::baseline`].
 pub const DRIFT: &str = "drift";
 
+/// Trials differ by more than widths explain.
+pub const HEAVY_TAILED: &str = "heavy-tailed";
+/// The measurement is not what theory expects.
+pub const OFF_THEORY: &str = "off-theory";
+
 /// Every flag that a cell can carry.
 pub const FLAGS: &[&str] = &[
     "saturated",
@@ -19,7 +24,8 @@ pub const FLAGS: &[&str] = &[
     "decorrelated",
     "symmetric-units",
     "zero-signal",
-    "heavy-tailed",
+    HEAVY_TAILED,
+    OFF_THEORY,
     DRIFT,
 ];
 
@@ -89,7 +95,7 @@ pub fn flags(
         [spread(&last.activation), spread(&first.gradient)].into_iter().flatten().fold(0.0, f64::max);
     if widest > allowed {
         found.push((
-            "heavy-tailed",
+            HEAVY_TAILED,
             format!(
                 "trials differ by {} decades where width explains {}",
                 short(round(widest)),

@@ -1,19 +1,23 @@
 //! From what was measured to words: verdict, flags and the cause.
 
 mod cause;
-mod direction;
+pub(crate) mod direction;
 mod flags;
+mod off_theory;
+mod ranges;
 pub(crate) mod words;
 
 pub use flags::{DRIFT, FLAGS};
 
 use crate::measure::LayerRecord;
-use crate::result::{Direction, Layer, Quantity, Summary};
-use crate::simulate::{CellPlan, Input, Plan};
+use crate::result::{Direction, FormatRange, Layer, Quantity};
+use crate::simulate::{CellPlan, Expectation, Input, Plan};
 use crate::stream::Key;
-use crate::theory::formats::{F32, Magnitude, first_outside};
+use crate::theory::prediction::{Expected, Level};
 use crate::theory::stack::Entering;
 use direction::{Fate, Series, direction};
+use flags::{HEAVY_TAILED, OFF_THEORY};
+use off_theory::{chance_of_median, off_theory};
 use words::{factor, power};
 
 /// What is said of a cell.
@@ -24,15 +28,33 @@ pub struct Judgement {
     pub backward: Direction,
     /// Names of what else is wrong.
     pub flags: Vec<String>,
+    /// Where number formats end.
+    pub formats: Vec<FormatRange>,
     /// One sentence each, with the cause.
     pub words: Vec<String>,
 }
 
-/// Judges a cell from its trials and their summary.
-pub fn judge(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], layers: &[Layer]) -> Judgement {
+/// Standard deviations of a change that are chance: one in twenty is larger.
+const CHANCE: f64 = 1.96;
+
+/// Judges a cell from its trials, their summary, and what theory expects of them.
+///
+/// A direction's threshold is the one asked for and what chance leaves in the median over so many trials: the band of layers
+/// as wide as these.
+pub fn judge(
+    plan: &Plan,
+    cell: &CellPlan,
+    trials: &[&Vec<LayerRecord>],
+    layers: &[Layer],
+    theory: Option<&Expectation>,
+) -> Judgement {
     let seed = plan.experiment.seed;
-    let threshold = plan.experiment.threshold;
     let act = plan.act(cell);
+    let chance = |at: usize, level: fn(&Expected) -> Option<Level>| {
+        let level = theory.and_then(|t| t.prediction.layers.get(at)).and_then(level);
+        CHANCE * level.and_then(|l| chance_of_median(l, trials.len())).unwrap_or(0.0)
+    };
+    let threshold = |chance: f64| plan.experiment.threshold + chance;
     let entering = entering(&plan.input);
     // What every signal passes: all layers of a plain stack, no branches of a network.
     let trunk = trunk(cell);
@@ -48,14 +70,25 @@ pub fn judge(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], layers:
         Some(entries) => gradient.norms(entries),
     };
     let gradient = gradient.reversed();
-    let (forward, forward_fate) = direction(&signal, threshold, Key { seed, trial: 0, layer: 0 });
-    let (mut backward, backward_fate) = direction(&gradient, threshold, Key { seed, trial: 1, layer: 0 });
+    let (forward, forward_fate) = direction(
+        &signal,
+        threshold(chance(layers.len() - 1, |e| e.activation.variance)),
+        Key { seed, trial: 0, layer: 0 },
+    );
+    let (mut backward, backward_fate) =
+        direction(&gradient, threshold(chance(0, |e| e.gradient.variance)), Key { seed, trial: 1, layer: 0 });
     if entries.is_some() {
         backward.quantity = Quantity::SquaredNorm;
     }
-    let plain = cell.net.is_none();
+    let plain = cell.is_stack(act);
     let expected = plain.then(|| cause::expected(act, cell, layers, entering)).flatten();
-    let found = flags::flags(act, cell, trials, layers);
+    let mut found = flags::flags(act, cell, trials, layers);
+    let heavy = found.iter().any(|(name, _)| *name == HEAVY_TAILED);
+    let homogeneous = act.shape.homogeneous;
+    if let Some(words) = theory.and_then(|t| off_theory(cell, t, layers, trials.len(), heavy, homogeneous)) {
+        found.push((OFF_THEORY, words));
+    }
+    let formats = ranges::ranges(layers);
     let last = trunk.len();
     let name = |place: usize| layers[trunk[place]].name();
     // From place to layer, which for a single layer's signal counts the input.
@@ -99,12 +132,13 @@ pub fn judge(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], layers:
         }
         .say(if plain { cause::backward(cell, expected.as_ref(), &backward) } else { None }),
     ];
-    words.extend(range_of_f32(layers));
+    words.extend(ranges::words(&formats, &|layer| layers[layer - 1].name()));
     words.extend(found.iter().map(|(_, text)| text.clone()));
     Judgement {
         forward,
         backward,
         flags: found.into_iter().map(|(name, _)| name.to_string()).collect(),
+        formats,
         words,
     }
 }
@@ -213,30 +247,4 @@ impl Sentence<'_> {
         }
         text
     }
-}
-
-/// Where the signal, the gradient or the gradient's square (Adam's second moment) leaves the range of single precision.
-fn range_of_f32(layers: &[Layer]) -> Vec<String> {
-    let second = |s: &Summary| s.log10_second_moment.median;
-    let up = layers.iter().map(|l| second(&l.activation));
-    let down = || layers.iter().rev().map(|l| second(&l.gradient));
-    let from_top = |magnitude| {
-        first_outside(down(), magnitude, &F32)
-            .and_then(|place| layers.iter().rev().nth(place))
-            .map(|l| l.name())
-    };
-    let mut words = Vec::new();
-    if let Some(place) = first_outside(up, Magnitude::Root, &F32) {
-        words.push(format!("the signal leaves the range of f32 at {}", layers[place].name()));
-    }
-    let (gradient, squares) = (from_top(Magnitude::Root), from_top(Magnitude::Square));
-    if let Some(layer) = &gradient {
-        words.push(format!("the gradient leaves the range of f32 at {layer}"));
-    }
-    if let Some(layer) = squares
-        && gradient.as_ref() != Some(&layer)
-    {
-        words.push(format!("squares of the gradient leave the range of f32 at {layer}"));
-    }
-    words
 }

@@ -1,6 +1,7 @@
 //! A panel: one quantity of every cell against depth.
 
 use super::axis::{Axis, layer_ticks};
+use super::overlay::{Expected, Limit, draw_limits, expected, limits};
 use super::style::{FAMILY, GREY, INK, LINE, Look};
 use super::{Area, Drawn, pixel, put, stroke};
 use crate::activation::Activation;
@@ -47,29 +48,43 @@ pub struct Panel {
     /// Of the horizontal axis: places, from 1 to the depth, and their labels.
     ticks: Vec<(f64, String)>,
     across: &'static str,
+    theory: Vec<Expected>,
+    limits: Vec<Limit>,
 }
 
 /// The four panels.
 pub const KINDS: [fn(&Report, &[Look]) -> Panel; 4] = [
     |report, looks| {
-        logarithmic(report, looks, "a · Activation variance, Var(H)", every, |l| {
-            &l.activation.log10_variance
-        })
+        let title = "a · Activation variance, Var(H)";
+        let theory = expected(report, looks, |t| (t.activation_log10_variance, t.band));
+        let limits = limits(report, |r| (r.activation.is_some(), false));
+        logarithmic(report, looks, title, every, |l| &l.activation.log10_variance, theory, limits)
     },
     |report, looks| {
-        logarithmic(report, looks, "b · Gradient variance, Var(∂C/∂Z)", every, |l| {
-            &l.gradient.log10_variance
-        })
+        let title = "b · Gradient variance, Var(∂C/∂Z)";
+        let theory = expected(report, looks, |t| (t.gradient_log10_variance, t.gradient_band));
+        let limits = limits(report, |r| (r.gradient.is_some(), r.squared_gradient.is_some()));
+        logarithmic(report, looks, title, every, |l| &l.gradient.log10_variance, theory, limits)
     },
     |report, looks| {
         let title = "c · Weight gradient, mean square of ∂C/∂W";
-        logarithmic(report, looks, title, weighted, |l| &l.weight_gradient.log10_second_moment)
+        let theory =
+            expected(report, looks, |t| (t.weight_gradient_log10_second_moment, t.weight_gradient_band));
+        logarithmic(
+            report,
+            looks,
+            title,
+            weighted,
+            |l| &l.weight_gradient.log10_second_moment,
+            theory,
+            Vec::new(),
+        )
     },
     shares,
 ];
 
 /// The layers to draw: all, or so many that a line cannot show more.
-fn thinned(layers: &[Layer]) -> impl Iterator<Item = &Layer> {
+pub fn thinned(layers: &[Layer]) -> impl Iterator<Item = &Layer> {
     let step = layers.len().div_ceil(MAX_POINTS).max(1);
     let last = layers.len() - 1;
     layers.iter().enumerate().filter(move |(k, _)| k % step == 0 || *k == last).map(|(_, l)| l)
@@ -91,6 +106,8 @@ fn logarithmic(
     title: &str,
     shown: fn(&Layer) -> bool,
     quantity: fn(&Layer) -> &Quantiles,
+    theory: Vec<Expected>,
+    limits: Vec<Limit>,
 ) -> Panel {
     let mut series = Vec::new();
     for (cell, look) in report.cells.iter().zip(looks) {
@@ -123,9 +140,13 @@ fn logarithmic(
         let ends = s.band.iter().filter_map(|b| b.1).flat_map(|(low, high)| low.into_iter().chain([high]));
         s.line.iter().filter_map(|p| p.1).chain(s.dots.iter().map(|d| d.1)).chain(ends)
     });
-    let axis = Axis::decades(values);
+    // Theory is shown where something is measured.
+    let measured: Vec<f64> = values.collect();
+    let lines =
+        theory.iter().flat_map(|t| t.line.iter().filter_map(|p| p.1)).filter(|_| !measured.is_empty());
+    let axis = Axis::decades(measured.iter().copied().chain(lines));
     let depth = report.spec.depth;
-    Panel { title: title.into(), series, axis, depth, ticks: layers(depth), across: "layer" }
+    Panel { title: title.into(), series, axis, depth, ticks: layers(depth), across: "layer", theory, limits }
 }
 
 fn shares(report: &Report, looks: &[Look]) -> Panel {
@@ -170,6 +191,8 @@ fn shares(report: &Report, looks: &[Look]) -> Panel {
         depth: report.spec.depth,
         ticks: layers(report.spec.depth),
         across: "layer",
+        theory: expected(report, looks, |t| (t.correlation, None)),
+        limits: Vec::new(),
     }
 }
 
@@ -219,20 +242,21 @@ pub fn against_width(title: &str, cells: &[AgainstWidth]) -> Panel {
             ticks.push((at, width.to_string()));
         }
     }
-    Panel { title: title.into(), series, axis, depth: count, ticks, across: "width" }
+    let (theory, limits) = (Vec::new(), Vec::new());
+    Panel { title: title.into(), series, axis, depth: count, ticks, across: "width", theory, limits }
 }
 
 /// Where a panel's units lie on its area, in pixels.
-struct Frame {
-    left: i32,
-    right: i32,
-    top: i32,
+pub struct Frame {
+    pub left: i32,
+    pub right: i32,
+    pub top: i32,
     /// Foot of the scale.
-    foot: i32,
+    pub foot: i32,
     /// Foot of the lane of zeros, where the layers' axis is; at the foot of the scale when nothing is zero.
     bottom: i32,
     depth: usize,
-    range: (f64, f64),
+    pub range: (f64, f64),
     cells: usize,
 }
 
@@ -243,7 +267,7 @@ impl Frame {
         if self.depth > 1 { room / (self.depth as f64 - 1.0) } else { (room / self.cells as f64).min(56.0) }
     }
 
-    fn x(&self, layer: f64, cell: usize) -> f64 {
+    pub fn x(&self, layer: f64, cell: usize) -> f64 {
         if self.depth > 1 {
             return f64::from(self.left) + (layer - 1.0) * self.step();
         }
@@ -251,7 +275,7 @@ impl Frame {
         middle + self.step() * (cell as f64 - 0.5 * (self.cells as f64 - 1.0))
     }
 
-    fn y(&self, value: f64) -> f64 {
+    pub fn y(&self, value: f64) -> f64 {
         let (low, high) = self.range;
         f64::from(self.foot) - (value - low) / (high - low) * f64::from(self.foot - self.top)
     }
@@ -262,7 +286,7 @@ impl Frame {
     }
 
     /// The ends of a level line at one layer, within the panel.
-    fn level(&self, x: f64, y: f64) -> [(f64, f64); 2] {
+    pub fn level(&self, x: f64, y: f64) -> [(f64, f64); 2] {
         [-1.0, 1.0].map(|side| ((x + side * self.half()).clamp(self.left.into(), self.right.into()), y))
     }
 }
@@ -286,8 +310,12 @@ impl Panel {
             cells,
         };
         self.scales(area, &frame)?;
+        draw_limits(area, &self.limits, &frame)?;
         for (cell, series) in self.cells() {
             self.band(area, series, cell, &frame)?;
+        }
+        for (cell, theory) in self.theory.iter().enumerate() {
+            theory.draw_band(area, cell, &frame)?;
         }
         let covers = self.covers(&frame);
         for ((cell, series), covered) in self.cells().zip(covers) {
@@ -301,6 +329,9 @@ impl Panel {
                 let at = pixel(&(frame.x(*layer, cell), frame.y(*value)));
                 area.draw(&Circle::new(at, 3, series.look.color.filled()))?;
             }
+        }
+        for (cell, theory) in self.theory.iter().enumerate() {
+            theory.draw_line(area, cell, &frame)?;
         }
         // Upon all lines, so that no later cell hides them.
         for (cell, series) in self.cells().filter(|(_, series)| series.marked) {
@@ -461,7 +492,7 @@ pub fn label_left(area: &Area, text: &str, (x, y): (i32, i32), size: f64) -> Dra
 }
 
 /// Stretches between gaps.
-fn runs<T: Copy>(line: &[(f64, Option<T>)]) -> Vec<Vec<(f64, T)>> {
+pub fn runs<T: Copy>(line: &[(f64, Option<T>)]) -> Vec<Vec<(f64, T)>> {
     let mut found = vec![Vec::new()];
     for (layer, value) in line {
         match (value, found.last_mut()) {
@@ -516,12 +547,14 @@ mod tests {
             correlation: None,
             effective_rank: None,
             unit_symmetry: None,
+            theory: None,
         };
         let direction = || Direction {
             quantity: Quantity::default(),
             log10_per_layer: None,
             ci95: None,
             log10_change: None,
+            threshold: 1.0,
             verdict: Verdict::Stable,
         };
         let cell = Cell {
@@ -535,6 +568,7 @@ mod tests {
             forward: direction(),
             backward: direction(),
             flags: Vec::new(),
+            formats: Vec::new(),
             words: Vec::new(),
             baseline: None,
         };
@@ -550,9 +584,15 @@ mod tests {
     }
 
     fn panel(report: &Report) -> Panel {
-        logarithmic(report, &style::looks(&style::Grid::of(report)), "", every, |l| {
-            &l.activation.log10_variance
-        })
+        logarithmic(
+            report,
+            &style::looks(&style::Grid::of(report)),
+            "",
+            every,
+            |l| &l.activation.log10_variance,
+            vec![],
+            vec![],
+        )
     }
 
     #[test]

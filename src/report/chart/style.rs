@@ -37,6 +37,9 @@ pub struct Look {
 #[derive(Clone, Copy, PartialEq)]
 pub struct Dash(&'static [f64]);
 
+/// Of theory's line.
+pub const DASHED: Dash = Dash(&[6.0, 5.0]);
+
 const DASHES: [Dash; 8] = [
     Dash(&[]),
     Dash(&[11.0, 6.0]),
