@@ -31,7 +31,7 @@ pub struct Products {
 ///
 /// By Mehler's formula E f(u₁)g(u₂) = Σ a_k b_k c^k, with a_k, b_k the coefficients of f and g in normalised Hermite
 /// polynomials; what orders beyond K add is at most |c|^(K+1) times what Parseval's identity misses. Kinks near |c| = 1
-/// need more than [`ORDERS`]: there the double integral is taken. Two slopes at zero mean have closed forms.
+/// need more than 512 orders: there the double integral is taken. Two slopes at zero mean have closed forms.
 pub struct Pair<'a> {
     act: &'a Activation,
     form: Form,
