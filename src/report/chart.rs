@@ -168,7 +168,7 @@ fn facts(report: &Report) -> Vec<String> {
     let mut facts = size(spec).to_vec();
     facts.extend(common(spec));
     if report.cells.iter().any(|c| c.layers.iter().any(|l| l.branch)) {
-        facts.push("dots: within residual branches".into());
+        facts.push("dots: in branches".into());
     }
     if report.interrupted {
         facts.push("interrupted".into());

@@ -5,7 +5,7 @@ use crate::activation::Activation;
 use crate::initializer::law::short;
 use crate::measure::LayerRecord;
 use crate::result::{Layer, Summary};
-use crate::simulate::CellPlan;
+use crate::simulate::{CellPlan, LayerPlan};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
 /// The flag of a cell that does not follow the laws of an earlier run, see [`crate::baseline`].
@@ -72,8 +72,12 @@ pub fn flags(
         ));
     }
     let silent = |s: &Summary| s.log10_second_moment.median.is_none();
+    // A branch of zeros, as Fixup has it, gets a gradient from the stream around it, and that tells its units apart.
+    let closed = |plan: &LayerPlan| plan.weights.is_point_mass();
+    let by_design = layers.iter().zip(&cell.layers).any(|(layer, plan)| layer.branch && closed(plan));
     let alike = layers.iter().zip(&cell.layers).find(|(layer, plan)| {
         layer.units() > 1
+            && !layer.branch
             && layer.unit_symmetry.is_some_and(|s| s < 1e-6)
             // Zeros say nothing of the units that different weights made them from.
             && (!silent(&layer.preactivation) || plan.weights.is_point_mass() && plan.bias.is_point_mass())
@@ -84,7 +88,8 @@ pub fn flags(
             format!("all units of {} are identical: training cannot tell them apart", layer.name()),
         ));
     }
-    if layers.iter().any(|l| silent(&l.activation) || silent(&l.gradient)) {
+    let told = |l: &&Layer| !(l.branch && by_design);
+    if layers.iter().filter(told).any(|l| silent(&l.activation) || silent(&l.gradient)) {
         found.push(("zero-signal", "signal or gradient is exactly zero in some layer".into()));
     }
     // Finite width: the log of the norm spreads by at most about Σ 5/n over independent trials (Hanin & Nica 2019).

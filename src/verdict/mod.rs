@@ -9,6 +9,7 @@ pub(crate) mod words;
 
 pub use flags::{DRIFT, FLAGS};
 
+use crate::layer::Space;
 use crate::measure::LayerRecord;
 use crate::result::{Direction, FormatRange, Layer, Quantity};
 use crate::simulate::{CellPlan, Expectation, Input, Plan};
@@ -154,12 +155,11 @@ fn trunk(cell: &CellPlan) -> Vec<usize> {
     }
 }
 
-/// Entries of a sample at these places of a network with positions: a gradient that spreads over more of them is smaller in
-/// each, and no less in all. `None` where every layer has one position, as in a plain stack.
+/// Entries of a sample at these places of a network of images or sequences: a gradient that spreads over more of them is smaller
+/// in each, and no less in all. `None` where features alone come in, as in a plain stack.
 fn sample_entries(cell: &CellPlan, trunk: &[usize]) -> Option<Vec<f64>> {
-    let net = cell.net.as_ref()?;
-    let sizes = trunk.iter().map(|k| net.entries[*k].units as f64 * net.entries[*k].positions as f64);
-    net.entries.iter().any(|e| e.positions > 1).then(|| sizes.collect())
+    let net = cell.net.as_ref().filter(|net| net.input.space != Space::Flat)?;
+    Some(trunk.iter().map(|k| net.entries[*k].units as f64 * net.entries[*k].positions as f64).collect())
 }
 
 /// Mean and second moment of an entry of the input.

@@ -95,6 +95,11 @@ fn every(_: &Layer) -> bool {
     true
 }
 
+/// An activation follows: in a network not every layer has one.
+fn activated(layer: &Layer) -> bool {
+    layer.path.is_none() || layer.saturated_fraction.is_some()
+}
+
 /// A residual sum has no weights.
 fn weighted(layer: &Layer) -> bool {
     layer.kind != "residual"
@@ -166,7 +171,7 @@ fn shares(report: &Report, looks: &[Look]) -> Panel {
             dead = true;
         }
         let shares: Vec<_> =
-            thinned(&cell.layers).filter(|l| weighted(l)).map(|l| (l.layer as f64, share(l))).collect();
+            thinned(&cell.layers).filter(|l| activated(l)).map(|l| (l.layer as f64, share(l))).collect();
         for (line, marked) in [(correlation, false), (shares, true)] {
             series.push(Series {
                 look: *look,
