@@ -26,6 +26,7 @@ pub mod expression;
 pub mod initializer;
 pub mod layer;
 pub mod measure;
+pub mod net;
 pub mod observed;
 pub mod operator;
 pub mod product;

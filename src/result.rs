@@ -150,12 +150,18 @@ pub struct FormatRange {
 pub struct Layer {
     /// 1-based.
     pub layer: usize,
-    /// `linear`, with the activation behind it.
+    /// Of a layer of an architecture file, as in `block3/conv1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// `linear`, with the activation behind it; in a network also `conv2d`, `residual` (the sum) and others.
     pub kind: String,
-    /// Columns of W.
+    /// Columns of W; of a convolution, input channels of a group times taps.
     pub fan_in: usize,
-    /// Rows of W; units.
+    /// Rows of W; units. Of a convolution, channels times taps, as initialisers count.
     pub fan_out: usize,
+    /// Rows of what is recorded, where they are not `fan_out`: the channels of a convolution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<usize>,
     /// Z = W·H + b.
     pub preactivation: Summary,
     /// H = φ(Z).
@@ -164,6 +170,9 @@ pub struct Layer {
     pub gradient: Summary,
     /// With respect to the weights.
     pub weight_gradient: Summary,
+    /// It stands within a residual branch: not every signal passes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub branch: bool,
     /// Medians over trials. Units with φ′ = 0 on the whole batch.
     pub dead_fraction: f64,
     /// Entries with |φ′| below 1 % of its maximum; `None` when φ′ is unbounded.
@@ -201,6 +210,18 @@ pub struct Theory {
     pub gradient_band: Option<[f64; 2]>,
     /// Of the second moment of ∂C/∂W.
     pub weight_gradient_band: Option<[f64; 2]>,
+}
+
+impl Layer {
+    /// `layer 7`, or the path in a network.
+    pub fn name(&self) -> String {
+        self.path.clone().unwrap_or_else(|| format!("layer {}", self.layer))
+    }
+
+    /// Units, or channels of a convolution.
+    pub fn units(&self) -> usize {
+        self.units.unwrap_or(self.fan_out)
+    }
 }
 
 /// One quantity at one layer, over all trials.
@@ -319,6 +340,8 @@ pub enum Quantity {
     Variance,
     /// Mean square over all entries: of a signal that has no variance, and of one layer against its input.
     SecondMoment,
+    /// Squared norm of a sample: of a gradient through a network whose positions change, where the number of entries does.
+    SquaredNorm,
 }
 
 /// What a stack does to a signal, judged by its change through all layers.

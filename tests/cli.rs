@@ -1037,3 +1037,139 @@ fn a_sweep_that_is_none_gets_one_clear_line() {
     let (code, text) = complaint(&["--fail-on", "width-unstable"]);
     assert!(code == 2 && text.contains("needs --widths-sweep"), "{text}");
 }
+
+#[test]
+fn a_network_of_an_architecture_file() {
+    let report = json(&["--net", "lenet5", "--init", "he,fixup", "--batch", "4", "--trials", "2", "--json"]);
+    assert_eq!((report.cells.len(), report.spec.depth, report.spec.widths.len()), (2, 3, 0));
+    let layers = &report.cells[0].layers;
+    let found: Vec<_> =
+        layers.iter().map(|l| (l.path.as_deref().unwrap(), l.kind.as_str(), l.fan_in, l.fan_out)).collect();
+    assert_eq!(
+        found,
+        [("conv1", "conv2d", 9, 54), ("linear1", "linear", 1014, 128), ("head", "linear", 128, 10)]
+    );
+    assert_eq!(layers[0].units, Some(6));
+    assert_eq!(report.cells[0].backward.quantity, Quantity::SquaredNorm);
+    // The spec says everything that is needed to run it again.
+    assert_eq!(report.spec.net.as_ref().unwrap().name.as_deref(), Some("lenet5"));
+    let threads = |count| {
+        let out = tool(&["--net", "lenet5", "--batch", "4", "--trials", "3", "--threads", count, "--json"]);
+        assert!(out.status.success());
+        out.stdout
+    };
+    assert_eq!(threads("1"), threads("5"));
+}
+
+#[test]
+fn residual_sums_and_branches_are_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("mine.toml");
+    let text = r#"
+        init = "he"
+        act = "tanh"
+        input = { shape = [8] }
+        layer = [
+            { type = "linear", out = 8 },
+            { type = "repeat", times = 2, layers = [
+                { type = "residual", layers = [{ type = "act" }, { type = "linear", out = 8 }] },
+            ] },
+        ]"#;
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let report = json(&["--net", file, "--batch", "4", "--trials", "2", "--json"]);
+    let cell = &report.cells[0];
+    assert_eq!((cell.init.as_str(), cell.act.as_str()), ("he-normal", "tanh"));
+    let found: Vec<_> = cell.layers.iter().map(|l| (l.path.as_deref().unwrap(), l.branch)).collect();
+    assert_eq!(
+        found,
+        [
+            ("linear1", false),
+            ("block1/linear1", true),
+            ("block1", false),
+            ("block2/linear1", true),
+            ("block2", false)
+        ]
+    );
+    assert!(cell.words[0].contains("from linear1 to block2"), "{}", cell.words[0]);
+    // The command line wins.
+    let other =
+        json(&["--net", file, "--init", "zeros", "--act", "relu", "--batch", "4", "--trials", "1", "--json"]);
+    assert_eq!((other.cells[0].init.as_str(), other.cells[0].act.as_str()), ("zeros", "relu"));
+    let out = directory.path().join("out");
+    let ran = tool(&["--net", file, "--batch", "4", "--trials", "2", "--out", out.to_str().unwrap()]);
+    assert!(ran.status.success());
+    let table = String::from_utf8(ran.stdout).unwrap();
+    assert!(table.contains("mine · 5 recorded layers"), "{table}");
+    assert!(out.join("signal.png").exists());
+    let csv = std::fs::read_to_string(out.join("layers.csv")).unwrap();
+    assert!(
+        csv.starts_with("init,act,layer,path,kind,") && csv.contains(",2,block1/linear1,linear,"),
+        "{csv}"
+    );
+}
+
+#[test]
+fn a_network_that_cannot_be_built_says_where_and_what_would_fit() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("net.toml");
+    let path = file.to_str().unwrap().to_string();
+    let refused = |layers: &str, extra: &[&str]| {
+        std::fs::write(&file, format!("input = {{ shape = [3, 8, 8] }}\nlayer = [{layers}]")).unwrap();
+        let (code, text) = complaint(&[&["--net", &path], extra].concat());
+        assert_eq!(code, 2, "{text}");
+        text
+    };
+    for (layers, words) in [
+        (
+            r#"{ type = "linear", out = 3 }"#,
+            "linear1: linear takes features, not the image [3, 8, 8]: put a `flatten`",
+        ),
+        (
+            r#"{ type = "conv2d", out = 3, kernel = 9 }"#,
+            "conv1: a kernel that spans 9 does not fit the height of 8",
+        ),
+        (
+            r#"{ type = "conv2d", out = 4, kernel = 3, groups = 2 }"#,
+            "groups = 2 does not divide both the 3 channels",
+        ),
+        (
+            r#"{ type = "residual", name = "block", layers = [{ type = "conv2d", out = 4, kernel = 2, stride = 2 }] }"#,
+            "block: the branch makes [4, 4, 4] of [3, 8, 8] and the identity around it keeps [3, 8, 8]: a shortcut of conv2d \
+             with out = 4, kernel = 1, stride = 2 would fit",
+        ),
+        (r#"{ type = "attention", heads = 2 }"#, "attention1: attention takes a sequence"),
+        (r#"{ type = "flatten" }"#, "no layer of it has weights"),
+        (
+            r#"{ type = "conv2d", out = 3, kernel = 3, init = "heh" }"#,
+            "conv1: unknown initialiser `heh`: did you mean `he`?",
+        ),
+        (r#"{ type = "conv2d", out = 3, kernel = 0 }"#, "conv1: kernel is a whole number from 1"),
+        (r#"{ type = "repeat", times = 2000000, layers = [{ type = "act" }] }"#, "more than 1000000 layers"),
+        (
+            r#"{ type = "maxpool", kernal = 2 }"#,
+            "layer 1 (maxpool): unknown field `kernal`: did you mean `kernel`?",
+        ),
+        (r#"{ type = "dropout", p = 1.0 }, { type = "conv2d", out = 1, kernel = 1 }"#, "p = 1 is not"),
+    ] {
+        let text = refused(layers, &[]);
+        assert!(text.contains(words), "{text}");
+    }
+    let conv = r#"{ type = "conv2d", out = 3, kernel = 3 }"#;
+    for (extra, words) in [
+        (&["--depth", "3"][..], "--depth"),
+        (&["--widths", "3,4"], "--widths"),
+        (&["--engine", "lazy"], "--engine lazy: "),
+        (
+            &["--input", "tests/data/digits.csv.gz"],
+            "64 features a sample, but the network takes [3, 8, 8], which are 192",
+        ),
+    ] {
+        let text = refused(conv, extra);
+        assert!(text.contains(words), "{text}");
+    }
+    for (name, words) in [("resnet19", "did you mean `resnet18`?"), ("no/such.toml", "no such file")] {
+        let (_, text) = complaint(&["--net", name]);
+        assert!(text.contains(words), "{text}");
+    }
+}

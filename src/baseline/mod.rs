@@ -122,6 +122,8 @@ fn differing(old: &Experiment, new: &Experiment) -> Vec<String> {
         None | Some(Value::Null) => "the initialiser's own".into(),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Array(_)) => "unequal".into(),
+        // An architecture.
+        Some(Value::Object(net)) => net.get("name").and_then(Value::as_str).unwrap_or("unnamed").into(),
         Some(other) => other.to_string(),
     };
     let mut found = Vec::new();
@@ -130,6 +132,13 @@ fn differing(old: &Experiment, new: &Experiment) -> Vec<String> {
             continue;
         }
         found.push(match name.as_str() {
+            "net"
+                if theirs.get(name).is_some()
+                    && ours.get(name).is_some()
+                    && text(theirs.get(name)) == text(ours.get(name)) =>
+            {
+                format!("net {}, but its layers differ", text(ours.get(name)))
+            }
             // With another depth the list of widths differs too, and says no more.
             "widths" if old.depth != new.depth => continue,
             "widths" => {
@@ -150,7 +159,8 @@ pub fn compare(report: &mut Report, old: &Report, pairing: &Pairing, file: &str)
         let same = |p: &&((String, String), usize)| p.0.0 == cell.init && p.0.1 == cell.act;
         pairing.pairs.iter().find(same).map(|p| &old.cells[p.1])
     };
-    let narrowest = report.spec.widths.iter().skip(1).min().copied().unwrap_or(1);
+    let units = report.cells.iter().flat_map(|c| &c.layers).map(Layer::units).min();
+    let narrowest = report.spec.widths.iter().skip(1).min().copied().or(units).unwrap_or(1);
     let tests: Vec<Option<Vec<Test>>> =
         report.cells.iter().map(|cell| counterpart(cell).map(|old| tests(cell, old, narrowest))).collect();
     // Each class shares its part of the chance evenly over the whole run.
@@ -334,12 +344,16 @@ fn zeros(summary: &Summary, of: Quantity, trials: usize) -> usize {
     let spread = summary.spread.as_ref();
     match (of, spread) {
         (Quantity::Variance, _) => summary.zero_trials.min(trials),
-        (Quantity::SecondMoment, Some(spread)) => {
+        (Quantity::SecondMoment | Quantity::SquaredNorm, Some(spread)) => {
             let rest = spread.log10_second_moment.map_or(0, |s| s.count);
             trials.saturating_sub(rest + summary.beyond_trials)
         }
         // Without a count, what the quantiles say of all or none.
-        (Quantity::SecondMoment, None) if summary.log10_second_moment.q95.is_none() => trials,
-        (Quantity::SecondMoment, None) => 0,
+        (Quantity::SecondMoment | Quantity::SquaredNorm, None)
+            if summary.log10_second_moment.q95.is_none() =>
+        {
+            trials
+        }
+        (Quantity::SecondMoment | Quantity::SquaredNorm, None) => 0,
     }
 }

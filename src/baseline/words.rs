@@ -46,6 +46,7 @@ fn difference(d: &Difference) -> String {
     };
     let of = match d.of {
         Quantity::Variance => "variance",
+        Quantity::SquaredNorm => "squared norm",
         Quantity::SecondMoment => "second moment",
     };
     let times = d.log10_ratio.map_or(String::new(), |x| format!("×{}", factor(x)));

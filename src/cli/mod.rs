@@ -3,6 +3,7 @@
 mod baseline;
 mod catalog;
 mod error;
+mod network;
 mod output;
 mod progress;
 mod run;

@@ -2,7 +2,7 @@
 
 use super::error::{Failure, note, say};
 use super::output::{self, Directory, When};
-use super::{baseline, progress, size, widths};
+use super::{baseline, network, progress, size, widths};
 use crate::activation::Activation;
 use crate::data;
 use crate::initializer::Initializer;
@@ -36,14 +36,18 @@ pub struct Arguments {
     widths: Option<String>,
     /// The same run at each of these widths of all layers, such as 128,256,512,1k; the input keeps its own, 512 or the data's:
     /// how every quantity scales with width
-    #[arg(long, value_name = "N,N,N…", conflicts_with_all = ["width", "widths", "baseline", "trace"], allow_hyphen_values = true)]
+    #[arg(long, value_name = "N,N,N…", conflicts_with_all = ["width", "widths", "baseline", "trace", "net"], allow_hyphen_values = true)]
     pub(super) widths_sweep: Option<String>,
-    /// Activations: names, or expressions in x
-    #[arg(long, value_name = "A[,A…]", default_value = "relu", allow_hyphen_values = true)]
-    act: String,
-    /// Initialisers: name, name(param=value), or a law such as normal(0, sqrt(2/fan_in))
-    #[arg(long, value_name = "I[,I…]", default_value = "xavier", allow_hyphen_values = true)]
-    init: String,
+    /// An architecture file, or the name of one that comes with initdiag: lenet5, resnet18, gpt2-small and others
+    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["width", "depth", "widths"])]
+    net: Option<String>,
+    /// Activations: names, or expressions in x [default: relu, or what the architecture names]
+    #[arg(long, value_name = "A[,A…]", allow_hyphen_values = true)]
+    act: Option<String>,
+    /// Initialisers: name, name(param=value), or a law such as normal(0, sqrt(2/fan_in)) [default: xavier, or what the
+    /// architecture names]
+    #[arg(long, value_name = "I[,I…]", allow_hyphen_values = true)]
+    init: Option<String>,
     /// Law of the biases [default: what the initialiser brings, else zeros]
     #[arg(long, value_name = "B", allow_hyphen_values = true)]
     bias: Option<String>,
@@ -341,19 +345,29 @@ fn files(report: &Report, directory: &Directory, formats: &[Format]) -> Result<V
 
 /// What the options ask for, and the input they name.
 pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
-    let acts =
-        Activation::parse_list(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
-    let inits = Initializer::parse_list(&arguments.init).map_err(|f| law("--init", &arguments.init, &f))?;
+    let net = arguments.net.as_deref().map(network::read).transpose()?;
+    let named = |own: &Option<String>, file: Option<&String>, otherwise: &str| {
+        own.as_ref().or(file).map_or(otherwise, String::as_str).to_string()
+    };
+    let act = named(&arguments.act, net.as_ref().and_then(|n| n.act.as_ref()), "relu");
+    let init = named(&arguments.init, net.as_ref().and_then(|n| n.init.as_ref()), "xavier");
+    let acts = Activation::parse_list(&act).map_err(|f| Failure::catalog("--act", &act, &f))?;
+    let inits = match net {
+        None => Initializer::parse_list(&init),
+        Some(_) => Initializer::parse_list_for_net(&init),
+    };
+    let inits = inits.map_err(|f| law("--init", &init, &f))?;
     let bias = match arguments.bias.as_deref() {
         None => None,
         Some(text) if text.trim().eq_ignore_ascii_case("none") => Some("zeros".into()),
         Some(text) => Some(Initializer::parse(text).map_err(|f| law("--bias", text, &f))?.name),
     };
     let (name, input) = input(&arguments.input)?;
-    let widths = layer_widths(arguments, &input)?;
+    let widths = if net.is_some() { Vec::new() } else { layer_widths(arguments, &input)? };
     let experiment = Experiment {
-        depth: widths.len() - 1,
+        depth: widths.len().saturating_sub(1),
         widths,
+        net,
         act: distinct(acts.into_iter().map(|a| a.name)),
         init: distinct(inits.into_iter().map(|i| i.name)),
         bias,
@@ -493,6 +507,8 @@ pub(super) fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
         let dense = plan.cells.iter().any(|cell| cell.choice.engine == SimulationEngine::Dense);
         let remedy = if plan.bytes(1) <= available {
             "take fewer --threads"
+        } else if plan.experiment.net.is_some() {
+            "take a smaller --batch, or fewer --trials"
         } else if dense {
             "take a smaller --width, --batch or --depth, or --engine lazy, which holds no weights"
         } else {

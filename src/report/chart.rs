@@ -6,7 +6,7 @@ mod overlay;
 mod panel;
 mod style;
 
-use crate::report::terminal::widths;
+use crate::report::terminal::size;
 use crate::result::Report;
 use crate::scaling::{Scaling, ScalingCell, ScalingLayer};
 use crate::spec::Experiment;
@@ -165,8 +165,11 @@ type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 /// What a run was, for its heading; a path is cut where it is drawn.
 fn facts(report: &Report) -> Vec<String> {
     let spec = &report.spec;
-    let mut facts = vec![format!("depth {}", spec.depth), format!("width {}", widths(&spec.widths))];
+    let mut facts = size(spec).to_vec();
     facts.extend(common(spec));
+    if report.cells.iter().any(|c| c.layers.iter().any(|l| l.branch)) {
+        facts.push("dots: in branches".into());
+    }
     if report.interrupted {
         facts.push("interrupted".into());
     }

@@ -8,6 +8,9 @@ struct Row<'a> {
     init: &'a str,
     act: &'a str,
     layer: usize,
+    /// Of a network: in every row or in none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
     kind: &'a str,
     fan_in: usize,
     fan_out: usize,
@@ -58,6 +61,7 @@ pub fn render(report: &Report) -> Result<String, csv::Error> {
                     init: &cell.init,
                     act: &cell.act,
                     layer: layer.layer,
+                    path: layer.path.as_deref(),
                     kind: &layer.kind,
                     fan_in: layer.fan_in,
                     fan_out: layer.fan_out,

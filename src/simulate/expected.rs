@@ -27,9 +27,12 @@ pub struct Expectation {
 
 /// `None` where theory has no say: weights that are neither independent nor rotation-invariant.
 pub fn expectation(plan: &Plan, cell: &CellPlan) -> Option<Expectation> {
+    if !cell.is_stack(plan.act(cell)) {
+        return None;
+    }
     let laws: Option<Vec<Weights>> =
         cell.layers.iter().map(|l| Weights::of(l.fan_in, l.fan_out, &l.weights, &l.bias)).collect();
-    let (setting, alike) = setting(&plan.input, plan.experiment.batch, plan.experiment.widths[0]);
+    let (setting, alike) = setting(&plan.input, plan.experiment.batch, cell.layers[0].fan_in);
     Some(Expectation {
         prediction: predict(plan.act(cell), &laws?, &setting, EFFORT),
         alike,

@@ -3,6 +3,7 @@
 mod engine;
 mod expected;
 mod input;
+mod network;
 mod plan;
 pub mod streamed;
 mod trial;
@@ -86,17 +87,21 @@ fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: b
         .enumerate()
         .map(|(index, layer)| {
             let records: Vec<&LayerRecord> = trials.iter().map(|t| &t[index]).collect();
+            let entry = cell.net.as_ref().map(|net| &net.entries[index]);
             let middle =
                 |quantity: fn(&LayerRecord) -> Option<f64>| median(records.iter().map(|r| quantity(r)));
             Layer {
                 layer: index + 1,
-                kind: "linear".into(),
+                path: entry.map(|e| e.path.clone()),
+                kind: entry.map_or("linear", |e| e.kind).into(),
                 fan_in: layer.fan_in,
-                fan_out: layer.fan_out,
+                fan_out: entry.map_or(layer.fan_out, |e| e.fan_out),
+                units: entry.filter(|e| e.units != e.fan_out).map(|e| e.units),
                 preactivation: summary(&records, |r| r.preactivation, trace),
                 activation: summary(&records, |r| r.activation, trace),
                 gradient: summary(&records, |r| r.gradient, trace),
                 weight_gradient: summary(&records, |r| r.weight_gradient, trace),
+                branch: entry.is_some_and(|e| !e.trunk),
                 dead_fraction: middle(|r| Some(r.dead_fraction)).unwrap_or(0.0),
                 saturated_fraction: middle(|r| r.saturated_fraction),
                 correlation: middle(|r| r.correlation),

@@ -26,6 +26,22 @@ impl Series {
         Self { variance: logs(|m| log10(m.variance)), second_moment: logs(|m| log10(m.second_moment)) }
     }
 
+    /// Some places alone.
+    pub fn at(mut self, places: &[usize]) -> Self {
+        let pick = |trial: &mut Vec<f64>| *trial = places.iter().map(|place| trial[*place]).collect();
+        self.variance.iter_mut().chain(&mut self.second_moment).for_each(pick);
+        self
+    }
+
+    /// Squared norms of samples: second moments times as many entries as a sample has at each place.
+    pub fn norms(mut self, entries: &[f64]) -> Self {
+        for trial in &mut self.second_moment {
+            trial.iter_mut().zip(entries).for_each(|(log, count)| *log += count.log10());
+        }
+        self.variance.clone_from(&self.second_moment);
+        self
+    }
+
     /// Last layer first.
     pub fn reversed(mut self) -> Self {
         self.variance.iter_mut().chain(&mut self.second_moment).for_each(|trial| trial.reverse());

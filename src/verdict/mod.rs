@@ -9,6 +9,7 @@ pub(crate) mod words;
 
 pub use flags::{DRIFT, FLAGS};
 
+use crate::layer::Space;
 use crate::measure::LayerRecord;
 use crate::result::{Direction, FormatRange, Layer, Quantity};
 use crate::simulate::{CellPlan, Expectation, Input, Plan};
@@ -56,20 +57,32 @@ pub fn judge(
     };
     let threshold = |chance: f64| plan.experiment.threshold + chance;
     let entering = entering(&plan.input);
-    let mut signal = Series::new(trials, |r| r.activation);
-    if layers.len() == 1 {
+    // What every signal passes: all layers of a plain stack, no branches of a network.
+    let trunk = trunk(cell);
+    let mut signal = Series::new(trials, |r| r.activation).at(&trunk);
+    if trunk.len() == 1 {
         signal = signal.behind(entering.second_moment.log10());
     }
     // In the direction of flow, so that both slopes read alike.
-    let gradient = Series::new(trials, |r| r.gradient).reversed();
+    let entries = sample_entries(cell, &trunk);
+    let gradient = Series::new(trials, |r| r.gradient).at(&trunk);
+    let gradient = match &entries {
+        None => gradient,
+        Some(entries) => gradient.norms(entries),
+    };
+    let gradient = gradient.reversed();
     let (forward, forward_fate) = direction(
         &signal,
         threshold(chance(layers.len() - 1, |e| e.activation.variance)),
         Key { seed, trial: 0, layer: 0 },
     );
-    let (backward, backward_fate) =
+    let (mut backward, backward_fate) =
         direction(&gradient, threshold(chance(0, |e| e.gradient.variance)), Key { seed, trial: 1, layer: 0 });
-    let expected = cause::expected(act, cell, layers, entering);
+    if entries.is_some() {
+        backward.quantity = Quantity::SquaredNorm;
+    }
+    let plain = cell.is_stack(act);
+    let expected = plain.then(|| cause::expected(act, cell, layers, entering)).flatten();
     let mut found = flags::flags(act, cell, trials, layers);
     let heavy = found.iter().any(|(name, _)| *name == HEAVY_TAILED);
     let homogeneous = act.shape.homogeneous;
@@ -77,10 +90,20 @@ pub fn judge(
         found.push((OFF_THEORY, words));
     }
     let formats = ranges::ranges(layers);
-    let last = layers.len();
+    let last = trunk.len();
+    let name = |place: usize| layers[trunk[place]].name();
     // From place to layer, which for a single layer's signal counts the input.
-    let up = |place: usize| if last == 1 { place } else { place + 1 };
-    let down = |place: usize| last - place;
+    let up = |place: usize| match (last, place) {
+        (1, 0) => "layer 0".into(),
+        (1, _) => name(0),
+        _ => name(place),
+    };
+    let down = |place: usize| name(last - 1 - place);
+    let way = |from: String, to: String| match plain {
+        true => format!("from {from} to {}", to.trim_start_matches("layer ")),
+        false => format!("from {from} to {to}"),
+    };
+    let unit = if plain { "layer" } else { "step" };
     let mut words = vec![
         Sentence {
             name: "forward",
@@ -88,28 +111,29 @@ pub fn judge(
             direction: &forward,
             fate: forward_fate,
             steps: if last == 1 { 1 } else { last - 1 },
-            way: if last == 1 {
-                "from the input to layer 1".into()
-            } else {
-                format!("from layer 1 to {last}")
+            way: match last {
+                1 => format!("from the input to {}", name(0)),
+                _ => way(name(0), name(last - 1)),
             },
             onward: "on",
+            unit,
             layer: &up,
         }
-        .say(cause::forward(act, cell, expected.as_ref(), &forward)),
+        .say(if plain { cause::forward(act, cell, expected.as_ref(), &forward) } else { None }),
         Sentence {
             name: "backward",
             what: "the gradient",
             direction: &backward,
             fate: backward_fate,
             steps: last - 1,
-            way: format!("from layer {last} to 1"),
+            way: way(name(last - 1), name(0)),
             onward: "down",
+            unit,
             layer: &down,
         }
-        .say(cause::backward(cell, expected.as_ref(), &backward)),
+        .say(if plain { cause::backward(cell, expected.as_ref(), &backward) } else { None }),
     ];
-    words.extend(ranges::words(&formats));
+    words.extend(ranges::words(&formats, &|layer| layers[layer - 1].name()));
     words.extend(found.iter().map(|(_, text)| text.clone()));
     Judgement {
         forward,
@@ -118,6 +142,24 @@ pub fn judge(
         formats,
         words,
     }
+}
+
+/// Places of the layers that every signal passes.
+fn trunk(cell: &CellPlan) -> Vec<usize> {
+    match &cell.net {
+        None => (0..cell.layers.len()).collect(),
+        Some(net) => {
+            let trunk: Vec<usize> = (0..net.entries.len()).filter(|k| net.entries[*k].trunk).collect();
+            if trunk.is_empty() { (0..net.entries.len()).collect() } else { trunk }
+        }
+    }
+}
+
+/// Entries of a sample at these places of a network of images or sequences: a gradient that spreads over more of them is smaller
+/// in each, and no less in all. `None` where features alone come in, as in a plain stack.
+fn sample_entries(cell: &CellPlan, trunk: &[usize]) -> Option<Vec<f64>> {
+    let net = cell.net.as_ref().filter(|net| net.input.space != Space::Flat)?;
+    Some(trunk.iter().map(|k| net.entries[*k].units as f64 * net.entries[*k].positions as f64).collect())
 }
 
 /// Mean and second moment of an entry of the input.
@@ -144,8 +186,10 @@ struct Sentence<'a> {
     way: String,
     /// `on` or `down`, the way it flows.
     onward: &'static str,
+    /// What lies between two places.
+    unit: &'static str,
     /// The layer of a place.
-    layer: &'a dyn Fn(usize) -> usize,
+    layer: &'a dyn Fn(usize) -> String,
 }
 
 impl Sentence<'_> {
@@ -154,10 +198,10 @@ impl Sentence<'_> {
         let fact = match self.fate {
             Fate::Flows { uniform_from } => self.change(uniform_from),
             Fate::Zero { place } => {
-                format!("{} is exactly zero from layer {} {}", self.what, (self.layer)(place), self.onward)
+                format!("{} is exactly zero from {} {}", self.what, (self.layer)(place), self.onward)
             }
             Fate::Beyond { place, up } => format!(
-                "{} passes 10^{}3e17 at layer {}, beyond what is measured",
+                "{} passes 10^{}3e17 at {}, beyond what is measured",
                 self.quantity(),
                 if up { '+' } else { '-' },
                 (self.layer)(place)
@@ -173,6 +217,7 @@ impl Sentence<'_> {
         match self.direction.quantity {
             Quantity::Variance => "variance",
             Quantity::SecondMoment => "the second moment",
+            Quantity::SquaredNorm => "the squared norm of a sample",
         }
     }
 
@@ -185,11 +230,7 @@ impl Sentence<'_> {
             None => String::new(),
             Some(0) => "no variation over samples and units; ".into(),
             Some(place) => {
-                format!(
-                    "no variation over samples and units from layer {} {}; ",
-                    (self.layer)(place),
-                    self.onward
-                )
+                format!("no variation over samples and units from {} {}; ", (self.layer)(place), self.onward)
             }
         };
         text.push_str(&format!("{} changes by {} {}", self.quantity(), power(change), self.way));
@@ -199,9 +240,9 @@ impl Sentence<'_> {
             let line = slope * self.steps as f64;
             // The line goes through all layers, the change is between two.
             text.push_str(&if (line - change).abs() > (0.1 * change.abs()).max(0.3) {
-                format!("; a line through all layers: ×{} a layer, {}", factor(slope), power(line))
+                format!("; a line through all {}s: ×{} a {0}, {}", self.unit, factor(slope), power(line))
             } else {
-                format!(", ×{} a layer", factor(slope))
+                format!(", ×{} a {}", factor(slope), self.unit)
             });
         }
         text

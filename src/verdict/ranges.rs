@@ -19,19 +19,23 @@ pub fn ranges(layers: &[Layer]) -> Vec<FormatRange> {
 }
 
 /// A sentence for each quantity that leaves some format. Squares are worth a word where the gradient itself stays longer.
-pub fn words(ranges: &[FormatRange]) -> Vec<String> {
+pub fn words(ranges: &[FormatRange], name: &dyn Fn(usize) -> String) -> Vec<String> {
     let gradient = |r: &FormatRange| r.gradient;
     let squares = |r: &FormatRange| r.squared_gradient.filter(|_| r.squared_gradient != r.gradient);
     let said = [
-        ("the signal leaves", sentence(ranges, |r| r.activation)),
-        ("the gradient leaves", sentence(ranges, gradient)),
-        ("squares of the gradient leave", sentence(ranges, squares)),
+        ("the signal leaves", sentence(ranges, name, |r| r.activation)),
+        ("the gradient leaves", sentence(ranges, name, gradient)),
+        ("squares of the gradient leave", sentence(ranges, name, squares)),
     ];
     said.into_iter().filter_map(|(what, rest)| rest.map(|rest| format!("{what} {rest}"))).collect()
 }
 
 /// `the range of f32 and bf16 at layer 49, of f16 at layer 12`.
-fn sentence(ranges: &[FormatRange], layer: impl Fn(&FormatRange) -> Option<usize>) -> Option<String> {
+fn sentence(
+    ranges: &[FormatRange],
+    name: &dyn Fn(usize) -> String,
+    layer: impl Fn(&FormatRange) -> Option<usize>,
+) -> Option<String> {
     let mut groups: Vec<(usize, Vec<&str>)> = Vec::new();
     for range in ranges {
         let Some(layer) = layer(range) else { continue };
@@ -40,7 +44,7 @@ fn sentence(ranges: &[FormatRange], layer: impl Fn(&FormatRange) -> Option<usize
             _ => groups.push((layer, vec![&range.format])),
         }
     }
-    let group = |(layer, names): &(usize, Vec<&str>)| format!("of {} at layer {layer}", list(names));
+    let group = |(layer, names): &(usize, Vec<&str>)| format!("of {} at {}", list(names), name(*layer));
     let all: Vec<String> = groups.iter().map(group).collect();
     (!all.is_empty()).then(|| format!("the range {}", all.join(", ")))
 }
@@ -76,7 +80,7 @@ mod tests {
             "the gradient leaves the range of f16 at layer 20",
             "squares of the gradient leave the range of f32 and bf16 at layer 49",
         ];
-        assert_eq!(words(&ranges), expected);
-        assert!(words(&[]).is_empty());
+        assert_eq!(words(&ranges, &|layer| format!("layer {layer}")), expected);
+        assert!(words(&[], &|_| String::new()).is_empty());
     }
 }

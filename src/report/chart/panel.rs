@@ -35,6 +35,8 @@ struct Series {
     marked: bool,
     /// Layers where the median is exactly zero, in stretches.
     zeros: Vec<RangeInclusive<usize>>,
+    /// Layers within residual branches, which not every signal passes: not joined by the line.
+    dots: Vec<(f64, f64)>,
 }
 
 /// One quantity of every cell.
@@ -56,19 +58,27 @@ pub const KINDS: [fn(&Report, &[Look]) -> Panel; 4] = [
         let title = "a · Activation variance, Var(H)";
         let theory = expected(report, looks, |t| (t.activation_log10_variance, t.band));
         let limits = limits(report, |r| (r.activation.is_some(), false));
-        logarithmic(report, looks, title, |l| &l.activation.log10_variance, theory, limits)
+        logarithmic(report, looks, title, every, |l| &l.activation.log10_variance, theory, limits)
     },
     |report, looks| {
         let title = "b · Gradient variance, Var(∂C/∂Z)";
         let theory = expected(report, looks, |t| (t.gradient_log10_variance, t.gradient_band));
         let limits = limits(report, |r| (r.gradient.is_some(), r.squared_gradient.is_some()));
-        logarithmic(report, looks, title, |l| &l.gradient.log10_variance, theory, limits)
+        logarithmic(report, looks, title, every, |l| &l.gradient.log10_variance, theory, limits)
     },
     |report, looks| {
         let title = "c · Weight gradient, mean square of ∂C/∂W";
         let theory =
             expected(report, looks, |t| (t.weight_gradient_log10_second_moment, t.weight_gradient_band));
-        logarithmic(report, looks, title, |l| &l.weight_gradient.log10_second_moment, theory, Vec::new())
+        logarithmic(
+            report,
+            looks,
+            title,
+            weighted,
+            |l| &l.weight_gradient.log10_second_moment,
+            theory,
+            Vec::new(),
+        )
     },
     shares,
 ];
@@ -80,31 +90,60 @@ pub fn thinned(layers: &[Layer]) -> impl Iterator<Item = &Layer> {
     layers.iter().enumerate().filter(move |(k, _)| k % step == 0 || *k == last).map(|(_, l)| l)
 }
 
+/// Every layer.
+fn every(_: &Layer) -> bool {
+    true
+}
+
+/// An activation follows: in a network not every layer has one.
+fn activated(layer: &Layer) -> bool {
+    layer.path.is_none() || layer.saturated_fraction.is_some()
+}
+
+/// A residual sum has no weights.
+fn weighted(layer: &Layer) -> bool {
+    layer.kind != "residual"
+}
+
 fn logarithmic(
     report: &Report,
     looks: &[Look],
     title: &str,
+    shown: fn(&Layer) -> bool,
     quantity: fn(&Layer) -> &Quantiles,
     theory: Vec<Expected>,
     limits: Vec<Limit>,
 ) -> Panel {
     let mut series = Vec::new();
     for (cell, look) in report.cells.iter().zip(looks) {
-        let line = thinned(&cell.layers).map(|l| (l.layer as f64, quantity(l).median)).collect();
+        let layers: Vec<Layer> = cell.layers.iter().filter(|l| shown(l)).cloned().collect();
+        if layers.is_empty() {
+            continue;
+        }
+        let trunk = layers.iter().any(|l| !l.branch);
+        // Without the sums, what is left of the trunk beside branches is no path.
+        let path = trunk && (layers.len() == cell.layers.len() || !layers.iter().any(|l| l.branch));
+        let joined = |l: &&Layer| path && !l.branch || !trunk;
+        let line = thinned(&layers).filter(joined).map(|l| (l.layer as f64, quantity(l).median)).collect();
         let ends = |l: &Layer| (l.layer as f64, quantity(l).q95.map(|high| (quantity(l).q05, high)));
-        let band = if cell.trials > 1 { thinned(&cell.layers).map(ends).collect() } else { Vec::new() };
+        let band = match cell.trials {
+            1 => Vec::new(),
+            _ => thinned(&layers).filter(joined).map(ends).collect(),
+        };
+        let apart = thinned(&layers).filter(|l| !joined(l));
+        let dots = apart.filter_map(|l| quantity(l).median.map(|x| (l.layer as f64, x))).collect();
         let mut zeros: Vec<RangeInclusive<usize>> = Vec::new();
-        for layer in cell.layers.iter().filter(|l| quantity(l).median.is_none()).map(|l| l.layer) {
+        for layer in layers.iter().filter(|l| quantity(l).median.is_none()).map(|l| l.layer) {
             match zeros.last_mut() {
                 Some(stretch) if *stretch.end() + 1 == layer => *stretch = *stretch.start()..=layer,
                 _ => zeros.push(layer..=layer),
             }
         }
-        series.push(Series { look: *look, line, band, marked: false, zeros });
+        series.push(Series { look: *look, line, band, marked: false, zeros, dots });
     }
     let values = series.iter().flat_map(|s| {
         let ends = s.band.iter().filter_map(|b| b.1).flat_map(|(low, high)| low.into_iter().chain([high]));
-        s.line.iter().filter_map(|p| p.1).chain(ends)
+        s.line.iter().filter_map(|p| p.1).chain(s.dots.iter().map(|d| d.1)).chain(ends)
     });
     // Theory is shown where something is measured.
     let measured: Vec<f64> = values.collect();
@@ -119,7 +158,10 @@ fn shares(report: &Report, looks: &[Look]) -> Panel {
     let mut series = Vec::new();
     let (mut dead, mut saturated) = (false, false);
     for (cell, look) in report.cells.iter().zip(looks) {
-        let correlation: Vec<_> = thinned(&cell.layers).map(|l| (l.layer as f64, l.correlation)).collect();
+        let trunk = cell.layers.iter().any(|l| !l.branch);
+        let joined = |l: &&Layer| !(trunk && l.branch);
+        let correlation: Vec<_> =
+            thinned(&cell.layers).filter(joined).map(|l| (l.layer as f64, l.correlation)).collect();
         // A bounded activation saturates; another can only die.
         let bounded = Activation::parse(&cell.act).is_ok_and(|act| act.shape.bounded);
         let share = |l: &Layer| if bounded { l.saturated_fraction } else { Some(l.dead_fraction) };
@@ -128,9 +170,17 @@ fn shares(report: &Report, looks: &[Look]) -> Panel {
         } else {
             dead = true;
         }
-        let shares: Vec<_> = thinned(&cell.layers).map(|l| (l.layer as f64, share(l))).collect();
+        let shares: Vec<_> =
+            thinned(&cell.layers).filter(|l| activated(l)).map(|l| (l.layer as f64, share(l))).collect();
         for (line, marked) in [(correlation, false), (shares, true)] {
-            series.push(Series { look: *look, line, band: Vec::new(), marked, zeros: Vec::new() });
+            series.push(Series {
+                look: *look,
+                line,
+                band: Vec::new(),
+                marked,
+                zeros: Vec::new(),
+                dots: Vec::new(),
+            });
         }
     }
     let lowest = series.iter().flat_map(|s| s.line.iter().filter_map(|p| p.1)).fold(0.0, f64::min);
@@ -181,7 +231,7 @@ pub fn against_width(title: &str, cells: &[AgainstWidth]) -> Panel {
                 (place(*w), ends)
             };
             let band = if marked { Vec::new() } else { widths.iter().zip(points).map(band).collect() };
-            series.push(Series { look: cell.look, line, band, marked, zeros: Vec::new() });
+            series.push(Series { look: cell.look, line, band, marked, zeros: Vec::new(), dots: Vec::new() });
         }
     }
     let values = series.iter().flat_map(|s| {
@@ -284,6 +334,10 @@ impl Panel {
                 (alone + WIDEST * (1.0 - 0.75f64.powf(upon))).round() as u32
             };
             line(area, series, cell, &width, &frame)?;
+            for (layer, value) in &series.dots {
+                let at = pixel(&(frame.x(*layer, cell), frame.y(*value)));
+                area.draw(&Circle::new(at, 3, series.look.color.filled()))?;
+            }
         }
         for (cell, theory) in self.theory.iter().enumerate() {
             theory.draw_line(area, cell, &frame)?;
@@ -487,6 +541,9 @@ mod tests {
         };
         let layer = |(index, (median, q05)): (usize, (&Option<f64>, &Option<f64>))| Layer {
             layer: index + 1,
+            path: None,
+            units: None,
+            branch: false,
             kind: "linear".into(),
             fan_in: 8,
             fan_out: 8,
@@ -540,6 +597,7 @@ mod tests {
             report,
             &style::looks(&style::Grid::of(report)),
             "",
+            every,
             |l| &l.activation.log10_variance,
             vec![],
             vec![],
