@@ -116,8 +116,11 @@ fn drawn(grid: &Grid, looks: &[Look], facts: &[String], kinds: &[Panel]) -> Resu
     embedded(text)
 }
 
-/// The drawing with its font inside.
-fn embedded(mut text: String) -> Result<String, ChartError> {
+/// A drawing with the figures' font inside.
+///
+/// # Errors
+/// When the text is no SVG.
+pub fn embedded(mut text: String) -> Result<String, ChartError> {
     let font = base64::engine::general_purpose::STANDARD.encode(FONT);
     let face = format!(
         "<style>@font-face{{font-family:\"{FAMILY}\";src:url(data:font/otf;base64,{font}) format(\"opentype\");}}</style>"
