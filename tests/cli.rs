@@ -561,6 +561,66 @@ fn an_interrupt_before_the_first_trial_says_whose_files_are_there() {
 }
 
 #[cfg(unix)]
+/// Theory of the same laws lies in the JSON, in the CSV and over the measurement, and both agree within its band.
+#[test]
+fn every_run_carries_its_theory() {
+    let size = ["--depth", "30", "--width", "256", "--batch", "16", "--trials", "10", "--json"];
+    for (init, act) in [("he", "relu"), ("xavier", "tanh"), ("orthogonal", "tanh"), ("lecun-uniform", "gelu")]
+    {
+        let report = json(&[size.as_slice(), &["--init", init, "--act", act]].concat());
+        let cell = &report.cells[0];
+        assert!(!cell.flags.iter().any(|f| f == "off-theory"), "{init} {act}: {:?}", cell.words);
+        for layer in &cell.layers {
+            let theory = layer.theory.unwrap();
+            let gradient = layer.gradient.log10_variance.median.unwrap();
+            let [low, high] = theory.gradient_band.unwrap();
+            assert!(low < high && (low - 0.5..high + 0.5).contains(&gradient));
+            assert!(theory.band.unwrap()[0] < theory.activation_log10_variance.unwrap());
+        }
+        assert!(cell.forward.threshold > 1.0 && cell.forward.threshold < 2.0);
+        assert_eq!(cell.formats.len(), 5);
+    }
+    // Read-outs of a loss start elsewhere; the course is predicted from there. LSUV has no theory, and says nothing of it.
+    let mse = json(&[size.as_slice(), &["--init", "he", "--loss", "mse"]].concat());
+    let last = mse.cells[0].layers.last().unwrap();
+    let (found, expected) =
+        (last.gradient.log10_variance.log10_of_mean, last.theory.unwrap().gradient_log10_variance);
+    assert!((found.unwrap() - expected.unwrap()).abs() < 1e-9);
+    assert!(json(&[size.as_slice(), &["--init", "lsuv"]].concat()).cells[0].layers[0].theory.is_none());
+}
+
+/// Four units of an orthogonal matrix are far from independent normal weights; the same law at width 256 is not.
+#[test]
+fn what_theory_does_not_expect_is_flagged_with_a_reason() {
+    let run = |width: &str| {
+        let size = ["--depth", "20", "--batch", "4", "--trials", "100", "--json", "--fail-on", "off-theory"];
+        let output = tool(
+            &[size.as_slice(), &["--width", width, "--init", "sparse(0.9, 0.3)", "--act", "tanh"]].concat(),
+        );
+        let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), report.cells[0].words.join("; "))
+    };
+    let (code, words) = run("12");
+    assert_eq!(code, Some(3), "{words}");
+    assert!(words.contains("12 units are too few for a theory of wide layers"), "{words}");
+}
+
+#[test]
+fn formats_are_left_where_the_variance_says() {
+    let size = ["--depth", "60", "--width", "256", "--batch", "8", "--trials", "3", "--json"];
+    let report = json(&[size.as_slice(), &["--init", "xavier"]].concat());
+    // Half a layer from 1: f16's smallest normal 2⁻¹⁴ is the root of 2⁻²⁸, e4m3's 2⁻⁶ of 2⁻¹².
+    let leaves = |name: &str| report.cells[0].formats.iter().find(|f| f.format == name).unwrap().activation;
+    assert!((27..=30).contains(&leaves("f16").unwrap()) && (11..=14).contains(&leaves("fp8-e4m3").unwrap()));
+    assert_eq!(leaves("f32"), None);
+    assert!(
+        report.cells[0]
+            .words
+            .iter()
+            .any(|w| w.starts_with("the signal leaves the range of f16 and fp8-e5m2"))
+    );
+}
+
 #[test]
 fn a_long_run_says_what_it_will_take() {
     let size = ["--width", "1G", "--depth", "4", "--batch", "4", "--trials", "1", "--json", "--no-progress"];

@@ -211,21 +211,22 @@ fn accused_rates() {
     let one = |(init, act, shape, trials, count): (&str, &str, Shape, usize, u64)| {
         row(init, act, shape, &trials.to_string(), &pairs(&many(init, act, shape, trials, count)));
     };
-    rows(10).into_iter().for_each(one);
-    for (init, act, shape) in [("he", "relu", SMALL), ("he", "relu", NARROW)] {
-        let bare: Vec<Report> = many(init, act, shape, 10, 320).into_iter().map(without_spread).collect();
-        row(init, act, shape, "10, by quantiles", &pairs(&bare));
-    }
-    for (few, lots) in [(10, 100), (2, 50)] {
+    for (few, lots) in [(10, 100), (3, 30)] {
         for (init, act, shape) in [
+            ("he", "relu", Shape { depth: 10, width: 8, batch: 4 }),
             ("he", "relu", NARROW),
             ("he", "relu", Shape { depth: 10, width: 4, batch: 4 }),
             ("torch-linear", "selu", Shape { depth: 1, width: 4, batch: 1 }),
         ] {
-            let (new, old) = (many(init, act, shape, few, 300), many(init, act, shape, lots, 50));
+            let (new, old) = (many(init, act, shape, few, 400), many(init, act, shape, lots, 50));
             let found: Vec<f64> = old.iter().flat_map(|old| new.iter().map(|new| p(new, old))).collect();
             row(init, act, shape, &format!("{few} and {lots}"), &found);
         }
+    }
+    rows(10).into_iter().for_each(one);
+    for (init, act, shape) in [("he", "relu", SMALL), ("he", "relu", NARROW)] {
+        let bare: Vec<Report> = many(init, act, shape, 10, 320).into_iter().map(without_spread).collect();
+        row(init, act, shape, "10, by quantiles", &pairs(&bare));
     }
     [5, 2].into_iter().flat_map(rows).for_each(one);
 }

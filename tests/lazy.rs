@@ -287,8 +287,8 @@ fn stacks() -> Vec<Whole> {
         whole("Haar, unequal widths", &[40, 64, 24, 30, 48], |_| Law::Haar { gain: 1.1 }, bias, "tanh", 6),
         whole("LSUV", &[40, 64, 24, 30, 48], |_| Law::UnitVarianceHaar, none, "relu", 6),
         // Samples fall together, and every direction in which they still differ carries gradient.
-        whole("softplus", &[48; 14], |n| normal(1.0, 0.0, n), none, "softplus", 24),
-        whole("Haar, softplus", &[100; 14], |_| Law::Haar { gain: 1.0 }, none, "softplus", 24),
+        whole("softplus", &[48; 30], |n| normal(1.0, 0.0, n), none, "softplus", 24),
+        whole("Haar, softplus", &[100; 30], |_| Law::Haar { gain: 1.0 }, none, "softplus", 24),
         whole("no weights", &[12; 4], |_| Law::Constant(0.0), none, "relu", 4),
         Whole {
             input: silence(40, 6),

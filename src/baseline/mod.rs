@@ -1,7 +1,7 @@
 //! A run beside an earlier one: do both follow the same laws?
 //!
 //! Trials are independent; layers within a trial are not. So every test is of one number a trial, its mean over the trials
-//! of either run with Welch's standard error, and the tests share the chance of a false alarm by Bonferroni's bound, which
+//! of either run tested by Welch's and Student's laws, and the tests share the chance of a false alarm by Bonferroni's bound, which
 //! holds however they depend on each other. Tested are log₁₀ of variance and second moment at every layer (*levels*: a
 //! change accumulates with depth, but so does the spread), and their change from layer to layer (*steps*: one layer alone),
 //! and how many trials are exactly zero. The ends of the flow have a share of their own: there every change of a law shows, and the

@@ -114,8 +114,12 @@ pub fn limits(report: &Report, leaves: fn(&FormatRange) -> (bool, bool)) -> Vec<
     limits
 }
 
-/// Thin lines with their names, those that nearly coincide under one.
-pub fn draw_limits(area: &Area, limits: &[Limit], frame: &Frame) -> Drawn {
+/// Room of a label, in pixels.
+const LABEL: (f64, f64) = (130.0, 16.0);
+
+/// Thin lines with their names, those that nearly coincide under one; a name stands at the end where `curves`, in pixels, leave
+/// it more room.
+pub fn draw_limits(area: &Area, limits: &[Limit], curves: &[(f64, f64)], frame: &Frame) -> Drawn {
     let visible = limits.iter().filter(|l| l.value > frame.range.0 && l.value < frame.range.1);
     let mut groups: Vec<(f64, Vec<&str>)> = Vec::new();
     for limit in visible {
@@ -129,8 +133,19 @@ pub fn draw_limits(area: &Area, limits: &[Limit], frame: &Frame) -> Drawn {
     }
     for (y, names) in groups {
         let text = if names.len() > 5 { "number formats".into() } else { names.join(", ") };
-        let font = (FAMILY, 12.0).into_font().color(&GREY).pos(Pos::new(HPos::Right, VPos::Bottom));
-        area.draw_text(&text, &font, (frame.right - 2, y.round() as i32 - 1))?;
+        let covered = |from: f64| {
+            let inside = |p: &&(f64, f64)| {
+                (from..=from + LABEL.0).contains(&p.0) && (y - LABEL.1..=y + 2.0).contains(&p.1)
+            };
+            curves.iter().filter(inside).count()
+        };
+        let (left, right) = (f64::from(frame.left), f64::from(frame.right));
+        let (side, x) = match covered(right - LABEL.0) > covered(left) {
+            true => (HPos::Left, frame.left + 4),
+            false => (HPos::Right, frame.right - 2),
+        };
+        let font = (FAMILY, 12.0).into_font().color(&GREY).pos(Pos::new(side, VPos::Bottom));
+        area.draw_text(&text, &font, (x, y.round() as i32 - 1))?;
     }
     Ok(())
 }

@@ -315,7 +315,11 @@ impl Panel {
             cells,
         };
         self.scales(area, &frame)?;
-        draw_limits(area, &self.limits, &frame)?;
+        let point =
+            |cell: usize, p: &(f64, Option<f64>)| p.1.map(|value| (frame.x(p.0, cell), frame.y(value)));
+        let curves: Vec<_> =
+            self.cells().flat_map(|(cell, s)| s.line.iter().filter_map(move |p| point(cell, p))).collect();
+        draw_limits(area, &self.limits, &curves, &frame)?;
         for (cell, series) in self.cells() {
             self.band(area, series, cell, &frame)?;
         }
