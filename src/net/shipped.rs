@@ -1,8 +1,17 @@
 //! Architectures that come with the program.
 
 /// Names of all, in the order in which they are listed.
-pub const NAMES: &[&str] =
-    &["mlp-mnist", "lenet5", "lenet5-1998", "vgg16", "resnet18", "resnet50", "cnn-10000"];
+pub const NAMES: &[&str] = &[
+    "mlp-mnist",
+    "lenet5",
+    "lenet5-1998",
+    "vgg16",
+    "resnet18",
+    "resnet50",
+    "gpt2-small",
+    "rnn-100",
+    "cnn-10000",
+];
 
 /// The file of a name.
 pub fn source(name: &str) -> Option<&'static str> {
