@@ -3,6 +3,7 @@
 mod catalog;
 mod error;
 mod output;
+mod phase;
 mod progress;
 mod run;
 mod size;
@@ -39,6 +40,8 @@ enum Command {
     Catalog(catalog::Arguments),
     /// Mean-field maps, fixed points and depth scales of an activation; no simulation
     Theory(theory::Arguments),
+    /// Phase diagram of an activation over n·Var(W) and Var(b), with the named initialisers on it
+    Phase(phase::Arguments),
     /// Shell completions on standard output
     Completions {
         /// The shell to write them for
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         None => run::run(&cli.run),
         Some(Command::Catalog(arguments)) => catalog::run(&arguments),
         Some(Command::Theory(arguments)) => theory::run(&arguments),
+        Some(Command::Phase(arguments)) => phase::run(&arguments),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "initdiag", &mut script);

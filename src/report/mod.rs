@@ -1,8 +1,9 @@
-//! One file a format. Each renders the same [`crate::result::Report`], or the [`crate::theory::survey::Survey`] of theory, and
-//! computes nothing of its own.
+//! One file a format. Each renders the same [`crate::result::Report`], or what theory says ([`crate::theory::survey::Survey`],
+//! [`crate::theory::phase::Diagram`]), and computes nothing of its own.
 
 pub mod chart;
 pub mod json;
+pub mod phase;
 pub mod table;
 pub mod terminal;
 pub mod theory;

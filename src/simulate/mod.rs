@@ -3,6 +3,7 @@
 mod engine;
 mod input;
 mod plan;
+pub mod plane;
 pub mod streamed;
 mod trial;
 
