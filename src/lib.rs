@@ -29,6 +29,7 @@ pub mod observed;
 pub mod operator;
 pub mod product;
 pub mod real;
+pub mod recommend;
 pub mod report;
 pub mod result;
 pub mod signal;

@@ -8,7 +8,7 @@ use crate::activation::Activation;
 use crate::initializer::law::short;
 use crate::report::{chart, phase as render};
 use crate::simulate::plane::{Stacks, measure};
-use crate::theory::phase::{Diagram, Window, grid, ranges};
+use crate::theory::phase::{Diagram, Window, grid, ranges, walk};
 use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -31,9 +31,9 @@ pub struct Arguments {
     /// Units a layer that named initialisers are placed for
     #[arg(long, value_name = "N", default_value = "512", value_parser = size::parse, allow_hyphen_values = true)]
     width: usize,
-    /// Columns of the maps; rows are two thirds as many
-    #[arg(long, value_name = "N", default_value = "61", value_parser = resolution, allow_hyphen_values = true)]
-    resolution: usize,
+    /// Columns of the maps; rows are two thirds as many [default: 81, with --simulate 41]
+    #[arg(long, value_name = "N", value_parser = resolution, allow_hyphen_values = true)]
+    resolution: Option<usize>,
     /// The plane once more from simulated stacks, beside theory for the same layers
     #[arg(long)]
     simulate: bool,
@@ -104,12 +104,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if directory.is_none() && arguments.format.is_some() && !arguments.quiet {
         note("--format has no effect: --json writes files only where --out names a directory");
     }
-    let (mut weights, mut biases) = ranges(&act);
+    let (mut weights, mut biases) = ranges(&act, &walk(&act));
     weights = arguments.sigma_w2.unwrap_or(weights);
     biases = arguments.sigma_b2.unwrap_or(biases);
-    let rows = (arguments.resolution * 2).div_ceil(3);
-    let mut diagram =
-        Diagram::new(&act, grid(weights, arguments.resolution), grid(biases, rows), arguments.width);
+    let columns = arguments.resolution.unwrap_or(if arguments.simulate { 41 } else { 81 });
+    let rows = (columns * 2).div_ceil(3);
+    let mut diagram = Diagram::new(&act, grid(weights, columns), grid(biases, rows), arguments.width);
     if arguments.simulate {
         let Some(measured) = simulated(&act, &diagram, arguments) else {
             note("interrupted before the plane was complete; there are no results");

@@ -20,7 +20,7 @@ pub fn json(diagram: &Diagram) -> String {
     text
 }
 
-/// Arrays without objects in them stay on a line.
+/// Arrays of numbers and small objects stay on a line.
 fn lines(value: &serde_json::Value, depth: usize, text: &mut String) {
     use serde_json::Value;
     let flat = |v: &Value| !v.is_object() && !v.is_array();
@@ -41,7 +41,7 @@ fn lines(value: &serde_json::Value, depth: usize, text: &mut String) {
             indent(text, depth);
             text.push(']');
         }
-        Value::Object(fields) if !fields.is_empty() => {
+        Value::Object(fields) if fields.len() > 4 || !fields.values().all(flat) => {
             text.push('{');
             for (k, (name, item)) in fields.iter().enumerate() {
                 if k > 0 {
@@ -250,7 +250,7 @@ mod tests {
     fn tables_fit_and_json_reads_back() {
         for name in ["relu", "softplus", "tanh"] {
             let act = Activation::parse(name).unwrap();
-            let (w, b) = crate::theory::phase::ranges(&act);
+            let (w, b) = crate::theory::phase::ranges(&act, &crate::theory::phase::walk(&act));
             let diagram = Diagram::new(&act, grid(w, 5), grid(b, 4), 512);
             let text = terminal(&diagram, Some(70));
             assert!(text.lines().all(|l| crate::report::wrap::shown(l) <= 70), "{text}");

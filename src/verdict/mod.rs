@@ -6,6 +6,7 @@ mod flags;
 mod words;
 
 pub use flags::FLAGS;
+pub use words::four;
 
 use crate::measure::LayerRecord;
 use crate::result::{Direction, Layer, Quantity, Summary};

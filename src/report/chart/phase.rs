@@ -46,7 +46,7 @@ pub fn svg(diagram: &Diagram) -> Result<String, ChartError> {
             let y = height - below + 30 + line as i32 * LINE_HEIGHT;
             put(&root, &text.1, (MARGIN + 30, y), KEY, INK, HPos::Left).map_err(draw)?;
             if let Some(number) = text.0 {
-                mark(&root, (f64::from(MARGIN + 12), f64::from(y + 8)), number).map_err(draw)?;
+                mark(&root, (f64::from(MARGIN + 12), f64::from(y + 6)), number).map_err(draw)?;
             }
         }
         root.present().map_err(draw)?;
@@ -114,10 +114,9 @@ fn heading(root: &Area, diagram: &Diagram, ruler: &Ruler) -> Drawn {
         "{} in the plane of weight and bias variance",
         ruler.fitting(&ruler.shown(&diagram.act), 24.0, 0.5 * room)
     );
-    let mut facts =
-        vec![format!("wide layers, input of unit variance · initialisers placed at width {}", diagram.width)];
+    let mut facts = vec![format!("input of unit variance · initialisers at width {}", diagram.width)];
     if let Some(m) = &diagram.measured {
-        facts.push(format!("simulated at width {}, batch {}, {} trials", m.width, m.batch, m.trials));
+        facts.push(format!("simulated: width {}, batch {}, {} trials", m.width, m.batch, m.trials));
         let miss = [(&m.largest_gradient, "gradient"), (&m.largest_signal, "signal")].map(|(d, name)| {
             d.map(|d| format!("{name} {:.1} %", 100.0 * (10f64.powf((d.measured - d.expected).abs()) - 1.0)))
         });
@@ -138,11 +137,7 @@ fn heading(root: &Area, diagram: &Diagram, ruler: &Ruler) -> Drawn {
         Ok(())
     };
     if !diagram.critical_line.is_empty() {
-        let text = if diagram.unkept_at.is_some() {
-            "critical point: χ₁ = 1 and every variance kept"
-        } else {
-            "critical line: χ₁ = 1"
-        };
+        let text = if diagram.unkept_at.is_some() { "critical point" } else { "critical line: χ₁ = 1" };
         let sample = |x: i32| match diagram.unkept_at {
             Some(_) => point(root, (x + 22, y)),
             None => cased(root, &[(f64::from(x), f64::from(y)), (f64::from(x + 44), f64::from(y))]),
@@ -153,10 +148,10 @@ fn heading(root: &Area, diagram: &Diagram, ruler: &Ruler) -> Drawn {
         let sample = |x: i32| dashed(root, (x, y), (x + 44, y));
         entry(&sample, "χ₁ = 1, lengths grow")?;
     }
-    entry(&|x| mark(root, (f64::from(x + 30), f64::from(y)), 1), "named initialisers, below")?;
+    entry(&|x| mark(root, (f64::from(x + 30), f64::from(y)), 1), "named initialisers")?;
     entry(
         &|x| root.draw(&Rectangle::new([(x + 12, y - 8), (x + 44, y + 8)], NONE.filled())),
-        "no number: kept, or a power law",
+        "no such number",
     )
 }
 
@@ -381,9 +376,9 @@ mod tests {
 
     #[test]
     fn every_activation_has_a_picture() {
-        for name in ["tanh", "relu", "sigmoid", "softplus", "0", "x*x", "exp(x)"] {
+        for name in ["tanh", "relu", "sigmoid", "softplus", "0*x", "x*x", "exp(x)"] {
             let act = Activation::parse(name).unwrap();
-            let (w, b) = crate::theory::phase::ranges(&act);
+            let (w, b) = crate::theory::phase::ranges(&act, &crate::theory::phase::walk(&act));
             let diagram = Diagram::new(&act, grid(w, 9), grid(b, 7), 512);
             let svg = svg(&diagram).unwrap();
             assert!(!svg.contains("NaN") && !svg.contains("inf\""), "{name}");

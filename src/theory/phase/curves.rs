@@ -2,9 +2,8 @@
 
 use crate::activation::Activation;
 use crate::theory::field::{Field, Form, pass};
-use crate::theory::pair::Pair;
 use rayon::prelude::*;
-use std::f64::consts::LN_10;
+use std::f64::consts::{LN_10, PI};
 
 /// Nodes a decade of q.
 const DENSITY: f64 = 20.0;
@@ -17,6 +16,9 @@ const FAR: f64 = 1e30;
 /// Correlations a node: (1 − c)^¼ at equal distances, which is dense where steep activations turn, and in which kinks are
 /// smooth.
 const ANGLES: usize = 24;
+/// Ends and step of integrals over two samples.
+const REACH: f64 = 6.4;
+const STEP: f64 = 0.1;
 /// 1 − c is this power of the place.
 const POWER: i32 = 4;
 
@@ -113,6 +115,62 @@ impl<'a> Curves<'a> {
         (1.0 - t) * self.nodes[k].square.rise + t * self.nodes[k + 1].square.rise
     }
 
+    /// (1 − ρ)/(1 − c) and E φ′(u₁)φ′(u₂) of two samples of variance q with 1 − c = `delta` in [0, 1].
+    ///
+    /// Given x, u = √q(√c·x + √(1 − c)·y) of the two samples are independent: E φ² − E φφ is the mean over x of the variance
+    /// over y, which keeps its digits however small it is.
+    pub fn turned(&self, q: f64, delta: f64) -> (f64, f64) {
+        let (square, steep) = (self.square(q), self.steep(q));
+        if delta <= 0.0 {
+            return (q * steep / square, steep);
+        }
+        let (common, own) = ((q * (1.0 - delta)).sqrt(), (q * delta).sqrt());
+        let kinks = &self.act.shape.kinks;
+        let smooth = trapezoid();
+        let outer = if kinks.is_empty() { smooth.clone() } else { about(kinks, common, own) };
+        let (mut apart, mut slopes) = (0.0, 0.0);
+        for (x, weight) in &outer {
+            let shift = common * x;
+            let broken: Vec<f64>;
+            let inner = if kinks.is_empty() {
+                &smooth
+            } else {
+                broken = kinks.iter().map(|k| (k - shift) / own).filter(|y| y.abs() < REACH).collect();
+                &if broken.is_empty() { smooth.clone() } else { panels(broken, 0.8) }
+            };
+            let centre = self.act.kernel.at(shift).0;
+            let (mut mean, mut spread, mut slope) = (0.0, 0.0, 0.0);
+            for (y, part) in inner {
+                let (value, steep) = self.act.kernel.at(shift + own * y);
+                let value = value - centre;
+                mean += part * value;
+                spread += part * value * value;
+                slope += part * steep;
+            }
+            apart += weight * (spread - mean * mean);
+            slopes += weight * slope * slope;
+        }
+        (apart / (square * delta), slopes)
+    }
+
+    /// c* and the slope of the correlation map there, where χ₁ > 1 and the length map keeps `q`: of one point, without tables.
+    pub fn fixed_point(&self, q: f64, sigma_w2: f64, sigma_b2: f64) -> Option<(f64, f64)> {
+        let target = 1.0 / (1.0 - sigma_b2 / q);
+        let delta = |x: f64| x.powi(POWER);
+        let above = |x: f64| self.turned(q, delta(x)).0 > target;
+        let (mut low, mut high) = (0.0, 1.0);
+        if above(1.0) {
+            low = 1.0;
+        }
+        for _ in 0..24 {
+            let middle = f64::midpoint(low, high);
+            if above(middle) { low = middle } else { high = middle }
+        }
+        let delta = delta(f64::midpoint(low, high));
+        let slope = sigma_w2 * self.turned(q, delta).1;
+        slope.is_finite().then_some((1.0 - delta, slope))
+    }
+
     /// Tables over two samples for every q between these.
     pub fn angles(&self, low: f64, high: f64) -> Angles {
         let first = (Self::index(low).floor() as usize).saturating_sub(1).min(self.len().saturating_sub(4));
@@ -122,22 +180,53 @@ impl<'a> Curves<'a> {
     }
 
     fn angle(&self, q: f64) -> Vec<(f64, f64)> {
-        let p = pass(self.act, own(q), Form::Itself);
-        let mut pair = Pair::new(self.act, own(q), Form::Itself, p.mean);
-        let at = |k: usize| {
-            if k == 0 {
-                return (q * p.squared_slope / p.square, p.squared_slope);
-            }
-            let delta = (k as f64 / ANGLES as f64).powi(POWER);
-            let both = pair.at(1.0 - delta);
-            ((1.0 - both.phi.value / p.square) / delta, both.slope.value)
-        };
-        (0..=ANGLES).map(at).collect()
+        (0..=ANGLES).map(|k| self.turned(q, (k as f64 / ANGLES as f64).powi(POWER))).collect()
     }
 }
 
 fn place(k: f64) -> f64 {
     10f64.powf(k / DENSITY - f64::from(BELOW))
+}
+
+/// Nodes and weights of ∫ Dz: exact beyond all powers of the step where all is smooth.
+fn trapezoid() -> Vec<(f64, f64)> {
+    let count = (REACH / STEP) as i32;
+    (-count..=count).map(|k| f64::from(k) * STEP).map(|z| (z, density(z) * STEP)).collect()
+}
+
+/// Nodes and weights of ∫ Dz in panels that end at `cuts`, none wider than `widest`.
+fn panels(mut cuts: Vec<f64>, widest: f64) -> Vec<(f64, f64)> {
+    // Gauss & Legendre, five points.
+    const RULE: [(f64, f64); 5] = [
+        (-0.906_179_845_938_664, 0.236_926_885_056_189_1),
+        (-0.538_469_310_105_683_1, 0.478_628_670_499_366_5),
+        (0.0, 0.568_888_888_888_888_9),
+        (0.538_469_310_105_683_1, 0.478_628_670_499_366_5),
+        (0.906_179_845_938_664, 0.236_926_885_056_189_1),
+    ];
+    let count = (2.0 * REACH / widest).round() as i32;
+    cuts.extend((0..=count).map(|k| f64::from(k) * widest - REACH));
+    cuts.retain(|z| z.abs() <= REACH + 1e-9);
+    cuts.sort_by(f64::total_cmp);
+    let ends = cuts.windows(2).filter(|ends| ends[1] - ends[0] > 1e-12);
+    ends.flat_map(|ends| {
+        let (middle, half) = (f64::midpoint(ends[0], ends[1]), 0.5 * (ends[1] - ends[0]));
+        RULE.map(|(x, w)| (middle + half * x, half * w * density(middle + half * x)))
+    })
+    .collect()
+}
+
+/// Nodes of the outer integral: a kink is met within some widths of the inner one.
+fn about(kinks: &[f64], common: f64, own: f64) -> Vec<(f64, f64)> {
+    let near = |k: &f64| {
+        let (at, width) = (k / common.max(1e-300), own / common.max(1e-300));
+        [-6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 6.0].map(|step| at + step * width)
+    };
+    panels(kinks.iter().flat_map(near).filter(|z| z.is_finite()).collect(), 0.4)
+}
+
+fn density(z: f64) -> f64 {
+    (-0.5 * z * z).exp() / (2.0 * PI).sqrt()
 }
 
 /// (1 − ρ)/(1 − c) and E φ′(u₁)φ′(u₂) over q and c, ρ = E φ(u₁)φ(u₂)/E φ².
@@ -195,7 +284,32 @@ fn cubic(t: f64) -> [f64; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::theory::pair::Pair;
     use crate::theory::quadrature::{second_moment, squared_slope};
+
+    #[test]
+    fn two_samples_are_those_of_the_double_integral() {
+        for (name, worst) in [("tanh", 1e-9), ("selu", 1e-6), ("hard-tanh", 1e-6), ("sigmoid", 1e-6)] {
+            let act = Activation::parse(name).unwrap();
+            let curves = Curves::new(&act, 10.0);
+            for q in [0.3, 2.0, 150.0] {
+                let p = pass(&act, own(q), Form::Itself);
+                let mut pair = Pair::new(&act, own(q), Form::Itself, p.mean);
+                for delta in [1e-3, 0.1, 1.0] {
+                    let exact = pair.at(1.0 - delta);
+                    let apart = (1.0 - exact.phi.value / p.square) / delta;
+                    let found = curves.turned(q, delta);
+                    // Less what interpolation of E φ² costs.
+                    let tolerance = worst + 2e-6;
+                    assert!(
+                        (found.0 / apart - 1.0).abs() < tolerance,
+                        "{name} {q} {delta}: {found:?} {apart}"
+                    );
+                    assert!((found.1 / exact.slope.value - 1.0).abs() < tolerance, "{name} {q} {delta}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn between_nodes_moments_keep_six_digits() {

@@ -7,7 +7,7 @@ use crate::theory::survey::Edge;
 use rayon::prelude::*;
 
 /// Points of q a decade along the line.
-const DENSITY: i32 = 12;
+const DENSITY: i32 = 24;
 /// Decades of q that the line is walked through, about one.
 const REACH: (i32, i32) = (-4, 5);
 
@@ -39,27 +39,42 @@ pub fn unkept(act: &Activation) -> Option<f64> {
     (act.shape.homogeneous && mean > 0.0).then(|| 1.0 / mean)
 }
 
-/// Points of the line at round bias variances within a range, for a table; a line that has none begins at its own.
-pub fn edges(act: &Activation, range: (f64, f64)) -> Vec<Edge> {
-    let biases: &[f64] =
-        if act.shape.homogeneous { &[0.0] } else { &[0.0, 0.01, 0.05, 0.1, 0.3, 1.0, 10.0, 100.0] };
-    let within = |b: &&f64| (range.0..=range.1).contains(*b);
-    biases
-        .iter()
-        .filter(within)
-        .filter_map(|b| critical::at_bias(act, *b))
-        .map(|p| Edge {
-            sigma_w2: p.sigma_w2,
-            sigma_b2: p.sigma_b2,
-            q_star: (!act.shape.homogeneous).then_some(p.q),
-        })
-        .filter(|p| p.sigma_w2.is_finite())
-        .collect()
+/// Points of a walked line at round bias variances within a range, for a table.
+pub fn edges(act: &Activation, line: &[Edge], range: (f64, f64)) -> Vec<Edge> {
+    if act.shape.homogeneous {
+        return line.iter().filter(|p| (range.0..=range.1).contains(&p.sigma_b2)).copied().collect();
+    }
+    let rounds = [0.0, 0.01, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
+    let within: Vec<f64> = rounds.into_iter().filter(|b| (range.0..=range.1).contains(b)).collect();
+    within.into_par_iter().flat_map_iter(|b| crossings(act, line, b)).collect()
+}
+
+/// Every point of the line at a bias variance, by ascending q.
+fn crossings(act: &Activation, line: &[Edge], sigma_b2: f64) -> Vec<Edge> {
+    let first = line.first().filter(|p| sigma_b2 == 0.0 && p.sigma_b2 == 0.0);
+    let mut found: Vec<Edge> = first.copied().into_iter().collect();
+    for ends in line.windows(2) {
+        let rising = ends[0].sigma_b2 < sigma_b2;
+        let (Some(low), Some(high)) = (ends[0].q_star, ends[1].q_star) else { continue };
+        if rising == (ends[1].sigma_b2 < sigma_b2) || low <= 0.0 || ends[0].sigma_b2 == sigma_b2 {
+            continue;
+        }
+        let (mut low, mut high) = (low, high);
+        for _ in 0..44 {
+            let middle = (low * high).sqrt();
+            let below = critical::at_variance(act, middle).is_none_or(|p| p.sigma_b2 < sigma_b2);
+            if below == rising { low = middle } else { high = middle }
+        }
+        if let Some(p) = critical::at_variance(act, (low * high).sqrt()) {
+            found.push(Edge { sigma_w2: p.sigma_w2, sigma_b2, q_star: Some(p.q) });
+        }
+    }
+    found
 }
 
 /// Ranges of σ_w² and σ_b² with the critical line inside, round numbers: twice as far as its point at q = 1, or the first
 /// legal one beyond; where there is none, twice as far as gradients at q = 1 would be kept.
-pub fn ranges(act: &Activation) -> ((f64, f64), (f64, f64)) {
+pub fn ranges(act: &Activation, line: &[Edge]) -> ((f64, f64), (f64, f64)) {
     let point = critical::nearest_to_unit_variance(act);
     let weight = match point {
         Some(p) => p.sigma_w2,
@@ -69,8 +84,11 @@ pub fn ranges(act: &Activation) -> ((f64, f64), (f64, f64)) {
         }
     };
     let width = round_up(2.0 * weight).clamp(1e-6, 1e6);
-    let highest =
-        walk(act).iter().filter(|p| p.sigma_w2 <= 0.75 * width).map(|p| p.sigma_b2).fold(0.0, f64::max);
+    // GELU's line goes on for ever at nearly one σ_w²: its half-stable point is the last of interest.
+    let last = point.map_or(4.0, |p| 4.0 * p.q.max(1.0));
+    let last = critical::half_stable(act).map_or(last, |p| last.max(2.0 * p.q));
+    let seen = |p: &&Edge| p.sigma_w2 <= 0.75 * width && p.q_star.is_none_or(|q| q <= last);
+    let highest = line.iter().filter(seen).map(|p| p.sigma_b2).fold(0.0, f64::max);
     let height = if highest > 0.01 * weight.min(1.0) { round_up(1.3 * highest) } else { 0.5 };
     ((0.0, width), (0.0, height.clamp(1e-6, 1e6)))
 }
@@ -116,11 +134,12 @@ mod tests {
             ("x*sigmoid(1.702*x)", 20),
         ] {
             let act = Activation::parse(name).unwrap();
-            let (w, b) = ranges(&act);
+            let (w, b) = ranges(&act, &walk(&act));
             let inside = |p: &&Edge| p.sigma_w2 <= w.1 && p.sigma_b2 <= b.1;
             assert!(walk(&act).iter().filter(inside).count() >= at_least, "{name}: {w:?} {b:?}");
         }
-        assert_eq!(ranges(&Activation::parse("relu").unwrap()), ((0.0, 4.0), (0.0, 0.5)));
+        let relu = Activation::parse("relu").unwrap();
+        assert_eq!(ranges(&relu, &walk(&relu)), ((0.0, 4.0), (0.0, 0.5)));
         assert!(walk(&Activation::parse("softplus").unwrap()).is_empty());
         let relu = walk(&Activation::parse("relu").unwrap());
         assert!(relu.len() == 1 && (relu[0].sigma_w2 - 2.0).abs() < 1e-9 && relu[0].q_star.is_none());
@@ -130,6 +149,16 @@ mod tests {
             "{:?}",
             sigmoid[0]
         );
+    }
+
+    #[test]
+    fn edges_are_those_that_the_edge_of_chaos_has() {
+        // SCIENCE 5.1.
+        let tanh = Activation::parse("tanh").unwrap();
+        let found = edges(&tanh, &walk(&tanh), (0.0, 0.5));
+        assert_eq!((found[0].sigma_w2, found[0].q_star), (1.0, Some(0.0)));
+        let at = |b: f64| found.iter().find(|p| p.sigma_b2 == b).unwrap();
+        assert!((at(0.05).sigma_w2 - 1.760_955).abs() < 1e-6 && (at(0.3).sigma_w2 - 2.505_127).abs() < 1e-6);
     }
 
     #[test]

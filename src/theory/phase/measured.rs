@@ -74,14 +74,15 @@ impl Measured {
 fn expected(act: &Activation, curves: &Curves, w: f64, b: f64, window: Window) -> (Option<f64>, Option<f64>) {
     let (left, right) = act.shape.slopes_at_zero;
     let unit = f64::midpoint(left * left, right * right);
-    // Homogeneous: exact, and at any scale.
-    let square = |q: f64| if act.shape.homogeneous { unit * q } else { curves.square(q) };
-    let steep = |q: f64| if act.shape.homogeneous { unit } else { curves.steep(q) };
     let (low, high) = (Curves::q(0), Curves::q(curves.len() - 1));
+    // Homogeneous: exact, and at any scale; tangents below the curves.
+    let slopes = |q: f64| act.shape.homogeneous || (q < low && unit > 0.0 && act.shape.at_zero == 0.0);
+    let square = |q: f64| if slopes(q) { unit * q } else { curves.square(q) };
+    let steep = |q: f64| if slopes(q) { unit } else { curves.steep(q) };
     let mut q = w + b;
     let (mut flow, mut start) = (0.0, 0.0);
     for layer in 1..=window.last {
-        if !act.shape.homogeneous && !(low..=high).contains(&q) {
+        if !slopes(q) && !(low..=high).contains(&q) {
             return (None, None);
         }
         if layer == window.first {

@@ -94,6 +94,7 @@ impl Diagram {
         };
         let (initialisers, left_out) = named::places(act, width);
         let range = (sigma_b2[0], top(&sigma_b2));
+        let critical_line = walk(act);
         Self {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -103,9 +104,9 @@ impl Diagram {
             chi1: map(|n| n.chi1),
             xi_c: map(|n| n.xi_c),
             growth: map(|n| n.growth),
-            critical_line: walk(act),
             unkept_at: line::unkept(act),
-            edges: line::edges(act, range),
+            edges: line::edges(act, &critical_line, range),
+            critical_line,
             initialisers,
             left_out,
             measured: None,
@@ -230,7 +231,7 @@ mod tests {
     fn the_plane_agrees_with_each_point_for_itself() {
         for name in ["tanh", "gelu", "selu", "sigmoid", "relu", "x*sigmoid(1.702*x)"] {
             let act = Activation::parse(name).unwrap();
-            let (w, b) = ranges(&act);
+            let (w, b) = ranges(&act, &walk(&act));
             let diagram =
                 Diagram::new(&act, grid((0.1 * w.1, 0.93 * w.1), 3), grid((0.0, 0.97 * b.1), 3), 512);
             for (row, sigma_b2) in diagram.sigma_b2.iter().enumerate() {
@@ -257,9 +258,9 @@ mod tests {
 
     #[test]
     fn odd_activations_have_a_plane_of_finite_numbers() {
-        for name in ["0", "x*x", "abs(x)", "exp(-x*x)", "max(x, 0.3)", "sqrt(abs(x))", "softplus"] {
+        for name in ["0*x", "x*x", "abs(x)", "exp(-x*x)", "max(x, 0.3)", "sqrt(abs(x))", "softplus"] {
             let act = Activation::parse(name).unwrap();
-            let (w, b) = ranges(&act);
+            let (w, b) = ranges(&act, &walk(&act));
             assert!(w.1 > w.0 && b.1 > b.0 && w.1.is_finite() && b.1.is_finite(), "{name}");
             let diagram = Diagram::new(&act, grid(w, 3), grid(b, 3), 64);
             let text = serde_json::to_string(&diagram).unwrap();

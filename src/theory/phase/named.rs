@@ -1,8 +1,9 @@
 //! Where the named initialisers lie on the plane.
 
+use super::Curves;
 use crate::activation::Activation;
 use crate::initializer::{Entry, Initializer, Law, Site, entries};
-use crate::theory::meanfield::MeanField;
+use crate::theory::meanfield::{Length, Missing, Phase};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -90,23 +91,46 @@ pub fn places(act: &Activation, width: usize) -> (Vec<Place>, Vec<Place>) {
         list.push(Place { names: vec![entry.name.into()], ..place });
     }
     here.sort_by(|a, b| a.sigma_w2.unwrap_or(0.0).total_cmp(&b.sigma_w2.unwrap_or(0.0)));
-    here.par_iter_mut().for_each(|place| judge(act, place));
+    let largest = here.iter().filter_map(|p| Some(p.sigma_w2? + p.sigma_b2?)).fold(0.0, f64::max);
+    let curves = Curves::new(act, largest.min(1e12));
+    here.par_iter_mut().for_each(|place| judge(act, &curves, place));
     (here, none)
 }
 
-fn judge(act: &Activation, place: &mut Place) {
+fn judge(act: &Activation, curves: &Curves, place: &mut Place) {
     let (Some(sigma_w2), Some(sigma_b2)) = (place.sigma_w2, place.sigma_b2) else { return };
-    let s = MeanField { act, sigma_w2, sigma_b2 }.summary();
-    place.phase = s.phase.map(|p| p.name().into());
-    place.chi1 = s.chi1.ok().filter(|x| x.is_finite());
-    place.xi_c = s.xi_c.ok().filter(|x| x.is_finite());
-    place.q_star = s.q_star.ok().filter(|x| x.is_finite());
-    place.why = s.xi_c.err().or(s.chi1.err()).map(|missing| missing.words().into());
+    let (length, numbers) = super::lengths(act, curves, sigma_w2, sigma_b2);
+    // Those that stand on the line by their law stand on it to rounding, not to the interpolation's digits.
+    let chi1 = numbers.chi1.filter(|x| x.is_finite());
+    let chi1 = chi1.map(|x| if (x - 1.0).abs() < 1e-6 { 1.0 } else { x });
+    place.chi1 = chi1;
+    place.q_star = numbers.q_star.filter(|x| x.is_finite());
+    place.phase = chi1.map(|x| Phase::of(x).name().into());
+    let slope = match (place.q_star, chi1) {
+        (Some(q), Some(chi)) if chi > 1.0 => {
+            curves.fixed_point(q, sigma_w2, sigma_b2).map(|(_, slope)| slope)
+        }
+        (Some(_), chi) => chi,
+        _ => None,
+    };
+    place.xi_c = slope.filter(|s| *s > 0.0 && *s < 1.0).map(|s| -1.0 / s.ln());
+    if place.xi_c.is_none() {
+        let why = match length {
+            Length::Point { .. } if chi1 == Some(1.0) => Missing::Critical,
+            Length::Point { .. } => Missing::AtOnce,
+            Length::Zero { .. } => Missing::GoesToZero,
+            Length::Diverges { .. } => Missing::Diverges,
+            Length::Every => Missing::EveryQ,
+            Length::Cycle => Missing::Cycle,
+        };
+        place.why = Some(why.words().into());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::theory::meanfield::MeanField;
 
     #[test]
     fn every_entry_is_placed_once() {
@@ -119,6 +143,11 @@ mod tests {
         assert_eq!(of("he-normal").phase.as_deref(), Some("chaotic"));
         assert_eq!(of("critical").phase.as_deref(), Some("critical"));
         assert!((of("torch-linear").sigma_b2.unwrap() - 1.0 / 1536.0).abs() < 1e-12);
+        // As the maps have them, by double integrals.
+        let he = MeanField { act: &act, sigma_w2: 2.0, sigma_b2: 0.0 }.summary();
+        let place = of("he-normal");
+        assert!((place.xi_c.unwrap() / he.xi_c.unwrap() - 1.0).abs() < 1e-4, "{place:?}");
+        assert!((place.q_star.unwrap() / he.q_star.unwrap() - 1.0).abs() < 1e-6);
         assert!(none.iter().any(|p| p.names.contains(&"zeros".to_string())));
     }
 }
