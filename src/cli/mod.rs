@@ -5,6 +5,7 @@ mod error;
 mod output;
 mod phase;
 mod progress;
+mod recommend;
 mod run;
 mod size;
 mod theory;
@@ -42,6 +43,8 @@ enum Command {
     Theory(theory::Arguments),
     /// Phase diagram of an activation over n·Var(W) and Var(b), with the named initialisers on it
     Phase(phase::Arguments),
+    /// Which initialiser for a network, why, and the lines of PyTorch, Keras, JAX, burn and candle that set it
+    Recommend(recommend::Arguments),
     /// Shell completions on standard output
     Completions {
         /// The shell to write them for
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Some(Command::Catalog(arguments)) => catalog::run(&arguments),
         Some(Command::Theory(arguments)) => theory::run(&arguments),
         Some(Command::Phase(arguments)) => phase::run(&arguments),
+        Some(Command::Recommend(arguments)) => recommend::run(&arguments),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "initdiag", &mut script);

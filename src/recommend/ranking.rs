@@ -6,7 +6,9 @@ use crate::simulate::{Control, Input, LayerPlan, Plan, run};
 use crate::spec::{Engine, Experiment};
 use crate::theory::critical::CriticalPoint;
 use crate::theory::field::Weights;
-use crate::theory::prediction::{Prediction, Setting, predict};
+use crate::theory::prediction::{Quantity, Setting, predict};
+use crate::theory::stack::{Entering, Start, backward, forward};
+use crate::wide::Wide;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +86,8 @@ struct Candidate {
     names: Vec<String>,
     layers: Vec<LayerPlan>,
     now: bool,
-    prediction: Option<Prediction>,
+    /// Decades forward and backward.
+    predicted: (Option<f64>, Option<f64>),
 }
 
 /// Rows best first, and how they were measured.
@@ -93,8 +96,7 @@ pub fn ranking(question: &Question, half: Option<CriticalPoint>, control: &Contr
     candidates.par_iter_mut().for_each(|candidate| {
         let laws: Option<Vec<Weights>> =
             candidate.layers.iter().map(|l| Weights::of(l.fan_in, l.fan_out, &l.weights, &l.bias)).collect();
-        let setting = Setting::normal(BATCH, question.widths[0]);
-        candidate.prediction = laws.map(|laws| predict(question.act, &laws, &setting, EFFORT));
+        candidate.predicted = laws.map_or((None, None), |laws| predicted(question, &laws));
     });
     let mut rows: Vec<Row> = candidates.iter().map(|c| row(question, c)).collect();
     let words = measure(question, &candidates, &mut rows, control);
@@ -141,7 +143,9 @@ fn candidates(question: &Question, half: Option<CriticalPoint>) -> Vec<Candidate
                 }
                 known.now |= now;
             }
-            None => found.push(Candidate { names: vec![name], layers: cell.layers, now, prediction: None }),
+            None => {
+                found.push(Candidate { names: vec![name], layers: cell.layers, now, predicted: (None, None) })
+            }
         }
     }
     found
@@ -165,16 +169,37 @@ fn same(a: &[LayerPlan], b: &[LayerPlan]) -> bool {
     a.iter().zip(b).all(|(x, y)| law(&x.weights, &y.weights) && law(&x.bias, &y.bias))
 }
 
-fn row(question: &Question, candidate: &Candidate) -> Row {
-    let (mut forward, mut backward) = (Change::default(), Change::default());
-    if let Some(prediction) = candidate.prediction.as_ref().filter(|p| p.complete)
-        && let [first, .., last] = prediction.layers.as_slice()
-    {
-        let change = |from: Option<f64>, to: Option<f64>| Some(to? - from?).filter(|x: &f64| x.is_finite());
-        let level = |q: crate::theory::prediction::Quantity| q.variance.map(|v| v.log10_median());
-        forward.predicted = change(level(first.activation), level(last.activation));
-        backward.predicted = change(level(last.gradient), level(first.gradient));
+/// Decades of the signal's variance, first layer to last, and of the gradient's, last to first. Of homogeneous activations the
+/// median over trials; of others, whose scatter takes double integrals at every layer, what wide layers do.
+fn predicted(question: &Question, laws: &[Weights]) -> (Option<f64>, Option<f64>) {
+    let decades = |from: Option<f64>, to: Option<f64>| Some(to? - from?).filter(|x: &f64| x.is_finite());
+    if question.act.shape.homogeneous {
+        let expected = predict(question.act, laws, &Setting::normal(BATCH, question.widths[0]), EFFORT);
+        let [first, .., last] = expected.layers.as_slice() else { return (None, None) };
+        let level = |q: Quantity| q.variance.filter(|_| expected.complete).map(|v| v.log10_median());
+        return (
+            decades(level(first.activation), level(last.activation)),
+            decades(level(last.gradient), level(first.gradient)),
+        );
     }
+    let layers = forward(question.act, laws, Start::Input(Entering::NORMAL), false, EFFORT);
+    let flows = backward(&layers);
+    let ([first, .., last], [bottom, .., top]) = (layers.as_slice(), flows.as_slice()) else {
+        return (None, None);
+    };
+    if layers.len() < laws.len() {
+        return (None, None);
+    }
+    let log = |x: Wide| x.log10_abs();
+    (
+        decades(log(first.output_variance(BATCH)), log(last.output_variance(BATCH))),
+        decades(log(top.square), log(bottom.square)),
+    )
+}
+
+fn row(question: &Question, candidate: &Candidate) -> Row {
+    let change = |predicted| Change { predicted, measured: None };
+    let (forward, backward) = (change(candidate.predicted.0), change(candidate.predicted.1));
     let aliases = candidate.names.iter().filter_map(|n| entries().find(|e| e.name == n));
     let first = &candidate.layers[0];
     Row {

@@ -1,9 +1,10 @@
 //! One file a format. Each renders the same [`crate::result::Report`], or what theory says ([`crate::theory::survey::Survey`],
-//! [`crate::theory::phase::Diagram`]), and computes nothing of its own.
+//! [`crate::theory::phase::Diagram`]) or recommends, and computes nothing of its own.
 
 pub mod chart;
 pub mod json;
 pub mod phase;
+pub mod recommend;
 pub mod table;
 pub mod terminal;
 pub mod theory;
