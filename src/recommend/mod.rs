@@ -159,7 +159,7 @@ pub fn recommend(question: &Question, control: &Control) -> Result<Recommendatio
 
 /// Why no practical critical point exists.
 fn absent(act: &Activation, nearest: Option<CriticalPoint>) -> String {
-    let round = crate::verdict::four;
+    let round = |x: f64| crate::verdict::four(x).replace('-', "−");
     let at_one = critical::with_bias_at(act, 0.0, 1.0);
     let negative = at_one.map(|p| {
         let bias = 1.0 - p.sigma_w2 * second_moment(act, 1.0);
@@ -234,15 +234,27 @@ fn choose(
     let score = |row: &Row| row.score.unwrap_or(f64::INFINITY);
     let kept = points.clone().filter(|c| c.0.keeps).min_by(|a, b| score(a.0).total_cmp(&score(b.0)));
     if let Some((row, name, recipe)) = kept {
-        let why =
-            format!("no named initialiser keeps both directions; the critical point does: {}", sizes(row));
+        let why = format!(
+            "no named initialiser that adapts to the width keeps both directions; the critical point does: {}",
+            sizes(row)
+        );
         return (Choice { law: recipe.law(), init: name, keeps: true, why }, recipe);
     }
     let all = named.map(|(row, _, name, recipe)| (row, name, recipe)).chain(points);
     match all.min_by(|a, b| score(a.0).total_cmp(&score(b.0))) {
         Some((row, name, recipe)) => {
+            let legal = ranking
+                .iter()
+                .find(|r| practical.is_none() && r.keeps && r.names.iter().any(|n| n == "critical"));
+            let legal = legal.map_or(String::new(), |row| {
+                format!(
+                    "; the first legal critical point keeps their sizes ({}), at the price below",
+                    sizes(row)
+                )
+            });
             let why = format!(
-                "nothing that is known by name, and no critical point, keeps both directions; this is nearest: {}",
+                "no named initialiser that adapts to the width, and no practical critical point, keeps both directions; \
+                 another activation, normalisation or skip connections would. This is nearest: {}{legal}",
                 sizes(row)
             );
             (Choice { law: recipe.law(), init: name, keeps: false, why }, recipe)
