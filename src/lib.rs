@@ -18,6 +18,7 @@
 //! ```
 
 pub mod activation;
+pub mod baseline;
 pub mod cli;
 pub mod data;
 pub mod draw;
@@ -25,6 +26,7 @@ pub mod expression;
 pub mod initializer;
 pub mod layer;
 pub mod measure;
+pub mod net;
 pub mod observed;
 pub mod operator;
 pub mod product;
@@ -32,6 +34,7 @@ pub mod real;
 pub mod recommend;
 pub mod report;
 pub mod result;
+pub mod scaling;
 pub mod signal;
 pub mod simulate;
 pub(crate) mod slice;

@@ -20,6 +20,81 @@ pub struct Report {
     /// The run was stopped before its end; the cells hold what was complete.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interrupted: bool,
+    /// With `--baseline`: the earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+}
+
+/// The earlier run that this one was compared with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Where it was read from.
+    pub file: String,
+    /// Version of initdiag that wrote it.
+    pub version: String,
+    /// Its seed; the test takes trials of either run as independent, which is conservative where seeds are equal.
+    pub seed: u64,
+    /// Cells of this run that the baseline lacks, as `initialiser × activation`.
+    pub new: Vec<String>,
+    /// Cells of the baseline that this run lacks.
+    pub missing: Vec<String>,
+}
+
+/// One cell beside that of an earlier run, see [`crate::baseline`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The baseline's initialiser, where it has another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
+    /// The baseline's trials.
+    pub trials: usize,
+    /// The two do not follow the same law: the flag `drift`.
+    pub drift: bool,
+    /// Chance that equal laws show a difference as clear as the clearest anywhere in the run; `None` when nothing could be
+    /// tested.
+    pub p: Option<f64>,
+    /// What `p` is compared with: the chance of a false alarm a run.
+    pub alpha: f64,
+    /// Where the difference is clearest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clearest: Option<Difference>,
+    /// Layers at which the quantity of `clearest` differs beyond chance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<usize>,
+}
+
+/// One quantity at one layer in two runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// 1-based.
+    pub layer: usize,
+    /// `preactivation`, `activation`, `gradient` or `weight_gradient`.
+    pub quantity: String,
+    /// Variance or second moment.
+    pub of: Quantity,
+    /// What differs.
+    pub kind: Kind,
+    /// This run's mean over trials less the baseline's, in decades; `None` where one of them is zero.
+    pub log10_ratio: Option<f64>,
+    /// Its standard error.
+    pub standard_error: Option<f64>,
+    /// Of [`Kind::Zeros`]: trials that are zero, of this run and of the baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zero_trials: Option<[usize; 2]>,
+    /// Corrected for every test of the run.
+    pub p: f64,
+}
+
+/// What a [`Difference`] is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The quantity at the layer.
+    Level,
+    /// Its change from the layer before in the direction of flow.
+    Step,
+    /// How many trials are exactly zero.
+    Zeros,
 }
 
 /// One initialiser with one activation.
@@ -46,8 +121,28 @@ pub struct Cell {
     pub backward: Direction,
     /// What else is wrong, see [`crate::verdict`].
     pub flags: Vec<String>,
+    /// Where number formats lose it, widest first.
+    #[serde(default)]
+    pub formats: Vec<FormatRange>,
     /// The verdict in words, with its cause; one sentence each.
     pub words: Vec<String>,
+    /// With `--baseline`: this cell beside that of the earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Comparison>,
+}
+
+/// The layers at which the median root mean square leaves a format's normal range, in the direction of flow; `None` where it
+/// never does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FormatRange {
+    /// `f32`, `bf16`, `f16`, `fp8-e5m2` or `fp8-e4m3`.
+    pub format: String,
+    /// Of H.
+    pub activation: Option<usize>,
+    /// Of ∂C/∂Z, from the last layer down.
+    pub gradient: Option<usize>,
+    /// Of its square, which Adam keeps.
+    pub squared_gradient: Option<usize>,
 }
 
 /// What was recorded at a layer, over all trials.
@@ -55,12 +150,18 @@ pub struct Cell {
 pub struct Layer {
     /// 1-based.
     pub layer: usize,
-    /// `linear`, with the activation behind it.
+    /// Of a layer of an architecture file, as in `block3/conv1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// `linear`, with the activation behind it; in a network also `conv2d`, `residual` (the sum) and others.
     pub kind: String,
-    /// Columns of W.
+    /// Columns of W; of a convolution, input channels of a group times taps.
     pub fan_in: usize,
-    /// Rows of W; units.
+    /// Rows of W; units. Of a convolution, channels times taps, as initialisers count.
     pub fan_out: usize,
+    /// Rows of what is recorded, where they are not `fan_out`: the channels of a convolution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<usize>,
     /// Z = W·H + b.
     pub preactivation: Summary,
     /// H = φ(Z).
@@ -69,6 +170,9 @@ pub struct Layer {
     pub gradient: Summary,
     /// With respect to the weights.
     pub weight_gradient: Summary,
+    /// It stands within a residual branch: not every signal passes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub branch: bool,
     /// Medians over trials. Units with φ′ = 0 on the whole batch.
     pub dead_fraction: f64,
     /// Entries with |φ′| below 1 % of its maximum; `None` when φ′ is unbounded.
@@ -79,6 +183,45 @@ pub struct Layer {
     pub effective_rank: Option<f64>,
     /// Largest difference between two units, relative to the largest entry; 0: units are identical.
     pub unit_symmetry: Option<f64>,
+    /// What wide-layer theory expects here; `None` where it has no say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub theory: Option<Theory>,
+}
+
+/// What theory expects at a layer (Poole et al. 2016, Schoenholz et al. 2017), from the laws alone: log₁₀ of means over trials,
+/// and the bands that hold the middle 90 % of trials at the layers' own widths. `None` for an exact zero, and where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Theory {
+    /// Of Z.
+    pub preactivation_log10_variance: Option<f64>,
+    /// Of H.
+    pub activation_log10_variance: Option<f64>,
+    /// Of ∂C/∂Z.
+    pub gradient_log10_variance: Option<f64>,
+    /// Of ∂C/∂W.
+    pub weight_gradient_log10_second_moment: Option<f64>,
+    /// Cosine between two samples' pre-activations.
+    pub correlation: Option<f64>,
+    /// Of the variance of H.
+    pub band: Option<[f64; 2]>,
+    /// Of the variance of Z.
+    pub preactivation_band: Option<[f64; 2]>,
+    /// Of the variance of ∂C/∂Z.
+    pub gradient_band: Option<[f64; 2]>,
+    /// Of the second moment of ∂C/∂W.
+    pub weight_gradient_band: Option<[f64; 2]>,
+}
+
+impl Layer {
+    /// `layer 7`, or the path in a network.
+    pub fn name(&self) -> String {
+        self.path.clone().unwrap_or_else(|| format!("layer {}", self.layer))
+    }
+
+    /// Units, or channels of a convolution.
+    pub fn units(&self) -> usize {
+        self.units.unwrap_or(self.fan_out)
+    }
 }
 
 /// One quantity at one layer, over all trials.
@@ -98,6 +241,9 @@ pub struct Summary {
     /// With `--trace`: each trial's values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trials: Option<Vec<Trace>>,
+    /// Means and standard deviations over trials, which a later run is tested against; files of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
 }
 
 fn none(count: &usize) -> bool {
@@ -119,6 +265,34 @@ pub struct Quantiles {
     pub q95: Option<f64>,
     /// log₁₀ of the mean over trials, which theory predicts; the median is lower in deep narrow networks.
     pub log10_of_mean: Option<f64>,
+}
+
+/// How log₁₀ of one quantity at one layer spreads over trials; exact zeros are left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Of log₁₀ of the variance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log10_variance: Option<Sample>,
+    /// Of log₁₀ of the second moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log10_second_moment: Option<Sample>,
+    /// Of the change of log₁₀ of the variance from the layer before in the direction of flow, within a trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_log10_variance: Option<Sample>,
+    /// Of the change of log₁₀ of the second moment, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_log10_second_moment: Option<Sample>,
+}
+
+/// Mean and spread of independent values.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Standard deviation with divisor `count − 1`; 0 for a single value.
+    pub sd: f64,
+    /// Values.
+    pub count: usize,
 }
 
 /// One trial's values of one quantity at one layer.
@@ -145,8 +319,16 @@ pub struct Direction {
     /// Change of its median log₁₀ from the first layer to the last in the direction of flow, in decades; of a single
     /// layer's signal, from the input. `None` where it becomes zero or leaves the range of a [`crate::wide::Wide`].
     pub log10_change: Option<f64>,
+    /// A change beyond ± this many decades is no chance and not small: the threshold asked for, and what the layers' widths
+    /// leave to chance in so many trials.
+    #[serde(default = "one_decade")]
+    pub threshold: f64,
     /// What the change, or the slope times its steps where that is larger, amounts to.
     pub verdict: Verdict,
+}
+
+fn one_decade() -> f64 {
+    1.0
 }
 
 /// What a [`Direction`] follows.
@@ -158,6 +340,8 @@ pub enum Quantity {
     Variance,
     /// Mean square over all entries: of a signal that has no variance, and of one layer against its input.
     SecondMoment,
+    /// Squared norm of a sample: of a gradient through a network whose positions change, where the number of entries does.
+    SquaredNorm,
 }
 
 /// What a stack does to a signal, judged by its change through all layers.

@@ -23,6 +23,8 @@ pub enum Role {
     ReadOut = 4,
     /// Trials drawn for a confidence interval.
     Bootstrap = 5,
+    /// Entries that dropout lets pass.
+    Dropout = 6,
 }
 
 /// Names the streams of one layer in one trial.

@@ -2,6 +2,7 @@
 
 use assert_cmd::Command;
 use initdiag::result::{Quantity, Report, Verdict};
+use initdiag::scaling::Scaling;
 use std::path::Path;
 use std::process::Output;
 
@@ -560,6 +561,66 @@ fn an_interrupt_before_the_first_trial_says_whose_files_are_there() {
 }
 
 #[cfg(unix)]
+/// Theory of the same laws lies in the JSON, in the CSV and over the measurement, and both agree within its band.
+#[test]
+fn every_run_carries_its_theory() {
+    let size = ["--depth", "30", "--width", "256", "--batch", "16", "--trials", "10", "--json"];
+    for (init, act) in [("he", "relu"), ("xavier", "tanh"), ("orthogonal", "tanh"), ("lecun-uniform", "gelu")]
+    {
+        let report = json(&[size.as_slice(), &["--init", init, "--act", act]].concat());
+        let cell = &report.cells[0];
+        assert!(!cell.flags.iter().any(|f| f == "off-theory"), "{init} {act}: {:?}", cell.words);
+        for layer in &cell.layers {
+            let theory = layer.theory.unwrap();
+            let gradient = layer.gradient.log10_variance.median.unwrap();
+            let [low, high] = theory.gradient_band.unwrap();
+            assert!(low < high && (low - 0.5..high + 0.5).contains(&gradient));
+            assert!(theory.band.unwrap()[0] < theory.activation_log10_variance.unwrap());
+        }
+        assert!(cell.forward.threshold > 1.0 && cell.forward.threshold < 2.0);
+        assert_eq!(cell.formats.len(), 5);
+    }
+    // Read-outs of a loss start elsewhere; the course is predicted from there. LSUV has no theory, and says nothing of it.
+    let mse = json(&[size.as_slice(), &["--init", "he", "--loss", "mse"]].concat());
+    let last = mse.cells[0].layers.last().unwrap();
+    let (found, expected) =
+        (last.gradient.log10_variance.log10_of_mean, last.theory.unwrap().gradient_log10_variance);
+    assert!((found.unwrap() - expected.unwrap()).abs() < 1e-9);
+    assert!(json(&[size.as_slice(), &["--init", "lsuv"]].concat()).cells[0].layers[0].theory.is_none());
+}
+
+/// Four units of an orthogonal matrix are far from independent normal weights; the same law at width 256 is not.
+#[test]
+fn what_theory_does_not_expect_is_flagged_with_a_reason() {
+    let run = |width: &str| {
+        let size = ["--depth", "20", "--batch", "4", "--trials", "100", "--json", "--fail-on", "off-theory"];
+        let output = tool(
+            &[size.as_slice(), &["--width", width, "--init", "sparse(0.9, 0.3)", "--act", "tanh"]].concat(),
+        );
+        let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), report.cells[0].words.join("; "))
+    };
+    let (code, words) = run("12");
+    assert_eq!(code, Some(3), "{words}");
+    assert!(words.contains("12 units are too few for a theory of wide layers"), "{words}");
+}
+
+#[test]
+fn formats_are_left_where_the_variance_says() {
+    let size = ["--depth", "60", "--width", "256", "--batch", "8", "--trials", "3", "--json"];
+    let report = json(&[size.as_slice(), &["--init", "xavier"]].concat());
+    // Half a layer from 1: f16's smallest normal 2⁻¹⁴ is the root of 2⁻²⁸, e4m3's 2⁻⁶ of 2⁻¹².
+    let leaves = |name: &str| report.cells[0].formats.iter().find(|f| f.format == name).unwrap().activation;
+    assert!((27..=30).contains(&leaves("f16").unwrap()) && (11..=14).contains(&leaves("fp8-e4m3").unwrap()));
+    assert_eq!(leaves("f32"), None);
+    assert!(
+        report.cells[0]
+            .words
+            .iter()
+            .any(|w| w.starts_with("the signal leaves the range of f16 and fp8-e5m2"))
+    );
+}
+
 #[test]
 fn a_long_run_says_what_it_will_take() {
     let size = ["--width", "1G", "--depth", "4", "--batch", "4", "--trials", "1", "--json", "--no-progress"];
@@ -741,4 +802,374 @@ fn narrow_layers_are_no_case_for_a_theory_of_wide_ones() {
         cell(&["--act", "selu", "--init", "lecun", "--depth", "2000", "--width", "8", "--trials", "1"]);
     assert!(narrow.backward.log10_per_layer.unwrap() < 0.0);
     assert!(!narrow.words[1].contains("Var(W)"), "{}", narrow.words[1]);
+}
+
+#[test]
+fn a_run_is_held_against_an_earlier_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name).to_str().unwrap().to_string();
+    let size = ["--depth", "6", "--width", "64", "--batch", "16", "--quiet"];
+    let old = place("old");
+    let made =
+        tool(&[&size[..], &["--init", "normal(0, 0.05),he", "--act", "relu,tanh", "--out", &old]].concat());
+    assert!(made.status.success());
+    let baseline = format!("{old}/result.json");
+    let against = |extra: &[&str]| {
+        let run = ["--baseline", &baseline, "--fail-on", "drift", "--json"];
+        let output = tool(&[&size[..6], &run, extra].concat());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.is_empty(), "{text}");
+        (output.status.code(), serde_json::from_slice::<Report>(&output.stdout).unwrap())
+    };
+    // Other seeds, trials, threads and engines are the same law.
+    for extra in [
+        &["--seed", "1"][..],
+        &["--seed", "0"],
+        &["--seed", "2", "--trials", "20", "--threads", "1", "--engine", "lazy"],
+        &["--seed", "3", "--engine", "dense", "--threshold", "3"],
+    ] {
+        let (code, report) =
+            against(&[&["--init", "normal(0, 0.05),he", "--act", "relu,tanh"], extra].concat());
+        assert_eq!(code, Some(0), "{extra:?}");
+        let about = report.baseline.unwrap();
+        assert!(about.new.is_empty() && about.missing.is_empty() && about.file == baseline, "{about:?}");
+        assert!(report.cells.iter().all(|c| c.baseline.as_ref().is_some_and(|b| !b.drift && b.trials == 10)));
+        assert!(report.cells.iter().all(|c| c.words.iter().any(|w| w.starts_with("baseline: no drift"))));
+    }
+    // A law by another name stands beside the one in its place; it was cut at two standard deviations and is narrower.
+    let (code, report) =
+        against(&["--init", "keras-truncated-normal,he-uniform", "--seed", "1", "--act", "relu,tanh"]);
+    assert_eq!(code, Some(3));
+    let drifted: Vec<bool> = report.cells.iter().map(|c| c.baseline.as_ref().unwrap().drift).collect();
+    assert_eq!(drifted, [true, true, false, false]);
+    assert_eq!(report.cells[0].baseline.as_ref().unwrap().init.as_deref(), Some("normal"));
+    assert!(report.cells[0].flags.contains(&"drift".to_string()));
+    assert!(
+        report.cells[0].words.iter().any(|w| w.starts_with("drift (there normal)")),
+        "{:?}",
+        report.cells[0].words
+    );
+    // Cells on one side alone are said.
+    let (code, report) = against(&["--init", "he,xavier", "--act", "tanh", "--seed", "1"]);
+    assert_eq!(code, Some(0));
+    let about = report.baseline.unwrap();
+    assert_eq!(about.new, ["xavier-normal × tanh"]);
+    assert_eq!(about.missing, ["normal × relu", "normal × tanh", "he-normal × relu"]);
+    assert!(report.cells[1].baseline.is_none());
+    let table =
+        tool(&[&size[..6], &["--init", "he,xavier", "--baseline", &baseline, "--out", &old]].concat());
+    let text = String::from_utf8(table.stdout).unwrap();
+    assert!(text.contains("not in the baseline: xavier-normal × relu\n"), "{text}");
+    assert!(
+        text.contains("in the baseline alone: normal × relu, normal × tanh, he-normal × tanh\n"),
+        "{text}"
+    );
+    assert!(String::from_utf8_lossy(&table.stderr).contains("took the baseline's place"));
+}
+
+#[test]
+fn what_is_no_baseline_gets_one_clear_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str, bytes: &[u8]| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_string()
+    };
+    let size = ["--depth", "3", "--width", "8", "--batch", "4", "--trials", "2", "--seed", "1"];
+    let whole = tool(&[&size[..], &["--json"]].concat()).stdout;
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let edited = |name: &str, from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        path(name, text.replacen(from, to, 1).as_bytes())
+    };
+    let good = path("good.json", &whole);
+    let mut value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    value["cells"][0]["layers"].as_array_mut().unwrap().pop();
+    let short = path("short.json", value.to_string().as_bytes());
+    value["cells"] = serde_json::json!([]);
+    let empty = path("no-cells.json", value.to_string().as_bytes());
+    let rows: &[(&str, &[&str], i32, &str)] = &[
+        ("/no/such.json", &[], 1, "cannot read it"),
+        (directory.path().to_str().unwrap(), &[], 1, "cannot read it"),
+        (&path("empty.json", b""), &[], 1, "no JSON"),
+        (&path("cut.json", &whole[..whole.len() / 2]), &[], 1, "it ends too early"),
+        (&path("bytes.json", &[0xff, 0xfe, 0, 1]), &[], 1, "no JSON"),
+        (&path("deep.json", "[".repeat(100_000).as_bytes()), &[], 1, "no JSON"),
+        (&path("list.json", b"[1, 2]"), &[], 1, "no result of initdiag"),
+        (&path("object.json", b"{}"), &[], 1, "no result of initdiag"),
+        (&path("bare.json", br#"{"schema": "initdiag/1"}"#), &[], 1, "missing field"),
+        (
+            &edited("newer.json", "initdiag/1", "initdiag/2"),
+            &[],
+            1,
+            "of a newer initdiag; this one reads initdiag/1",
+        ),
+        (
+            &edited("other.json", "initdiag/1", "initdiag-theory/1"),
+            &[],
+            1,
+            "has the schema initdiag-theory/1",
+        ),
+        (&edited("trials.json", "\"trials\": 2", "\"trials\": -2"), &[], 1, "whole initdiag/1 result"),
+        (&edited("huge.json", "\"zero_trials\": 0", "\"zero_trials\": 1e999"), &[], 1, "no JSON"),
+        (&short, &[], 2, "has 2 layers where its depth is 3"),
+        (&empty, &[], 2, "no cells"),
+        (&good, &["--depth", "4"], 2, "of another experiment: depth 3 there, 4 here\n"),
+        (&good, &["--width", "9"], 2, "input width 8 there, 9 here\n"),
+        (&good, &["--batch", "5"], 2, "batch 4 there, 5 here"),
+        (&good, &["--input", "uniform"], 2, "input normal there, uniform here"),
+        (&good, &["--loss", "mse"], 2, "loss random there, mse here"),
+        (&good, &["--bias", "normal"], 2, "bias the initialiser's own there, normal here"),
+        (&good, &["--act", "tanh"], 2, "its activations are relu, this run's tanh"),
+        (
+            &good,
+            &["--init", "he,lecun"],
+            2,
+            "its initialisers are xavier-normal, this run's he-normal, lecun-normal",
+        ),
+    ];
+    for (file, extra, code, words) in rows {
+        let mut size: Vec<&str> = size.to_vec();
+        // An option given twice is a fault of its own.
+        if let Some(place) = extra.first().and_then(|name| size.iter().position(|a| a == name)) {
+            size.drain(place..place + 2);
+        }
+        let (got, text) = complaint(&[&size[..], &["--baseline", file], extra].concat());
+        assert!(text.contains("--baseline `"), "{text}");
+        assert!(text.contains(words), "{file} {extra:?}: {text}");
+        assert_eq!(got, *code, "{file} {extra:?}: {text}");
+    }
+    let (code, text) = complaint(&["--fail-on", "drift"]);
+    assert!(code == 2 && text.contains("needs --baseline"), "{text}");
+    // Numbers that nobody measured, and names that would steer a terminal, do no harm.
+    let mut value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    value["cells"][0]["init"] = "\u{1b}[31mred".into();
+    value["cells"][0]["trials"] = 4_000_000_000_u64.into();
+    for layer in value["cells"][0]["layers"].as_array_mut().unwrap() {
+        for (name, number) in [("mean", 1e308), ("sd", 1e308)] {
+            layer["activation"]["spread"]["log10_variance"][name] = number.into();
+        }
+        layer["gradient"]["spread"]["log10_variance"]["sd"] = (-1.0).into();
+        layer["gradient"]["zero_trials"] = 3_000_000_000_u64.into();
+        layer["preactivation"]["log10_variance"]["q95"] = serde_json::Value::Null;
+    }
+    value["cells"][0]["forward"]["log10_per_layer"] = (-1e308).into();
+    let hostile = path("hostile.json", value.to_string().as_bytes());
+    let output = tool(&[&size[..], &["--baseline", &hostile, "--json"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains('\u{1b}') && !text.contains("inf\"") && !text.contains("NaN"), "{text}");
+    serde_json::from_str::<Report>(&text).unwrap();
+}
+
+#[test]
+fn a_sweep_over_widths_gives_exponents() {
+    let out = tempfile::tempdir().unwrap();
+    let size = ["--widths-sweep", "64,256,128", "--depth", "3", "--batch", "8", "--trials", "10"];
+    let to = ["--out", out.path().to_str().unwrap()];
+    let output = tool(&[&size[..], &["--init", "he,normal(0, 0.05)"], &to].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .contains("wrote widths.json, widths.csv, widths.svg, widths.png")
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("normal × relu: not width-stable"), "{text}");
+    assert!(text.contains("input width 512"), "{text}");
+    let read = |name: &str| std::fs::read(out.path().join(name)).unwrap();
+    assert!(read("widths.png").starts_with(b"\x89PNG"));
+    assert!(String::from_utf8(read("widths.svg")).unwrap().contains("width"));
+    assert_eq!(String::from_utf8(read("widths.csv")).unwrap().lines().count(), 1 + 2 * 3 * 4 * 3);
+    let found: Scaling = serde_json::from_slice(&read("widths.json")).unwrap();
+    assert_eq!((found.schema.as_str(), found.spec.input_width), ("initdiag-widths/1", 512));
+    assert_eq!(found.spec.hidden_widths, [64, 128, 256]);
+    assert_eq!(found.cells[1].stable, Some(false));
+    assert!((found.cells[1].forward_per_layer.unwrap() - 1.0).abs() < 0.1);
+    // The same seed gives the same bytes, whatever the threads; each width has the engine that suits it.
+    let again =
+        |threads: &str| tool(&[&size[..], &["--init", "he", "--threads", threads, "--json"]].concat()).stdout;
+    assert_eq!(again("1"), again("2"));
+    let large = tool(&["--widths-sweep", "128,256,1k", "--depth", "2", "--trials", "2", "--json"]).stdout;
+    let large: Scaling = serde_json::from_slice(&large).unwrap();
+    assert_eq!((large.cells[0].engine[0].as_str(), large.cells[0].engine[2].as_str()), ("dense", "lazy"));
+    // Data bring their own width; zeros and a single trial have no number where there is none.
+    let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits.csv.gz");
+    let extra = ["--input", digits, "--init", "zeros,he", "--trials", "1", "--json"];
+    let data = tool(&[&["--widths-sweep", "8,16,32", "--depth", "1"][..], &extra].concat());
+    let data: Scaling = serde_json::from_slice(&data.stdout).unwrap();
+    assert_eq!(data.spec.input_width, 64);
+    assert_eq!(data.cells[0].layers[0].preactivation.exponent, None);
+    assert!(data.cells[1].layers[0].preactivation.exponent.is_some());
+    for (init, code) in [("he", 0), ("normal(0, 0.05)", 3)] {
+        let output =
+            tool(&[&size[..], &["--init", init, "--quiet", "--fail-on", "width-unstable"], &to].concat());
+        assert_eq!(output.status.code(), Some(code), "{init}");
+        assert!(output.stdout.is_empty() && output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn a_sweep_that_is_none_gets_one_clear_line() {
+    let rows: &[(&[&str], i32, &str)] = &[
+        (&[""], 2, "--widths-sweep"),
+        (&["512"], 2, "3 widths or more"),
+        (&["128,256"], 2, "two are always on a line"),
+        (&["128,256,256"], 2, "256 is there twice"),
+        (&["1k,256,1000"], 2, "1000 is there twice"),
+        (&["128,,256,512"], 2, "whole number"),
+        (&["128,0,256"], 2, "`0`"),
+        (&["128,-4,256"], 2, "`-4`"),
+        (&["128,many,256"], 2, "`many`"),
+        (&["128,256,2G"], 2, "from 1 to 1G"),
+        (&["8,16,32", "--width", "8"], 2, "cannot be used with"),
+        (&["8,16,32", "--widths", "8,8"], 2, "cannot be used with"),
+        (&["8,16,32", "--baseline", "x.json"], 2, "cannot be used with"),
+        (&["8,16,32", "--trace"], 2, "cannot be used with"),
+        (&["8,16,32", "--fail-on", "exploding"], 2, "width-unstable"),
+        (&["8,16,32", "--init", "hee"], 2, "did you mean `he`?"),
+        (&["8,16,32", "--init", "normal(0, 1/abs(fan_out-16))"], 2, "finite"),
+        (&["8,16,1G", "--engine", "dense"], 1, "memory"),
+    ];
+    for (arguments, code, words) in rows {
+        let (got, text) = complaint(&[&["--widths-sweep"], *arguments].concat());
+        assert!(got == *code && text.contains(words), "{arguments:?}: {got} {text}");
+    }
+    let (code, text) = complaint(&["--fail-on", "width-unstable"]);
+    assert!(code == 2 && text.contains("needs --widths-sweep"), "{text}");
+}
+
+#[test]
+fn a_network_of_an_architecture_file() {
+    let report = json(&["--net", "lenet5", "--init", "he,fixup", "--batch", "4", "--trials", "2", "--json"]);
+    assert_eq!((report.cells.len(), report.spec.depth, report.spec.widths.len()), (2, 3, 0));
+    let layers = &report.cells[0].layers;
+    let found: Vec<_> =
+        layers.iter().map(|l| (l.path.as_deref().unwrap(), l.kind.as_str(), l.fan_in, l.fan_out)).collect();
+    assert_eq!(
+        found,
+        [("conv1", "conv2d", 9, 54), ("linear1", "linear", 1014, 128), ("head", "linear", 128, 10)]
+    );
+    assert_eq!(layers[0].units, Some(6));
+    assert_eq!(report.cells[0].backward.quantity, Quantity::SquaredNorm);
+    // The spec says everything that is needed to run it again.
+    assert_eq!(report.spec.net.as_ref().unwrap().name.as_deref(), Some("lenet5"));
+    let threads = |count| {
+        let out = tool(&["--net", "lenet5", "--batch", "4", "--trials", "3", "--threads", count, "--json"]);
+        assert!(out.status.success());
+        out.stdout
+    };
+    assert_eq!(threads("1"), threads("5"));
+}
+
+#[test]
+fn residual_sums_and_branches_are_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("mine.toml");
+    let text = r#"
+        init = "he"
+        act = "tanh"
+        input = { shape = [8] }
+        layer = [
+            { type = "linear", out = 8 },
+            { type = "repeat", times = 2, layers = [
+                { type = "residual", layers = [{ type = "act" }, { type = "linear", out = 8 }] },
+            ] },
+        ]"#;
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let report = json(&["--net", file, "--batch", "4", "--trials", "2", "--json"]);
+    let cell = &report.cells[0];
+    assert_eq!((cell.init.as_str(), cell.act.as_str()), ("he-normal", "tanh"));
+    let found: Vec<_> = cell.layers.iter().map(|l| (l.path.as_deref().unwrap(), l.branch)).collect();
+    assert_eq!(
+        found,
+        [
+            ("linear1", false),
+            ("block1/linear1", true),
+            ("block1", false),
+            ("block2/linear1", true),
+            ("block2", false)
+        ]
+    );
+    assert!(cell.words[0].contains("from linear1 to block2"), "{}", cell.words[0]);
+    // The command line wins.
+    let other =
+        json(&["--net", file, "--init", "zeros", "--act", "relu", "--batch", "4", "--trials", "1", "--json"]);
+    assert_eq!((other.cells[0].init.as_str(), other.cells[0].act.as_str()), ("zeros", "relu"));
+    let out = directory.path().join("out");
+    let ran = tool(&["--net", file, "--batch", "4", "--trials", "2", "--out", out.to_str().unwrap()]);
+    assert!(ran.status.success());
+    let table = String::from_utf8(ran.stdout).unwrap();
+    assert!(table.contains("mine · 5 recorded layers"), "{table}");
+    assert!(out.join("signal.png").exists());
+    let csv = std::fs::read_to_string(out.join("layers.csv")).unwrap();
+    assert!(
+        csv.starts_with("init,act,layer,path,kind,") && csv.contains(",2,block1/linear1,linear,"),
+        "{csv}"
+    );
+}
+
+#[test]
+fn a_network_that_cannot_be_built_says_where_and_what_would_fit() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("net.toml");
+    let path = file.to_str().unwrap().to_string();
+    let refused = |layers: &str, extra: &[&str]| {
+        std::fs::write(&file, format!("input = {{ shape = [3, 8, 8] }}\nlayer = [{layers}]")).unwrap();
+        let (code, text) = complaint(&[&["--net", &path], extra].concat());
+        assert_eq!(code, 2, "{text}");
+        text
+    };
+    for (layers, words) in [
+        (
+            r#"{ type = "linear", out = 3 }"#,
+            "linear1: linear takes features, not the image [3, 8, 8]: put a `flatten`",
+        ),
+        (
+            r#"{ type = "conv2d", out = 3, kernel = 9 }"#,
+            "conv1: a kernel that spans 9 does not fit the height of 8",
+        ),
+        (
+            r#"{ type = "conv2d", out = 4, kernel = 3, groups = 2 }"#,
+            "groups = 2 does not divide both the 3 channels",
+        ),
+        (
+            r#"{ type = "residual", name = "block", layers = [{ type = "conv2d", out = 4, kernel = 2, stride = 2 }] }"#,
+            "block: the branch makes [4, 4, 4] of [3, 8, 8] and the identity around it keeps [3, 8, 8]: a shortcut of conv2d \
+             with out = 4, kernel = 1, stride = 2 would fit",
+        ),
+        (r#"{ type = "attention", heads = 2 }"#, "attention1: attention takes a sequence"),
+        (r#"{ type = "flatten" }"#, "no layer of it has weights"),
+        (
+            r#"{ type = "conv2d", out = 3, kernel = 3, init = "heh" }"#,
+            "conv1: unknown initialiser `heh`: did you mean `he`?",
+        ),
+        (r#"{ type = "conv2d", out = 3, kernel = 0 }"#, "conv1: kernel is a whole number from 1"),
+        (r#"{ type = "repeat", times = 2000000, layers = [{ type = "act" }] }"#, "more than 1000000 layers"),
+        (
+            r#"{ type = "maxpool", kernal = 2 }"#,
+            "layer 1 (maxpool): unknown field `kernal`: did you mean `kernel`?",
+        ),
+        (r#"{ type = "dropout", p = 1.0 }, { type = "conv2d", out = 1, kernel = 1 }"#, "p = 1 is not"),
+    ] {
+        let text = refused(layers, &[]);
+        assert!(text.contains(words), "{text}");
+    }
+    let conv = r#"{ type = "conv2d", out = 3, kernel = 3 }"#;
+    for (extra, words) in [
+        (&["--depth", "3"][..], "--depth"),
+        (&["--widths", "3,4"], "--widths"),
+        (&["--engine", "lazy"], "--engine lazy: "),
+        (
+            &["--input", "tests/data/digits.csv.gz"],
+            "64 features a sample, but the network takes [3, 8, 8], which are 192",
+        ),
+    ] {
+        let text = refused(conv, extra);
+        assert!(text.contains(words), "{text}");
+    }
+    for (name, words) in [("resnet19", "did you mean `resnet18`?"), ("no/such.toml", "no such file")] {
+        let (_, text) = complaint(&["--net", name]);
+        assert!(text.contains(words), "{text}");
+    }
 }

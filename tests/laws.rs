@@ -11,7 +11,7 @@ use initdiag::stream::Key;
 #[test]
 fn realised_mean_variance_and_support_are_those_of_the_law() {
     let act = Activation::parse("relu").unwrap();
-    let site = Site { fan_in: 300, fan_out: 200, layer: 2, depth: 9, act: &act };
+    let site = Site::dense(300, 200, 2, 9, &act);
     let mut checked = 0;
     let extra = [
         "normal(0.3, sqrt(2/fan_in))",

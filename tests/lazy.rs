@@ -286,6 +286,9 @@ fn stacks() -> Vec<Whole> {
         whole("Haar", &[40; 6], |_| Law::Haar { gain: 1.4 }, none, "relu", 6),
         whole("Haar, unequal widths", &[40, 64, 24, 30, 48], |_| Law::Haar { gain: 1.1 }, bias, "tanh", 6),
         whole("LSUV", &[40, 64, 24, 30, 48], |_| Law::UnitVarianceHaar, none, "relu", 6),
+        // Samples fall together, and every direction in which they still differ carries gradient.
+        whole("softplus", &[48; 30], |n| normal(1.0, 0.0, n), none, "softplus", 24),
+        whole("Haar, softplus", &[100; 30], |_| Law::Haar { gain: 1.0 }, none, "softplus", 24),
         whole("no weights", &[12; 4], |_| Law::Constant(0.0), none, "relu", 4),
         Whole {
             input: silence(40, 6),
@@ -357,12 +360,16 @@ fn pass(case: &Whole, act: &Activation, seed: u64, trial: u64) -> Vec<LayerRecor
 }
 
 fn trials(case: &Whole, one: impl Fn(u64) -> Vec<LayerRecord> + Sync) -> Vec<Vec<f64>> {
-    let draws = if case.layers[0].fan_in > 100 { 150 } else { 2000 };
+    let draws = match case.layers[0].fan_in {
+        101.. => 150,
+        48.. => 300,
+        _ => 2000,
+    };
     (0..draws).into_par_iter().map(|trial| recorded(&one(trial))).collect()
 }
 
 /// All that a layer records, at the first, the middle and the last layer: dense, stored lazy and streamed lazy stacks pairwise,
-/// 2000 trials each (150 of the wide ones).
+/// 2000 trials each (300 and 150 of the wide ones).
 #[test]
 fn dense_stored_and_streamed_stacks_record_the_same_laws() {
     for case in stacks() {

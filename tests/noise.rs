@@ -60,7 +60,7 @@ proptest! {
     fn law_parser(text in prop_oneof![near_law(), any::<String>(), near_law().prop_map(|t| format!("normal(0, {t})"))]) {
         let act = Activation::parse("relu").unwrap();
         if let Ok(init) = Initializer::parse(&text) {
-            let site = Site { fan_in: 30, fan_out: 20, layer: 1, depth: 3, act: &act };
+            let site = Site::dense(30, 20, 1, 3, &act);
             if let Ok(law) = init.weights(&site) {
                 let moments = law.moments(30, 20);
                 prop_assert!(!moments.variance.is_nan() && moments.variance >= 0.0 && !moments.mean.is_nan());

@@ -93,7 +93,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         )));
     }
     let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
-    let site = Site { fan_in: arguments.fan_in, fan_out: arguments.fan_out, layer: 1, depth: 50, act: &act };
+    let site = Site::dense(arguments.fan_in, arguments.fan_out, 1, 50, &act);
     let inits = (arguments.what != Some(What::Acts))
         .then(|| initializer::entries().map(|e| init_row(e, &site)).collect());
     let acts =
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn lines_fit_the_terminal() {
         let act = Activation::parse("relu").unwrap();
-        let site = Site { fan_in: 16, fan_out: 16, layer: 1, depth: 50, act: &act };
+        let site = Site::dense(16, 16, 1, 50, &act);
         let inits = initializer::entries().map(|e| init_row(e, &site)).collect();
         let acts = activation::entries().iter().map(act_row).collect();
         let catalog = Catalog { inits: Some(inits), acts: Some(acts) };

@@ -30,6 +30,10 @@ pub enum Failure {
     File { path: PathBuf, reason: String },
     #[error("--input `{}`: {reason}", .path.display())]
     Data { path: PathBuf, reason: String },
+    #[error("--net `{}`: {reason}", .path.display())]
+    Net { path: PathBuf, reason: String },
+    #[error("--baseline `{}`: {reason}", .path.display())]
+    Baseline { path: PathBuf, reason: String },
     #[error("cannot write to standard output: {0}")]
     Stdout(String),
     #[error("cannot make the table: {0}")]
@@ -81,7 +85,11 @@ fn in_options(fault: &PlanError) -> String {
         PlanError::Initializer(fault) => format!("--init {fault}"),
         PlanError::Bias(fault) => format!("--bias {fault}"),
         PlanError::DependentBias(_) => format!("--bias: {fault}"),
-        PlanError::Features { .. } => format!("--input: {fault}"),
+        PlanError::Net(fault) => format!("--net: {fault}"),
+        PlanError::LazyNet => format!("--engine lazy: {fault}"),
+        PlanError::Features { .. } | PlanError::Entries { .. } | PlanError::Tokens => {
+            format!("--input: {fault}")
+        }
         PlanError::Samples { samples, batch } => {
             let plural = if *samples == 1 { "" } else { "s" };
             format!("--input: the data has {samples} sample{plural}, fewer than a batch of {batch}")

@@ -1,7 +1,9 @@
 //! The command line: arguments of each command, and what becomes of them.
 
+mod baseline;
 mod catalog;
 mod error;
+mod network;
 mod output;
 mod phase;
 mod progress;
@@ -9,6 +11,7 @@ mod recommend;
 mod run;
 mod size;
 mod theory;
+mod widths;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use error::Failure;
@@ -25,6 +28,8 @@ use std::process::ExitCode;
   initdiag --act relu,tanh --init xavier,he,orthogonal --trials 20
   initdiag --init 'normal(0, sqrt(2/fan_in))' --act 'x*sigmoid(1.702*x)' --json
   initdiag --widths 784,512,256,10 --init torch-linear --fail-on vanishing,exploding
+  initdiag --widths-sweep 128,256,512,1k --depth 5 --init torch-linear,mup
+  initdiag --init torch-linear --baseline last-release.json --fail-on drift
 
 Exit status: 0 done, 1 could not, 2 wrong usage, 3 --fail-on met, 130 interrupted."
 )]

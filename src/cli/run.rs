@@ -2,15 +2,16 @@
 
 use super::error::{Failure, note, say};
 use super::output::{self, Directory, When};
-use super::{progress, size};
+use super::{baseline, network, progress, size, widths};
 use crate::activation::Activation;
 use crate::data;
 use crate::initializer::Initializer;
 use crate::report::{chart, json, table, terminal};
 use crate::result::{Report, Verdict};
+use crate::scaling::UNSTABLE;
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan, run as simulate};
 use crate::spec::{CatalogError, Engine, Experiment, Loss, call, printable};
-use crate::verdict::FLAGS;
+use crate::verdict::{DRIFT, FLAGS};
 use clap::{Args, ValueEnum};
 use indicatif::HumanDuration;
 use std::io::IsTerminal;
@@ -33,12 +34,20 @@ pub struct Arguments {
     /// Width of the input and of each layer, such as 784,512,10
     #[arg(long, value_name = "N,N…", conflicts_with_all = ["width", "depth"], allow_hyphen_values = true)]
     widths: Option<String>,
-    /// Activations: names, or expressions in x
-    #[arg(long, value_name = "A[,A…]", default_value = "relu", allow_hyphen_values = true)]
-    act: String,
-    /// Initialisers: name, name(param=value), or a law such as normal(0, sqrt(2/fan_in))
-    #[arg(long, value_name = "I[,I…]", default_value = "xavier", allow_hyphen_values = true)]
-    init: String,
+    /// The same run at each of these widths of all layers, such as 128,256,512,1k; the input keeps its own, 512 or the data's:
+    /// how every quantity scales with width
+    #[arg(long, value_name = "N,N,N…", conflicts_with_all = ["width", "widths", "baseline", "trace", "net"], allow_hyphen_values = true)]
+    pub(super) widths_sweep: Option<String>,
+    /// An architecture file, or the name of one that comes with initdiag: lenet5, resnet18, gpt2-small and others
+    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["width", "depth", "widths"])]
+    net: Option<String>,
+    /// Activations: names, or expressions in x [default: relu, or what the architecture names]
+    #[arg(long, value_name = "A[,A…]", allow_hyphen_values = true)]
+    act: Option<String>,
+    /// Initialisers: name, name(param=value), or a law such as normal(0, sqrt(2/fan_in)) [default: xavier, or what the
+    /// architecture names]
+    #[arg(long, value_name = "I[,I…]", allow_hyphen_values = true)]
+    init: Option<String>,
     /// Law of the biases [default: what the initialiser brings, else zeros]
     #[arg(long, value_name = "B", allow_hyphen_values = true)]
     bias: Option<String>,
@@ -72,25 +81,28 @@ pub struct Arguments {
     out: Option<PathBuf>,
     /// Files to write [default: svg,png,csv,json]
     #[arg(long, value_name = "F[,F…]", value_delimiter = ',', ignore_case = true)]
-    format: Option<Vec<Format>>,
+    pub(super) format: Option<Vec<Format>>,
     /// The result on standard output, and no files unless --out is given too
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Exit 3 when a cell's verdict or flag is among these
     #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = outcome)]
-    fail_on: Vec<String>,
+    pub(super) fail_on: Vec<String>,
+    /// An earlier result.json of the same experiment: cells that do not follow its laws get the flag drift
+    #[arg(long, value_name = "FILE.json")]
+    baseline: Option<PathBuf>,
     /// Keep every trial's values in the JSON
     #[arg(long)]
     trace: bool,
     /// No table on standard output, no progress bar
     #[arg(long, short)]
-    quiet: bool,
+    pub(super) quiet: bool,
     /// No progress bar
     #[arg(long)]
     no_progress: bool,
     /// When to colour
     #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
-    color: When,
+    pub(super) color: When,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -111,7 +123,7 @@ enum EngineKind {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     Svg,
     Png,
     Csv,
@@ -141,11 +153,12 @@ fn decades(text: &str) -> Result<f64, String> {
 
 fn outcome(text: &str) -> Result<String, String> {
     let known = || [Verdict::Stable, Verdict::Vanishing, Verdict::Exploding].map(Verdict::name).into_iter();
+    let flags = || FLAGS.iter().copied().chain([UNSTABLE]);
     let text = text.trim().to_lowercase();
-    if known().chain(FLAGS.iter().copied()).any(|name| name == text) {
+    if known().chain(flags()).any(|name| name == text) {
         return Ok(text);
     }
-    let all: Vec<&str> = known().chain(FLAGS.iter().copied()).collect();
+    let all: Vec<&str> = known().chain(flags()).collect();
     let hint = call::nearest(&text, all.iter().copied());
     let hint = hint.map_or(String::new(), |name| format!("did you mean `{name}`? "));
     Err(format!("{hint}one of {} is needed", all.join(", ")))
@@ -153,25 +166,31 @@ fn outcome(text: &str) -> Result<String, String> {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if let Some(list) = &arguments.widths_sweep {
+        return widths::run(arguments, list);
+    }
+    if arguments.fail_on.iter().any(|name| name == UNSTABLE) {
+        return Err(Failure::option("--fail-on", UNSTABLE, "needs --widths-sweep"));
+    }
     let (experiment, input) = experiment(arguments)?;
+    if arguments.baseline.is_none() && arguments.fail_on.iter().any(|name| name == DRIFT) {
+        return Err(Failure::option("--fail-on", DRIFT, "needs --baseline, a result to compare with"));
+    }
     let plan = Plan::new(&experiment, input)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let earlier = arguments.baseline.as_deref().map(|path| baseline::read(path, &plan)).transpose()?;
     let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
-    // Threads beyond the jobs help within a product as long as there are cores for them; the rest only costs.
-    let threads = arguments.threads.map_or(cores, |count| count.min(jobs.max(cores)));
+    let threads = threads_for(&plan, arguments);
     check_memory(&plan, threads)?;
     if !arguments.quiet {
-        announce(&plan, threads.min(cores));
+        announce(&plan, threads);
     }
-    let directory = match (&arguments.out, arguments.json) {
-        (Some(path), _) => Some(Directory::open(path)?),
-        (None, true) => None,
-        (None, false) => Some(Directory::open(Path::new("initdiag-out"))?),
-    };
-    if directory.is_none() && arguments.format.is_some() && !arguments.quiet {
-        note("--format has no effect: --json writes files only where --out names a directory");
+    let directory = directory(arguments)?;
+    let session = Session::start(plan.units(), arguments);
+    let mut report = session.run(&plan, threads)?;
+    session.finish();
+    if let Some(earlier) = &earlier {
+        earlier.compare(&mut report);
     }
-    let report = simulated(&plan, threads, arguments)?;
     let interrupted = report.interrupted;
     let outcome = deliver(&report, directory.as_ref(), arguments);
     if interrupted {
@@ -189,11 +208,31 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let written = outcome?;
     if let (Some(directory), [_, ..], false) = (&directory, written.as_slice(), arguments.quiet) {
         note(&format!("wrote {} to `{}`", written.join(", "), directory.path().display()));
+        if written.contains(&"result.json")
+            && earlier.is_some_and(|earlier| earlier.is(&directory.path().join("result.json")))
+        {
+            note(
+                "the new result took the baseline's place; keep a baseline elsewhere, or give another --out",
+            );
+        }
     }
     if interrupted {
         return Ok(ExitCode::from(130));
     }
     Ok(if fails(&report, &arguments.fail_on) { ExitCode::from(3) } else { ExitCode::SUCCESS })
+}
+
+/// Where files go, if there are to be any.
+pub(super) fn directory(arguments: &Arguments) -> Result<Option<Directory>, Failure> {
+    let directory = match (&arguments.out, arguments.json) {
+        (Some(path), _) => Some(Directory::open(path)?),
+        (None, true) => None,
+        (None, false) => Some(Directory::open(Path::new("initdiag-out"))?),
+    };
+    if directory.is_none() && arguments.format.is_some() && !arguments.quiet {
+        note("--format has no effect: --json writes files only where --out names a directory");
+    }
+    Ok(directory)
 }
 
 fn fails(report: &Report, fail_on: &[String]) -> bool {
@@ -204,23 +243,48 @@ fn fails(report: &Report, fail_on: &[String]) -> bool {
     })
 }
 
-fn simulated(plan: &Plan, threads: usize, arguments: &Arguments) -> Result<Report, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    // Where no handler can be set, Ctrl-C ends the process as it always does.
-    let _ = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            // The second time, at once.
-            std::process::exit(130);
-        }
-    });
-    let wanted = !arguments.quiet && !arguments.no_progress && std::io::stderr().is_terminal();
-    let bar = progress::bar(plan.units(), wanted);
-    let progress = |units| bar.inc(units);
-    let control = Control { threads, stop: &stop, progress: &progress, trace: arguments.trace };
-    let report = simulate(plan, &control)?;
-    bar.finish_and_clear();
-    Ok(report)
+/// A run that shows its progress and can be stopped.
+pub(super) struct Session {
+    stop: Arc<AtomicBool>,
+    bar: indicatif::ProgressBar,
+    trace: bool,
+}
+
+impl Session {
+    /// `units` of progress in all.
+    pub fn start(units: u64, arguments: &Arguments) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stop);
+        // Where no handler can be set, Ctrl-C ends the process as it always does.
+        let _ = ctrlc::set_handler(move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                // The second time, at once.
+                std::process::exit(130);
+            }
+        });
+        let wanted = !arguments.quiet && !arguments.no_progress && std::io::stderr().is_terminal();
+        Self { stop, bar: progress::bar(units, wanted), trace: arguments.trace }
+    }
+
+    pub fn run(&self, plan: &Plan, threads: usize) -> Result<Report, Failure> {
+        let progress = |units| self.bar.inc(units);
+        let control = Control { threads, stop: &self.stop, progress: &progress, trace: self.trace };
+        Ok(simulate(plan, &control)?)
+    }
+
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Threads for a plan: beyond its jobs they help within a product as long as there are cores for them; the rest only costs.
+pub(super) fn threads_for(plan: &Plan, arguments: &Arguments) -> usize {
+    let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
+    arguments.threads.map_or_else(cores, |count| count.min(jobs.max(cores())))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Files first, then standard output; a fault of one does not keep the result from the other. Names of the files.
@@ -280,20 +344,30 @@ fn files(report: &Report, directory: &Directory, formats: &[Format]) -> Result<V
 }
 
 /// What the options ask for, and the input they name.
-fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
-    let acts =
-        Activation::parse_list(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
-    let inits = Initializer::parse_list(&arguments.init).map_err(|f| law("--init", &arguments.init, &f))?;
+pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
+    let net = arguments.net.as_deref().map(network::read).transpose()?;
+    let named = |own: &Option<String>, file: Option<&String>, otherwise: &str| {
+        own.as_ref().or(file).map_or(otherwise, String::as_str).to_string()
+    };
+    let act = named(&arguments.act, net.as_ref().and_then(|n| n.act.as_ref()), "relu");
+    let init = named(&arguments.init, net.as_ref().and_then(|n| n.init.as_ref()), "xavier");
+    let acts = Activation::parse_list(&act).map_err(|f| Failure::catalog("--act", &act, &f))?;
+    let inits = match net {
+        None => Initializer::parse_list(&init),
+        Some(_) => Initializer::parse_list_for_net(&init),
+    };
+    let inits = inits.map_err(|f| law("--init", &init, &f))?;
     let bias = match arguments.bias.as_deref() {
         None => None,
         Some(text) if text.trim().eq_ignore_ascii_case("none") => Some("zeros".into()),
         Some(text) => Some(Initializer::parse(text).map_err(|f| law("--bias", text, &f))?.name),
     };
     let (name, input) = input(&arguments.input)?;
-    let widths = widths(arguments, &input)?;
+    let widths = if net.is_some() { Vec::new() } else { layer_widths(arguments, &input)? };
     let experiment = Experiment {
-        depth: widths.len() - 1,
+        depth: widths.len().saturating_sub(1),
         widths,
+        net,
         act: distinct(acts.into_iter().map(|a| a.name)),
         init: distinct(inits.into_iter().map(|i| i.name)),
         bias,
@@ -378,7 +452,7 @@ fn input(text: &str) -> Result<(String, Input), Failure> {
     Ok((text.into(), Input::Data(samples)))
 }
 
-fn widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Failure> {
+fn layer_widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Failure> {
     if let Some(text) = &arguments.widths {
         let sizes = text.split(',').map(|part| {
             size::parse(part)
@@ -407,7 +481,7 @@ const LONG: f64 = 5.0;
 
 /// The predicted cost of a long run, by the arithmetic that chose its engines.
 fn announce(plan: &Plan, threads: usize) {
-    let seconds = plan.seconds(threads);
+    let seconds = plan.seconds(threads.min(cores()));
     if seconds >= LONG {
         let time = HumanDuration(Duration::from_secs_f64(seconds.min(1e15)));
         let memory = size::bytes(plan.bytes(threads));
@@ -422,7 +496,7 @@ fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
+pub(super) fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
     let needed = plan.bytes(threads);
     // A system that does not say how much it has cannot refuse.
     let Ok(mut system) = sysinfo::System::new() else { return Ok(()) };
@@ -433,6 +507,8 @@ fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
         let dense = plan.cells.iter().any(|cell| cell.choice.engine == SimulationEngine::Dense);
         let remedy = if plan.bytes(1) <= available {
             "take fewer --threads"
+        } else if plan.experiment.net.is_some() {
+            "take a smaller --batch, or fewer --trials"
         } else if dense {
             "take a smaller --width, --batch or --depth, or --engine lazy, which holds no weights"
         } else {

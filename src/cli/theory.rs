@@ -109,7 +109,7 @@ fn gain(arguments: &Arguments, act: &Activation) -> Result<Gain, Failure> {
     let fault = |reason: &str| Failure::option("--init", text, reason);
     let init = Initializer::parse(text).map_err(catalog)?;
     let n = arguments.width.unwrap_or(512);
-    let site = Site { fan_in: n, fan_out: n, layer: 1, depth: 50, act };
+    let site = Site::dense(n, n, 1, 50, act);
     let (weights, bias) = (init.weights(&site).map_err(catalog)?, init.bias(&site).map_err(catalog)?);
     if matches!(weights, Law::Identity { .. } | Law::UnitVarianceHaar) {
         return Err(fault(

@@ -71,6 +71,8 @@ pub struct Entry {
     pub nominal: Option<fn(&Values, &Site) -> f64>,
     /// The law changes with the layer's number whatever the arguments.
     pub depends_on_layer: bool,
+    /// On a convolution the law is that of the centre tap, and all other taps are zero.
+    pub centre: bool,
     /// Why it has no meaning for a dense layer of a plain stack, and what to use.
     pub not_dense: Option<&'static str>,
 }
@@ -92,6 +94,7 @@ impl Entry {
         bias: None,
         nominal: None,
         depends_on_layer: false,
+        centre: false,
         not_dense: None,
     };
 }

@@ -108,6 +108,20 @@ fn critical_point(values: &Values, site: &Site) -> Result<critical::CriticalPoin
     point.ok_or_else(|| format!("{} has no critical point there", site.act.name))
 }
 
+/// Fixup's rules 1 and 2; the scalars of rule 3 start at 1 and 0.
+fn fixup(_: &Values, site: &Site) -> Result<Law, String> {
+    let he = 2.0 / site.fan_in as f64;
+    match site.place.branch {
+        _ if site.layer == site.depth => normal(0.0),
+        None => normal(he),
+        Some((place, of)) if place + 1 == of => normal(0.0),
+        Some((_, of)) => {
+            let power = -1.0 / (2.0 * of as f64 - 2.0);
+            normal(he * (site.place.branches as f64).powf(2.0 * power))
+        }
+    }
+}
+
 pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "zeros",
@@ -282,8 +296,9 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "fixup",
-        law: "He, residual branches scaled by blocks^(−1/(2m−2)), last layer of a branch 0",
-        source: "Zhang et al. 2019",
+        law: "He; in residual branches of m layers its std times branches^(−1/(2m−2)), their last layer and the network's 0",
+        source: "Zhang et al. 2019, § 3",
+        weights: fixup,
         not_dense: Some(
             "is defined for residual branches, which a plain stack has not; `he` is its law without them",
         ),
@@ -291,8 +306,13 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "depth-scaled",
-        law: "residual projections divided by √(2·blocks)",
-        source: "Radford et al. 2019",
+        parameters: &[number("scale", "2")],
+        law: "N(0, scale/fan_in), the last layer of each residual branch divided by √branches",
+        source: "Radford et al. 2019, § 2.3",
+        weights: |v, s| {
+            let branches = if s.place.is_projection() { s.place.branches.max(1) } else { 1 };
+            normal(v.number(0) / (s.fan_in as f64 * branches as f64))
+        },
         not_dense: Some(
             "is defined for residual branches, which a plain stack has not; write the law, such as `normal(0, 0.02/sqrt(2*depth))`",
         ),

@@ -167,9 +167,12 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "gpt2",
         aliases: &["gpt-2"],
-        law: "N(0, 0.02²); in a residual stack the projections are divided by √(2·blocks)",
-        source: "Radford et al. 2019; its published model code",
-        weights: |_, _| Ok(Law::Normal { mean: 0.0, std: 0.02 }),
+        law: "N(0, 0.02²); the last layer of each residual branch divided by √branches, which is √(2·blocks)",
+        source: "Radford et al. 2019, § 2.3",
+        weights: |_, s| {
+            let branches = if s.place.is_projection() { s.place.branches.max(1) } else { 1 };
+            Ok(Law::Normal { mean: 0.0, std: 0.02 / (branches as f64).sqrt() })
+        },
         nominal: Some(|_, s| s.fan_in as f64 * 4e-4),
         ..BASE
     },

@@ -27,6 +27,33 @@ pub struct Site<'a> {
     pub depth: usize,
     /// The activation that follows the layer.
     pub act: &'a Activation,
+    /// Where it stands in a network that is no plain stack.
+    pub place: Place,
+}
+
+/// What an initialiser may ask of a layer's place beside its fans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The layer is a convolution.
+    pub convolution: bool,
+    /// Residual branches of the network that have weights.
+    pub branches: usize,
+    /// Of a layer within a residual branch: its place among the branch's layers with weights, from 0, and their number.
+    pub branch: Option<(usize, usize)>,
+}
+
+impl Place {
+    /// The layer is the last with weights of its residual branch: its output is what the branch adds to the stream.
+    pub fn is_projection(self) -> bool {
+        self.branch.is_some_and(|(place, of)| place + 1 == of)
+    }
+}
+
+impl<'a> Site<'a> {
+    /// A layer of a plain stack.
+    pub fn dense(fan_in: usize, fan_out: usize, layer: usize, depth: usize, act: &'a Activation) -> Self {
+        Self { fan_in, fan_out, layer, depth, act, place: Place::default() }
+    }
 }
 
 /// What a formula in a law may name.
@@ -86,11 +113,21 @@ impl Initializer {
     /// An unknown name, parameter or word, a formula that cannot be read, or an initialiser that has no meaning for a
     /// dense layer.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
+        let parsed = Self::parse_for_net(text)?;
+        match parsed.entry.not_dense {
+            Some(advice) => Err(CatalogError::argument(parsed.entry.name, advice)),
+            None => Ok(parsed),
+        }
+    }
+
+    /// Reads a name for a network of any architecture, where initialisers for convolutions and residual branches have a
+    /// meaning too.
+    ///
+    /// # Errors
+    /// As for [`Initializer::parse`], but for the last.
+    pub fn parse_for_net(text: &str) -> Result<Self, CatalogError> {
         let call = Call::parse(text)?;
         let entry = catalogue::find(&call.name)?;
-        if let Some(advice) = entry.not_dense {
-            return Err(CatalogError::argument(entry.name, advice));
-        }
         let names: Vec<&str> = entry.parameters.iter().map(|p| p.name).collect();
         let arguments = entry
             .parameters
@@ -107,6 +144,19 @@ impl Initializer {
     /// As for [`Initializer::parse`], for the first faulty item.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, CatalogError> {
         split_list(text)?.into_iter().map(Self::parse).collect()
+    }
+
+    /// Reads a comma-separated list for a network of any architecture.
+    ///
+    /// # Errors
+    /// As for [`Initializer::parse_for_net`], for the first faulty item.
+    pub fn parse_list_for_net(text: &str) -> Result<Vec<Self>, CatalogError> {
+        split_list(text)?.into_iter().map(Self::parse_for_net).collect()
+    }
+
+    /// On a convolution the law is that of the centre tap, and all other taps are zero.
+    pub fn is_of_the_centre(&self) -> bool {
+        self.entry.centre
     }
 
     /// The entry of the catalogue that this is an instance of.

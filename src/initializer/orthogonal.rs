@@ -31,6 +31,7 @@ pub const ENTRIES: &[Entry] = &[
         source: "PyTorch eye_, Keras Identity",
         weights: |v, _| Ok(Law::Identity { gain: v.number(0) }),
         nominal: Some(|v, _| v.number(0).powi(2)),
+        centre: true,
         ..Entry::BASE
     },
     Entry {
@@ -47,6 +48,8 @@ pub const ENTRIES: &[Entry] = &[
         parameters: &[number("gain", "1")],
         law: "convolution: gain × Haar in the centre tap, 0 elsewhere",
         source: "Xiao et al. 2018",
+        weights: |v, _| Ok(Law::Haar { gain: v.number(0) }),
+        centre: true,
         not_dense: Some("is defined for convolutions; on a dense layer it is `orthogonal`"),
         ..Entry::BASE
     },

@@ -5,7 +5,7 @@ fn relu() -> Activation {
 }
 
 fn site(act: &Activation, fan_in: usize, fan_out: usize) -> Site<'_> {
-    Site { fan_in, fan_out, layer: 2, depth: 5, act }
+    Site::dense(fan_in, fan_out, 2, 5, act)
 }
 
 fn scaled_variance(text: &str, fan_in: usize, fan_out: usize) -> f64 {
@@ -199,5 +199,38 @@ fn faults_are_named() {
         let fault = outcome.expect_err(text).to_string();
         assert!(fault.contains(words), "{text}: {fault}");
         assert!(!fault.contains('\n'));
+    }
+}
+
+#[test]
+fn residual_branches_have_laws_of_their_own() {
+    // Zhang et al. 2019: He's std times L^(−1/(2m−2)) in branches of m layers, the last of them and the head zero.
+    // Radford et al. 2019: the last layer of each of L branches divided by √L.
+    let act = relu();
+    let variance = |text: &str, layer: usize, branch: Option<(usize, usize)>| {
+        let place = Place { convolution: false, branches: 16, branch };
+        let site = Site { place, ..Site::dense(100, 50, layer, 40, &act) };
+        let law = Initializer::parse_for_net(text).unwrap().weights(&site).unwrap();
+        100.0 * law.moments(100, 50).variance
+    };
+    for (text, layer, branch, expected) in [
+        ("fixup", 1, None, 2.0),
+        ("fixup", 40, None, 0.0),
+        ("fixup", 7, Some((0, 2)), 2.0 / 16.0),
+        ("fixup", 7, Some((0, 3)), 2.0 / 4.0),
+        ("fixup", 7, Some((2, 3)), 0.0),
+        ("fixup", 7, Some((0, 1)), 0.0),
+        ("depth-scaled", 7, Some((0, 2)), 2.0),
+        ("depth-scaled", 8, Some((1, 2)), 2.0 / 16.0),
+        ("depth-scaled(1)", 8, Some((1, 2)), 1.0 / 16.0),
+        ("gpt2", 8, Some((1, 2)), 0.04 / 16.0),
+        ("gpt2", 7, Some((0, 2)), 0.04),
+        ("gpt2", 40, None, 0.04),
+        ("mup", 7, None, 1.0),
+        ("mup", 40, None, 0.01),
+        ("delta-orthogonal(2)", 7, None, 4.0),
+    ] {
+        let found = variance(text, layer, branch);
+        assert!((found - expected).abs() < 1e-12, "{text} at {layer} {branch:?}: {found}");
     }
 }

@@ -1,6 +1,7 @@
 //! What is recorded at a layer, and its summary over trials.
 
 pub mod record;
+pub mod spread;
 pub mod summary;
 
 pub use record::{LayerRecord, Moments};

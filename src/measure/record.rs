@@ -70,6 +70,24 @@ pub fn moments<T: Real>(observed: &Observed<T>, offset: f64) -> Moments {
     Moments { mean, variance, second_moment: variance + mean * mean }
 }
 
+/// A layer of which nothing is recorded yet.
+impl Default for LayerRecord {
+    fn default() -> Self {
+        let moments = Moments { mean: Wide::ZERO, variance: Wide::ZERO, second_moment: Wide::ZERO };
+        Self {
+            preactivation: moments,
+            activation: moments,
+            gradient: moments,
+            weight_gradient: moments,
+            dead_fraction: 0.0,
+            saturated_fraction: None,
+            correlation: None,
+            effective_rank: None,
+            unit_symmetry: 0.0,
+        }
+    }
+}
+
 /// What the weight gradient needs of a layer's input: enough for ‖D·Hᵀ‖_F and for the sum of its entries.
 pub struct InputTrace<T: Real> {
     exponent: i64,
@@ -138,10 +156,15 @@ pub fn product_moments(shape: (usize, usize), square: f64, total: f64, exponent:
 ///
 /// (‖Σ ẑ‖² − B)/(B(B − 1)) with ẑ the normalised columns: O(Bn) instead of O(B²n).
 pub fn correlation<T: Real>(z: &Observed<T>) -> Option<f64> {
-    let rows = z.signal.values.nrows().max(1);
+    correlation_of(z.signal.values.as_slice(), &z.sums().square)
+}
+
+/// The same of samples that lie one behind the other, with their squared norms.
+pub fn correlation_of<T: Real>(values: &[T], squares: &[f64]) -> Option<f64> {
+    let rows = (values.len() / squares.len().max(1)).max(1);
     let mut sum = vec![0.0f64; rows];
     let mut count = 0.0;
-    for (column, square) in z.signal.values.as_slice().chunks(rows).zip(&z.sums().square) {
+    for (column, square) in values.chunks(rows).zip(squares) {
         if *square > 0.0 {
             count += 1.0;
             let scale = 1.0 / square.sqrt();

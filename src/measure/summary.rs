@@ -74,6 +74,7 @@ pub fn summary(records: &[&LayerRecord], quantity: fn(&LayerRecord) -> Moments, 
             };
             moments.iter().map(one).collect()
         }),
+        spread: None,
     }
 }
 

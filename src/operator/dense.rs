@@ -5,7 +5,7 @@ use super::{Operator, rank_one, unit_variance};
 use crate::draw::{self, Affine};
 use crate::initializer::Law;
 use crate::observed::Observed;
-use crate::product::{Threads, mul, tr_mul};
+use crate::product::{Threads, View, mul, tr_mul};
 use crate::real::Real;
 use crate::signal::Signal;
 use crate::stream::{Key, Role};
@@ -23,6 +23,8 @@ pub struct Dense<T: Real> {
     drawn: Option<Drawn<T>>,
     /// LSUV: the scale is set at the first forward product.
     unit_variance: bool,
+    /// Not drawn but given: it cannot be drawn again.
+    given: bool,
 }
 
 enum Drawn<T: Real> {
@@ -46,7 +48,61 @@ impl<T: Real> Dense<T> {
             _ => Affine::of(law).map_or((0.0, 0.0), |affine| (affine.scale, affine.mean)),
         };
         let unit_variance = law == Law::UnitVarianceHaar;
-        Self { law, fan_in, fan_out, key, scale: scale.into(), mean: mean.into(), drawn: None, unit_variance }
+        Self {
+            law,
+            fan_in,
+            fan_out,
+            key,
+            scale: scale.into(),
+            mean: mean.into(),
+            drawn: None,
+            unit_variance,
+            given: false,
+        }
+    }
+
+    /// Weights that are known, fan_out × fan_in.
+    pub fn given(weights: DMatrix<T>) -> Self {
+        let (fan_out, fan_in) = weights.shape();
+        let key = Key { seed: 0, trial: 0, layer: 0 };
+        let new = Self::new(Law::Constant(0.0), fan_in, fan_out, key);
+        Self { scale: 1.0.into(), drawn: Some(Drawn::Plain(weights)), given: true, ..new }
+    }
+
+    /// scale·U + mean·11ᵀ with a known U, whose units' weights are the columns (fan_in × fan_out).
+    pub fn of_units(units: DMatrix<T>, scale: Wide, mean: Wide) -> Self {
+        let (fan_in, fan_out) = units.shape();
+        let key = Key { seed: 0, trial: 0, layer: 0 };
+        let new = Self::new(Law::Constant(0.0), fan_in, fan_out, key);
+        Self { scale, mean, drawn: Some(Drawn::Transposed(units)), given: true, ..new }
+    }
+
+    /// scale and mean of W = scale·U + mean·11ᵀ.
+    pub fn affine(&self) -> (Wide, Wide) {
+        (self.scale, self.mean)
+    }
+
+    /// U, fan_out × fan_in, for products of other forms than this operator's; `None` where it is zero.
+    pub fn unit(&mut self, threads: Threads) -> Option<View<'_, T>> {
+        if matches!(self.draw(threads), Drawn::Identity) {
+            let ones = |i, j| if i == j { T::ONE } else { T::ZERO };
+            self.drawn = Some(Drawn::Plain(DMatrix::from_fn(self.fan_out, self.fan_in, ones)));
+        }
+        match self.draw(threads) {
+            Drawn::Nothing | Drawn::Identity => None,
+            Drawn::Plain(w) => Some(View::plain(w)),
+            Drawn::Transposed(wt) => Some(View::transposed(wt)),
+        }
+    }
+
+    /// Sets the scale where the law asks for unit variance of the first output, which this is.
+    pub fn settled(&mut self, z: Signal<T>) -> Signal<T> {
+        if !self.unit_variance {
+            return z;
+        }
+        self.unit_variance = false;
+        self.scale = unit_variance(&z);
+        z.times(self.scale)
     }
 
     /// The weight matrix itself, fan_out × fan_in, in double precision.
@@ -116,13 +172,8 @@ impl<T: Real> Dense<T> {
 
 impl<T: Real> Operator<T> for Dense<T> {
     fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T> {
-        if !self.unit_variance {
-            return self.apply(x, false, threads);
-        }
-        self.unit_variance = false;
         let z = self.apply(x, false, threads);
-        self.scale = unit_variance(&z);
-        z.times(self.scale)
+        self.settled(z)
     }
 
     fn backward(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T> {
@@ -130,7 +181,9 @@ impl<T: Real> Operator<T> for Dense<T> {
     }
 
     fn release(&mut self) {
-        self.drawn = None;
+        if !self.given {
+            self.drawn = None;
+        }
     }
 }
 

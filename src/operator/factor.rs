@@ -12,6 +12,8 @@ pub struct Factor {
     pub root: DMatrix<f64>,
     /// F, B × r; zero but in the rows of the r samples that were chosen as pivots.
     pub whitener: DMatrix<f64>,
+    /// Pivots so small that F amplifies single-precision rounding beyond use.
+    pub nearly_collinear: bool,
 }
 
 /// Pivots below this share of the largest squared norm are rounding: single-precision data, sums in double precision.
@@ -30,7 +32,7 @@ impl Factor {
         if quick.root.ncols() == gram.nrows() {
             return quick;
         }
-        Self::new(&x.precise_gram(threads), scale, CUT)
+        Self { nearly_collinear: true, ..Self::new(&x.precise_gram(threads), scale, CUT) }
     }
 
     /// Of a Gram matrix that was summed in double precision (`precise`) or from single-precision blocks; `None` where the
@@ -87,16 +89,7 @@ impl Factor {
                 whitener[(*pivot, j)] = inverse[(j, i)];
             }
         }
-        Self { root, whitener }
-    }
-
-    /// Keeps the first pivots alone.
-    pub fn truncate(&mut self, rank: usize) {
-        if rank < self.rank() {
-            let Self { root, whitener, .. } = self;
-            *root = root.columns(0, rank).into_owned();
-            *whitener = whitener.columns(0, rank).into_owned();
-        }
+        Self { root, whitener, nearly_collinear: false }
     }
 
     /// r.

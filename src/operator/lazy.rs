@@ -2,34 +2,68 @@
 
 use super::factor::Factor;
 use crate::observed::Observed;
-use crate::product::{Threads, add_mul, mul, tr_mul};
+use crate::product::{Threads, add_mul, gram, mul, tr_mul};
 use crate::real::Real;
-use crate::signal::Signal;
+use crate::signal::{Signal, widened};
 use nalgebra::DMatrix;
+use std::borrow::Cow;
 
-/// Orthonormal directions Q = X·F (n × r), kept as the two factors.
+/// Orthonormal directions Q, n × r: as X·F, whose factors are there anyway, or themselves.
 pub struct Basis<T: Real> {
     columns: DMatrix<T>,
-    whitener: DMatrix<T>,
+    /// F; `None` for the identity.
+    whitener: Option<DMatrix<T>>,
+    rank: usize,
 }
 
 impl<T: Real> Basis<T> {
-    pub fn new(columns: DMatrix<T>, factor: &Factor) -> Self {
-        Self { columns, whitener: factor.whitener.map(T::of) }
+    /// The directions of X, and R with X = Q·Rᵀ.
+    ///
+    /// Where samples are nearly collinear F is so large that products with X·F in single precision are noise: Q is then formed
+    /// in double precision and made orthonormal once more.
+    fn new(columns: DMatrix<T>, factor: Factor) -> (Self, DMatrix<f64>) {
+        let Factor { root, whitener, nearly_collinear } = factor;
+        let rank = root.ncols();
+        if !nearly_collinear {
+            return (Self { columns, whitener: Some(whitener.map(T::of)), rank }, root);
+        }
+        let x = widened(&columns);
+        let first = mul(&x, &whitener, 1.0, Threads::One);
+        let again = Factor::new(&gram(&first, Threads::One), 1.0, NOTHING);
+        let q = mul(&first, &again.whitener, 1.0, Threads::One);
+        let root = tr_mul(&x, &q, 1.0, Threads::One);
+        (Self { columns: q.map(T::of), whitener: None, rank: q.ncols() }, root)
     }
 
     pub fn rank(&self) -> usize {
-        self.whitener.ncols()
+        self.rank
+    }
+
+    /// Keeps the first directions alone.
+    pub fn truncate(&mut self, rank: usize) {
+        if rank < self.rank {
+            self.rank = rank;
+            let kept = self.whitener.as_mut().unwrap_or(&mut self.columns);
+            *kept = kept.columns(0, rank).into_owned();
+        }
     }
 
     /// Qᵀ·Y, r × B.
     pub fn coordinates(&self, y: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
-        tr_mul(&self.whitener, &tr_mul(&self.columns, y, T::ONE, threads), T::ONE, Threads::One)
+        let products = tr_mul(&self.columns, y, T::ONE, threads);
+        match &self.whitener {
+            Some(whitener) => tr_mul(whitener, &products, T::ONE, Threads::One),
+            None => products,
+        }
     }
 
     /// AᵀQ for A of as many rows, a × r.
     pub fn seen_by(&self, a: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
-        mul(&tr_mul(a, &self.columns, T::ONE, threads), &self.whitener, T::ONE, Threads::One)
+        let products = tr_mul(a, &self.columns, T::ONE, threads);
+        match &self.whitener {
+            Some(whitener) => mul(&products, whitener, T::ONE, Threads::One),
+            None => products,
+        }
     }
 
     /// Q·C, n × B.
@@ -43,19 +77,25 @@ impl<T: Real> Basis<T> {
     }
 
     /// F·C.
-    fn weights(&self, c: &DMatrix<T>) -> DMatrix<T> {
-        mul(&self.whitener, c, T::ONE, Threads::One)
+    fn weights<'a>(&self, c: &'a DMatrix<T>) -> Cow<'a, DMatrix<T>> {
+        match &self.whitener {
+            Some(whitener) => Cow::Owned(mul(whitener, c, T::ONE, Threads::One)),
+            None => Cow::Borrowed(c),
+        }
     }
 }
 
-/// A query without its part in known directions, and the known part's coordinates in each basis.
+/// No pivot of a matrix that is nearly the identity is as small.
+const NOTHING: f64 = 1e-3;
+
+/// A query in known directions and in new ones: X = Σ Qᵢ·Cᵢ + Q·Rᵀ.
 pub struct Split<T: Real> {
-    /// X⊥, n × B.
-    pub rest: Observed<T>,
-    /// QᵢᵀX.
+    /// Cᵢ = QᵢᵀX.
     pub coordinates: Vec<DMatrix<T>>,
-    /// Of X⊥.
-    pub factor: Factor,
+    /// Q.
+    pub basis: Basis<T>,
+    /// R, B × r.
+    pub root: DMatrix<f64>,
 }
 
 /// Splits X (n × B, mantissas) along bases that are orthonormal to one another.
@@ -77,11 +117,14 @@ pub fn split<'a, T: Real>(
         coordinates.push(c);
     }
     // With nothing known the Gram matrix that others share will do.
-    if coordinates.is_empty() {
-        let factor = Factor::of(x, Some(scale), threads);
-        return Split { rest: Signal { values: rest, exponent: 0 }.into(), coordinates, factor };
-    }
-    let rest = Observed::from(Signal { values: rest, exponent: 0 });
-    let factor = Factor::of(&rest, Some(scale), threads);
-    Split { rest, coordinates, factor }
+    let factor = if coordinates.is_empty() {
+        Factor::of(x, Some(scale), threads)
+    } else {
+        let observed = Observed::from(Signal { values: rest, exponent: 0 });
+        let factor = Factor::of(&observed, Some(scale), threads);
+        rest = observed.signal.values;
+        factor
+    };
+    let (basis, root) = Basis::new(rest, factor);
+    Split { coordinates, basis, root }
 }

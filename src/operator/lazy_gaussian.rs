@@ -68,12 +68,10 @@ impl<T: Real> LazyGaussian<T> {
         let mean = (!self.mean.is_zero()).then(mean);
         let (same, other) =
             if forward { (&mut self.right, &mut self.left) } else { (&mut self.left, &mut self.right) };
-        let Split { rest, coordinates, factor } = split(x, same.known.iter().map(|k| &k.basis), threads);
-        let rest = rest.signal.values;
-        let root = factor.root.map(T::of);
-        let fresh = draws(self.key, self.queries, other.size, factor.rank(), threads);
+        let Split { coordinates, basis, root } = split(x, same.known.iter().map(|k| &k.basis), threads);
+        let root = root.map(T::of);
+        let fresh = draws(self.key, self.queries, other.size, basis.rank(), threads);
         let mut answer = mul_tr(&fresh, &root, threads);
-        let basis = Basis::new(rest, &factor);
         let mut along = Vec::new();
         for known in &other.known {
             // (BᵀQ − Lᵀξ), r × r.

@@ -5,7 +5,6 @@
 //! A query from the other side is the same with P and V exchanged, for Wᵀ·V = g·P. A rectangular layer is a block of a square
 //! one: what goes in is padded with zeros, and the extra rows of what comes out are dropped.
 
-use super::factor::Factor;
 use super::lazy::{Basis, Split, split};
 use super::{Operator, unit_variance};
 use crate::draw::{Standard, fill_query};
@@ -57,24 +56,24 @@ impl<T: Real> LazyHaar<T> {
         let exponent = x.signal.exponent;
         let (same, other) =
             if forward { (&mut self.right, &mut self.left) } else { (&mut self.left, &mut self.right) };
-        let Split { rest, coordinates, mut factor } =
+        let Split { coordinates, mut basis, root } =
             split(padded.as_ref().unwrap_or(x), same.iter(), threads);
-        let (frame, onto) = frame(self.key, self.queries, size, factor.rank(), other, threads);
+        let frame = frame(self.key, self.queries, size, basis.rank(), other, threads);
         // Where nothing but rounding is left of the complement, the least pivots go.
-        factor.truncate(onto.rank());
-        let frame = Basis::new(frame, &onto);
-        let mut answer = frame.combine(&factor.root.map(T::of).transpose(), threads);
+        basis.truncate(frame.rank());
+        let root = root.columns(0, frame.rank()).map(T::of);
+        let mut answer = frame.combine(&root.transpose(), threads);
         for (image, c) in other.iter().zip(&coordinates) {
             image.add(&mut answer, c, T::ONE, threads);
         }
-        same.push(Basis::new(rest.signal.values, &factor));
+        same.push(basis);
         other.push(frame);
         self.queries += 1;
         Signal::new(answer.resize_vertically(rows, T::ZERO), exponent)
     }
 }
 
-/// ξ (n × rank) without its part along `known`, and the factor that makes it orthonormal: a uniform frame of the complement.
+/// ξ (n × rank) without its part along `known`, made orthonormal: a uniform frame of the complement.
 fn frame<T: Real>(
     key: Key,
     query: u32,
@@ -82,12 +81,11 @@ fn frame<T: Real>(
     rank: usize,
     known: &[Basis<T>],
     threads: Threads,
-) -> (DMatrix<T>, Factor) {
+) -> Basis<T> {
     let mut values = DMatrix::from_element(size, rank, T::ZERO);
     fill_query(values.as_mut_slice(), Standard::Normal, key, query, threads);
     let drawn = Observed::from(Signal { values, exponent: 0 });
-    let Split { rest, factor, .. } = split(&drawn, known.iter(), threads);
-    (rest.signal.values, factor)
+    split(&drawn, known.iter(), threads).basis
 }
 
 impl<T: Real> Operator<T> for LazyHaar<T> {

@@ -21,8 +21,9 @@ pub enum Threads {
     All,
 }
 
-/// Rows, columns, and the strides of both.
-struct View<'a, T> {
+/// A matrix in a slice: rows, columns, and the strides of both.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a, T> {
     data: &'a [T],
     rows: usize,
     columns: usize,
@@ -31,7 +32,18 @@ struct View<'a, T> {
 }
 
 impl<'a, T: Real> View<'a, T> {
-    fn plain(m: &'a DMatrix<T>) -> Self {
+    /// Rows × columns from the start of a slice, column by column with `stride` entries from one to the next.
+    ///
+    /// # Panics
+    /// When the slice does not hold them.
+    pub fn of(data: &'a [T], rows: usize, columns: usize, stride: usize) -> Self {
+        let end = if rows == 0 || columns == 0 { 0 } else { (columns - 1) * stride + rows };
+        assert!(end <= data.len() && (rows <= stride || columns <= 1), "a view beyond its slice");
+        Self { data, rows, columns, row_stride: 1, column_stride: stride as isize }
+    }
+
+    /// All of a matrix.
+    pub fn plain(m: &'a DMatrix<T>) -> Self {
         Self {
             data: m.as_slice(),
             rows: m.nrows(),
@@ -41,26 +53,36 @@ impl<'a, T: Real> View<'a, T> {
         }
     }
 
-    fn transposed(m: &'a DMatrix<T>) -> Self {
-        Self {
-            data: m.as_slice(),
-            rows: m.ncols(),
-            columns: m.nrows(),
-            row_stride: m.nrows() as isize,
-            column_stride: 1,
-        }
+    /// All of a matrix' transpose.
+    pub fn transposed(m: &'a DMatrix<T>) -> Self {
+        Self::plain(m).turned()
     }
 }
 
 impl<T> View<'_, T> {
+    /// The transpose.
+    pub fn turned(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+
     /// Columns `from..to`.
-    fn columns(&self, from: usize, to: usize) -> Self {
-        Self { data: &self.data[from * self.column_stride as usize..], columns: to - from, ..*self }
+    pub fn columns(&self, from: usize, to: usize) -> Self {
+        assert!(from <= to && to <= self.columns, "columns beyond a view");
+        let data = &self.data[(from * self.column_stride as usize).min(self.data.len())..];
+        Self { data, columns: to - from, ..*self }
     }
 
     /// Rows `from..to`.
-    fn rows(&self, from: usize, to: usize) -> Self {
-        Self { data: &self.data[from * self.row_stride as usize..], rows: to - from, ..*self }
+    pub fn rows(&self, from: usize, to: usize) -> Self {
+        assert!(from <= to && to <= self.rows, "rows beyond a view");
+        let data = &self.data[(from * self.row_stride as usize).min(self.data.len())..];
+        Self { data, rows: to - from, ..*self }
     }
 }
 
@@ -122,6 +144,34 @@ fn product<T: Real>(a: &View<T>, b: &View<T>, alpha: T, threads: Threads) -> DMa
     }
 }
 
+/// `C = alpha·A·B`, or `C + alpha·A·B` when `add`, with the columns of C `stride` entries apart from the start of a slice.
+///
+/// # Panics
+/// When the slice does not hold them.
+pub fn product_to<T: Real>(
+    c: &mut [T],
+    stride: usize,
+    a: &View<T>,
+    b: &View<T>,
+    alpha: T,
+    add: bool,
+    threads: Threads,
+) {
+    let (rows, columns) = (a.rows, b.columns);
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!((columns - 1) * stride + rows <= c.len() && rows <= stride, "a product beyond its slice");
+    if a.columns == 0 {
+        if !add {
+            c.chunks_mut(stride).take(columns).for_each(|column| column[..rows].fill(T::ZERO));
+        }
+        return;
+    }
+    // SAFETY: the slice holds rows entries in each of so many columns, and as it is borrowed alone it overlaps nothing.
+    unsafe { product_into(c.as_mut_ptr(), stride, a, b, alpha, add, threads) }
+}
+
 /// `alpha·A·B`: (m × k) · (k × n).
 pub fn mul<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, alpha: T, threads: Threads) -> DMatrix<T> {
     product(&View::plain(a), &View::plain(b), alpha, threads)
@@ -152,6 +202,20 @@ pub fn mul_tr<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, threads: Threads) -> DMat
 pub fn gram<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<f64> {
     let mut total = DMatrix::zeros(a.ncols(), a.ncols());
     add_dots(total.as_mut_slice(), a, a, true, threads);
+    mirror(&mut total);
+    total
+}
+
+/// The same of a view, by strips of products.
+pub fn gram_of<T: Real>(a: &View<T>, threads: Threads) -> DMatrix<f64> {
+    /// Rows whose products are summed in their own precision; sums over more of them are doubles.
+    const RUN: usize = 4096;
+    let (left, right) = (a.turned(), *a);
+    let mut total = DMatrix::zeros(a.columns, a.columns);
+    for from in (0..a.rows).step_by(RUN) {
+        let to = (from + RUN).min(a.rows);
+        add_gram(&mut total, &left.columns(from, to), &right.rows(from, to), threads);
+    }
     mirror(&mut total);
     total
 }

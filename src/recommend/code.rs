@@ -287,7 +287,7 @@ mod tests {
         for (name, recipe) in NAMED {
             let init = Initializer::parse(name).unwrap();
             for (fan_in, fan_out) in [(512, 512), (784, 10)] {
-                let site = Site { fan_in, fan_out, layer: 1, depth: 5, act: &act };
+                let site = Site::dense(fan_in, fan_out, 1, 5, &act);
                 let exact = init.weights(&site).unwrap().moments(fan_in, fan_out).variance;
                 let fan = match recipe.fan {
                     Fan::In => fan_in as f64,

@@ -159,7 +159,7 @@ pub fn recommend(question: &Question, control: &Control) -> Result<Recommendatio
 
 /// Why no practical critical point exists.
 fn absent(act: &Activation, nearest: Option<CriticalPoint>) -> String {
-    let round = |x: f64| crate::verdict::four(x).replace('-', "−");
+    let round = |x: f64| crate::verdict::words::four(x).replace('-', "−");
     let at_one = critical::with_bias_at(act, 0.0, 1.0);
     let negative = at_one.map(|p| {
         let bias = 1.0 - p.sigma_w2 * second_moment(act, 1.0);

@@ -66,7 +66,7 @@ pub fn now(question: &Question) -> Result<Now, CatalogError> {
             continue;
         }
         shapes.push((fan_in, fan_out));
-        let site = Site { fan_in, fan_out, layer: index + 1, depth, act };
+        let site = Site::dense(fan_in, fan_out, index + 1, depth, act);
         let (weights, bias) = (init.weights(&site)?, init.bias(&site)?);
         match Weights::of(fan_in, fan_out, &weights, &bias) {
             None => fault = Some("its layers have no n·Var(W)"),

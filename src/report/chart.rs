@@ -3,19 +3,23 @@
 mod axis;
 mod heat;
 mod maps;
+mod overlay;
 mod panel;
 mod phase;
 mod style;
 
-use crate::report::terminal::widths;
-use crate::result::{Cell, Report};
+use crate::report::terminal::size;
+use crate::result::Report;
+use crate::scaling::{Scaling, ScalingCell, ScalingLayer};
+use crate::spec::Experiment;
 use base64::Engine as _;
 pub use maps::svg as theory_svg;
+use panel::{AgainstWidth, Panel};
 pub use phase::svg as phase_svg;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use style::{FAMILY, FONT, GREY, INK, Look, Ruler};
+use style::{FAMILY, FONT, GREY, Grid, INK, Look, Ruler};
 
 /// Why a figure could not be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -46,22 +50,69 @@ const GAP: i32 = 28;
 /// # Errors
 /// When the drawing library refuses an element.
 pub fn svg(report: &Report) -> Result<String, ChartError> {
+    let grid = Grid::of(report);
+    let looks = style::looks(&grid);
+    let panels = panel::KINDS.map(|panel| panel(report, &looks));
+    drawn(&grid, &looks, &facts(report), &panels)
+}
+
+/// The figure of a sweep over widths, likewise.
+///
+/// # Errors
+/// When the drawing library refuses an element.
+pub fn scaling_svg(scaling: &Scaling) -> Result<String, ChartError> {
+    let experiment = &scaling.spec.experiment;
+    let grid = Grid {
+        inits: &experiment.init,
+        acts: &experiment.act,
+        cells: scaling.cells.iter().map(|c| (c.init.as_str(), c.act.as_str())).collect(),
+    };
+    let looks = style::looks(&grid);
+    let titles = [
+        "a · Mean square of the pre-activation Z",
+        "b · Mean square of the activation H",
+        "c · Mean square of the gradient ∂C/∂Z",
+        "d · Mean square of the weight gradient ∂C/∂W",
+    ];
+    let panel = |(k, title): (usize, &str)| {
+        let one = |(cell, look): (&ScalingCell, &Look)| {
+            let points = |layer: Option<&ScalingLayer>| {
+                let Some(layer) = layer else { return Vec::new() };
+                let exponent = layer.quantities()[k].1;
+                exponent
+                    .log10_mean_square
+                    .iter()
+                    .copied()
+                    .zip(exponent.standard_error.iter().copied())
+                    .collect()
+            };
+            let first = if cell.layers.len() > 1 { points(cell.layers.first()) } else { Vec::new() };
+            let widths = &scaling.spec.hidden_widths;
+            AgainstWidth { look: *look, last: points(cell.layers.last()), first, widths }
+        };
+        panel::against_width(title, &scaling.cells.iter().zip(&looks).map(one).collect::<Vec<_>>())
+    };
+    let panels: Vec<Panel> = titles.into_iter().enumerate().map(panel).collect();
+    drawn(&grid, &looks, &scaling_facts(scaling), &panels)
+}
+
+/// Heading, legend and four panels.
+fn drawn(grid: &Grid, looks: &[Look], facts: &[String], kinds: &[Panel]) -> Result<String, ChartError> {
     let mut text = String::new();
-    let looks = style::looks(report);
     let ruler = Ruler::new();
-    let rows = legend_rows(report, &ruler);
+    let rows = legend_rows(grid, &ruler);
     let head = 92 + LEGEND_ROW * rows.len() as i32;
     let height = head as u32 + PANELS;
     {
         let root = SVGBackend::with_string(&mut text, (WIDTH, height)).into_drawing_area();
         let draw = |fault: DrawingAreaErrorKind<std::io::Error>| ChartError::Draw(fault.to_string());
         root.fill(&WHITE).map_err(draw)?;
-        heading(&root, report, &ruler).map_err(draw)?;
-        legend(&root, &rows, &looks).map_err(draw)?;
+        heading(&root, grid, facts, &ruler).map_err(draw)?;
+        legend(&root, &rows, looks).map_err(draw)?;
         let below = root.margin(head, 10, MARGIN, MARGIN);
         let panels = below.split_evenly((2, 2));
-        for (area, panel) in panels.iter().zip(panel::KINDS) {
-            panel(report, &looks).draw(area).map_err(draw)?;
+        for (area, panel) in panels.iter().zip(kinds) {
+            panel.draw(area).map_err(draw)?;
         }
         root.present().map_err(draw)?;
     }
@@ -114,37 +165,76 @@ fn encoded(pixels: &resvg::tiny_skia::Pixmap) -> Result<Vec<u8>, png::EncodingEr
 /// What drawing on an area gives back.
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-fn heading(root: &Area, report: &Report, ruler: &Ruler) -> Drawn {
+/// What a run was, for its heading; a path is cut where it is drawn.
+fn facts(report: &Report) -> Vec<String> {
     let spec = &report.spec;
-    let room = f64::from(WIDTH as i32 - 2 * MARGIN);
+    let mut facts = size(spec).to_vec();
+    facts.extend(common(spec));
+    if report.cells.iter().any(|c| c.layers.iter().any(|l| l.branch)) {
+        facts.push("dots: in branches".into());
+    }
+    if report.interrupted {
+        facts.push("interrupted".into());
+    }
+    let band = if spec.trials > 1 { ", band: 5–95 % of trials" } else { "" };
+    let known = report.cells.iter().any(|c| c.layers.iter().any(|l| l.theory.is_some()));
+    let theory = if known { "; dashed: theory, thin: its band" } else { "" };
+    let bands =
+        if known || spec.trials > 1 { format!(" — line: median{band}{theory}") } else { String::new() };
+    facts.extend((!bands.is_empty()).then(|| bands.to_string()));
+    facts
+}
+
+fn scaling_facts(scaling: &Scaling) -> Vec<String> {
+    let spec = &scaling.spec.experiment;
+    let mut facts =
+        vec![format!("depth {}", spec.depth), format!("input width {}", scaling.spec.input_width)];
+    facts.extend(common(spec));
+    if scaling.interrupted {
+        facts.push("interrupted".into());
+    }
+    facts.push(match (spec.depth, spec.trials) {
+        (1, 1) => " — mean".into(),
+        (1, _) => " — mean, band: its 95 % interval".into(),
+        (depth, 1) => format!(" — line: layer {depth}, circles: layer 1"),
+        (depth, _) => format!(" — line: layer {depth}, with the 95 % interval of its mean; circles: layer 1"),
+    });
+    facts
+}
+
+fn common(spec: &Experiment) -> [String; 4] {
+    let ruler = Ruler::new();
+    [
+        format!("batch {}", spec.batch),
+        format!("{} trial{}", spec.trials, if spec.trials == 1 { "" } else { "s" }),
+        // A path's end says more than its beginning, but neither may push out the rest.
+        format!("input {}", ruler.fitting(&spec.input, 16.0, 0.25 * ROOM)),
+        format!("seed {}", spec.seed),
+    ]
+}
+
+/// Width that a heading has.
+const ROOM: f64 = (WIDTH as i32 - 2 * MARGIN) as f64;
+
+/// The last fact may be a remark that begins with a dash.
+fn heading(root: &Area, grid: &Grid, facts: &[String], ruler: &Ruler) -> Drawn {
     let list = |names: &[String], many: &str| {
         let joined = names.join(", ");
-        if names.len() == 1 || (names.len() <= 5 && ruler.width(&joined, 24.0) < 0.5 * room) {
+        if names.len() == 1 || (names.len() <= 5 && ruler.width(&joined, 24.0) < 0.5 * ROOM) {
             joined
         } else {
             format!("{} {many}", names.len())
         }
     };
-    let title = format!("{} × {}", list(&spec.init, "initialisers"), list(&spec.act, "activations"));
-    let mut facts = vec![
-        format!("depth {}", spec.depth),
-        format!("width {}", widths(&spec.widths)),
-        format!("batch {}", spec.batch),
-        format!("{} trial{}", spec.trials, if spec.trials == 1 { "" } else { "s" }),
-        // A path's end says more than its beginning, but neither may push out the rest.
-        format!("input {}", ruler.fitting(&spec.input, 16.0, 0.25 * room)),
-        format!("seed {}", spec.seed),
-    ];
-    if report.interrupted {
-        facts.push("interrupted".into());
-    }
-    if report.cells.len() > style::LOOKS {
+    let title = format!("{} × {}", list(grid.inits, "initialisers"), list(grid.acts, "activations"));
+    let (remarks, mut facts): (Vec<String>, Vec<String>) =
+        facts.iter().cloned().partition(|fact| fact.starts_with(" —"));
+    if grid.cells.len() > style::LOOKS {
         facts.push(format!("looks repeat after {} lines", style::LOOKS));
     }
-    let bands = if spec.trials > 1 { " — line: median, band: 5–95 % of trials" } else { "" };
-    let run = format!("{}{bands}", facts.join(" · "));
+    let run = facts.join(" · ") + &remarks.concat();
     for (text, top, size, color) in [(title, 22, 24.0, INK), (run, 58, 16.0, GREY)] {
-        put(root, &ruler.fitting(&ruler.shown(&text), size, room), (MARGIN, top), size, color, HPos::Left)?;
+        put(root, &ruler.fitting(&ruler.shown(&text), size, ROOM), (MARGIN, top), size, color, HPos::Left)?;
     }
     Ok(())
 }
@@ -158,13 +248,13 @@ fn put(area: &Area, text: &str, at: (i32, i32), size: f64, color: RGBColor, side
 type LegendEntry = (usize, String, i32);
 
 /// Cells in rows that fit the width, above the panels where they can cover nothing.
-fn legend_rows(report: &Report, ruler: &Ruler) -> Vec<Vec<LegendEntry>> {
+fn legend_rows(grid: &Grid, ruler: &Ruler) -> Vec<Vec<LegendEntry>> {
     let all = WIDTH as i32 - 2 * MARGIN;
     let width =
         |names: &[String]| names.iter().map(|n| ruler.width(n, 16.0)).fold(0.0, f64::max).ceil() as i32;
-    let names = legend_names(report, ruler, (all - INDENT).into());
+    let names = legend_names(grid, ruler, (all - INDENT).into());
     let mut columns = ((all + GAP) / (width(&names) + INDENT + GAP)).max(1) as usize;
-    let (inits, acts) = (report.spec.init.len(), report.spec.act.len());
+    let (inits, acts) = (grid.inits.len(), grid.acts.len());
     if inits > 1 && acts > 1 && columns > acts {
         // The activations of an initialiser stay in one row.
         columns -= columns % acts;
@@ -176,26 +266,25 @@ fn legend_rows(report: &Report, ruler: &Ruler) -> Vec<Vec<LegendEntry>> {
 }
 
 /// What tells each cell from the others, in at most `room` pixels; numbered where that does not.
-fn legend_names(report: &Report, ruler: &Ruler, room: f64) -> Vec<String> {
-    let spec = &report.spec;
-    let name = |cell: &Cell, room: f64| {
+fn legend_names(grid: &Grid, ruler: &Ruler, room: f64) -> Vec<String> {
+    let name = |(init, act): &(&str, &str), room: f64| {
         let part = |text: &str, room: f64| ruler.fitting(&ruler.shown(text), 16.0, room);
-        match (spec.init.len(), spec.act.len()) {
-            (_, 1) => part(&cell.init, room),
-            (1, _) => part(&cell.act, room),
+        match (grid.inits.len(), grid.acts.len()) {
+            (_, 1) => part(init, room),
+            (1, _) => part(act, room),
             _ => {
-                let act = format!(" × {}", part(&cell.act, 0.45 * room));
-                part(&cell.init, room - ruler.width(&act, 16.0)) + &act
+                let act = format!(" × {}", part(act, 0.45 * room));
+                part(init, room - ruler.width(&act, 16.0)) + &act
             }
         }
     };
-    let names: Vec<String> = report.cells.iter().map(|c| name(c, room)).collect();
+    let names: Vec<String> = grid.cells.iter().map(|c| name(c, room)).collect();
     let distinct: std::collections::HashSet<&String> = names.iter().collect();
     if distinct.len() == names.len() {
         return names;
     }
-    let numbered = |(k, cell): (usize, &Cell)| format!("{}: {}", k + 1, name(cell, 0.95 * room));
-    report.cells.iter().enumerate().map(numbered).collect()
+    let numbered = |(k, cell): (usize, &(&str, &str))| format!("{}: {}", k + 1, name(cell, 0.95 * room));
+    grid.cells.iter().enumerate().map(numbered).collect()
 }
 
 fn legend(root: &Area, rows: &[Vec<LegendEntry>], looks: &[Look]) -> Drawn {

@@ -5,6 +5,7 @@ pub mod chart;
 pub mod json;
 pub mod phase;
 pub mod recommend;
+pub mod scaling;
 pub mod table;
 pub mod terminal;
 pub mod theory;

@@ -8,6 +8,9 @@ struct Row<'a> {
     init: &'a str,
     act: &'a str,
     layer: usize,
+    /// Of a network: in every row or in none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
     kind: &'a str,
     fan_in: usize,
     fan_out: usize,
@@ -26,6 +29,10 @@ struct Row<'a> {
     log10_second_moment_q95: Option<f64>,
     log10_second_moment_of_mean: Option<f64>,
     zero_trials: Option<usize>,
+    /// Of the variance; of weight gradients, of the second moment.
+    theory_log10_mean: Option<f64>,
+    theory_log10_q05: Option<f64>,
+    theory_log10_q95: Option<f64>,
     /// Of quantities that are one number a layer.
     value: Option<f64>,
 }
@@ -38,12 +45,23 @@ pub fn render(report: &Report) -> Result<String, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for cell in &report.cells {
         for layer in &cell.layers {
+            let theory = |quantity: &str| match (quantity, &layer.theory) {
+                ("preactivation", Some(t)) => (t.preactivation_log10_variance, t.preactivation_band),
+                ("activation", Some(t)) => (t.activation_log10_variance, t.band),
+                ("gradient", Some(t)) => (t.gradient_log10_variance, t.gradient_band),
+                ("weight_gradient", Some(t)) => {
+                    (t.weight_gradient_log10_second_moment, t.weight_gradient_band)
+                }
+                _ => (None, None),
+            };
             let row = |quantity, summary: Option<&Summary>, value| {
+                let (mean, band) = theory(quantity);
                 let (v, s) = (summary.map(|s| &s.log10_variance), summary.map(|s| &s.log10_second_moment));
                 Row {
                     init: &cell.init,
                     act: &cell.act,
                     layer: layer.layer,
+                    path: layer.path.as_deref(),
                     kind: &layer.kind,
                     fan_in: layer.fan_in,
                     fan_out: layer.fan_out,
@@ -62,6 +80,9 @@ pub fn render(report: &Report) -> Result<String, csv::Error> {
                     log10_second_moment_q95: s.and_then(|q| q.q95),
                     log10_second_moment_of_mean: s.and_then(|q| q.log10_of_mean),
                     zero_trials: summary.map(|s| s.zero_trials),
+                    theory_log10_mean: mean,
+                    theory_log10_q05: band.map(|b| b[0]),
+                    theory_log10_q95: band.map(|b| b[1]),
                     value,
                 }
             };

@@ -3,6 +3,7 @@
 use crate::measure::summary::BEYOND;
 use crate::report::wrap::{shown, wrap};
 use crate::result::{Cell, Direction, Layer, Report, Verdict};
+use crate::spec::{Experiment, printable};
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
@@ -24,9 +25,8 @@ const LEVEL: f64 = 1.0;
 pub fn render(report: &Report, columns: Option<usize>) -> String {
     let spec = &report.spec;
     let head = format!(
-        "{BOLD}initdiag{BOLD:#} {DIM}depth {} · width {} · batch {} · {} trial{} · input {} · seed {}{DIM:#}",
-        spec.depth,
-        widths(&spec.widths),
+        "{BOLD}initdiag{BOLD:#} {DIM}{} · batch {} · {} trial{} · input {} · seed {}{DIM:#}",
+        size(spec).join(" · "),
         spec.batch,
         spec.trials,
         if spec.trials == 1 { "" } else { "s" },
@@ -41,6 +41,7 @@ pub fn render(report: &Report, columns: Option<usize>) -> String {
         lines.push(wrap(&name, columns, 2));
         lines.extend(cell.words.iter().map(|words| wrap(&format!("  {words}"), columns, 4)));
     }
+    lines.extend(unpaired(report, columns));
     if let [cell] = report.cells.as_slice() {
         lines.push(String::new());
         let (forward, backward) = (styled(&cell.forward), styled(&cell.backward));
@@ -54,8 +55,33 @@ pub fn render(report: &Report, columns: Option<usize>) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Cells that only one of a run and its baseline has.
+fn unpaired(report: &Report, columns: Option<usize>) -> Vec<String> {
+    let Some(baseline) = &report.baseline else { return Vec::new() };
+    let sides = [("not in the baseline", &baseline.new), ("in the baseline alone", &baseline.missing)];
+    let line = |(what, names): &(&str, &Vec<String>)| {
+        wrap(&format!("{WARN}{what}{WARN:#}: {}", names.join(", ")), columns, 2)
+    };
+    let mut lines: Vec<String> = sides.iter().filter(|side| !side.1.is_empty()).map(line).collect();
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
+    lines
+}
+
 fn completed(cell: &Cell, asked: usize) -> String {
     if cell.trials == asked { String::new() } else { format!(" ({} of {asked} trials)", cell.trials) }
+}
+
+/// What is simulated: depth and width, or the network's name.
+pub fn size(spec: &Experiment) -> [String; 2] {
+    match &spec.net {
+        None => [format!("depth {}", spec.depth), format!("width {}", widths(&spec.widths))],
+        Some(net) => {
+            let name = net.name.as_deref().map_or("network".into(), printable);
+            [name, format!("{} recorded layer{}", spec.depth, if spec.depth == 1 { "" } else { "s" })]
+        }
+    }
 }
 
 /// `512` for equal widths, else the first few of them.
@@ -135,10 +161,12 @@ fn table(cells: &[Cell], trend: usize, with_flags: bool, columns: Option<usize>)
 fn row(cell: &Cell, trend: usize) -> [Field; 7] {
     let plain = |text: String| Field { text, style: Style::new() };
     let verdict = |d: &Direction| Field { text: d.verdict.name().into(), style: style(d.verdict) };
-    let forward: Vec<_> = cell.layers.iter().map(|l| l.activation.log10_variance.median).collect();
+    // What every signal passes: a residual branch would make the line jump.
+    let trunk = cell.layers.iter().any(|l| !l.branch);
+    let layers = || cell.layers.iter().filter(|l| !(trunk && l.branch));
+    let forward: Vec<_> = layers().map(|l| l.activation.log10_variance.median).collect();
     // From the last layer down, as the gradient flows.
-    let backward: Vec<_> =
-        cell.layers.iter().rev().map(|l: &Layer| l.gradient.log10_variance.median).collect();
+    let backward: Vec<_> = layers().rev().map(|l: &Layer| l.gradient.log10_variance.median).collect();
     let flags = if cell.flags.is_empty() { "–".into() } else { cell.flags.join(" ") };
     [
         plain(cell.init.clone()),

@@ -1,18 +1,22 @@
 //! From an experiment to its report: every cell's trials forward and back, in parallel.
 
 mod engine;
+mod expected;
 mod input;
+mod network;
 mod plan;
 pub mod plane;
 pub mod streamed;
 mod trial;
 
 pub use engine::{Choice, Engine};
+pub use expected::{Expectation, expectation};
 pub use input::{Input, InputError};
 pub use plan::{CellPlan, LayerPlan, Plan, PlanError};
 pub use trial::{Network, backward_gradients};
 
 use crate::measure::LayerRecord;
+use crate::measure::spread::add_spread;
 use crate::measure::summary::{median, summary};
 use crate::product::Threads;
 use crate::result::{Cell, Layer, Report, SCHEMA};
@@ -73,36 +77,48 @@ pub fn run(plan: &Plan, control: &Control) -> Result<Report, RunError> {
         spec: plan.experiment.clone(),
         cells,
         interrupted: control.stop.load(Ordering::Relaxed) && records.iter().any(Option::is_none),
+        baseline: None,
     })
 }
 
 fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: bool) -> Cell {
-    let layers: Vec<Layer> = cell
+    let mut layers: Vec<Layer> = cell
         .layers
         .iter()
         .enumerate()
         .map(|(index, layer)| {
             let records: Vec<&LayerRecord> = trials.iter().map(|t| &t[index]).collect();
+            let entry = cell.net.as_ref().map(|net| &net.entries[index]);
             let middle =
                 |quantity: fn(&LayerRecord) -> Option<f64>| median(records.iter().map(|r| quantity(r)));
             Layer {
                 layer: index + 1,
-                kind: "linear".into(),
+                path: entry.map(|e| e.path.clone()),
+                kind: entry.map_or("linear", |e| e.kind).into(),
                 fan_in: layer.fan_in,
-                fan_out: layer.fan_out,
+                fan_out: entry.map_or(layer.fan_out, |e| e.fan_out),
+                units: entry.filter(|e| e.units != e.fan_out).map(|e| e.units),
                 preactivation: summary(&records, |r| r.preactivation, trace),
                 activation: summary(&records, |r| r.activation, trace),
                 gradient: summary(&records, |r| r.gradient, trace),
                 weight_gradient: summary(&records, |r| r.weight_gradient, trace),
+                branch: entry.is_some_and(|e| !e.trunk),
                 dead_fraction: middle(|r| Some(r.dead_fraction)).unwrap_or(0.0),
                 saturated_fraction: middle(|r| r.saturated_fraction),
                 correlation: middle(|r| r.correlation),
                 effective_rank: middle(|r| r.effective_rank),
                 unit_symmetry: middle(|r| Some(r.unit_symmetry)),
+                theory: None,
             }
         })
         .collect();
-    let judgement = verdict::judge(plan, cell, trials, &layers);
+    add_spread(&mut layers, trials);
+    let expected = expectation(plan, cell);
+    if let Some(expected) = &expected {
+        let theory = expected.theory(&layers);
+        layers.iter_mut().zip(theory).for_each(|(layer, theory)| layer.theory = Some(theory));
+    }
+    let judgement = verdict::judge(plan, cell, trials, &layers, expected.as_ref());
     Cell {
         init: cell.init.clone(),
         act: plan.act(cell).name.clone(),
@@ -117,6 +133,8 @@ fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: b
         forward: judgement.forward,
         backward: judgement.backward,
         flags: judgement.flags,
+        formats: judgement.formats,
         words: judgement.words,
+        baseline: None,
     }
 }

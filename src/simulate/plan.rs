@@ -7,8 +7,10 @@ use crate::activation::Activation;
 use crate::draw::Affine;
 use crate::initializer::{Initializer, Law, Site};
 use crate::measure::LayerRecord;
+use crate::net::{Net, NetError};
 use crate::spec::{CatalogError, Experiment};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// One linear + activation layer of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,6 +36,15 @@ pub struct CellPlan {
     pub layers: Vec<LayerPlan>,
     /// What its trials run on.
     pub choice: Choice,
+    /// The network, where it is no plain stack; `layers` are then its entries.
+    pub net: Option<Arc<Net>>,
+}
+
+impl CellPlan {
+    /// Linear layers with this activation behind each, which theory knows: a plain stack, or a network that is one.
+    pub fn is_stack(&self, act: &Activation) -> bool {
+        self.net.as_ref().is_none_or(|net| net.is_stack(act))
+    }
 }
 
 /// A checked experiment.
@@ -61,12 +72,22 @@ pub enum PlanError {
     Bias(CatalogError),
     #[error("the law of biases `{0}` does not draw its entries independently")]
     DependentBias(String),
+    #[error("{0}")]
+    Net(NetError),
+    #[error(
+        "a network of an architecture file runs on the dense engine only: lazy products are for plain stacks"
+    )]
+    LazyNet,
     #[error("an experiment needs at least one layer, unit, row and trial")]
     Nothing,
     #[error("{widths} widths for {depth} layers: a width for the input and one for each layer are needed")]
     Widths { widths: usize, depth: usize },
     #[error("the data has {features} features a sample, but the first width is {width}")]
     Features { features: usize, width: usize },
+    #[error("the data has {features} features a sample, but the network takes {shape}, which are {size}")]
+    Entries { features: usize, shape: String, size: usize },
+    #[error("the network draws its own tokens, so the input is `normal`, its default, and nothing else")]
+    Tokens,
     #[error("the data has {samples} samples, fewer than a batch of {batch}")]
     Samples { samples: usize, batch: usize },
 }
@@ -78,6 +99,9 @@ impl Plan {
     /// Names that are not in the catalogues, laws that cannot be drawn at some layer, data that does not fit.
     pub fn new(experiment: &Experiment, input: Input) -> Result<Self, PlanError> {
         let e = experiment;
+        if let Some(architecture) = &e.net {
+            return super::network::plan(experiment, architecture, input);
+        }
         if e.depth == 0
             || e.batch == 0
             || e.trials == 0
@@ -109,7 +133,7 @@ impl Plan {
             for (act, activation) in acts.iter().enumerate() {
                 let layers = layers(&e.widths, init, bias.as_ref(), activation)?;
                 let choice = choose(&layers, e.batch, e.loss, e.engine);
-                cells.push(CellPlan { init: init.name.clone(), act, layers, choice });
+                cells.push(CellPlan { init: init.name.clone(), act, layers, choice, net: None });
             }
         }
         Ok(Self { experiment: experiment.clone(), acts, cells, input })
@@ -140,6 +164,7 @@ impl Plan {
     fn steps(&self, cell: &CellPlan) -> u64 {
         match cell.choice.engine {
             Engine::Streamed => streamed::steps(&cell.layers, self.experiment.batch),
+            _ if cell.net.is_some() => 2 * cell.net.as_ref().map_or(0, |net| net.steps()),
             _ => 2 * cell.layers.len() as u64,
         }
     }
@@ -151,6 +176,10 @@ impl Plan {
 
     /// Trials whose effective rank is computed: its eigenvalues cost O(B³), so fewer for larger batches.
     pub fn ranked_trials(&self) -> usize {
+        if self.experiment.net.is_some() {
+            return ((20.0 * (64.0 / self.experiment.batch as f64).powi(3)) as usize)
+                .clamp(1, self.experiment.trials);
+        }
         let smaller =
             self.experiment.widths.iter().skip(1).max().map_or(1, |w| (*w).min(self.experiment.batch));
         ((20.0 * (64.0 / smaller as f64).powi(3)) as usize).clamp(1, self.experiment.trials)
@@ -174,7 +203,7 @@ fn layers(
             layers.push(*layer);
             continue;
         }
-        let site = Site { fan_in, fan_out, layer: index + 1, depth, act };
+        let site = Site::dense(fan_in, fan_out, index + 1, depth, act);
         let bias = match bias {
             None => init.bias(&site).map_err(PlanError::Initializer)?,
             Some(bias) => {
@@ -219,6 +248,9 @@ impl Plan {
     /// Bytes of a trial's matrices.
     fn trial_bytes(&self, cell: &CellPlan, threads: usize) -> u128 {
         let e = &self.experiment;
+        if let Some(net) = &cell.net {
+            return super::network::bytes(net, e.batch, threads);
+        }
         let batch = e.batch as u128;
         let widest = e.widths.iter().copied().max().unwrap_or(0) as u128;
         if cell.choice.engine == Engine::Streamed {

@@ -7,6 +7,7 @@ use super::streamed::Stack;
 use crate::activation::Activation;
 use crate::draw;
 use crate::initializer::Law;
+pub use crate::layer::act::SATURATED;
 use crate::layer::activate::{activate, activation, dead_units};
 use crate::layer::{broadcast, loss};
 use crate::measure::record::{self, InputTrace, LayerRecord, Moments};
@@ -18,9 +19,6 @@ use crate::signal::Signal;
 use crate::spec::Loss;
 use crate::stream::{Key, Role};
 use std::sync::atomic::Ordering;
-
-/// A slope below this share of the largest counts as saturated.
-pub const SATURATED: f64 = 0.01;
 
 /// What the backward pass needs of a layer.
 struct Tape<T: Real> {
@@ -45,6 +43,9 @@ pub fn one(
         (control.progress)(units);
         !control.stop.load(Ordering::Relaxed)
     };
+    if let Some(net) = &cell.net {
+        return super::network::one(plan, net, key, (threads, control.threads), effective_rank, &step);
+    }
     let (layers, act) = (&*cell.layers, plan.act(cell));
     let method = match cell.choice.engine {
         Engine::Dense => Method::Dense,

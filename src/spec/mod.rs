@@ -1,7 +1,9 @@
 //! *What* to simulate: checked and serialisable, no behaviour.
 
+pub mod architecture;
 pub mod call;
 
+pub use architecture::Architecture;
 pub use call::CatalogError;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,9 @@ pub struct Experiment {
     /// `depth + 1` widths: the input's, then each layer's.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub widths: Vec<usize>,
+    /// An architecture in place of a plain stack.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub net: Option<Architecture>,
     /// Canonical texts of the activations.
     pub act: Vec<String>,
     /// Canonical texts of the initialisers.
@@ -42,6 +47,7 @@ impl Experiment {
         Self {
             depth,
             widths: vec![width; depth + 1],
+            net: None,
             act: vec!["relu".into()],
             init: vec!["xavier-normal".into()],
             bias: None,

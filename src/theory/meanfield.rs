@@ -11,6 +11,8 @@ use crate::wide::Wide;
 const CRITICAL: f64 = 1e-5;
 /// Slopes this close to one are one, to rounding of the quadrature.
 const ONE: f64 = 1e-12;
+/// Relative error of the length map beyond which nothing is said.
+const RESOLVED: f64 = 1e-6;
 /// The length map is followed up to here.
 const LARGEST: f64 = 1e30;
 /// And down to here, where no bias keeps it up.
@@ -50,6 +52,8 @@ pub enum Length {
     Every,
     /// Around a fixed point whose slope is below −1.
     Cycle,
+    /// To where quadrature cannot follow: φ is too fine for its scale.
+    Unknown,
 }
 
 /// Why theory has no number for something.
@@ -181,7 +185,7 @@ impl<'a> MeanField<'a> {
     pub fn correlations(&self, q: f64) -> CorrelationMap<'a> {
         let form = self.form(q);
         let passed = self.passed(q);
-        let pair = Pair::new(self.act, self.field(q), form, passed.mean);
+        let pair = Pair::new(self.act, self.field(q), form, &passed);
         let next = self.sigma_w2 * passed.square + self.sigma_b2;
         CorrelationMap { pair, sigma_w2: self.sigma_w2, sigma_b2: self.sigma_b2, next }
     }
@@ -204,9 +208,15 @@ impl<'a> MeanField<'a> {
                 x => Length::Point { q: self.sigma_b2 / (1.0 - x), slope: x },
             };
         }
-        let rise = |q: f64| self.length(q).value - q;
+        let rise = |q: f64| {
+            let next = self.length(q);
+            if next.error <= RESOLVED * next.value { next.value - q } else { f64::NAN }
+        };
         let floor = if self.sigma_b2 > 0.0 { self.sigma_b2 } else { SMALLEST };
         let start = start.clamp(floor, LARGEST);
+        if rise(start).is_nan() {
+            return Length::Unknown;
+        }
         let up = rise(start) > 0.0;
         let (mut from, step) = (start, if up { 1.25 } else { 0.8 });
         loop {
@@ -223,7 +233,7 @@ impl<'a> MeanField<'a> {
             let next = next.max(floor * (1.0 - f64::EPSILON));
             let here = rise(next);
             if here.is_nan() {
-                return Length::Cycle;
+                return Length::Unknown;
             }
             // Tangent to the diagonal: nothing but rounding moves it further down.
             if !up && self.sigma_b2 == 0.0 && next < 1e-10 && (near_zero - 1.0).abs() <= ONE {
@@ -261,22 +271,24 @@ impl<'a> MeanField<'a> {
             Length::Diverges { .. } => Err(Missing::Diverges),
             Length::Every => Err(Missing::EveryQ),
             Length::Cycle => Err(Missing::Cycle),
+            Length::Unknown => Err(Missing::Unknown),
         };
         let chi1 = match length {
-            Length::Point { q, .. } => Ok(self.chi(q).value),
+            Length::Point { q, .. } => resolved(self.chi(q)),
             Length::Zero { factor } => Ok(factor),
             // φ is its asymptotes there.
-            Length::Diverges { .. } => Ok(self.chi(LARGEST).value),
-            Length::Every => Ok(self.chi(1.0).value),
+            Length::Diverges { .. } => resolved(self.chi(LARGEST)),
+            Length::Every => resolved(self.chi(1.0)),
             Length::Cycle => Err(Missing::Cycle),
-        }
-        .and_then(|chi: f64| if chi.is_finite() { Ok(chi) } else { Err(Missing::Unknown) });
+            Length::Unknown => Err(Missing::Unknown),
+        };
         let xi_q = match length {
             Length::Point { slope, .. } => scale(slope),
             Length::Zero { factor } => Err(zero(factor)),
             Length::Diverges { .. } => Err(Missing::Diverges),
             Length::Every => Err(Missing::EveryQ),
             Length::Cycle => Err(Missing::Cycle),
+            Length::Unknown => Err(Missing::Unknown),
         };
         let (c_star, xi_c) = self.correlation_point(length);
         Summary { length, q_star, chi1, xi_q, xi_c, c_star, phase: chi1.ok().map(Phase::of) }
@@ -291,8 +303,8 @@ impl<'a> MeanField<'a> {
             return (Err(Missing::EveryC), Err(Missing::EveryC));
         }
         match map.fixed_point() {
-            Some(c) => (Ok(c), scale(map.slope(c).value)),
-            None => (Err(Missing::Unknown), Err(Missing::Unknown)),
+            Some(c) if map.at(c).error <= RESOLVED => (Ok(c), resolved(map.slope(c)).and_then(scale)),
+            _ => (Err(Missing::Unknown), Err(Missing::Unknown)),
         }
     }
 
@@ -312,7 +324,7 @@ impl<'a> MeanField<'a> {
                 }
                 let form = Form::Slopes(left, right);
                 let passed = pass(self.act, self.field(1.0), form);
-                let pair = Pair::new(self.act, self.field(1.0), form, passed.mean);
+                let pair = Pair::new(self.act, self.field(1.0), form, &passed);
                 Ok(CorrelationMap { pair, sigma_w2: 1.0, sigma_b2: 0.0, next: passed.square })
             }
             // Biases count for nothing beside a signal that grows by a factor.
@@ -323,12 +335,19 @@ impl<'a> MeanField<'a> {
             }
             Length::Diverges { .. } => Err(Missing::Diverges),
             Length::Cycle => Err(Missing::Cycle),
+            Length::Unknown => Err(Missing::Unknown),
         }
     }
 }
 
 fn zero(factor: f64) -> Missing {
     if (factor - 1.0).abs() <= ONE { Missing::PowerLaw } else { Missing::GoesToZero }
+}
+
+/// The value, where its error leaves something of it.
+fn resolved(estimate: Estimate) -> Answer {
+    let good = estimate.value.is_finite() && estimate.error <= RESOLVED * estimate.value.abs();
+    if good { Ok(estimate.value) } else { Err(Missing::Unknown) }
 }
 
 /// −1/log of a factor a layer.

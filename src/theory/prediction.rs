@@ -13,7 +13,11 @@
 //! In the same way a correlation of signals scatters about c by s_l, s_{l+1} = (κ·dc′/dc)²·s_l + the part of n rows, which
 //! adds ½V″(c)·s_l to V(c): for odd activations and many samples it is most of the scatter.
 //!
-//! RESIDUE
+//! Measured at depth 50 (`tests/prediction.rs`): with 256 units and 1 or 64 samples, standard deviations are right to 7 % for
+//! linear, ReLU and tanh at its edge, but for ReLU's lowest gradients with 64 samples, where 12 % are missing; with 64 units
+//! and 8 samples to 12 %, and 22 % too much for a linear stack's lowest gradients. Where lengths scatter by a factor of e
+//! and the activation is curved, nothing is said: under He, GELU's map pushes lengths apart and reaches that at layer 12.
+//! Means are those of infinite width; where the map is curved, they are off by up to 0.6 standard deviations before that.
 
 use super::field::{Form, Scatter, Weights};
 use super::stack::{Entering, Flow, Layer, Start, backward, forward};

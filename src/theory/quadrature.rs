@@ -8,7 +8,11 @@ const REACH: f64 = 12.0;
 /// Error that is asked for, relative to the integral of |f|.
 const TOLERANCE: f64 = 1e-13;
 /// Panels at most: a jump costs some forty of them.
-const PANELS: usize = 3000;
+const PANELS: usize = 1000;
+/// Evaluations of a double integral after which it is not refined any more.
+const EVALUATIONS: usize = 1_500_000;
+/// Widest panel of [`nodes`]: polynomials of order 512 have a dozen radians in it.
+const RESOLVED: f64 = 0.6;
 
 /// A number from quadrature, and how far off it may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,12 +107,13 @@ impl<const N: usize> Panel<N> {
     }
 }
 
-/// ∫ f over the panels between ascending `cuts`, refined until each component's error is `tolerance` of ∫|f|.
+/// ∫ f over the panels between ascending `cuts`, refined until each component's error is `tolerance` of ∫|f| or there are
+/// `most` panels.
 fn integrate<const N: usize>(
     f: &impl Fn(f64) -> [f64; N],
     cuts: &[f64],
     tolerance: f64,
-    most: usize,
+    most: &dyn Fn() -> usize,
 ) -> [Estimate; N] {
     let mut panels: Vec<Panel<N>> = cuts
         .windows(2)
@@ -127,7 +132,7 @@ fn integrate<const N: usize>(
         }
         let done = (0..N).all(|i| errors[i] <= tolerance * total[i] || errors[i].is_nan());
         let count = panels.len() + frozen.len();
-        if done || panels.is_empty() || count >= most {
+        if done || panels.is_empty() || count >= most() {
             break;
         }
         // All panels that carry more than their part of the error, so that a sweep is over quickly.
@@ -200,16 +205,22 @@ pub fn gaussian<const N: usize>(
         let weight = density(z);
         f(mean + scale * z, z).map(|value| weight * value)
     };
-    integrate(&integrand, &cuts(mean, scale, kinks), TOLERANCE, PANELS)
+    integrate(&integrand, &cuts(mean, scale, kinks), TOLERANCE, &|| PANELS)
 }
 
-/// Nodes (u, z) and weights that carry `∫ Dz f(mean + √q z)·p(z)` for polynomials p up to order 256, where f is smooth
+/// Nodes (u, z) and weights that carry `∫ Dz f(mean + √q z)·p(z)` for polynomials p up to order 512, where f is smooth
 /// between its kinks at the scale of one.
 pub(super) fn nodes(mean: f64, q: f64, kinks: &[f64]) -> Vec<(f64, f64, f64)> {
     let scale = q.sqrt();
     cuts(mean, scale, kinks)
         .windows(2)
-        .flat_map(|ends| panel_nodes(ends[0], ends[1]))
+        .flat_map(|ends| {
+            let parts = ((ends[1] - ends[0]) / RESOLVED).ceil().max(1.0);
+            let step = (ends[1] - ends[0]) / parts;
+            let low = ends[0];
+            (0..parts as usize)
+                .flat_map(move |k| panel_nodes(low + k as f64 * step, low + (k + 1) as f64 * step))
+        })
         .map(|(z, w)| (mean + scale * z, z, w * density(z)))
         .collect()
 }
@@ -239,6 +250,7 @@ pub fn pair<const N: usize>(
     let (along, across) = ((0.5 * q * (1.0 + c)).sqrt(), (0.5 * q * (1.0 - c)).sqrt());
     // Of the inner integrals' errors, relative to their size, the largest.
     let inner_error = std::cell::Cell::new(0.0f64);
+    let spent = std::cell::Cell::new(0usize);
     let inner = |d: f64| -> [f64; N] {
         if along == 0.0 {
             return f(mean + d, mean - d);
@@ -249,12 +261,14 @@ pub fn pair<const N: usize>(
         for u in kinks.iter().copied().chain(scales) {
             ends.extend([(u - mean - d) / along, (u - mean + d) / along]);
         }
+        let most = if spent.get() < EVALUATIONS { 400 } else { 0 };
         let integrand = |z: f64| {
+            spent.set(spent.get() + 1);
             let weight = density(z);
             let m = mean + along * z;
             f(m + d, m - d).map(|value| weight * value)
         };
-        let found = integrate(&integrand, &tidy(ends, -REACH), 1e-12, 400);
+        let found = integrate(&integrand, &tidy(ends, -REACH), 1e-12, &|| most);
         for e in found {
             if e.error > 1e-12 * e.value.abs() || e.error.is_nan() {
                 inner_error.set(inner_error.get().max(e.error));
@@ -276,7 +290,8 @@ pub fn pair<const N: usize>(
         let weight = 2.0 * density(z);
         inner(across * z).map(|value| weight * value)
     };
-    let found = integrate(&integrand, &tidy(ends, 0.0), 1e-11, 200);
+    let found =
+        integrate(&integrand, &tidy(ends, 0.0), 1e-11, &|| if spent.get() < EVALUATIONS { 200 } else { 0 });
     found.map(|e| Estimate { error: e.error + inner_error.get() + 1e-12 * e.value.abs(), ..e })
 }
 

@@ -204,7 +204,7 @@ pub fn forward(
         }
         let mut orders = Orders::default();
         let products = two_samples.then(|| {
-            let pair = known.get_or_insert_with(|| Pair::new(act, field, form, passed.mean));
+            let pair = known.get_or_insert_with(|| Pair::new(act, field, form, &passed));
             let c = field.correlation();
             orders = pair.orders(c);
             pair.at(c)

@@ -26,6 +26,22 @@ impl Series {
         Self { variance: logs(|m| log10(m.variance)), second_moment: logs(|m| log10(m.second_moment)) }
     }
 
+    /// Some places alone.
+    pub fn at(mut self, places: &[usize]) -> Self {
+        let pick = |trial: &mut Vec<f64>| *trial = places.iter().map(|place| trial[*place]).collect();
+        self.variance.iter_mut().chain(&mut self.second_moment).for_each(pick);
+        self
+    }
+
+    /// Squared norms of samples: second moments times as many entries as a sample has at each place.
+    pub fn norms(mut self, entries: &[f64]) -> Self {
+        for trial in &mut self.second_moment {
+            trial.iter_mut().zip(entries).for_each(|(log, count)| *log += count.log10());
+        }
+        self.variance.clone_from(&self.second_moment);
+        self
+    }
+
     /// Last layer first.
     pub fn reversed(mut self) -> Self {
         self.variance.iter_mut().chain(&mut self.second_moment).for_each(|trial| trial.reverse());
@@ -82,7 +98,8 @@ pub fn direction(series: &Series, threshold: f64, key: Key) -> (Direction, Fate)
     if !matches!(fate, Fate::Flows { .. }) {
         let up = matches!(fate, Fate::Beyond { up: true, .. });
         let verdict = if up { Verdict::Exploding } else { Verdict::Vanishing };
-        let nothing = Direction { quantity, log10_per_layer: None, ci95: None, log10_change: None, verdict };
+        let nothing =
+            Direction { quantity, log10_per_layer: None, ci95: None, log10_change: None, threshold, verdict };
         return (nothing, fate);
     }
     let points = places(depth);
@@ -96,7 +113,10 @@ pub fn direction(series: &Series, threshold: f64, key: Key) -> (Direction, Fate)
         _ => Verdict::Stable,
     };
     let ci95 = interval(trials, &points, slope, key);
-    (Direction { quantity, log10_per_layer: slope, ci95, log10_change: Some(change), verdict }, fate)
+    (
+        Direction { quantity, log10_per_layer: slope, ci95, log10_change: Some(change), threshold, verdict },
+        fate,
+    )
 }
 
 fn places(depth: usize) -> Vec<usize> {

@@ -5,8 +5,16 @@ use crate::activation::Activation;
 use crate::initializer::law::short;
 use crate::measure::LayerRecord;
 use crate::result::{Layer, Summary};
-use crate::simulate::CellPlan;
+use crate::simulate::{CellPlan, LayerPlan};
 use statrs::distribution::{Binomial, DiscreteCDF};
+
+/// The flag of a cell that does not follow the laws of an earlier run, see [`crate::baseline`].
+pub const DRIFT: &str = "drift";
+
+/// Trials differ by more than widths explain.
+pub const HEAVY_TAILED: &str = "heavy-tailed";
+/// The measurement is not what theory expects.
+pub const OFF_THEORY: &str = "off-theory";
 
 /// Every flag that a cell can carry.
 pub const FLAGS: &[&str] = &[
@@ -16,7 +24,9 @@ pub const FLAGS: &[&str] = &[
     "decorrelated",
     "symmetric-units",
     "zero-signal",
-    "heavy-tailed",
+    HEAVY_TAILED,
+    OFF_THEORY,
+    DRIFT,
 ];
 
 /// Flags with their words.
@@ -28,12 +38,12 @@ pub fn flags(
 ) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     let (first, last) = (&layers[0], &layers[layers.len() - 1]);
-    let saturated = layers.iter().filter_map(|l| l.saturated_fraction.map(|share| (share, l.layer)));
+    let saturated = layers.iter().filter_map(|l| l.saturated_fraction.map(|share| (share, l.name())));
     if act.shape.bounded
         && let Some((share, layer)) = saturated.max_by(|a, b| a.0.total_cmp(&b.0))
         && share > 0.5
     {
-        found.push(("saturated", format!("{} of the units of layer {layer} are saturated", percent(share))));
+        found.push(("saturated", format!("{} of the units of {layer} are saturated", percent(share))));
     }
     if let Some(words) = dead(trials, layers) {
         found.push(("dead-units", words));
@@ -43,7 +53,7 @@ pub fn flags(
     {
         found.push((
             "correlation-collapse",
-            format!("samples become indistinguishable: mean cosine {} at layer {}", four(cosine), last.layer),
+            format!("samples become indistinguishable: mean cosine {} at {}", four(cosine), last.name()),
         ));
     }
     if let (Some(before), Some(after)) = (first.correlation, last.correlation)
@@ -53,16 +63,21 @@ pub fn flags(
         found.push((
             "decorrelated",
             format!(
-                "like samples are driven apart: mean cosine {} at layer 1, {} at layer {}",
+                "like samples are driven apart: mean cosine {} at {}, {} at {}",
                 four(before),
+                first.name(),
                 four(after),
-                last.layer
+                last.name()
             ),
         ));
     }
     let silent = |s: &Summary| s.log10_second_moment.median.is_none();
+    // A branch of zeros, as Fixup has it, gets a gradient from the stream around it, and that tells its units apart.
+    let closed = |plan: &LayerPlan| plan.weights.is_point_mass();
+    let by_design = layers.iter().zip(&cell.layers).any(|(layer, plan)| layer.branch && closed(plan));
     let alike = layers.iter().zip(&cell.layers).find(|(layer, plan)| {
-        layer.fan_out > 1
+        layer.units() > 1
+            && !layer.branch
             && layer.unit_symmetry.is_some_and(|s| s < 1e-6)
             // Zeros say nothing of the units that different weights made them from.
             && (!silent(&layer.preactivation) || plan.weights.is_point_mass() && plan.bias.is_point_mass())
@@ -70,10 +85,11 @@ pub fn flags(
     if let Some((layer, _)) = alike {
         found.push((
             "symmetric-units",
-            format!("all units of layer {} are identical: training cannot tell them apart", layer.layer),
+            format!("all units of {} are identical: training cannot tell them apart", layer.name()),
         ));
     }
-    if layers.iter().any(|l| silent(&l.activation) || silent(&l.gradient)) {
+    let told = |l: &&Layer| !(l.branch && by_design);
+    if layers.iter().filter(told).any(|l| silent(&l.activation) || silent(&l.gradient)) {
         found.push(("zero-signal", "signal or gradient is exactly zero in some layer".into()));
     }
     // Finite width: the log of the norm spreads by at most about Σ 5/n over independent trials (Hanin & Nica 2019).
@@ -84,7 +100,7 @@ pub fn flags(
         [spread(&last.activation), spread(&first.gradient)].into_iter().flatten().fold(0.0, f64::max);
     if widest > allowed {
         found.push((
-            "heavy-tailed",
+            HEAVY_TAILED,
             format!(
                 "trials differ by {} decades where width explains {}",
                 short(round(widest)),
@@ -110,15 +126,15 @@ fn dead(trials: &[&Vec<LayerRecord>], layers: &[Layer]) -> Option<String> {
     let count = trials.len() as f64;
     let share = |index: usize| trials.iter().map(|t| t[index].dead_fraction).sum::<f64>() / count;
     let shares: Vec<f64> = (0..layers.len()).map(share).collect();
-    let units = |layer: &Layer| layer.fan_out as u64 * trials.len() as u64;
+    let units = |layer: &Layer| layer.units() as u64 * trials.len() as u64;
     // Worst first among the layers that are beyond chance.
     let worst = (0..layers.len())
         .filter(|i| shares[*i] > HARMLESS && beyond_chance(shares[*i], units(&layers[*i]), tests))
         .max_by(|a, b| shares[*a].total_cmp(&shares[*b]));
     if let Some(index) = worst {
-        let layer = layers[index].layer;
+        let layer = layers[index].name();
         return Some(format!(
-            "{} of the units of layer {layer} are dead on the whole batch",
+            "{} of the units of {layer} are dead on the whole batch",
             percent(shares[index])
         ));
     }

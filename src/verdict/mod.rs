@@ -1,20 +1,24 @@
 //! From what was measured to words: verdict, flags and the cause.
 
 mod cause;
-mod direction;
+pub(crate) mod direction;
 mod flags;
-mod words;
+mod off_theory;
+mod ranges;
+pub(crate) mod words;
 
-pub use flags::FLAGS;
-pub use words::four;
+pub use flags::{DRIFT, FLAGS};
 
+use crate::layer::Space;
 use crate::measure::LayerRecord;
-use crate::result::{Direction, Layer, Quantity, Summary};
-use crate::simulate::{CellPlan, Input, Plan};
+use crate::result::{Direction, FormatRange, Layer, Quantity};
+use crate::simulate::{CellPlan, Expectation, Input, Plan};
 use crate::stream::Key;
-use crate::theory::formats::{F32, Magnitude, first_outside};
+use crate::theory::prediction::{Expected, Level};
 use crate::theory::stack::Entering;
 use direction::{Fate, Series, direction};
+use flags::{HEAVY_TAILED, OFF_THEORY};
+use off_theory::{chance_of_median, off_theory};
 use words::{factor, power};
 
 /// What is said of a cell.
@@ -25,30 +29,81 @@ pub struct Judgement {
     pub backward: Direction,
     /// Names of what else is wrong.
     pub flags: Vec<String>,
+    /// Where number formats end.
+    pub formats: Vec<FormatRange>,
     /// One sentence each, with the cause.
     pub words: Vec<String>,
 }
 
-/// Judges a cell from its trials and their summary.
-pub fn judge(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], layers: &[Layer]) -> Judgement {
+/// Standard deviations of a change that are chance: one in twenty is larger.
+const CHANCE: f64 = 1.96;
+
+/// Judges a cell from its trials, their summary, and what theory expects of them.
+///
+/// A direction's threshold is the one asked for and what chance leaves in the median over so many trials: the band of layers
+/// as wide as these.
+pub fn judge(
+    plan: &Plan,
+    cell: &CellPlan,
+    trials: &[&Vec<LayerRecord>],
+    layers: &[Layer],
+    theory: Option<&Expectation>,
+) -> Judgement {
     let seed = plan.experiment.seed;
-    let threshold = plan.experiment.threshold;
     let act = plan.act(cell);
+    let chance = |at: usize, level: fn(&Expected) -> Option<Level>| {
+        let level = theory.and_then(|t| t.prediction.layers.get(at)).and_then(level);
+        CHANCE * level.and_then(|l| chance_of_median(l, trials.len())).unwrap_or(0.0)
+    };
+    let threshold = |chance: f64| plan.experiment.threshold + chance;
     let entering = entering(&plan.input);
-    let mut signal = Series::new(trials, |r| r.activation);
-    if layers.len() == 1 {
+    // What every signal passes: all layers of a plain stack, no branches of a network.
+    let trunk = trunk(cell);
+    let mut signal = Series::new(trials, |r| r.activation).at(&trunk);
+    if trunk.len() == 1 {
         signal = signal.behind(entering.second_moment.log10());
     }
     // In the direction of flow, so that both slopes read alike.
-    let gradient = Series::new(trials, |r| r.gradient).reversed();
-    let (forward, forward_fate) = direction(&signal, threshold, Key { seed, trial: 0, layer: 0 });
-    let (backward, backward_fate) = direction(&gradient, threshold, Key { seed, trial: 1, layer: 0 });
-    let expected = cause::expected(act, cell, layers, entering);
-    let found = flags::flags(act, cell, trials, layers);
-    let last = layers.len();
+    let entries = sample_entries(cell, &trunk);
+    let gradient = Series::new(trials, |r| r.gradient).at(&trunk);
+    let gradient = match &entries {
+        None => gradient,
+        Some(entries) => gradient.norms(entries),
+    };
+    let gradient = gradient.reversed();
+    let (forward, forward_fate) = direction(
+        &signal,
+        threshold(chance(layers.len() - 1, |e| e.activation.variance)),
+        Key { seed, trial: 0, layer: 0 },
+    );
+    let (mut backward, backward_fate) =
+        direction(&gradient, threshold(chance(0, |e| e.gradient.variance)), Key { seed, trial: 1, layer: 0 });
+    if entries.is_some() {
+        backward.quantity = Quantity::SquaredNorm;
+    }
+    let plain = cell.is_stack(act);
+    let expected = plain.then(|| cause::expected(act, cell, layers, entering)).flatten();
+    let mut found = flags::flags(act, cell, trials, layers);
+    let heavy = found.iter().any(|(name, _)| *name == HEAVY_TAILED);
+    let homogeneous = act.shape.homogeneous;
+    if let Some(words) = theory.and_then(|t| off_theory(cell, t, layers, trials.len(), heavy, homogeneous)) {
+        found.push((OFF_THEORY, words));
+    }
+    let formats = ranges::ranges(layers);
+    let last = trunk.len();
+    let name = |place: usize| layers[trunk[place]].name();
     // From place to layer, which for a single layer's signal counts the input.
-    let up = |place: usize| if last == 1 { place } else { place + 1 };
-    let down = |place: usize| last - place;
+    let up = |place: usize| match (last, place) {
+        (1, 0) => "layer 0".into(),
+        (1, _) => name(0),
+        _ => name(place),
+    };
+    let down = |place: usize| name(last - 1 - place);
+    let way = |from: String, to: String| match plain {
+        true => format!("from {from} to {}", to.trim_start_matches("layer ")),
+        false => format!("from {from} to {to}"),
+    };
+    let unit = if plain { "layer" } else { "step" };
     let mut words = vec![
         Sentence {
             name: "forward",
@@ -56,35 +111,55 @@ pub fn judge(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], layers:
             direction: &forward,
             fate: forward_fate,
             steps: if last == 1 { 1 } else { last - 1 },
-            way: if last == 1 {
-                "from the input to layer 1".into()
-            } else {
-                format!("from layer 1 to {last}")
+            way: match last {
+                1 => format!("from the input to {}", name(0)),
+                _ => way(name(0), name(last - 1)),
             },
             onward: "on",
+            unit,
             layer: &up,
         }
-        .say(cause::forward(act, cell, expected.as_ref(), &forward)),
+        .say(if plain { cause::forward(act, cell, expected.as_ref(), &forward) } else { None }),
         Sentence {
             name: "backward",
             what: "the gradient",
             direction: &backward,
             fate: backward_fate,
             steps: last - 1,
-            way: format!("from layer {last} to 1"),
+            way: way(name(last - 1), name(0)),
             onward: "down",
+            unit,
             layer: &down,
         }
-        .say(cause::backward(cell, expected.as_ref(), &backward)),
+        .say(if plain { cause::backward(cell, expected.as_ref(), &backward) } else { None }),
     ];
-    words.extend(range_of_f32(layers));
+    words.extend(ranges::words(&formats, &|layer| layers[layer - 1].name()));
     words.extend(found.iter().map(|(_, text)| text.clone()));
     Judgement {
         forward,
         backward,
         flags: found.into_iter().map(|(name, _)| name.to_string()).collect(),
+        formats,
         words,
     }
+}
+
+/// Places of the layers that every signal passes.
+fn trunk(cell: &CellPlan) -> Vec<usize> {
+    match &cell.net {
+        None => (0..cell.layers.len()).collect(),
+        Some(net) => {
+            let trunk: Vec<usize> = (0..net.entries.len()).filter(|k| net.entries[*k].trunk).collect();
+            if trunk.is_empty() { (0..net.entries.len()).collect() } else { trunk }
+        }
+    }
+}
+
+/// Entries of a sample at these places of a network of images or sequences: a gradient that spreads over more of them is smaller
+/// in each, and no less in all. `None` where features alone come in, as in a plain stack.
+fn sample_entries(cell: &CellPlan, trunk: &[usize]) -> Option<Vec<f64>> {
+    let net = cell.net.as_ref().filter(|net| net.input.space != Space::Flat)?;
+    Some(trunk.iter().map(|k| net.entries[*k].units as f64 * net.entries[*k].positions as f64).collect())
 }
 
 /// Mean and second moment of an entry of the input.
@@ -111,8 +186,10 @@ struct Sentence<'a> {
     way: String,
     /// `on` or `down`, the way it flows.
     onward: &'static str,
+    /// What lies between two places.
+    unit: &'static str,
     /// The layer of a place.
-    layer: &'a dyn Fn(usize) -> usize,
+    layer: &'a dyn Fn(usize) -> String,
 }
 
 impl Sentence<'_> {
@@ -121,10 +198,10 @@ impl Sentence<'_> {
         let fact = match self.fate {
             Fate::Flows { uniform_from } => self.change(uniform_from),
             Fate::Zero { place } => {
-                format!("{} is exactly zero from layer {} {}", self.what, (self.layer)(place), self.onward)
+                format!("{} is exactly zero from {} {}", self.what, (self.layer)(place), self.onward)
             }
             Fate::Beyond { place, up } => format!(
-                "{} passes 10^{}3e17 at layer {}, beyond what is measured",
+                "{} passes 10^{}3e17 at {}, beyond what is measured",
                 self.quantity(),
                 if up { '+' } else { '-' },
                 (self.layer)(place)
@@ -140,6 +217,7 @@ impl Sentence<'_> {
         match self.direction.quantity {
             Quantity::Variance => "variance",
             Quantity::SecondMoment => "the second moment",
+            Quantity::SquaredNorm => "the squared norm of a sample",
         }
     }
 
@@ -152,11 +230,7 @@ impl Sentence<'_> {
             None => String::new(),
             Some(0) => "no variation over samples and units; ".into(),
             Some(place) => {
-                format!(
-                    "no variation over samples and units from layer {} {}; ",
-                    (self.layer)(place),
-                    self.onward
-                )
+                format!("no variation over samples and units from {} {}; ", (self.layer)(place), self.onward)
             }
         };
         text.push_str(&format!("{} changes by {} {}", self.quantity(), power(change), self.way));
@@ -166,37 +240,11 @@ impl Sentence<'_> {
             let line = slope * self.steps as f64;
             // The line goes through all layers, the change is between two.
             text.push_str(&if (line - change).abs() > (0.1 * change.abs()).max(0.3) {
-                format!("; a line through all layers: ×{} a layer, {}", factor(slope), power(line))
+                format!("; a line through all {}s: ×{} a {0}, {}", self.unit, factor(slope), power(line))
             } else {
-                format!(", ×{} a layer", factor(slope))
+                format!(", ×{} a {}", factor(slope), self.unit)
             });
         }
         text
     }
-}
-
-/// Where the signal, the gradient or the gradient's square (Adam's second moment) leaves the range of single precision.
-fn range_of_f32(layers: &[Layer]) -> Vec<String> {
-    let second = |s: &Summary| s.log10_second_moment.median;
-    let up = layers.iter().map(|l| second(&l.activation));
-    let down = || layers.iter().rev().map(|l| second(&l.gradient));
-    let from_top = |magnitude| {
-        first_outside(down(), magnitude, &F32)
-            .and_then(|place| layers.iter().rev().nth(place))
-            .map(|l| l.layer)
-    };
-    let mut words = Vec::new();
-    if let Some(place) = first_outside(up, Magnitude::Root, &F32) {
-        words.push(format!("the signal leaves the range of f32 at layer {}", layers[place].layer));
-    }
-    let (gradient, squares) = (from_top(Magnitude::Root), from_top(Magnitude::Square));
-    if let Some(layer) = gradient {
-        words.push(format!("the gradient leaves the range of f32 at layer {layer}"));
-    }
-    if let Some(layer) = squares
-        && gradient != Some(layer)
-    {
-        words.push(format!("squares of the gradient leave the range of f32 at layer {layer}"));
-    }
-    words
 }

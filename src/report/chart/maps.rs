@@ -12,7 +12,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 const HEIGHT: u32 = 684;
 const HEAD: i32 = 118;
 /// Of a curve's points every so many are drawn: pixels are whole, and shorter pieces show it.
-const STRIDE: usize = 4;
+const STRIDE: usize = 2;
 
 /// One map: its curve, the walk along it, and where the walk ends.
 struct Map {
@@ -72,7 +72,7 @@ fn heading(root: &Area, survey: &Survey) -> Drawn {
     for (color, width, text) in [
         (COLORS[0], 3, "from a layer to the next"),
         (GREY, 1, "what is kept"),
-        (COLORS[1], 1, "layers of a stack, from inputs of unit variance (a) and orthogonal ones (b)"),
+        (COLORS[1], 1, "a stack, from unit variance (a) and orthogonal samples (b)"),
     ] {
         root.draw(&PathElement::new(vec![(x, 94), (x + SAMPLE, 94)], color.stroke_width(width)))?;
         put(root, text, (x + INDENT, 86), 16.0, INK, HPos::Left)?;
@@ -102,7 +102,7 @@ fn length(survey: &Survey) -> Map {
         curve,
         walk: survey.maps.length_walk.clone(),
         fixed: survey.q_star,
-        absent: String::new(),
+        absent: survey.why.get("q_star").cloned().unwrap_or_default(),
         range: (0.0, top),
         axis: Axis::linear(top),
     }

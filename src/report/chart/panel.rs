@@ -1,6 +1,7 @@
 //! A panel: one quantity of every cell against depth.
 
 use super::axis::{Axis, layer_ticks};
+use super::overlay::{Expected, Limit, draw_limits, expected, limits};
 use super::style::{FAMILY, GREY, INK, LINE, Look};
 use super::{Area, Drawn, pixel, put, stroke};
 use crate::activation::Activation;
@@ -34,6 +35,8 @@ struct Series {
     marked: bool,
     /// Layers where the median is exactly zero, in stretches.
     zeros: Vec<RangeInclusive<usize>>,
+    /// Layers within residual branches, which not every signal passes: not joined by the line.
+    dots: Vec<(f64, f64)>,
 }
 
 /// One quantity of every cell.
@@ -42,58 +45,123 @@ pub struct Panel {
     series: Vec<Series>,
     axis: Axis,
     depth: usize,
+    /// Of the horizontal axis: places, from 1 to the depth, and their labels.
+    ticks: Vec<(f64, String)>,
+    across: &'static str,
+    theory: Vec<Expected>,
+    limits: Vec<Limit>,
 }
 
 /// The four panels.
 pub const KINDS: [fn(&Report, &[Look]) -> Panel; 4] = [
     |report, looks| {
-        logarithmic(report, looks, "a · Activation variance, Var(H)", |l| &l.activation.log10_variance)
+        let title = "a · Activation variance, Var(H)";
+        let theory = expected(report, looks, |t| (t.activation_log10_variance, t.band));
+        let limits = limits(report, |r| (r.activation.is_some(), false));
+        logarithmic(report, looks, title, every, |l| &l.activation.log10_variance, theory, limits)
     },
     |report, looks| {
-        logarithmic(report, looks, "b · Gradient variance, Var(∂C/∂Z)", |l| &l.gradient.log10_variance)
+        let title = "b · Gradient variance, Var(∂C/∂Z)";
+        let theory = expected(report, looks, |t| (t.gradient_log10_variance, t.gradient_band));
+        let limits = limits(report, |r| (r.gradient.is_some(), r.squared_gradient.is_some()));
+        logarithmic(report, looks, title, every, |l| &l.gradient.log10_variance, theory, limits)
     },
     |report, looks| {
         let title = "c · Weight gradient, mean square of ∂C/∂W";
-        logarithmic(report, looks, title, |l| &l.weight_gradient.log10_second_moment)
+        let theory =
+            expected(report, looks, |t| (t.weight_gradient_log10_second_moment, t.weight_gradient_band));
+        logarithmic(
+            report,
+            looks,
+            title,
+            weighted,
+            |l| &l.weight_gradient.log10_second_moment,
+            theory,
+            Vec::new(),
+        )
     },
     shares,
 ];
 
 /// The layers to draw: all, or so many that a line cannot show more.
-fn thinned(layers: &[Layer]) -> impl Iterator<Item = &Layer> {
+pub fn thinned(layers: &[Layer]) -> impl Iterator<Item = &Layer> {
     let step = layers.len().div_ceil(MAX_POINTS).max(1);
     let last = layers.len() - 1;
     layers.iter().enumerate().filter(move |(k, _)| k % step == 0 || *k == last).map(|(_, l)| l)
 }
 
-fn logarithmic(report: &Report, looks: &[Look], title: &str, quantity: fn(&Layer) -> &Quantiles) -> Panel {
+/// Every layer.
+fn every(_: &Layer) -> bool {
+    true
+}
+
+/// An activation follows: in a network not every layer has one.
+fn activated(layer: &Layer) -> bool {
+    layer.path.is_none() || layer.saturated_fraction.is_some()
+}
+
+/// A residual sum has no weights.
+fn weighted(layer: &Layer) -> bool {
+    layer.kind != "residual"
+}
+
+fn logarithmic(
+    report: &Report,
+    looks: &[Look],
+    title: &str,
+    shown: fn(&Layer) -> bool,
+    quantity: fn(&Layer) -> &Quantiles,
+    theory: Vec<Expected>,
+    limits: Vec<Limit>,
+) -> Panel {
     let mut series = Vec::new();
     for (cell, look) in report.cells.iter().zip(looks) {
-        let line = thinned(&cell.layers).map(|l| (l.layer as f64, quantity(l).median)).collect();
+        let layers: Vec<Layer> = cell.layers.iter().filter(|l| shown(l)).cloned().collect();
+        if layers.is_empty() {
+            continue;
+        }
+        let trunk = layers.iter().any(|l| !l.branch);
+        // Without the sums, what is left of the trunk beside branches is no path.
+        let path = trunk && (layers.len() == cell.layers.len() || !layers.iter().any(|l| l.branch));
+        let joined = |l: &&Layer| path && !l.branch || !trunk;
+        let line = thinned(&layers).filter(joined).map(|l| (l.layer as f64, quantity(l).median)).collect();
         let ends = |l: &Layer| (l.layer as f64, quantity(l).q95.map(|high| (quantity(l).q05, high)));
-        let band = if cell.trials > 1 { thinned(&cell.layers).map(ends).collect() } else { Vec::new() };
+        let band = match cell.trials {
+            1 => Vec::new(),
+            _ => thinned(&layers).filter(joined).map(ends).collect(),
+        };
+        let apart = thinned(&layers).filter(|l| !joined(l));
+        let dots = apart.filter_map(|l| quantity(l).median.map(|x| (l.layer as f64, x))).collect();
         let mut zeros: Vec<RangeInclusive<usize>> = Vec::new();
-        for layer in cell.layers.iter().filter(|l| quantity(l).median.is_none()).map(|l| l.layer) {
+        for layer in layers.iter().filter(|l| quantity(l).median.is_none()).map(|l| l.layer) {
             match zeros.last_mut() {
                 Some(stretch) if *stretch.end() + 1 == layer => *stretch = *stretch.start()..=layer,
                 _ => zeros.push(layer..=layer),
             }
         }
-        series.push(Series { look: *look, line, band, marked: false, zeros });
+        series.push(Series { look: *look, line, band, marked: false, zeros, dots });
     }
     let values = series.iter().flat_map(|s| {
         let ends = s.band.iter().filter_map(|b| b.1).flat_map(|(low, high)| low.into_iter().chain([high]));
-        s.line.iter().filter_map(|p| p.1).chain(ends)
+        s.line.iter().filter_map(|p| p.1).chain(s.dots.iter().map(|d| d.1)).chain(ends)
     });
-    let axis = Axis::decades(values);
-    Panel { title: title.into(), series, axis, depth: report.spec.depth }
+    // Theory is shown where something is measured.
+    let measured: Vec<f64> = values.collect();
+    let lines =
+        theory.iter().flat_map(|t| t.line.iter().filter_map(|p| p.1)).filter(|_| !measured.is_empty());
+    let axis = Axis::decades(measured.iter().copied().chain(lines));
+    let depth = report.spec.depth;
+    Panel { title: title.into(), series, axis, depth, ticks: layers(depth), across: "layer", theory, limits }
 }
 
 fn shares(report: &Report, looks: &[Look]) -> Panel {
     let mut series = Vec::new();
     let (mut dead, mut saturated) = (false, false);
     for (cell, look) in report.cells.iter().zip(looks) {
-        let correlation: Vec<_> = thinned(&cell.layers).map(|l| (l.layer as f64, l.correlation)).collect();
+        let trunk = cell.layers.iter().any(|l| !l.branch);
+        let joined = |l: &&Layer| !(trunk && l.branch);
+        let correlation: Vec<_> =
+            thinned(&cell.layers).filter(joined).map(|l| (l.layer as f64, l.correlation)).collect();
         // A bounded activation saturates; another can only die.
         let bounded = Activation::parse(&cell.act).is_ok_and(|act| act.shape.bounded);
         let share = |l: &Layer| if bounded { l.saturated_fraction } else { Some(l.dead_fraction) };
@@ -102,9 +170,17 @@ fn shares(report: &Report, looks: &[Look]) -> Panel {
         } else {
             dead = true;
         }
-        let shares: Vec<_> = thinned(&cell.layers).map(|l| (l.layer as f64, share(l))).collect();
+        let shares: Vec<_> =
+            thinned(&cell.layers).filter(|l| activated(l)).map(|l| (l.layer as f64, share(l))).collect();
         for (line, marked) in [(correlation, false), (shares, true)] {
-            series.push(Series { look: *look, line, band: Vec::new(), marked, zeros: Vec::new() });
+            series.push(Series {
+                look: *look,
+                line,
+                band: Vec::new(),
+                marked,
+                zeros: Vec::new(),
+                dots: Vec::new(),
+            });
         }
     }
     let lowest = series.iter().flat_map(|s| s.line.iter().filter_map(|p| p.1)).fold(0.0, f64::min);
@@ -118,20 +194,74 @@ fn shares(report: &Report, looks: &[Look]) -> Panel {
         series,
         axis: Axis::shares(lowest),
         depth: report.spec.depth,
+        ticks: layers(report.spec.depth),
+        across: "layer",
+        theory: expected(report, looks, |t| (t.correlation, None)),
+        limits: Vec::new(),
     }
 }
 
+fn layers(depth: usize) -> Vec<(f64, String)> {
+    layer_ticks(depth).into_iter().map(|layer| (layer as f64, layer.to_string())).collect()
+}
+
+/// One quantity of one cell at several widths: at the last layer a line, at the first one with circles.
+pub struct AgainstWidth<'a> {
+    pub look: Look,
+    /// log₁₀ at each width with its standard error.
+    pub last: Vec<(Option<f64>, Option<f64>)>,
+    pub first: Vec<(Option<f64>, Option<f64>)>,
+    pub widths: &'a [usize],
+}
+
+/// Both axes logarithmic.
+pub fn against_width(title: &str, cells: &[AgainstWidth]) -> Panel {
+    let widths = cells.first().map_or(&[][..], |c| c.widths);
+    let log = |width: usize| (width.max(1) as f64).log10();
+    let (low, high) = (widths.first().map_or(0.0, |w| log(*w)), widths.last().map_or(1.0, |w| log(*w)));
+    let count = widths.len().max(2);
+    let place = |width: usize| 1.0 + (count - 1) as f64 * (log(width) - low) / (high - low).max(1e-9);
+    let mut series = Vec::new();
+    for cell in cells {
+        for (points, marked) in [(&cell.last, false), (&cell.first, true)] {
+            let line = widths.iter().zip(points).map(|(w, p)| (place(*w), p.0)).collect();
+            let band = |(w, p): (&usize, &(Option<f64>, Option<f64>))| {
+                let ends =
+                    p.0.zip(p.1).map(|(value, error)| (Some(value - 1.96 * error), value + 1.96 * error));
+                (place(*w), ends)
+            };
+            let band = if marked { Vec::new() } else { widths.iter().zip(points).map(band).collect() };
+            series.push(Series { look: cell.look, line, band, marked, zeros: Vec::new(), dots: Vec::new() });
+        }
+    }
+    let values = series.iter().flat_map(|s| {
+        let ends = s.band.iter().filter_map(|b| b.1).flat_map(|(low, high)| low.into_iter().chain([high]));
+        s.line.iter().filter_map(|p| p.1).chain(ends)
+    });
+    let axis = Axis::decades(values);
+    // Widths that are too close to be told apart have one label.
+    let mut ticks: Vec<(f64, String)> = Vec::new();
+    for width in widths {
+        let at = place(*width);
+        if ticks.last().is_none_or(|(before, _)| at - before > 0.08 * (count - 1) as f64) {
+            ticks.push((at, width.to_string()));
+        }
+    }
+    let (theory, limits) = (Vec::new(), Vec::new());
+    Panel { title: title.into(), series, axis, depth: count, ticks, across: "width", theory, limits }
+}
+
 /// Where a panel's units lie on its area, in pixels.
-struct Frame {
-    left: i32,
-    right: i32,
-    top: i32,
+pub struct Frame {
+    pub left: i32,
+    pub right: i32,
+    pub top: i32,
     /// Foot of the scale.
-    foot: i32,
+    pub foot: i32,
     /// Foot of the lane of zeros, where the layers' axis is; at the foot of the scale when nothing is zero.
     bottom: i32,
     depth: usize,
-    range: (f64, f64),
+    pub range: (f64, f64),
     cells: usize,
 }
 
@@ -142,7 +272,7 @@ impl Frame {
         if self.depth > 1 { room / (self.depth as f64 - 1.0) } else { (room / self.cells as f64).min(56.0) }
     }
 
-    fn x(&self, layer: f64, cell: usize) -> f64 {
+    pub fn x(&self, layer: f64, cell: usize) -> f64 {
         if self.depth > 1 {
             return f64::from(self.left) + (layer - 1.0) * self.step();
         }
@@ -150,7 +280,7 @@ impl Frame {
         middle + self.step() * (cell as f64 - 0.5 * (self.cells as f64 - 1.0))
     }
 
-    fn y(&self, value: f64) -> f64 {
+    pub fn y(&self, value: f64) -> f64 {
         let (low, high) = self.range;
         f64::from(self.foot) - (value - low) / (high - low) * f64::from(self.foot - self.top)
     }
@@ -161,7 +291,7 @@ impl Frame {
     }
 
     /// The ends of a level line at one layer, within the panel.
-    fn level(&self, x: f64, y: f64) -> [(f64, f64); 2] {
+    pub fn level(&self, x: f64, y: f64) -> [(f64, f64); 2] {
         [-1.0, 1.0].map(|side| ((x + side * self.half()).clamp(self.left.into(), self.right.into()), y))
     }
 }
@@ -185,8 +315,16 @@ impl Panel {
             cells,
         };
         self.scales(area, &frame)?;
+        let point =
+            |cell: usize, p: &(f64, Option<f64>)| p.1.map(|value| (frame.x(p.0, cell), frame.y(value)));
+        let curves: Vec<_> =
+            self.cells().flat_map(|(cell, s)| s.line.iter().filter_map(move |p| point(cell, p))).collect();
+        draw_limits(area, &self.limits, &curves, &frame)?;
         for (cell, series) in self.cells() {
             self.band(area, series, cell, &frame)?;
+        }
+        for (cell, theory) in self.theory.iter().enumerate() {
+            theory.draw_band(area, cell, &frame)?;
         }
         let covers = self.covers(&frame);
         for ((cell, series), covered) in self.cells().zip(covers) {
@@ -196,6 +334,13 @@ impl Panel {
                 (alone + WIDEST * (1.0 - 0.75f64.powf(upon))).round() as u32
             };
             line(area, series, cell, &width, &frame)?;
+            for (layer, value) in &series.dots {
+                let at = pixel(&(frame.x(*layer, cell), frame.y(*value)));
+                area.draw(&Circle::new(at, 3, series.look.color.filled()))?;
+            }
+        }
+        for (cell, theory) in self.theory.iter().enumerate() {
+            theory.draw_line(area, cell, &frame)?;
         }
         // Upon all lines, so that no later cell hides them.
         for (cell, series) in self.cells().filter(|(_, series)| series.marked) {
@@ -229,17 +374,14 @@ impl Panel {
             let middle = (i32::midpoint(left, right), i32::midpoint(frame.top, foot) - 8);
             put(area, "exactly 0 at every layer", middle, 15.0, GREY, HPos::Center)?;
         }
-        for layer in layer_ticks(self.depth) {
-            let place = if self.depth > 1 {
-                frame.x(layer as f64, 0).round() as i32
-            } else {
-                i32::midpoint(left, right)
-            };
+        for (at, label) in &self.ticks {
+            let place =
+                if self.depth > 1 { frame.x(*at, 0).round() as i32 } else { i32::midpoint(left, right) };
             area.draw(&PathElement::new(vec![(place, bottom), (place, bottom + 5)], GREY.stroke_width(1)))?;
-            put(area, &layer.to_string(), (place, bottom + 9), 15.0, GREY, HPos::Center)?;
+            put(area, label, (place, bottom + 9), 15.0, GREY, HPos::Center)?;
         }
         area.draw(&PathElement::new(vec![(left, bottom), (right, bottom)], GREY.stroke_width(1)))?;
-        put(area, "layer", (i32::midpoint(left, right), bottom + 29), 15.0, GREY, HPos::Center)
+        put(area, self.across, (i32::midpoint(left, right), bottom + 29), 15.0, GREY, HPos::Center)
     }
 
     /// Down to the foot of the scale where the lower quantile is zero; a bar where a layer stands alone.
@@ -359,7 +501,7 @@ pub fn label_left(area: &Area, text: &str, (x, y): (i32, i32), size: f64) -> Dra
 }
 
 /// Stretches between gaps.
-fn runs<T: Copy>(line: &[(f64, Option<T>)]) -> Vec<Vec<(f64, T)>> {
+pub fn runs<T: Copy>(line: &[(f64, Option<T>)]) -> Vec<Vec<(f64, T)>> {
     let mut found = vec![Vec::new()];
     for (layer, value) in line {
         match (value, found.last_mut()) {
@@ -395,9 +537,13 @@ mod tests {
             zero_trials: 0,
             beyond_trials: 0,
             trials: None,
+            spread: None,
         };
         let layer = |(index, (median, q05)): (usize, (&Option<f64>, &Option<f64>))| Layer {
             layer: index + 1,
+            path: None,
+            units: None,
+            branch: false,
             kind: "linear".into(),
             fan_in: 8,
             fan_out: 8,
@@ -410,12 +556,14 @@ mod tests {
             correlation: None,
             effective_rank: None,
             unit_symmetry: None,
+            theory: None,
         };
         let direction = || Direction {
             quantity: Quantity::default(),
             log10_per_layer: None,
             ci95: None,
             log10_change: None,
+            threshold: 1.0,
             verdict: Verdict::Stable,
         };
         let cell = Cell {
@@ -429,14 +577,31 @@ mod tests {
             forward: direction(),
             backward: direction(),
             flags: Vec::new(),
+            formats: Vec::new(),
             words: Vec::new(),
+            baseline: None,
         };
         let spec = Experiment { init: vec!["he-normal".into()], ..Experiment::plain(medians.len(), 8) };
-        Report { schema: SCHEMA.into(), version: String::new(), spec, cells: vec![cell], interrupted: false }
+        Report {
+            schema: SCHEMA.into(),
+            version: String::new(),
+            spec,
+            cells: vec![cell],
+            interrupted: false,
+            baseline: None,
+        }
     }
 
     fn panel(report: &Report) -> Panel {
-        logarithmic(report, &style::looks(report), "", |l| &l.activation.log10_variance)
+        logarithmic(
+            report,
+            &style::looks(&style::Grid::of(report)),
+            "",
+            every,
+            |l| &l.activation.log10_variance,
+            vec![],
+            vec![],
+        )
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub struct Look {
 #[derive(Clone, Copy, PartialEq)]
 pub struct Dash(&'static [f64]);
 
+/// Of theory's line.
+pub const DASHED: Dash = Dash(&[6.0, 5.0]);
+
 const DASHES: [Dash; 8] = [
     Dash(&[]),
     Dash(&[11.0, 6.0]),
@@ -48,22 +51,38 @@ const DASHES: [Dash; 8] = [
     Dash(&[20.0, 5.0, 7.0, 5.0]),
 ];
 
+/// The cells of a figure, by name.
+pub struct Grid<'a> {
+    pub inits: &'a [String],
+    pub acts: &'a [String],
+    /// Initialiser and activation of each.
+    pub cells: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Grid<'a> {
+    pub fn of(report: &'a Report) -> Self {
+        let cells = report.cells.iter().map(|c| (c.init.as_str(), c.act.as_str())).collect();
+        Self { inits: &report.spec.init, acts: &report.spec.act, cells }
+    }
+}
+
 /// As many cells have looks of their own.
 pub const LOOKS: usize = COLORS.len() * DASHES.len();
 
 /// A look for each cell: in a grid the initialiser is the colour and the activation the dash, where there are enough.
-pub fn looks(report: &Report) -> Vec<Look> {
-    let (inits, acts) = (&report.spec.init, &report.spec.act);
+pub fn looks(grid: &Grid) -> Vec<Look> {
+    let (inits, acts) = (grid.inits, grid.acts);
     let place = |names: &[String], name: &str| names.iter().position(|n| n == name).unwrap_or(0);
-    let grid = acts.len() > 1 && inits.len() > 1 && acts.len() <= DASHES.len() && inits.len() <= COLORS.len();
-    let look = |(index, cell): (usize, &crate::result::Cell)| {
-        if grid {
-            Look { color: COLORS[place(inits, &cell.init)], dash: DASHES[place(acts, &cell.act)] }
+    let two_way =
+        acts.len() > 1 && inits.len() > 1 && acts.len() <= DASHES.len() && inits.len() <= COLORS.len();
+    let look = |(index, (init, act)): (usize, &(&str, &str))| {
+        if two_way {
+            Look { color: COLORS[place(inits, init)], dash: DASHES[place(acts, act)] }
         } else {
             Look { color: COLORS[index % COLORS.len()], dash: DASHES[index / COLORS.len() % DASHES.len()] }
         }
     };
-    report.cells.iter().enumerate().map(look).collect()
+    grid.cells.iter().enumerate().map(look).collect()
 }
 
 impl Dash {

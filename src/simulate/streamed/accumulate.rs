@@ -51,7 +51,8 @@ impl WideSum {
     }
 }
 
-fn power(exponent: i64) -> f64 {
+/// 2^exponent; zero or infinite beyond the range.
+pub fn power(exponent: i64) -> f64 {
     libm::scalbn(1.0, exponent.clamp(-5000, 5000) as i32)
 }
 

@@ -26,9 +26,10 @@ use crate::signal::{Signal, widened};
 use crate::spec::Loss;
 use crate::stream::{Key, Role};
 use crate::wide::Wide;
-use accumulate::{Pool, Ranges, WideSum};
+use accumulate::{Pool, Ranges, WideSum, power};
 use blocks::{Blocks, Sums};
 use nalgebra::DMatrix;
+use std::borrow::Cow;
 
 /// A plain stack of layers that [`can_draw`] allows; its weights are named by a key.
 pub struct Stack<'a> {
@@ -349,15 +350,15 @@ impl Sums for Down {
 /// Sums over η.
 #[derive(Default)]
 struct Onto {
-    /// Hᵀη, B × s.
-    h: WideSum,
+    /// Hᵀη, B × s, or Qᵀη, see [`Directions`].
+    along: WideSum,
     /// ηᵀη, s × s, of an orthogonal layer.
     gram: WideSum,
 }
 
 impl Sums for Onto {
     fn merge(&mut self, other: Self) {
-        self.h.merge(&other.h);
+        self.along.merge(&other.along);
         self.gram.merge(&other.gram);
     }
 }
@@ -520,28 +521,27 @@ impl Stack<'_> {
     }
 
     /// The first pass over the units below a layer: what η has along Q.
-    fn map_back(
+    fn map_back<'t>(
         &self,
         layer: &LayerPlan,
-        tape: &Tape,
+        tape: &'t Tape,
         down: &Down,
         d: &Batch,
         below: &Forward,
         step: Step,
-    ) -> Option<Back> {
+    ) -> Option<Back<'t>> {
         let law = tape.forward.law;
         let rows = Rows::new(law, d.exponent, &d.plain, d.norm(), (0.0, 0.0));
         let key = tape.forward.key;
-        let whitener = &tape.input.factor.whitener;
-        let exponent = tape.input.exponent;
+        let directions = Directions { input: &tape.input };
         let draws = self.draws(layer.fan_in, layer);
         if law.1.is_zero() || d.factor.rank() == 0 {
             // Every unit the same.
-            let (root, onto) = (DMatrix::zeros(0, self.batch), DMatrix::zeros(self.batch, self.batch));
-            return Some(Back { rows, root, onto, exponent, draws, key });
+            let (root, onto) = (DMatrix::zeros(0, self.batch), DMatrix::zeros(0, self.batch));
+            return Some(Back { rows, root, onto, directions, draws, key });
         }
         // ξᵀD; of an orthogonal layer VᵀD, and S is of what D has beside V.
-        let cross = DMatrix::from_column_slice(whitener.ncols(), self.batch, &down.cross.at(d.exponent));
+        let cross = DMatrix::from_column_slice(directions.rank(), self.batch, &down.cross.at(d.exponent));
         let (known, beside) = match &tape.forward.frame {
             None => (cross, None),
             Some(frame) => {
@@ -562,12 +562,12 @@ impl Stack<'_> {
                 let (_, z) = below.block(block, units);
                 let (h, _) = self.output(&z);
                 let products =
-                    tr_mul(&h.values, &eta.rows(0, units).into_owned(), 1.0, Threads::One).map(f64::from);
-                onto.h.add(products.as_slice(), h.exponent);
+                    tr_mul(&directions.of(&h), &eta.rows(0, units).into_owned(), 1.0, Threads::One);
+                onto.along.add(products.map(f64::from).as_slice(), directions.exponent(&h));
             }
         })?;
-        // Qᵀη = Fᵀ·Hᵀη for Q = H·F. The draws that answer are η, or the frame U that η beside Q is made into.
-        let along = whitener.tr_mul(&DMatrix::from_column_slice(self.batch, rank, &onto.h.at(exponent)));
+        // Qᵀη. The draws that answer are η, or the frame U that η beside Q is made into.
+        let along = directions.coordinates(&onto.along, rank);
         let root = factor.root.transpose();
         let root = if orthogonal {
             let draws = DMatrix::from_column_slice(rank, rank, &onto.gram.at(0));
@@ -575,15 +575,15 @@ impl Stack<'_> {
         } else {
             root
         };
-        let onto = whitener * (known - along * &root);
-        Some(Back { rows, root: root.map(|v| v as f32), onto: onto.map(|v| v as f32), exponent, draws, key })
+        let onto = directions.weights(known - along * &root).map(|v| v as f32);
+        Some(Back { rows, root: root.map(|v| v as f32), onto, directions, draws, key })
     }
 
     /// The second pass: D of the layer below, and its sums.
     fn down(
         &self,
         layer: &LayerPlan,
-        map: &Back,
+        map: &Back<'_>,
         below: &Forward,
         precise: bool,
         step: Step,
@@ -619,27 +619,79 @@ impl Down {
     }
 }
 
+/// Q = H·F of a layer's input, orthonormal.
+///
+/// Where samples are nearly collinear F is so large that products with H in single precision are noise: then every block's
+/// rows of Q are formed in double precision first.
+#[derive(Clone, Copy)]
+struct Directions<'a> {
+    input: &'a Batch,
+}
+
+impl Directions<'_> {
+    fn rank(self) -> usize {
+        self.input.factor.rank()
+    }
+
+    /// What is multiplied in place of Q: H, or Q itself.
+    fn of<'h>(self, h: &'h Signal<f32>) -> Cow<'h, DMatrix<f32>> {
+        if !self.input.precise {
+            return Cow::Borrowed(&h.values);
+        }
+        let unit = power(h.exponent - self.input.exponent);
+        Cow::Owned(
+            mul(&widened(&h.values), &self.input.factor.whitener, unit, Threads::One).map(|v| v as f32),
+        )
+    }
+
+    /// Of the sums over a block.
+    fn exponent(self, h: &Signal<f32>) -> i64 {
+        if self.input.precise { 0 } else { h.exponent }
+    }
+
+    /// Qᵀη, r × s, from its sums.
+    fn coordinates(self, along: &WideSum, rank: usize) -> DMatrix<f64> {
+        let Batch { factor, exponent, precise, gram, .. } = self.input;
+        if *precise {
+            return DMatrix::from_column_slice(factor.rank(), rank, &along.at(0));
+        }
+        let products = DMatrix::from_column_slice(gram.nrows(), rank, &along.at(*exponent));
+        factor.whitener.tr_mul(&products)
+    }
+
+    /// What C (r × B) is to be multiplied with for Q·C.
+    fn weights(self, c: DMatrix<f64>) -> DMatrix<f64> {
+        if self.input.precise { c } else { &self.input.factor.whitener * c }
+    }
+
+    /// Adds `scale`·Q·C to a block, for H in its units and the weights of C.
+    fn add(self, values: &mut DMatrix<f32>, h: &Signal<f32>, weights: &DMatrix<f32>, scale: f32) {
+        // A block of zeros has no scale of its own.
+        if weights.is_empty() || h.is_zero() {
+            return;
+        }
+        let unit = if self.input.precise { 1.0 } else { power(h.exponent - self.input.exponent) as f32 };
+        add_mul(values, &self.of(h), weights, scale * unit, Threads::One);
+    }
+}
+
 /// WᵀD, block by block.
-struct Back {
+struct Back<'a> {
     rows: Rows,
     /// Sᵀ, s × B.
     root: DMatrix<f32>,
-    /// F(ξᵀD − Qᵀη·Sᵀ), B × B, for H in units of 2^exponent.
+    /// The weights of ξᵀD − Qᵀη·Sᵀ.
     onto: DMatrix<f32>,
-    exponent: i64,
+    directions: Directions<'a>,
     draws: Blocks,
     key: Key,
 }
 
-impl Back {
+impl Back<'_> {
     fn block(&self, block: u64, h: &Signal<f32>) -> Signal<f32> {
         let eta = normals(self.draws, block, h.values.nrows(), self.root.nrows(), self.key, ETA);
         let mut values = mul(&eta, &self.root, self.rows.scale, Threads::One);
-        // A block of zeros has no scale of its own.
-        if !h.is_zero() {
-            let unit = libm::scalbn(1.0, (h.exponent - self.exponent).clamp(-2000, 2000) as i32) as f32;
-            add_mul(&mut values, &h.values, &self.onto, self.rows.scale * unit, Threads::One);
-        }
+        self.directions.add(&mut values, h, &self.onto, self.rows.scale);
         self.rows.finish(values)
     }
 }

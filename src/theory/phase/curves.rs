@@ -297,7 +297,7 @@ mod tests {
             let curves = Curves::new(&act, 10.0);
             for q in [0.3, 2.0, 150.0] {
                 let p = pass(&act, own(q), Form::Itself);
-                let mut pair = Pair::new(&act, own(q), Form::Itself, p.mean);
+                let mut pair = Pair::new(&act, own(q), Form::Itself, &p);
                 for delta in [1e-3, 0.1, 1.0] {
                     let exact = pair.at(1.0 - delta);
                     let apart = (1.0 - exact.phi.value / p.square) / delta;

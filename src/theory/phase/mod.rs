@@ -128,7 +128,7 @@ fn lengths(act: &Activation, curves: &Curves, sigma_w2: f64, sigma_b2: f64) -> (
             None => return (length, Numbers::default()),
         },
         Length::Every => (1.0, 1.0, None),
-        Length::Cycle => return (length, Numbers::default()),
+        Length::Cycle | Length::Unknown => return (length, Numbers::default()),
     };
     (length, Numbers { q_star, chi1: Some(chi1), xi_c: None, growth: Some(growth) })
 }
@@ -159,7 +159,7 @@ fn destination(act: &Activation, curves: &Curves, sigma_w2: f64, sigma_b2: f64) 
         let next = Curves::q(k);
         let here = rise(next);
         if first.is_nan() || here.is_nan() {
-            return Length::Cycle;
+            return Length::Unknown;
         }
         if (here > 0.0) != up || here == 0.0 {
             return settled(curves, sigma_w2, from.min(next), from.max(next), rise);

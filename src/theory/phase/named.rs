@@ -48,7 +48,7 @@ fn spot(entry: &Entry, act: &Activation, width: usize) -> Spot {
         return Err("not defined for dense layers of a plain stack".into());
     }
     let init = Initializer::parse(entry.name).map_err(|fault| fault.to_string())?;
-    let site = Site { fan_in: width, fan_out: width, layer: 1, depth: 50, act };
+    let site = Site::dense(width, width, 1, 50, act);
     let none = |_| format!("no law for {}", act.name);
     let (weights, bias) = (init.weights(&site).map_err(none)?, init.bias(&site).map_err(none)?);
     if weights.is_point_mass() {
@@ -122,6 +122,7 @@ fn judge(act: &Activation, curves: &Curves, place: &mut Place) {
             Length::Diverges { .. } => Missing::Diverges,
             Length::Every => Missing::EveryQ,
             Length::Cycle => Missing::Cycle,
+            Length::Unknown => Missing::Unknown,
         };
         place.why = Some(why.words().into());
     }

@@ -1,0 +1,151 @@
+//! What is laid over the measurement: theory, and where number formats end.
+
+use super::panel::{Frame, runs, thinned};
+use super::style::{DASHED, FAMILY, GREY, INK, Look};
+use super::{Area, Drawn, pixel, stroke};
+use crate::result::{Cell, FormatRange, Report, Theory};
+use crate::theory::formats::FORMATS;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+/// More cells than this have no room for the edges of their bands.
+const MOST_BANDS: usize = 6;
+/// Labels of formats that are nearer than this share one, in pixels.
+const NEAR: f64 = 15.0;
+/// Nearly where a line of the scale is; and a label's room.
+const FAINT: RGBColor = RGBColor(176, 176, 186);
+
+/// Theory of one cell: its median, and the edges of the band of trials.
+pub struct Expected {
+    look: Look,
+    pub line: Vec<(f64, Option<f64>)>,
+    edges: [Vec<(f64, Option<f64>)>; 2],
+}
+
+/// A quantity of theory: the mean, and the band.
+pub type Pick = fn(&Theory) -> (Option<f64>, Option<[f64; 2]>);
+
+/// The overlay of every cell.
+pub fn expected(report: &Report, looks: &[Look], pick: Pick) -> Vec<Expected> {
+    let bands = report.cells.len() <= MOST_BANDS;
+    let one = |(cell, look): (&Cell, &Look)| {
+        let at = |value: &dyn Fn(&Theory) -> Option<f64>| -> Vec<(f64, Option<f64>)> {
+            thinned(&cell.layers).map(|l| (l.layer as f64, l.theory.as_ref().and_then(value))).collect()
+        };
+        let edge = |side: usize| match bands {
+            true => at(&move |t| pick(t).1.map(|band| band[side])),
+            false => Vec::new(),
+        };
+        // A band's middle is the median, which is what is measured.
+        let line = at(&|t| pick(t).1.map(|[low, high]| f64::midpoint(low, high)).or(pick(t).0));
+        Expected { look: *look, line, edges: [edge(0), edge(1)] }
+    };
+    report.cells.iter().zip(looks).map(one).collect()
+}
+
+impl Expected {
+    /// The edges of the band, beneath what is measured.
+    pub fn draw_band(&self, area: &Area, cell: usize, frame: &Frame) -> Drawn {
+        for edge in &self.edges {
+            for points in frame.points(edge, cell) {
+                let points: Vec<(i32, i32)> = points.iter().map(pixel).collect();
+                area.draw(&PathElement::new(points, self.look.color.mix(0.7).stroke_width(1)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The median, upon what is measured.
+    pub fn draw_line(&self, area: &Area, cell: usize, frame: &Frame) -> Drawn {
+        for points in frame.points(&self.line, cell) {
+            stroke(area, &Look { color: INK, dash: DASHED }, &points, 1)?;
+        }
+        Ok(())
+    }
+}
+
+impl Frame {
+    /// A curve's stretches in pixels; a layer that stands alone is a level line.
+    fn points(&self, curve: &[(f64, Option<f64>)], cell: usize) -> Vec<Vec<(f64, f64)>> {
+        let place = |(layer, value): &(f64, f64)| (self.x(*layer, cell), self.y(*value));
+        let inside = |p: &(f64, f64)| p.1 >= f64::from(self.top) - 1.0 && p.1 <= f64::from(self.foot) + 1.0;
+        let mut all = Vec::new();
+        for run in runs(curve) {
+            let points: Vec<(f64, f64)> = run.iter().map(place).collect();
+            // What leaves the panel is not drawn upon others.
+            for part in points.split(|p| !inside(p)) {
+                match part {
+                    [] => {}
+                    [single] => all.push(self.level(single.0, single.1).to_vec()),
+                    _ => all.push(part.to_vec()),
+                }
+            }
+        }
+        all
+    }
+}
+
+/// A level that a format's normal range ends at, in the panel's unit.
+pub struct Limit {
+    value: f64,
+    name: String,
+}
+
+/// The ends of formats that some cell leaves: of the root mean square, and of the mean square where `squares` are kept too.
+pub fn limits(report: &Report, leaves: fn(&FormatRange) -> (bool, bool)) -> Vec<Limit> {
+    let mut limits = Vec::new();
+    for format in &FORMATS {
+        let range = |cell: &Cell| {
+            cell.formats.iter().find(|r| r.format == format.name).map_or((false, false), leaves)
+        };
+        let (root, square) =
+            report.cells.iter().map(range).fold((false, false), |a, b| (a.0 | b.0, a.1 | b.1));
+        let (low, high) = format.decades();
+        for end in [low, high] {
+            if root {
+                limits.push(Limit { value: 2.0 * end, name: format.name.into() });
+            }
+            if square {
+                limits.push(Limit { value: end, name: format!("{}²", format.name) });
+            }
+        }
+    }
+    limits.sort_by(|a, b| a.value.total_cmp(&b.value));
+    limits
+}
+
+/// Room of a label, in pixels.
+const LABEL: (f64, f64) = (130.0, 16.0);
+
+/// Thin lines with their names, those that nearly coincide under one; a name stands at the end where `curves`, in pixels, leave
+/// it more room.
+pub fn draw_limits(area: &Area, limits: &[Limit], curves: &[(f64, f64)], frame: &Frame) -> Drawn {
+    let visible = limits.iter().filter(|l| l.value > frame.range.0 && l.value < frame.range.1);
+    let mut groups: Vec<(f64, Vec<&str>)> = Vec::new();
+    for limit in visible {
+        let y = frame.y(limit.value);
+        let line = vec![(frame.left, y.round() as i32), (frame.right, y.round() as i32)];
+        area.draw(&PathElement::new(line, FAINT.stroke_width(1)))?;
+        match groups.last_mut() {
+            Some((at, names)) if (*at - y).abs() < NEAR => names.push(&limit.name),
+            _ => groups.push((y, vec![&limit.name])),
+        }
+    }
+    for (y, names) in groups {
+        let text = if names.len() > 5 { "number formats".into() } else { names.join(", ") };
+        let covered = |from: f64| {
+            let inside = |p: &&(f64, f64)| {
+                (from..=from + LABEL.0).contains(&p.0) && (y - LABEL.1..=y + 2.0).contains(&p.1)
+            };
+            curves.iter().filter(inside).count()
+        };
+        let (left, right) = (f64::from(frame.left), f64::from(frame.right));
+        let (side, x) = match covered(right - LABEL.0) > covered(left) {
+            true => (HPos::Left, frame.left + 4),
+            false => (HPos::Right, frame.right - 2),
+        };
+        let font = (FAMILY, 12.0).into_font().color(&GREY).pos(Pos::new(side, VPos::Bottom));
+        area.draw_text(&text, &font, (x, y.round() as i32 - 1))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! Networks against PyTorch with the same weights, where `INITDIAG_TORCH` names a Python that has it:
+//!
+//!     INITDIAG_TORCH=python3 cargo test --test torch
+//!
+//! Both sides compute in double precision; the engine once more in single precision, as users run it.
+
+#![expect(clippy::print_stdout, reason = "measured gaps are for people to read")]
+
+use initdiag::activation::Activation;
+use initdiag::initializer::Initializer;
+use initdiag::layer::{Pass, Space, loss};
+use initdiag::net::{Builder, Net, Passed, shipped, trial};
+use initdiag::product::Threads;
+use initdiag::real::Real;
+use initdiag::signal::Signal;
+use initdiag::spec::{Architecture, Loss};
+use initdiag::stream::Key;
+use initdiag::wide::Wide;
+use nalgebra::DMatrix;
+use npyz::WriterBuilder;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+const KEY: Key = Key { seed: 11, trial: 0, layer: 0 };
+
+/// NumPy's array of this matrix.
+fn write(directory: &Path, name: &str, matrix: &DMatrix<f64>, vector: bool) {
+    let file = std::fs::File::create(directory.join(format!("{name}.npy"))).unwrap();
+    let shape = [matrix.nrows() as u64, matrix.ncols() as u64];
+    let shape = if vector { &shape[..1] } else { &shape[..] };
+    let mut writer = npyz::WriteOptions::new()
+        .order(npyz::Order::Fortran)
+        .default_dtype()
+        .shape(shape)
+        .writer(file)
+        .begin_nd()
+        .unwrap();
+    writer.extend(matrix.iter()).unwrap();
+    writer.finish().unwrap();
+}
+
+fn read(directory: &Path, name: &str) -> DMatrix<f64> {
+    let bytes = std::fs::read(directory.join(format!("{name}.npy"))).unwrap();
+    let file = npyz::NpyFile::new(bytes.as_slice()).unwrap();
+    let (rows, columns) = (file.shape()[0] as usize, file.shape()[1] as usize);
+    let c_order = file.order() == npyz::Order::C;
+    let values: Vec<f64> = file.into_vec().unwrap();
+    if c_order {
+        DMatrix::from_row_slice(rows, columns, &values)
+    } else {
+        DMatrix::from_vec(rows, columns, values)
+    }
+}
+
+fn plain<T: Real>(s: &Signal<T>) -> DMatrix<f64> {
+    s.values.map(|v| v.to_f64() * 2f64.powi(s.exponent as i32))
+}
+
+fn run<T: Real>(net: &Net, x: &DMatrix<f64>) -> Passed<T> {
+    let mut pass = Pass::new(KEY, x.ncols(), Threads::All, net.entries.len());
+    pass.input_gradient = true;
+    trial(net, Signal::new(x.map(T::of), 0), Loss::Random, pass, false, &|| true).unwrap()
+}
+
+/// Features × samples in the order of files, from channels × (positions·samples).
+fn arranged(net: &Net, gradient: &DMatrix<f64>) -> DMatrix<f64> {
+    let (shape, positions) = (net.input, net.input.positions());
+    let image = matches!(shape.space, Space::Image(..));
+    DMatrix::from_fn(shape.size(), gradient.len() / shape.size(), |feature, sample| {
+        let (channel, position) = match image {
+            true => (feature / positions, feature % positions),
+            false => (feature % shape.channels, feature / shape.channels),
+        };
+        gradient[(channel, sample * positions + position)]
+    })
+}
+
+fn gap(a: &DMatrix<f64>, b: &DMatrix<f64>) -> f64 {
+    (a - b).norm() / b.norm()
+}
+
+/// Largest relative differences: of output, input gradient and records, in double and in single precision.
+fn compare(python: &str, name: &str, source: &str, batch: usize) {
+    let mut architecture = Architecture::parse(source).unwrap();
+    let act = architecture.act.get_or_insert_with(|| "relu".into()).clone();
+    let init = Initializer::parse_for_net("he-uniform").unwrap();
+    let bias = Initializer::parse("uniform(-0.3, 0.4)").unwrap();
+    let act = Arc::new(Activation::parse(&act).unwrap());
+    // Uniform draws are the same in both precisions.
+    let builder = Builder { architecture: &architecture, init: &init, bias: Some(&bias), act: &act };
+    let net = builder.build().unwrap();
+    let x = DMatrix::from_fn(net.features(), batch, |i, j| f64::sin((3 * i + 7 * j + i * j) as f64));
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    std::fs::write(here.join("net.json"), serde_json::to_string(&architecture).unwrap()).unwrap();
+    write(here, "x", &x, false);
+    let pass = Pass::<f64>::new(KEY, batch, Threads::One, 0);
+    for w in net.weights() {
+        write(here, &format!("w{}", w.stream), &net.matrix(w, &pass), false);
+        if let Some(bias) = pass.bias(w) {
+            write(here, &format!("b{}", w.stream), &plain(&bias), true);
+        }
+    }
+    let double = run::<f64>(&net, &x);
+    let read_out = loss::gradient(Loss::Random, &double.output, Key { layer: net.streams + 1, ..KEY }, 0);
+    write(here, "read_out", &plain(&read_out), false);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch/parity.py");
+    let status = Command::new(python).arg(script).arg(here).status().unwrap();
+    assert!(status.success(), "{name}: the script failed");
+    let (output, gradient, records) = (read(here, "output"), read(here, "gradient"), read(here, "records"));
+    assert_eq!(records.nrows(), net.entries.len(), "{name}");
+    let worst = |records_of: &[initdiag::measure::LayerRecord]| {
+        let mut worst = 0.0f64;
+        for (index, record) in records_of.iter().enumerate() {
+            let ours = [
+                record.preactivation.variance,
+                record.gradient.second_moment,
+                record.weight_gradient.second_moment,
+            ];
+            for (column, value) in ours.into_iter().map(Wide::to_f64).enumerate() {
+                let theirs = records[(index, column)];
+                if theirs.is_finite() {
+                    worst = worst.max((value / theirs - 1.0).abs());
+                }
+            }
+        }
+        worst
+    };
+    let gaps = [
+        gap(&plain(&double.output), &output),
+        gap(&arranged(&net, &plain(&double.gradient)), &gradient),
+        worst(&double.records),
+    ];
+    let single = run::<f32>(&net, &x);
+    // Read-outs of single precision are drawn by other means.
+    let rough = [gap(&plain(&single.output), &output), worst_forward(&single.records, &records)];
+    let shown = |gaps: &[f64]| gaps.iter().map(|g| format!("{g:.1e}")).collect::<Vec<_>>().join(", ");
+    println!(
+        "{name}: output, gradient, records {}; single precision: output, pre-activations {}",
+        shown(&gaps),
+        shown(&rough)
+    );
+    assert!(gaps.iter().all(|g| *g < 1e-9), "{name}: {gaps:?}");
+    assert!(rough.iter().all(|g| *g < 2e-3), "{name}: {rough:?}");
+}
+
+fn worst_forward(records: &[initdiag::measure::LayerRecord], theirs: &DMatrix<f64>) -> f64 {
+    let gap = |(index, record): (usize, &initdiag::measure::LayerRecord)| {
+        let theirs = theirs[(index, 0)];
+        if theirs.is_finite() { (record.preactivation.variance.to_f64() / theirs - 1.0).abs() } else { 0.0 }
+    };
+    records.iter().enumerate().map(gap).fold(0.0, f64::max)
+}
+
+#[test]
+fn networks_agree_with_pytorch() {
+    let Ok(python) = std::env::var("INITDIAG_TORCH") else {
+        println!("skipped: INITDIAG_TORCH names no Python with PyTorch");
+        return;
+    };
+    for name in ["mlp-mnist", "lenet5", "resnet18"] {
+        compare(&python, name, shipped::source(name).unwrap(), 4);
+    }
+    let convolutions = r#"
+        input = { shape = [4, 9, 8] }
+        layer = [
+            { type = "conv2d", out = 6, kernel = [3, 2], stride = [2, 1], padding = [0, 1] },
+            { type = "layernorm" },
+            { type = "act", fn = "gelu" },
+            { type = "conv2d", out = 6, kernel = 3, padding = "same", dilation = 2, groups = 3 },
+            { type = "rmsnorm" },
+            { type = "maxpool", kernel = 3, stride = 1, padding = 1 },
+            { type = "conv2d", out = 12, kernel = 1, groups = 2 },
+            { type = "avgpool", kernel = 2, stride = 1, padding = 1 },
+            { type = "residual", scale = 0.3, layers = [{ type = "conv2d", out = 8, kernel = 3, padding = 1, stride = 2 }],
+              shortcut = [{ type = "conv2d", out = 8, kernel = 1, stride = 2 }] },
+        ]"#;
+    compare(&python, "convolutions", convolutions, 3);
+    for layer in ["rnn", "lstm", "gru"] {
+        for last in [false, true] {
+            let source = format!(
+                r#"
+                act = "tanh"
+                input = {{ shape = [12, 5] }}
+                layer = [
+                    {{ type = "linear", out = 6 }},
+                    {{ type = "{layer}", out = 7, init = "lecun-uniform", last = {last} }},
+                    {{ type = "batchnorm" }},
+                    {{ type = "linear", out = 3 }},
+                ]"#
+            );
+            compare(&python, layer, &source, 4);
+        }
+    }
+    let transformer = r#"
+        input = { shape = [10, 24] }
+        act = "gelu-tanh"
+        layer = [
+            { type = "repeat", times = 2, layers = [
+                { type = "residual", layers = [{ type = "layernorm" }, { type = "attention", heads = 4, causal = true }] },
+                { type = "residual", layers = [
+                    { type = "layernorm" }, { type = "linear", out = 48 }, { type = "act" }, { type = "linear", out = 24 },
+                ] },
+            ] },
+            { type = "attention", heads = 3 },
+            { type = "rmsnorm" },
+            { type = "flatten" },
+            { type = "linear", out = 5 },
+        ]"#;
+    compare(&python, "transformer", transformer, 3);
+}
