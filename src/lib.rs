@@ -31,6 +31,7 @@ pub mod observed;
 pub mod operator;
 pub mod product;
 pub mod real;
+pub mod recommend;
 pub mod report;
 pub mod result;
 pub mod scaling;

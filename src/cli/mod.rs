@@ -5,7 +5,9 @@ mod catalog;
 mod error;
 mod network;
 mod output;
+mod phase;
 mod progress;
+mod recommend;
 mod run;
 mod size;
 mod theory;
@@ -44,6 +46,10 @@ enum Command {
     Catalog(catalog::Arguments),
     /// Mean-field maps, fixed points and depth scales of an activation; no simulation
     Theory(theory::Arguments),
+    /// Phase diagram of an activation over n·Var(W) and Var(b), with the named initialisers on it
+    Phase(phase::Arguments),
+    /// Which initialiser for a network, why, and the lines of PyTorch, Keras, JAX, burn and candle that set it
+    Recommend(recommend::Arguments),
     /// Shell completions on standard output
     Completions {
         /// The shell to write them for
@@ -63,6 +69,8 @@ pub fn main() -> ExitCode {
         None => run::run(&cli.run),
         Some(Command::Catalog(arguments)) => catalog::run(&arguments),
         Some(Command::Theory(arguments)) => theory::run(&arguments),
+        Some(Command::Phase(arguments)) => phase::run(&arguments),
+        Some(Command::Recommend(arguments)) => recommend::run(&arguments),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "initdiag", &mut script);

@@ -1,9 +1,11 @@
-//! Figures: four panels against depth, and the maps of theory. Drawn as SVG by plotters; the PNG is that SVG rasterised with the same font.
+//! Figures: four panels against depth, the maps of theory, and the phase diagram. Drawn as SVG by plotters; the PNG is that SVG rasterised with the same font.
 
 mod axis;
+mod heat;
 mod maps;
 mod overlay;
 mod panel;
+mod phase;
 mod style;
 
 use crate::report::terminal::size;
@@ -13,6 +15,7 @@ use crate::spec::Experiment;
 use base64::Engine as _;
 pub use maps::svg as theory_svg;
 use panel::{AgainstWidth, Panel};
+pub use phase::svg as phase_svg;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};

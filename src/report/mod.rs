@@ -1,8 +1,10 @@
-//! One file a format. Each renders the same [`crate::result::Report`], or the [`crate::theory::survey::Survey`] of theory, and
-//! computes nothing of its own.
+//! One file a format. Each renders the same [`crate::result::Report`], or what theory says ([`crate::theory::survey::Survey`],
+//! [`crate::theory::phase::Diagram`]) or recommends, and computes nothing of its own.
 
 pub mod chart;
 pub mod json;
+pub mod phase;
+pub mod recommend;
 pub mod scaling;
 pub mod table;
 pub mod terminal;

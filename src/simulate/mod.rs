@@ -5,6 +5,7 @@ mod expected;
 mod input;
 mod network;
 mod plan;
+pub mod plane;
 pub mod streamed;
 mod trial;
 

@@ -117,7 +117,8 @@ impl Phase {
         }
     }
 
-    fn of(chi: f64) -> Self {
+    /// Of χ₁.
+    pub fn of(chi: f64) -> Self {
         match chi {
             x if (x - 1.0).abs() <= CRITICAL => Self::Critical,
             x if x < 1.0 => Self::Ordered,

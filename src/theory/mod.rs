@@ -8,6 +8,7 @@ pub mod jacobian;
 pub mod meanfield;
 pub mod norm;
 pub mod pair;
+pub mod phase;
 pub mod prediction;
 pub mod quadrature;
 pub mod stack;

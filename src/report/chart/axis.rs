@@ -51,6 +51,30 @@ impl Axis {
     }
 }
 
+impl Axis {
+    /// From `low` to `high`, plain numbers; decades where `logarithmic` says so, and both are log₁₀ then.
+    pub fn between(low: f64, high: f64, logarithmic: bool) -> Self {
+        let inside = |v: f64| (low - 1e-9 * (high - low)..=high + 1e-9 * (high - low)).contains(&v);
+        let mut axis = if logarithmic {
+            Self::decades([low, high].into_iter())
+        } else {
+            let step = nice_step((high - low) / TICKS);
+            let digits = (-step.log10().floor()).max(0.0) as usize;
+            let label = |value: f64| match value {
+                v if v.abs() < 1e-9 * step => "0".into(),
+                v if (1e-4..1e7).contains(&step) => format!("{v:.digits$}"),
+                v => format!("{v:.1e}"),
+            };
+            let tick = |k: i64| (k as f64 * step, label(k as f64 * step));
+            let (first, last) = ((low / step).floor() as i64, (high / step).ceil() as i64);
+            Self { range: (low, high), ticks: (first..=last).map(tick).collect() }
+        };
+        axis.range = (low, high);
+        axis.ticks.retain(|tick| inside(tick.0));
+        axis
+    }
+}
+
 fn whole_decades(range: (f64, f64), spread: f64) -> Vec<(f64, String)> {
     let step = nice_step(spread / TICKS).max(1.0);
     let (first, last) = ((range.0 / step).ceil() as i64, (range.1 / step).floor() as i64);

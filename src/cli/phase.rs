@@ -1,0 +1,188 @@
+//! `initdiag phase`: χ₁ and depth scales over the plane of weight and bias variance, the critical line, and where the named
+//! initialisers lie.
+
+use super::error::{Failure, note};
+use super::output::{self, Directory, When};
+use super::{progress, size};
+use crate::activation::Activation;
+use crate::initializer::law::short;
+use crate::report::{chart, phase as render};
+use crate::simulate::plane::{Stacks, measure};
+use crate::theory::phase::{Diagram, Window, grid, ranges, walk};
+use clap::{Args, ValueEnum};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Options of `phase`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Activation: a name, or an expression in x
+    #[arg(long, value_name = "A", default_value = "relu", allow_hyphen_values = true)]
+    act: String,
+    /// Range of n·Var(W); beyond a factor of 100 the axis is logarithmic [default: about the critical line]
+    #[arg(long, value_name = "LO..HI", value_parser = range, allow_hyphen_values = true)]
+    sigma_w2: Option<(f64, f64)>,
+    /// Range of Var(b), likewise
+    #[arg(long, value_name = "LO..HI", value_parser = range, allow_hyphen_values = true)]
+    sigma_b2: Option<(f64, f64)>,
+    /// Units a layer that named initialisers are placed for
+    #[arg(long, value_name = "N", default_value = "512", value_parser = size::parse, allow_hyphen_values = true)]
+    width: usize,
+    /// Columns of the maps; rows are two thirds as many [default: 81, with --simulate 41]
+    #[arg(long, value_name = "N", value_parser = resolution, allow_hyphen_values = true)]
+    resolution: Option<usize>,
+    /// The plane once more from simulated stacks, beside theory for the same layers
+    #[arg(long)]
+    simulate: bool,
+    /// Of the simulated stacks' draws
+    #[arg(long, value_name = "N", default_value = "0", requires = "simulate", allow_hyphen_values = true)]
+    seed: u64,
+    /// Where files go [default: initdiag-out]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Files to write [default: svg,png,json]
+    #[arg(long, value_name = "F[,F…]", value_delimiter = ',', ignore_case = true)]
+    format: Option<Vec<Format>>,
+    /// The result on standard output, and no files unless --out is given too
+    #[arg(long)]
+    json: bool,
+    /// No table on standard output
+    #[arg(long, short)]
+    quiet: bool,
+    /// When to colour
+    #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
+    color: When,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Svg,
+    Png,
+    Json,
+}
+
+/// Larger variances have no use.
+const LARGEST: f64 = 1e6;
+/// More columns than pixels show nothing more.
+const COLUMNS: usize = 400;
+/// The simulated stacks: gradients have met ten layers above the window's first, where lengths have settled as far as they do.
+const STACKS: Stacks =
+    Stacks { width: 512, batch: 8, trials: 2, seed: 0, window: Window { first: 10, last: 20 } };
+
+fn resolution(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(count) if (4..=COLUMNS).contains(&count) => Ok(count),
+        _ => Err(format!("a whole number from 4 to {COLUMNS} is needed")),
+    }
+}
+
+/// `LO..HI`, two variances.
+fn range(text: &str) -> Result<(f64, f64), String> {
+    let fault =
+        || format!("LO..HI is needed, two numbers from 0 to {} with LO < HI, such as 0..4", short(LARGEST));
+    let (low, high) = text.split_once("..").ok_or_else(fault)?;
+    let number =
+        |text: &str| text.trim().parse::<f64>().ok().filter(|v| (0.0..=LARGEST).contains(v)).map(f64::abs);
+    match (number(low), number(high)) {
+        // Closer together than this, columns could not be told apart.
+        (Some(low), Some(high)) if high - low > 1e-9 * high && high > 1e-12 => Ok((low, high)),
+        _ => Err(fault()),
+    }
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
+    let directory = match (&arguments.out, arguments.json) {
+        (Some(path), _) => Some(Directory::open(path)?),
+        (None, true) => None,
+        (None, false) => Some(Directory::open(Path::new("initdiag-out"))?),
+    };
+    if directory.is_none() && arguments.format.is_some() && !arguments.quiet {
+        note("--format has no effect: --json writes files only where --out names a directory");
+    }
+    let (mut weights, mut biases) = ranges(&act, &walk(&act));
+    weights = arguments.sigma_w2.unwrap_or(weights);
+    biases = arguments.sigma_b2.unwrap_or(biases);
+    let columns = arguments.resolution.unwrap_or(if arguments.simulate { 41 } else { 81 });
+    let rows = (columns * 2).div_ceil(3);
+    let mut diagram = Diagram::new(&act, grid(weights, columns), grid(biases, rows), arguments.width);
+    if arguments.simulate {
+        let Some(measured) = simulated(&act, &diagram, arguments) else {
+            note("interrupted before the plane was complete; there are no results");
+            return Ok(ExitCode::from(130));
+        };
+        diagram.measured = Some(measured);
+    }
+    let written =
+        directory.as_ref().map_or(Ok(Vec::new()), |directory| files(&diagram, directory, arguments));
+    let printed = if arguments.json {
+        output::print(&render::json(&diagram), When::Never)
+    } else if arguments.quiet {
+        Ok(())
+    } else {
+        output::print(&render::terminal(&diagram, output::columns()), arguments.color)
+    };
+    let written = written?;
+    match printed {
+        Ok(()) | Err(Failure::Closed) => {}
+        Err(other) => return Err(other),
+    }
+    if let (Some(directory), [_, ..], false) = (&directory, written.as_slice(), arguments.quiet) {
+        note(&format!("wrote {} to `{}`", written.join(", "), directory.path().display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn simulated(
+    act: &Activation,
+    diagram: &Diagram,
+    arguments: &Arguments,
+) -> Option<crate::theory::phase::Measured> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    // Where no handler can be set, Ctrl-C ends the process as it always does.
+    let _ = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    let points = (diagram.sigma_w2.len() * diagram.sigma_b2.len()) as u64;
+    let bar = progress::bar(points, !arguments.quiet && std::io::stderr().is_terminal());
+    let stacks = Stacks { seed: arguments.seed, ..STACKS };
+    let step = || bar.inc(1);
+    let measured = measure(act, &diagram.sigma_w2, &diagram.sigma_b2, &stacks, &step, &stop);
+    bar.finish_and_clear();
+    measured.map(|m| m.beside(act, diagram))
+}
+
+fn files(
+    diagram: &Diagram,
+    directory: &Directory,
+    arguments: &Arguments,
+) -> Result<Vec<&'static str>, Failure> {
+    let formats = arguments.format.as_deref().unwrap_or(&[Format::Svg, Format::Png, Format::Json]);
+    let wants = |format: Format| formats.contains(&format);
+    let mut written = Vec::new();
+    let mut write = |name: &'static str, bytes: &[u8]| {
+        directory.write(name, bytes)?;
+        written.push(name);
+        Ok::<_, Failure>(())
+    };
+    if wants(Format::Json) {
+        write("phase.json", render::json(diagram).as_bytes())?;
+    }
+    if wants(Format::Svg) || wants(Format::Png) {
+        let svg = chart::phase_svg(diagram)?;
+        if wants(Format::Svg) {
+            write("phase.svg", svg.as_bytes())?;
+        }
+        if wants(Format::Png) {
+            write("phase.png", &chart::png(&svg)?)?;
+        }
+    }
+    Ok(written)
+}

@@ -1,0 +1,154 @@
+//! Where the named initialisers lie on the plane.
+
+use super::Curves;
+use crate::activation::Activation;
+use crate::initializer::{Entry, Initializer, Law, Site, entries};
+use crate::theory::meanfield::{Length, Missing, Phase};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// A point of the plane and the initialisers there; without one, `why` says why.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Names in the catalogue, in its order.
+    pub names: Vec<String>,
+    /// fan_in·Var(W) at the diagram's width.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigma_w2: Option<f64>,
+    /// Var(b) that the initialiser brings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigma_b2: Option<f64>,
+    /// `ordered`, `critical` or `chaotic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Factor on the gradient's mean square a layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chi1: Option<f64>,
+    /// Depth scale of correlations, in layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xi_c: Option<f64>,
+    /// Variance that lengths settle at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q_star: Option<f64>,
+    /// Why numbers are absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// σ_w² and σ_b² of an initialiser in square layers, or why it has none.
+pub type Spot = Result<(f64, f64), String>;
+
+/// Every entry of the catalogue with its spot, at its default arguments.
+pub fn points(act: &Activation, width: usize) -> Vec<(&'static Entry, Spot)> {
+    entries().map(|entry| (entry, spot(entry, act, width))).collect()
+}
+
+fn spot(entry: &Entry, act: &Activation, width: usize) -> Spot {
+    if entry.not_dense.is_some() {
+        return Err("not defined for dense layers of a plain stack".into());
+    }
+    let init = Initializer::parse(entry.name).map_err(|fault| fault.to_string())?;
+    let site = Site::dense(width, width, 1, 50, act);
+    let none = |_| format!("no law for {}", act.name);
+    let (weights, bias) = (init.weights(&site).map_err(none)?, init.bias(&site).map_err(none)?);
+    if weights.is_point_mass() {
+        return Err("equal weights: all units stay the same".into());
+    }
+    if matches!(weights, Law::Identity { .. } | Law::UnitVarianceHaar) {
+        return Err("no n·Var(W)".into());
+    }
+    if init.depends_on_layer() {
+        return Err("changes from layer to layer".into());
+    }
+    let (w, b) = (weights.moments(width, width), bias.moments(width, width));
+    if w.mean != 0.0 || b.mean != 0.0 {
+        return Err("weights with a mean".into());
+    }
+    Ok((width as f64 * w.variance, b.variance))
+}
+
+/// Those with a point, ascending in σ_w²; and those without.
+pub fn places(act: &Activation, width: usize) -> (Vec<Place>, Vec<Place>) {
+    let (mut here, mut none): (Vec<Place>, Vec<Place>) = (Vec::new(), Vec::new());
+    for (entry, spot) in points(act, width) {
+        let like = |a: f64, b: Option<f64>| b.is_some_and(|b| (a - b).abs() <= 1e-9 * a.abs().max(b.abs()));
+        let (list, place) = match spot {
+            Ok((w, b)) => {
+                if let Some(known) = here.iter_mut().find(|p| like(w, p.sigma_w2) && like(b, p.sigma_b2)) {
+                    known.names.push(entry.name.into());
+                    continue;
+                }
+                (&mut here, Place { sigma_w2: Some(w), sigma_b2: Some(b), ..Place::default() })
+            }
+            Err(why) => {
+                if let Some(known) = none.iter_mut().find(|p| p.why.as_ref() == Some(&why)) {
+                    known.names.push(entry.name.into());
+                    continue;
+                }
+                (&mut none, Place { why: Some(why), ..Place::default() })
+            }
+        };
+        list.push(Place { names: vec![entry.name.into()], ..place });
+    }
+    here.sort_by(|a, b| a.sigma_w2.unwrap_or(0.0).total_cmp(&b.sigma_w2.unwrap_or(0.0)));
+    let largest = here.iter().filter_map(|p| Some(p.sigma_w2? + p.sigma_b2?)).fold(0.0, f64::max);
+    let curves = Curves::new(act, largest.min(1e12));
+    here.par_iter_mut().for_each(|place| judge(act, &curves, place));
+    (here, none)
+}
+
+fn judge(act: &Activation, curves: &Curves, place: &mut Place) {
+    let (Some(sigma_w2), Some(sigma_b2)) = (place.sigma_w2, place.sigma_b2) else { return };
+    let (length, numbers) = super::lengths(act, curves, sigma_w2, sigma_b2);
+    // Those that stand on the line by their law stand on it to rounding, not to the interpolation's digits.
+    let chi1 = numbers.chi1.filter(|x| x.is_finite());
+    let chi1 = chi1.map(|x| if (x - 1.0).abs() < 1e-6 { 1.0 } else { x });
+    place.chi1 = chi1;
+    place.q_star = numbers.q_star.filter(|x| x.is_finite());
+    place.phase = chi1.map(|x| Phase::of(x).name().into());
+    let slope = match (place.q_star, chi1) {
+        (Some(q), Some(chi)) if chi > 1.0 => {
+            curves.fixed_point(q, sigma_w2, sigma_b2).map(|(_, slope)| slope)
+        }
+        (Some(_), chi) => chi,
+        _ => None,
+    };
+    place.xi_c = slope.filter(|s| *s > 0.0 && *s < 1.0).map(|s| -1.0 / s.ln());
+    if place.xi_c.is_none() {
+        let why = match length {
+            Length::Point { .. } if chi1 == Some(1.0) => Missing::Critical,
+            Length::Point { .. } => Missing::AtOnce,
+            Length::Zero { .. } => Missing::GoesToZero,
+            Length::Diverges { .. } => Missing::Diverges,
+            Length::Every => Missing::EveryQ,
+            Length::Cycle => Missing::Cycle,
+            Length::Unknown => Missing::Unknown,
+        };
+        place.why = Some(why.words().into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::theory::meanfield::MeanField;
+
+    #[test]
+    fn every_entry_is_placed_once() {
+        let act = Activation::parse("tanh").unwrap();
+        let (here, none) = places(&act, 512);
+        let count: usize = here.iter().chain(&none).map(|p| p.names.len()).sum();
+        assert_eq!(count, entries().count());
+        let of = |name: &str| here.iter().find(|p| p.names.iter().any(|n| n == name)).unwrap();
+        assert_eq!(of("he-normal").sigma_w2, of("keras-he-normal").sigma_w2);
+        assert_eq!(of("he-normal").phase.as_deref(), Some("chaotic"));
+        assert_eq!(of("critical").phase.as_deref(), Some("critical"));
+        assert!((of("torch-linear").sigma_b2.unwrap() - 1.0 / 1536.0).abs() < 1e-12);
+        // As the maps have them, by double integrals.
+        let he = MeanField { act: &act, sigma_w2: 2.0, sigma_b2: 0.0 }.summary();
+        let place = of("he-normal");
+        assert!((place.xi_c.unwrap() / he.xi_c.unwrap() - 1.0).abs() < 1e-4, "{place:?}");
+        assert!((place.q_star.unwrap() / he.q_star.unwrap() - 1.0).abs() < 1e-6);
+        assert!(none.iter().any(|p| p.names.contains(&"zeros".to_string())));
+    }
+}
