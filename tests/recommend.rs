@@ -2,6 +2,7 @@
 
 use assert_cmd::Command;
 use initdiag::recommend::Recommendation;
+use std::io::Write as _;
 use std::process::Output;
 
 fn tool(arguments: &[&str]) -> Output {
@@ -121,7 +122,7 @@ fn python(module: &str, script: &str) -> Option<String> {
     };
     let there = run(&format!("import numpy, {module}")).is_ok_and(|o| o.status.success());
     if !there {
-        eprintln!("skipped: {python} has no {module}");
+        let _ = writeln!(std::io::stderr(), "skipped: {python} has no {module}");
         return None;
     }
     let output = run(script).unwrap();

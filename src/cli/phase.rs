@@ -52,6 +52,9 @@ pub struct Arguments {
     /// No table on standard output
     #[arg(long, short)]
     quiet: bool,
+    /// No progress bar
+    #[arg(long)]
+    no_progress: bool,
     /// When to colour
     #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
     color: When,
@@ -151,7 +154,8 @@ fn simulated(
         }
     });
     let points = (diagram.sigma_w2.len() * diagram.sigma_b2.len()) as u64;
-    let bar = progress::bar(points, !arguments.quiet && std::io::stderr().is_terminal());
+    let bar =
+        progress::bar(points, !(arguments.quiet || arguments.no_progress) && std::io::stderr().is_terminal());
     let stacks = Stacks { seed: arguments.seed, ..STACKS };
     let step = || bar.inc(1);
     let measured = measure(act, &diagram.sigma_w2, &diagram.sigma_b2, &stacks, &step, &stop);

@@ -12,6 +12,9 @@ use crate::theory::phase::{Map, Measured, Window};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Of the gradient and of the signal, a layer.
+type Growth = (Option<f64>, Option<f64>);
+
 /// The stacks, and between which layers growth is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stacks {
@@ -37,7 +40,7 @@ pub fn measure(
     stop: &AtomicBool,
 ) -> Option<Measured> {
     let columns = sigma_w2.len();
-    let points: Vec<(Option<f64>, Option<f64>)> = (0..columns * sigma_b2.len())
+    let points: Vec<Growth> = (0..columns * sigma_b2.len())
         .into_par_iter()
         .with_max_len(4)
         .map(|point| {
@@ -52,7 +55,7 @@ pub fn measure(
     if stop.load(Ordering::Relaxed) {
         return None;
     }
-    let map = |of: fn(&(Option<f64>, Option<f64>)) -> Option<f64>| -> Map {
+    let map = |of: fn(&Growth) -> Option<f64>| -> Map {
         points.chunks(columns).map(|row| row.iter().map(of).collect()).collect()
     };
     Some(Measured {
@@ -72,7 +75,7 @@ pub fn measure(
 
 impl Stacks {
     /// log₁₀ a layer of gradient and signal, the mean over trials; `None` where one is exactly zero.
-    fn growth(&self, act: &Activation, sigma_w2: f64, sigma_b2: f64) -> (Option<f64>, Option<f64>) {
+    fn growth(&self, act: &Activation, sigma_w2: f64, sigma_b2: f64) -> Growth {
         let n = self.width;
         let bias =
             if sigma_b2 > 0.0 { Law::Normal { mean: 0.0, std: sigma_b2.sqrt() } } else { Law::Constant(0.0) };

@@ -71,7 +71,7 @@ impl<'a> Curves<'a> {
     }
 
     /// Nodes of q, ascending.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.nodes.len()
     }
 
@@ -174,8 +174,8 @@ impl<'a> Curves<'a> {
 
     /// Tables over two samples for every q between these.
     pub fn angles(&self, low: f64, high: f64) -> Angles {
-        let first = (Self::index(low).floor() as usize).saturating_sub(1).min(self.len().saturating_sub(4));
-        let last = (Self::index(high).ceil() as usize + 1).clamp(first + 3, self.len() - 1);
+        let first = (Self::index(low).floor() as usize).saturating_sub(1).min(self.count().saturating_sub(4));
+        let last = (Self::index(high).ceil() as usize + 1).clamp(first + 3, self.count() - 1);
         let table = (first..=last).into_par_iter().map(|k| self.angle(Self::q(k))).collect();
         Angles { first, table }
     }

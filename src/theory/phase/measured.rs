@@ -74,7 +74,7 @@ impl Measured {
 fn expected(act: &Activation, curves: &Curves, w: f64, b: f64, window: Window) -> (Option<f64>, Option<f64>) {
     let (left, right) = act.shape.slopes_at_zero;
     let unit = f64::midpoint(left * left, right * right);
-    let (low, high) = (Curves::q(0), Curves::q(curves.len() - 1));
+    let (low, high) = (Curves::q(0), Curves::q(curves.count() - 1));
     // Homogeneous: exact, and at any scale; tangents below the curves.
     let slopes = |q: f64| act.shape.homogeneous || (q < low && unit > 0.0 && act.shape.at_zero == 0.0);
     let square = |q: f64| if slopes(q) { unit * q } else { curves.square(q) };

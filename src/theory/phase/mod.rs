@@ -152,7 +152,7 @@ fn destination(act: &Activation, curves: &Curves, sigma_w2: f64, sigma_b2: f64) 
     let first = rise(start);
     let up = first > 0.0;
     let mut from = start;
-    let last = curves.len() - 1;
+    let last = curves.count() - 1;
     let index = Curves::index(start).clamp(0.0, last as f64);
     let mut k = if up { index.ceil() as usize } else { index.floor() as usize };
     loop {
