@@ -589,20 +589,23 @@ fn every_run_carries_its_theory() {
     assert!(json(&[size.as_slice(), &["--init", "lsuv"]].concat()).cells[0].layers[0].theory.is_none());
 }
 
-/// Four units of an orthogonal matrix are far from independent normal weights; the same law at width 256 is not.
+/// Twelve units of an orthogonal matrix are far from independent normal weights, 256 are not; of twelve weights of which ten are
+/// zero the sum is far from normal.
 #[test]
 fn what_theory_does_not_expect_is_flagged_with_a_reason() {
-    let run = |width: &str| {
-        let size = ["--depth", "20", "--batch", "4", "--trials", "100", "--json", "--fail-on", "off-theory"];
-        let output = tool(
-            &[size.as_slice(), &["--width", width, "--init", "sparse(0.9, 0.3)", "--act", "tanh"]].concat(),
-        );
+    let run = |init: &str, width: &str| {
+        let size = ["--depth", "20", "--batch", "16", "--trials", "100", "--json", "--fail-on", "off-theory"];
+        let output = tool(&[size.as_slice(), &["--width", width, "--init", init, "--act", "tanh"]].concat());
         let report: Report = serde_json::from_slice(&output.stdout).unwrap();
         (output.status.code(), report.cells[0].words.join("; "))
     };
-    let (code, words) = run("12");
+    let (code, words) = run("orthogonal", "12");
     assert_eq!(code, Some(3), "{words}");
     assert!(words.contains("12 units are too few for a theory of wide layers"), "{words}");
+    let (code, words) = run("sparse(0.9, 0.3)", "12");
+    assert!(code == Some(3) && words.contains("trials scatter more than widths explain"), "{words}");
+    let (code, words) = run("orthogonal", "256");
+    assert_eq!(code, Some(0), "{words}");
 }
 
 #[test]

@@ -179,11 +179,11 @@ fn facts(report: &Report) -> Vec<String> {
     if report.interrupted {
         facts.push("interrupted".into());
     }
-    let band = if spec.trials > 1 { ", band: 5–95 % of trials" } else { "" };
+    // Short: a long path must leave room for it.
+    let band = if spec.trials > 1 { ", 5–95 % band" } else { "" };
     let known = report.cells.iter().any(|c| c.layers.iter().any(|l| l.theory.is_some()));
-    let theory = if known { "; dashed: theory, thin: its band" } else { "" };
-    let bands =
-        if known || spec.trials > 1 { format!(" — line: median{band}{theory}") } else { String::new() };
+    let theory = if known { "; theory: dashed, thin band" } else { "" };
+    let bands = if known || spec.trials > 1 { format!(" — median{band}{theory}") } else { String::new() };
     facts.extend((!bands.is_empty()).then(|| bands.to_string()));
     facts
 }
