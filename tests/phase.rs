@@ -1,18 +1,19 @@
 //! `initdiag phase` as a user runs it.
 
-use assert_cmd::Command;
+mod common;
+
+use common::Tool;
 use initdiag::theory::phase::Diagram;
 use std::process::Output;
 
+const TOOL: Tool = Tool("phase");
+
 fn tool(arguments: &[&str]) -> Output {
-    let mut command = Command::cargo_bin("initdiag").unwrap();
-    command.arg("phase").args(arguments).env_remove("NO_COLOR").output().unwrap()
+    TOOL.run(arguments)
 }
 
 fn json(arguments: &[&str]) -> Diagram {
-    let output = tool(&[arguments, &["--json"]].concat());
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    TOOL.json(arguments)
 }
 
 #[test]
@@ -119,14 +120,7 @@ fn wrong_input_gets_one_clear_line() {
         (&["--colour", "never"], "--color"),
         (&["extra"], "extra"),
     ];
-    for (arguments, words) in rows {
-        let output = tool(arguments);
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
-        assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
-        assert!(text.starts_with("initdiag: error: ") && text.contains(words), "{arguments:?}: {text}");
-        assert!(output.stdout.is_empty());
-    }
+    TOOL.refuses(rows);
     assert_eq!(tool(&["--resolution", "4", "--out", "/proc/none"]).status.code(), Some(1));
 }
 

@@ -1,18 +1,19 @@
 //! `initdiag theory` as a user runs it.
 
-use assert_cmd::Command;
+mod common;
+
+use common::Tool;
 use initdiag::theory::survey::Survey;
 use std::process::Output;
 
+const TOOL: Tool = Tool("theory");
+
 fn tool(arguments: &[&str]) -> Output {
-    let mut command = Command::cargo_bin("initdiag").unwrap();
-    command.arg("theory").args(arguments).env_remove("NO_COLOR").output().unwrap()
+    TOOL.run(arguments)
 }
 
 fn json(arguments: &[&str]) -> Survey {
-    let output = tool(&[arguments, &["--json"]].concat());
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    TOOL.json(arguments)
 }
 
 #[test]
@@ -117,14 +118,7 @@ fn wrong_input_gets_one_clear_line() {
         (&["--sigma-w2", "2", "--colour", "never"], "--color"),
         (&["--sigma-w2", "2", "extra"], "extra"),
     ];
-    for (arguments, words) in rows {
-        let output = tool(arguments);
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
-        assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
-        assert!(text.starts_with("initdiag: error: ") && text.contains(words), "{arguments:?}: {text}");
-        assert!(output.stdout.is_empty());
-    }
+    TOOL.refuses(rows);
     // A place that cannot be written is no wrong usage.
     let output = tool(&["--sigma-w2", "2", "--out", "/proc/none"]);
     assert_eq!(output.status.code(), Some(1));

@@ -2,6 +2,7 @@
 
 mod baseline;
 mod catalog;
+mod delivery;
 mod error;
 mod network;
 mod output;

@@ -1,8 +1,9 @@
 //! `initdiag phase`: χ₁ and depth scales over the plane of weight and bias variance, the critical line, and where the named
 //! initialisers lie.
 
+use super::delivery::{Delivery, Files};
 use super::error::{Failure, note};
-use super::output::{self, Directory, When};
+use super::output::{Directory, When};
 use super::{progress, size};
 use crate::activation::Activation;
 use crate::initializer::law::short;
@@ -10,11 +11,8 @@ use crate::report::{chart, phase as render};
 use crate::simulate::plane::{Stacks, measure};
 use crate::theory::phase::{Diagram, Window, grid, ranges, walk};
 use clap::{Args, ValueEnum};
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Options of `phase`.
 #[derive(Args)]
@@ -60,6 +58,18 @@ pub struct Arguments {
     color: When,
 }
 
+impl Arguments {
+    fn delivery(&self) -> Delivery<'_> {
+        Delivery {
+            out: self.out.as_deref(),
+            formats: self.format.is_some(),
+            json: self.json,
+            quiet: self.quiet,
+            color: self.color,
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Svg,
@@ -99,14 +109,8 @@ fn range(text: &str) -> Result<(f64, f64), String> {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
-    let directory = match (&arguments.out, arguments.json) {
-        (Some(path), _) => Some(Directory::open(path)?),
-        (None, true) => None,
-        (None, false) => Some(Directory::open(Path::new("initdiag-out"))?),
-    };
-    if directory.is_none() && arguments.format.is_some() && !arguments.quiet {
-        note("--format has no effect: --json writes files only where --out names a directory");
-    }
+    let delivery = arguments.delivery();
+    let directory = delivery.directory()?;
     let (mut weights, mut biases) = ranges(&act, &walk(&act));
     weights = arguments.sigma_w2.unwrap_or(weights);
     biases = arguments.sigma_b2.unwrap_or(biases);
@@ -122,21 +126,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let written =
         directory.as_ref().map_or(Ok(Vec::new()), |directory| files(&diagram, directory, arguments));
-    let printed = if arguments.json {
-        output::print(&render::json(&diagram), When::Never)
-    } else if arguments.quiet {
-        Ok(())
-    } else {
-        output::print(&render::terminal(&diagram, output::columns()), arguments.color)
-    };
-    let written = written?;
-    match printed {
-        Ok(()) | Err(Failure::Closed) => {}
-        Err(other) => return Err(other),
-    }
-    if let (Some(directory), [_, ..], false) = (&directory, written.as_slice(), arguments.quiet) {
-        note(&format!("wrote {} to `{}`", written.join(", "), directory.path().display()));
-    }
+    let written =
+        delivery.print(written, || render::json(&diagram), |columns| render::terminal(&diagram, columns))?;
+    delivery.say(directory.as_ref(), &written);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -145,17 +137,9 @@ fn simulated(
     diagram: &Diagram,
     arguments: &Arguments,
 ) -> Option<crate::theory::phase::Measured> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    // Where no handler can be set, Ctrl-C ends the process as it always does.
-    let _ = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    });
+    let stop = progress::stop_on_interrupt();
     let points = (diagram.sigma_w2.len() * diagram.sigma_b2.len()) as u64;
-    let bar =
-        progress::bar(points, !(arguments.quiet || arguments.no_progress) && std::io::stderr().is_terminal());
+    let bar = progress::bar(points, !(arguments.quiet || arguments.no_progress));
     let stacks = Stacks { seed: arguments.seed, ..STACKS };
     let step = || bar.inc(1);
     let measured = measure(act, &diagram.sigma_w2, &diagram.sigma_b2, &stacks, &step, &stop);
@@ -170,23 +154,12 @@ fn files(
 ) -> Result<Vec<&'static str>, Failure> {
     let formats = arguments.format.as_deref().unwrap_or(&[Format::Svg, Format::Png, Format::Json]);
     let wants = |format: Format| formats.contains(&format);
-    let mut written = Vec::new();
-    let mut write = |name: &'static str, bytes: &[u8]| {
-        directory.write(name, bytes)?;
-        written.push(name);
-        Ok::<_, Failure>(())
-    };
+    let mut files = Files::new(directory);
     if wants(Format::Json) {
-        write("phase.json", render::json(diagram).as_bytes())?;
+        files.add("phase.json", render::json(diagram).as_bytes())?;
     }
-    if wants(Format::Svg) || wants(Format::Png) {
-        let svg = chart::phase_svg(diagram)?;
-        if wants(Format::Svg) {
-            write("phase.svg", svg.as_bytes())?;
-        }
-        if wants(Format::Png) {
-            write("phase.png", &chart::png(&svg)?)?;
-        }
-    }
-    Ok(written)
+    let svg = wants(Format::Svg).then_some("phase.svg");
+    let png = wants(Format::Png).then_some("phase.png");
+    files.figure(svg, png, || chart::phase_svg(diagram))?;
+    Ok(files.names())
 }

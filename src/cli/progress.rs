@@ -1,12 +1,26 @@
 //! A bar with the time left, on a terminal only.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// Set by the first Ctrl-C; the second ends the process at once. Where no handler can be set, the first does, as always.
+pub fn stop_on_interrupt() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let _ = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    stop
+}
 
 /// A bar over `steps`; hidden when standard error is not a terminal or the user wants none.
 pub fn bar(steps: u64, wanted: bool) -> ProgressBar {
-    let target = if wanted {
+    let target = if wanted && io::stderr().is_terminal() {
         ProgressDrawTarget::term_like_with_hz(Box::new(Narrowed), 10)
     } else {
         ProgressDrawTarget::hidden()

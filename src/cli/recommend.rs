@@ -1,15 +1,17 @@
 //! `initdiag recommend`: which initialiser for this network, why, and the lines that set it.
 
-use super::error::{Failure, note};
-use super::output::{self, Directory, When};
-use super::{progress, size};
+use super::delivery::{Delivery, Files};
+use super::error::Failure;
+use super::output::{Directory, When};
+use super::run::cores;
+use super::size;
 use crate::activation::Activation;
 use crate::initializer::Initializer;
 use crate::recommend::{Question, Recommendation, recommend};
 use crate::report::recommend as render;
 use crate::simulate::Control;
 use clap::{Args, ValueEnum};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
@@ -35,7 +37,7 @@ pub struct Arguments {
     #[arg(long, value_name = "I", default_value = "xavier", allow_hyphen_values = true)]
     init: String,
     /// A whole-stack change beyond this many decades is not kept
-    #[arg(long, value_name = "DECADES", default_value = "1", value_parser = decades, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DECADES", default_value = "1", value_parser = size::decades, allow_hyphen_values = true)]
     threshold: f64,
     /// Of the short simulation
     #[arg(long, value_name = "N", default_value = "0", allow_hyphen_values = true)]
@@ -57,6 +59,18 @@ pub struct Arguments {
     color: When,
 }
 
+impl Arguments {
+    fn delivery(&self) -> Delivery<'_> {
+        Delivery {
+            out: self.out.as_deref(),
+            formats: self.format.is_some(),
+            json: self.json,
+            quiet: self.quiet,
+            color: self.color,
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Json,
@@ -66,32 +80,15 @@ enum Format {
 /// Theory walks every layer for every law of the catalogue.
 const DEEPEST: usize = 10_000;
 
-fn decades(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(decades) if f64::is_finite(decades) && decades > 0.0 => Ok(decades),
-        _ => Err("a positive number of decades is needed".into()),
-    }
-}
-
 fn widths(arguments: &Arguments) -> Result<Vec<usize>, Failure> {
     if let Some(path) = &arguments.net {
         let reason =
             "architecture files are not read by this command yet; give --depth and --width, or --widths";
         return Err(Failure::option("--net", &path.display().to_string(), reason));
     }
-    let fault = |text: &str, reason: String| Failure::option("--widths", text, reason);
     let widths = match &arguments.widths {
         None => vec![arguments.width.unwrap_or(512); arguments.depth.unwrap_or(50).min(DEEPEST + 1) + 1],
-        Some(text) => {
-            let sizes = text.split(',').map(|part| {
-                size::parse(part).map_err(|reason| fault(text, format!("`{}`: {reason}", part.trim())))
-            });
-            let widths = sizes.collect::<Result<Vec<_>, _>>()?;
-            if widths.len() < 2 {
-                return Err(fault(text, "the input's width and at least one layer's are needed".into()));
-            }
-            widths
-        }
+        Some(text) => size::widths(text).map_err(|reason| Failure::option("--widths", text, reason))?,
     };
     if widths.len() > DEEPEST + 1 {
         let depth = arguments.depth.map_or_else(|| (widths.len() - 1).to_string(), |d| d.to_string());
@@ -110,14 +107,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
     let catalog = |fault| Failure::catalog("--init", &arguments.init, &fault);
     let init = Initializer::parse(&arguments.init).map_err(catalog)?;
-    let directory = match (&arguments.out, arguments.json) {
-        (Some(path), _) => Some(Directory::open(path)?),
-        (None, true) => None,
-        (None, false) => Some(Directory::open(Path::new("initdiag-out"))?),
-    };
-    if directory.is_none() && arguments.format.is_some() && !arguments.quiet {
-        note("--format has no effect: --json writes files only where --out names a directory");
-    }
+    let delivery = arguments.delivery();
+    let directory = delivery.directory()?;
     let question = Question {
         act: &act,
         widths: &widths,
@@ -125,29 +116,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         threshold: arguments.threshold,
         seed: arguments.seed,
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     // Seconds: a bar would be gone before it is read, and Ctrl-C ends the process.
-    let bar = progress::bar(0, false);
     let stop = AtomicBool::new(false);
-    let control = Control { threads, stop: &stop, progress: &|units| bar.inc(units), trace: false };
+    let control = Control { threads: cores(), stop: &stop, progress: &|_| (), trace: false };
     let recommendation = recommend(&question, &control).map_err(catalog)?;
     let written =
         directory.as_ref().map_or(Ok(Vec::new()), |directory| files(&recommendation, directory, arguments));
-    let printed = if arguments.json {
-        output::print(&render::json(&recommendation), When::Never)
-    } else if arguments.quiet {
-        Ok(())
-    } else {
-        output::print(&render::terminal(&recommendation, output::columns()), arguments.color)
-    };
-    let written = written?;
-    match printed {
-        Ok(()) | Err(Failure::Closed) => {}
-        Err(other) => return Err(other),
-    }
-    if let (Some(directory), [_, ..], false) = (&directory, written.as_slice(), arguments.quiet) {
-        note(&format!("wrote {} to `{}`", written.join(", "), directory.path().display()));
-    }
+    let written = delivery.print(
+        written,
+        || render::json(&recommendation),
+        |columns| render::terminal(&recommendation, columns),
+    )?;
+    delivery.say(directory.as_ref(), &written);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -157,19 +137,14 @@ fn files(
     arguments: &Arguments,
 ) -> Result<Vec<&'static str>, Failure> {
     let formats = arguments.format.as_deref().unwrap_or(&[Format::Json, Format::Code]);
-    let mut written = Vec::new();
-    let mut write = |name: &'static str, bytes: &[u8]| {
-        directory.write(name, bytes)?;
-        written.push(name);
-        Ok::<_, Failure>(())
-    };
+    let mut files = Files::new(directory);
     if formats.contains(&Format::Json) {
-        write("recommend.json", render::json(recommendation).as_bytes())?;
+        files.add("recommend.json", render::json(recommendation).as_bytes())?;
     }
     if formats.contains(&Format::Code) {
         for (_, name, code) in recommendation.code.all() {
-            write(name, code.as_bytes())?;
+            files.add(name, code.as_bytes())?;
         }
     }
-    Ok(written)
+    Ok(files.names())
 }

@@ -1,7 +1,8 @@
 //! The main command: simulate, judge, plot.
 
+use super::delivery::{Delivery, Files};
 use super::error::{Failure, note, say};
-use super::output::{self, Directory, When};
+use super::output::{Directory, When};
 use super::{baseline, network, progress, size, widths};
 use crate::activation::Activation;
 use crate::data;
@@ -14,11 +15,10 @@ use crate::spec::{CatalogError, Engine, Experiment, Loss, call, printable};
 use crate::verdict::{DRIFT, FLAGS};
 use clap::{Args, ValueEnum};
 use indicatif::HumanDuration;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Options of the main command.
@@ -74,7 +74,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
     threads: Option<usize>,
     /// A whole-stack change beyond this many decades is vanishing or exploding
-    #[arg(long, value_name = "DECADES", default_value = "1", value_parser = decades, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DECADES", default_value = "1", value_parser = size::decades, allow_hyphen_values = true)]
     threshold: f64,
     /// Where files go [default: initdiag-out]
     #[arg(long, value_name = "DIR")]
@@ -103,6 +103,18 @@ pub struct Arguments {
     /// When to colour
     #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
     pub(super) color: When,
+}
+
+impl Arguments {
+    pub(super) fn delivery(&self) -> Delivery<'_> {
+        Delivery {
+            out: self.out.as_deref(),
+            formats: self.format.is_some(),
+            json: self.json,
+            quiet: self.quiet,
+            color: self.color,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -144,13 +156,6 @@ fn seed(text: &str) -> Result<u64, String> {
     text.trim().parse().map_err(|_| format!("a whole number from 0 to {} is needed", u64::MAX))
 }
 
-fn decades(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(decades) if f64::is_finite(decades) && decades > 0.0 => Ok(decades),
-        _ => Err("a positive number of decades is needed".into()),
-    }
-}
-
 fn outcome(text: &str) -> Result<String, String> {
     let known = || [Verdict::Stable, Verdict::Vanishing, Verdict::Exploding].map(Verdict::name).into_iter();
     let flags = || FLAGS.iter().copied().chain([UNSTABLE]);
@@ -184,7 +189,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if !arguments.quiet {
         announce(&plan, threads);
     }
-    let directory = directory(arguments)?;
+    let delivery = arguments.delivery();
+    let directory = delivery.directory()?;
     let session = Session::start(plan.units(), arguments);
     let mut report = session.run(&plan, threads)?;
     session.finish();
@@ -206,33 +212,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         });
     }
     let written = outcome?;
-    if let (Some(directory), [_, ..], false) = (&directory, written.as_slice(), arguments.quiet) {
-        note(&format!("wrote {} to `{}`", written.join(", "), directory.path().display()));
-        if written.contains(&"result.json")
-            && earlier.is_some_and(|earlier| earlier.is(&directory.path().join("result.json")))
-        {
-            note(
-                "the new result took the baseline's place; keep a baseline elsewhere, or give another --out",
-            );
-        }
+    delivery.say(directory.as_ref(), &written);
+    if let (Some(directory), Some(earlier), false) = (&directory, &earlier, arguments.quiet)
+        && written.contains(&"result.json")
+        && earlier.is(&directory.path().join("result.json"))
+    {
+        note("the new result took the baseline's place; keep a baseline elsewhere, or give another --out");
     }
     if interrupted {
         return Ok(ExitCode::from(130));
     }
     Ok(if fails(&report, &arguments.fail_on) { ExitCode::from(3) } else { ExitCode::SUCCESS })
-}
-
-/// Where files go, if there are to be any.
-pub(super) fn directory(arguments: &Arguments) -> Result<Option<Directory>, Failure> {
-    let directory = match (&arguments.out, arguments.json) {
-        (Some(path), _) => Some(Directory::open(path)?),
-        (None, true) => None,
-        (None, false) => Some(Directory::open(Path::new("initdiag-out"))?),
-    };
-    if directory.is_none() && arguments.format.is_some() && !arguments.quiet {
-        note("--format has no effect: --json writes files only where --out names a directory");
-    }
-    Ok(directory)
 }
 
 fn fails(report: &Report, fail_on: &[String]) -> bool {
@@ -253,16 +243,8 @@ pub(super) struct Session {
 impl Session {
     /// `units` of progress in all.
     pub fn start(units: u64, arguments: &Arguments) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stop);
-        // Where no handler can be set, Ctrl-C ends the process as it always does.
-        let _ = ctrlc::set_handler(move || {
-            if flag.swap(true, Ordering::Relaxed) {
-                // The second time, at once.
-                std::process::exit(130);
-            }
-        });
-        let wanted = !arguments.quiet && !arguments.no_progress && std::io::stderr().is_terminal();
+        let wanted = !arguments.quiet && !arguments.no_progress;
+        let stop = progress::stop_on_interrupt();
         Self { stop, bar: progress::bar(units, wanted), trace: arguments.trace }
     }
 
@@ -283,11 +265,11 @@ pub(super) fn threads_for(plan: &Plan, arguments: &Arguments) -> usize {
     arguments.threads.map_or_else(cores, |count| count.min(jobs.max(cores())))
 }
 
-fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Files first, then standard output; a fault of one does not keep the result from the other. Names of the files.
+/// Files first, then standard output; names of the files.
 fn deliver(
     report: &Report,
     directory: Option<&Directory>,
@@ -299,19 +281,11 @@ fn deliver(
         Some(directory) if !report.cells.is_empty() => files(report, directory, formats),
         _ => Ok(Vec::new()),
     };
-    let printed = if arguments.json {
-        output::print(&json::render(report), When::Never)
-    } else if arguments.quiet || report.cells.is_empty() {
-        Ok(())
-    } else {
-        output::print(&terminal::render(report, output::columns()), arguments.color)
+    let table = |columns| match report.cells.as_slice() {
+        [] => String::new(),
+        _ => terminal::render(report, columns),
     };
-    let written = written?;
-    match printed {
-        // Nobody reads the table any more; the exit code still says how the run went.
-        Ok(()) | Err(Failure::Closed) => Ok(written),
-        Err(other) => Err(other),
-    }
+    arguments.delivery().print(written, || json::render(report), table)
 }
 
 /// Every file that a run may leave.
@@ -319,28 +293,17 @@ const FILES: [&str; 4] = ["result.json", "layers.csv", "signal.svg", "signal.png
 
 fn files(report: &Report, directory: &Directory, formats: &[Format]) -> Result<Vec<&'static str>, Failure> {
     let wants = |format: Format| formats.contains(&format);
-    let mut written = Vec::new();
-    let mut write = |name: &'static str, bytes: &[u8]| {
-        directory.write(name, bytes)?;
-        written.push(name);
-        Ok::<_, Failure>(())
-    };
+    let mut files = Files::new(directory);
     if wants(Format::Json) {
-        write("result.json", json::render(report).as_bytes())?;
+        files.add("result.json", json::render(report).as_bytes())?;
     }
     if wants(Format::Csv) {
-        write("layers.csv", table::render(report)?.as_bytes())?;
+        files.add("layers.csv", table::render(report)?.as_bytes())?;
     }
-    if wants(Format::Svg) || wants(Format::Png) {
-        let svg = chart::svg(report)?;
-        if wants(Format::Svg) {
-            write("signal.svg", svg.as_bytes())?;
-        }
-        if wants(Format::Png) {
-            write("signal.png", &chart::png(&svg)?)?;
-        }
-    }
-    Ok(written)
+    let svg = wants(Format::Svg).then_some("signal.svg");
+    let png = wants(Format::Png).then_some("signal.png");
+    files.figure(svg, png, || chart::svg(report))?;
+    Ok(files.names())
 }
 
 /// What the options ask for, and the input they name.
@@ -454,19 +417,7 @@ fn input(text: &str) -> Result<(String, Input), Failure> {
 
 fn layer_widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Failure> {
     if let Some(text) = &arguments.widths {
-        let sizes = text.split(',').map(|part| {
-            size::parse(part)
-                .map_err(|reason| Failure::option("--widths", text, format!("`{}`: {reason}", part.trim())))
-        });
-        let widths = sizes.collect::<Result<Vec<_>, _>>()?;
-        if widths.len() < 2 {
-            return Err(Failure::option(
-                "--widths",
-                text,
-                "the input's width and at least one layer's are needed",
-            ));
-        }
-        return Ok(widths);
+        return size::widths(text).map_err(|reason| Failure::option("--widths", text, reason));
     }
     let (depth, width) = (arguments.depth.unwrap_or(50), arguments.width.unwrap_or(512));
     let mut widths = vec![width; depth + 1];

@@ -11,6 +11,37 @@ pub fn parse(text: &str) -> Result<usize, String> {
     within(text, LARGEST).ok_or_else(|| "a whole number from 1 to 1G is needed, such as 512, 4k or 1M".into())
 }
 
+/// Counts with commas between them.
+///
+/// # Errors
+/// The first that is none, and what is allowed, in words.
+pub fn list(text: &str) -> Result<Vec<usize>, String> {
+    text.split(',').map(|part| parse(part).map_err(|reason| format!("`{}`: {reason}", part.trim()))).collect()
+}
+
+/// Width of an input and of each layer.
+///
+/// # Errors
+/// What is allowed, in words.
+pub fn widths(text: &str) -> Result<Vec<usize>, String> {
+    let widths = list(text)?;
+    if widths.len() < 2 {
+        return Err("the input's width and at least one layer's are needed".into());
+    }
+    Ok(widths)
+}
+
+/// A threshold.
+///
+/// # Errors
+/// What is allowed, in words.
+pub fn decades(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(decades) if f64::is_finite(decades) && decades > 0.0 => Ok(decades),
+        _ => Err("a positive number of decades is needed".into()),
+    }
+}
+
 /// Layers: deeper stacks than this have no meaning, and their list of widths no room.
 ///
 /// # Errors

@@ -1,7 +1,8 @@
 //! `initdiag theory`: maps, fixed points and depth scales of wide layers; nothing is drawn at random.
 
-use super::error::{Failure, note};
-use super::output::{self, Directory, When};
+use super::delivery::{Delivery, Files};
+use super::error::Failure;
+use super::output::{Directory, When};
 use super::size;
 use crate::activation::Activation;
 use crate::expression::mentions;
@@ -10,7 +11,7 @@ use crate::initializer::{Initializer, Law, Site};
 use crate::report::{chart, theory as render};
 use crate::theory::survey::Survey;
 use clap::{ArgGroup, Args, ValueEnum};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Options of `theory`.
@@ -49,6 +50,18 @@ pub struct Arguments {
     color: When,
 }
 
+impl Arguments {
+    fn delivery(&self) -> Delivery<'_> {
+        Delivery {
+            out: self.out.as_deref(),
+            formats: self.format.is_some(),
+            json: self.json,
+            quiet: self.quiet,
+            color: self.color,
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Svg,
@@ -70,31 +83,13 @@ fn variance(text: &str) -> Result<f64, String> {
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
     let (init, width, sigma_w2, brought) = gain(arguments, &act)?;
-    let directory = match (&arguments.out, arguments.json) {
-        (Some(path), _) => Some(Directory::open(path)?),
-        (None, true) => None,
-        (None, false) => Some(Directory::open(Path::new("initdiag-out"))?),
-    };
-    if directory.is_none() && arguments.format.is_some() && !arguments.quiet {
-        note("--format has no effect: --json writes files only where --out names a directory");
-    }
+    let delivery = arguments.delivery();
+    let directory = delivery.directory()?;
     let survey = Survey { init, width, ..Survey::new(&act, sigma_w2, arguments.sigma_b2.unwrap_or(brought)) };
     let written = directory.as_ref().map_or(Ok(Vec::new()), |directory| files(&survey, directory, arguments));
-    let printed = if arguments.json {
-        output::print(&render::json(&survey), When::Never)
-    } else if arguments.quiet {
-        Ok(())
-    } else {
-        output::print(&render::terminal(&survey, output::columns()), arguments.color)
-    };
-    let written = written?;
-    match printed {
-        Ok(()) | Err(Failure::Closed) => {}
-        Err(other) => return Err(other),
-    }
-    if let (Some(directory), [_, ..], false) = (&directory, written.as_slice(), arguments.quiet) {
-        note(&format!("wrote {} to `{}`", written.join(", "), directory.path().display()));
-    }
+    let written =
+        delivery.print(written, || render::json(&survey), |columns| render::terminal(&survey, columns))?;
+    delivery.say(directory.as_ref(), &written);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -140,23 +135,12 @@ fn files(
 ) -> Result<Vec<&'static str>, Failure> {
     let formats = arguments.format.as_deref().unwrap_or(&[Format::Svg, Format::Png, Format::Json]);
     let wants = |format: Format| formats.contains(&format);
-    let mut written = Vec::new();
-    let mut write = |name: &'static str, bytes: &[u8]| {
-        directory.write(name, bytes)?;
-        written.push(name);
-        Ok::<_, Failure>(())
-    };
+    let mut files = Files::new(directory);
     if wants(Format::Json) {
-        write("theory.json", render::json(survey).as_bytes())?;
+        files.add("theory.json", render::json(survey).as_bytes())?;
     }
-    if wants(Format::Svg) || wants(Format::Png) {
-        let svg = chart::theory_svg(survey)?;
-        if wants(Format::Svg) {
-            write("theory.svg", svg.as_bytes())?;
-        }
-        if wants(Format::Png) {
-            write("theory.png", &chart::png(&svg)?)?;
-        }
-    }
-    Ok(written)
+    let svg = wants(Format::Svg).then_some("theory.svg");
+    let png = wants(Format::Png).then_some("theory.png");
+    files.figure(svg, png, || chart::theory_svg(survey))?;
+    Ok(files.names())
 }

@@ -1,8 +1,9 @@
 //! `--widths-sweep`: the main command's experiment at several widths.
 
-use super::error::{Failure, note, say};
-use super::output::{self, Directory, When};
-use super::run::{Arguments, Format, Session, check_memory, directory, experiment, threads_for};
+use super::delivery::Files;
+use super::error::{Failure, say};
+use super::output::Directory;
+use super::run::{Arguments, Format, Session, check_memory, experiment, threads_for};
 use super::size;
 use crate::report::{chart, scaling as report};
 use crate::scaling::{FEWEST, Scaling, Sweep, UNSTABLE, scaling};
@@ -35,7 +36,8 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
         units += plan.units();
         input = plan.input;
     }
-    let directory = directory(arguments)?;
+    let delivery = arguments.delivery();
+    let directory = delivery.directory()?;
     let session = Session::start(units, arguments);
     let mut reports = Vec::new();
     let mut interrupted = false;
@@ -57,7 +59,8 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::from(130));
     }
     let found = scaling(sweep, &reports, interrupted);
-    let outcome = deliver(&found, directory.as_ref(), arguments);
+    let written = directory.as_ref().map_or(Ok(Vec::new()), |directory| files(&found, directory, arguments));
+    let outcome = delivery.print(written, || report::json(&found), |columns| report::render(&found, columns));
     if interrupted {
         say(&format!(
             "interrupted: {} of {asked} widths were complete, and their results are kept",
@@ -65,9 +68,7 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
         ));
     }
     let written = outcome?;
-    if let (Some(directory), [_, ..], false) = (&directory, written.as_slice(), arguments.quiet) {
-        note(&format!("wrote {} to `{}`", written.join(", "), directory.path().display()));
-    }
+    delivery.say(directory.as_ref(), &written);
     if interrupted {
         return Ok(ExitCode::from(130));
     }
@@ -78,8 +79,7 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
 /// Ascending, without repetition.
 fn widths(list: &str) -> Result<Vec<usize>, Failure> {
     let fault = |reason: String| Failure::option("--widths-sweep", list, reason);
-    let one = |part: &str| size::parse(part).map_err(|reason| fault(format!("`{}`: {reason}", part.trim())));
-    let mut widths = list.split(',').map(one).collect::<Result<Vec<_>, _>>()?;
+    let mut widths = size::list(list).map_err(fault)?;
     widths.sort_unstable();
     if let Some(pair) = widths.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(fault(format!("{} is there twice", pair[0])));
@@ -92,53 +92,21 @@ fn widths(list: &str) -> Result<Vec<usize>, Failure> {
     Ok(widths)
 }
 
-/// Files first, then standard output; names of the files.
-fn deliver(
-    found: &Scaling,
-    directory: Option<&Directory>,
-    arguments: &Arguments,
-) -> Result<Vec<&'static str>, Failure> {
-    let written = directory.map_or(Ok(Vec::new()), |directory| files(found, directory, arguments));
-    let printed = if arguments.json {
-        output::print(&report::json(found), When::Never)
-    } else if arguments.quiet {
-        Ok(())
-    } else {
-        output::print(&report::render(found, output::columns()), arguments.color)
-    };
-    let written = written?;
-    match printed {
-        Ok(()) | Err(Failure::Closed) => Ok(written),
-        Err(other) => Err(other),
-    }
-}
-
 fn files(
     found: &Scaling,
     directory: &Directory,
     arguments: &Arguments,
 ) -> Result<Vec<&'static str>, Failure> {
     let wants = |format: Format| arguments.format.as_ref().is_none_or(|formats| formats.contains(&format));
-    let mut written = Vec::new();
-    let mut write = |name: &'static str, bytes: &[u8]| {
-        directory.write(name, bytes)?;
-        written.push(name);
-        Ok::<_, Failure>(())
-    };
+    let mut files = Files::new(directory);
     if wants(Format::Json) {
-        write("widths.json", report::json(found).as_bytes())?;
+        files.add("widths.json", report::json(found).as_bytes())?;
     }
     if wants(Format::Csv) {
-        write("widths.csv", report::csv(found)?.as_bytes())?;
+        files.add("widths.csv", report::csv(found)?.as_bytes())?;
     }
-    if wants(Format::Svg) || wants(Format::Png) {
-        let svg = chart::scaling_svg(found)?;
-        if wants(Format::Svg) {
-            write("widths.svg", svg.as_bytes())?;
-        }
-        if wants(Format::Png) {
-            write("widths.png", &chart::png(&svg)?)?;
-        }
-    }
-    Ok(written)
+    let svg = wants(Format::Svg).then_some("widths.svg");
+    let png = wants(Format::Png).then_some("widths.png");
+    files.figure(svg, png, || chart::scaling_svg(found))?;
+    Ok(files.names())
 }
