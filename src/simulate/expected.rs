@@ -1,17 +1,14 @@
 //! What theory expects of a cell's trials, from the plan alone.
 
-use super::input::Input;
+use super::input::{Entrance, Input};
 use super::plan::{CellPlan, Plan};
 use crate::result::{Layer, Theory};
 use crate::spec::Loss;
 use crate::theory::field::Weights;
 use crate::theory::prediction::{Expected, Level, Prediction, Setting, predict};
-use crate::theory::stack::Entering;
 
 /// Layers whose moments are integrated; those that a fixed point or a scale makes alike count once.
 const EFFORT: usize = 2048;
-/// Samples of a data set whose cosines are averaged.
-const PAIRED: usize = 256;
 /// Spread of the samples' squared norms, relative to their mean, beyond which they are not alike.
 const ALIKE: f64 = 0.02;
 
@@ -26,70 +23,43 @@ pub struct Expectation {
 }
 
 /// `None` where theory has no say: weights that are neither independent nor rotation-invariant.
-pub fn expectation(plan: &Plan, cell: &CellPlan) -> Option<Expectation> {
+pub fn expectation(plan: &Plan, cell: &CellPlan, entrance: &Entrance) -> Option<Expectation> {
     if !cell.is_stack(plan.act(cell)) {
         return None;
     }
     let laws: Option<Vec<Weights>> =
         cell.layers.iter().map(|l| Weights::of(l.fan_in, l.fan_out, &l.weights, &l.bias)).collect();
-    let (setting, alike) = setting(&plan.input, plan.experiment.batch, cell.layers[0].fan_in);
+    let setting = setting(&plan.input, entrance, plan.experiment.batch, cell.layers[0].fan_in);
     Some(Expectation {
         prediction: predict(plan.act(cell), &laws?, &setting, EFFORT),
-        alike,
+        alike: entrance.spread <= ALIKE * ALIKE,
         read_out: plan.experiment.loss == Loss::Random,
     })
 }
 
-/// What enters layer 1, and whether its samples are alike.
-fn setting(input: &Input, batch: usize, width: usize) -> (Setting, bool) {
-    let normal = Setting::normal(batch, width);
+/// What enters layer 1, and how batches of it scatter.
+fn setting(input: &Input, entrance: &Entrance, batch: usize, width: usize) -> Setting {
+    let normal = Setting { entering: entrance.moments, ..Setting::normal(batch, width) };
     let (samples, n) = (batch as f64, width as f64);
-    let setting = match input {
+    match input {
         Input::Normal => normal,
         // E u⁴ = 9/5, so a square scatters by 4/5 and not by 2.
         Input::Uniform => Setting { input_scatter: 0.8 / (n * samples), ..normal },
         Input::Correlated(c) => Setting {
-            entering: Entering { correlation: *c, ..Entering::NORMAL },
             input_scatter: 2.0 / n * (1.0 / samples + (1.0 - 1.0 / samples) * c * c),
             cosine_scatter: (1.0 - c * c).powi(2) / n,
             ..normal
         },
         Input::Data(data) => {
-            let squares: Vec<f64> =
-                data.column_iter().map(|x| x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>()).collect();
-            let count = squares.len().max(1) as f64;
-            let mean = squares.iter().sum::<f64>() / count;
-            let spread = squares.iter().map(|s| (s / mean - 1.0).powi(2)).sum::<f64>() / count;
-            let entering = Entering {
-                mean: data.iter().map(|v| f64::from(*v)).sum::<f64>() / (n * count),
-                second_moment: mean / n,
-                correlation: cosine(data, &squares),
-            };
             // Batches of other samples, drawn without replacement.
-            let others = 1.0 - (samples - 1.0) / (count - 1.0).max(1.0);
-            let scattered = if mean > 0.0 { spread / samples * others.max(0.0) } else { 0.0 };
-            let setting = Setting { entering, input_scatter: scattered, cosine_scatter: 0.0, ..normal };
-            return (setting, mean == 0.0 || spread <= ALIKE * ALIKE);
+            let others = 1.0 - (samples - 1.0) / (data.ncols() as f64 - 1.0).max(1.0);
+            Setting {
+                input_scatter: entrance.spread / samples * others.max(0.0),
+                cosine_scatter: 0.0,
+                ..normal
+            }
         }
-    };
-    (setting, true)
-}
-
-/// Mean cosine between pairs of samples, ‖Σ x̂‖² without the samples themselves.
-fn cosine(data: &nalgebra::DMatrix<f32>, squares: &[f64]) -> f64 {
-    let mut sum = vec![0.0f64; data.nrows()];
-    let mut count = 0.0;
-    let step = data.ncols().div_ceil(PAIRED).max(1);
-    for (sample, square) in data.column_iter().zip(squares).step_by(step).filter(|(_, square)| **square > 0.0)
-    {
-        sum.iter_mut().zip(sample.iter()).for_each(|(s, v)| *s += f64::from(*v) / square.sqrt());
-        count += 1.0;
     }
-    if count < 2.0 {
-        return 1.0;
-    }
-    let square: f64 = sum.iter().map(|s| s * s).sum();
-    ((square - count) / (count * (count - 1.0))).clamp(-1.0, 1.0)
 }
 
 /// Part of trials that a band holds: between the quantiles that are measured.

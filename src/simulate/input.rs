@@ -6,6 +6,7 @@ use crate::real::Real;
 use crate::signal::Signal;
 use crate::spec::call::Call;
 use crate::stream::{Key, Role};
+use crate::theory::stack::Entering;
 use nalgebra::DMatrix;
 use std::ops::Range;
 
@@ -20,6 +21,50 @@ pub enum Input {
     Correlated(f64),
     /// Samples of a data set, one a column (features × samples); a trial's batch is drawn without replacement.
     Data(DMatrix<f32>),
+}
+
+/// Moments of an input, over all samples that batches are taken from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Entrance {
+    /// Of the entries, and the cosine between two samples.
+    pub moments: Entering,
+    /// Variance of the samples' squared norms, relative to their squared mean: that of data; what a law leaves to chance is not in
+    /// it.
+    pub spread: f64,
+}
+
+/// Samples of a data set whose cosines are averaged.
+const PAIRED: usize = 256;
+
+fn of_data(samples: &DMatrix<f32>) -> Entrance {
+    let squares: Vec<f64> =
+        samples.column_iter().map(|x| x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>()).collect();
+    let (count, entries) = (squares.len().max(1) as f64, samples.len().max(1) as f64);
+    let mean_square = squares.iter().sum::<f64>() / count;
+    let moments = Entering {
+        mean: samples.iter().map(|v| f64::from(*v)).sum::<f64>() / entries,
+        second_moment: squares.iter().sum::<f64>() / entries,
+        correlation: cosine(samples, &squares),
+    };
+    let spread = squares.iter().map(|s| (s / mean_square - 1.0).powi(2)).sum::<f64>() / count;
+    Entrance { moments, spread: if mean_square > 0.0 { spread } else { 0.0 } }
+}
+
+/// Mean cosine between pairs of samples, ‖Σ x̂‖² without the samples themselves.
+fn cosine(data: &DMatrix<f32>, squares: &[f64]) -> f64 {
+    let mut sum = vec![0.0f64; data.nrows()];
+    let mut count = 0.0;
+    let step = data.ncols().div_ceil(PAIRED).max(1);
+    for (sample, square) in data.column_iter().zip(squares).step_by(step).filter(|(_, square)| **square > 0.0)
+    {
+        sum.iter_mut().zip(sample.iter()).for_each(|(s, v)| *s += f64::from(*v) / square.sqrt());
+        count += 1.0;
+    }
+    if count < 2.0 {
+        return 1.0;
+    }
+    let square: f64 = sum.iter().map(|s| s * s).sum();
+    ((square - count) / (count * (count - 1.0))).clamp(-1.0, 1.0)
 }
 
 /// Why a text does not name a law of inputs.
@@ -51,6 +96,17 @@ impl Input {
                 }
             }
             _ => Ok(None),
+        }
+    }
+
+    /// What enters layer 1. Of data this reads every sample, so it is asked for once a run.
+    pub fn entrance(&self) -> Entrance {
+        match self {
+            Self::Normal | Self::Uniform => Entrance { moments: Entering::NORMAL, spread: 0.0 },
+            Self::Correlated(c) => {
+                Entrance { moments: Entering { correlation: *c, ..Entering::NORMAL }, spread: 0.0 }
+            }
+            Self::Data(samples) => of_data(samples),
         }
     }
 

@@ -11,7 +11,7 @@ mod trial;
 
 pub use engine::{Choice, Engine};
 pub use expected::{Expectation, expectation};
-pub use input::{Input, InputError};
+pub use input::{Entrance, Input, InputError};
 pub use plan::{CellPlan, LayerPlan, Plan, PlanError};
 pub use trial::{Network, backward_gradients};
 
@@ -64,11 +64,12 @@ pub fn run(plan: &Plan, control: &Control) -> Result<Report, RunError> {
             .map(|(cell, trial)| trial::one(plan, &plan.cells[*cell], *trial, inner, control))
             .collect()
     });
+    let entrance = plan.input.entrance();
     let mut cells = Vec::new();
     for (cell, records) in plan.cells.iter().zip(records.chunks(trials)) {
         let complete: Vec<&Vec<LayerRecord>> = records.iter().flatten().collect();
         if !complete.is_empty() {
-            cells.push(assemble(plan, cell, &complete, control.trace));
+            cells.push(assemble(plan, cell, &complete, &entrance, control.trace));
         }
     }
     Ok(Report {
@@ -81,7 +82,13 @@ pub fn run(plan: &Plan, control: &Control) -> Result<Report, RunError> {
     })
 }
 
-fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: bool) -> Cell {
+fn assemble(
+    plan: &Plan,
+    cell: &CellPlan,
+    trials: &[&Vec<LayerRecord>],
+    entrance: &Entrance,
+    trace: bool,
+) -> Cell {
     let mut layers: Vec<Layer> = cell
         .layers
         .iter()
@@ -113,12 +120,12 @@ fn assemble(plan: &Plan, cell: &CellPlan, trials: &[&Vec<LayerRecord>], trace: b
         })
         .collect();
     add_spread(&mut layers, trials);
-    let expected = expectation(plan, cell);
+    let expected = expectation(plan, cell, entrance);
     if let Some(expected) = &expected {
         let theory = expected.theory(&layers);
         layers.iter_mut().zip(theory).for_each(|(layer, theory)| layer.theory = Some(theory));
     }
-    let judgement = verdict::judge(plan, cell, trials, &layers, expected.as_ref());
+    let judgement = verdict::judge(plan, cell, trials, &layers, entrance.moments, expected.as_ref());
     Cell {
         init: cell.init.clone(),
         act: plan.act(cell).name.clone(),

@@ -12,7 +12,7 @@ pub use flags::{DRIFT, FLAGS};
 use crate::layer::Space;
 use crate::measure::LayerRecord;
 use crate::result::{Direction, FormatRange, Layer, Quantity};
-use crate::simulate::{CellPlan, Expectation, Input, Plan};
+use crate::simulate::{CellPlan, Expectation, Plan};
 use crate::stream::Key;
 use crate::theory::prediction::{Expected, Level};
 use crate::theory::stack::Entering;
@@ -47,6 +47,7 @@ pub fn judge(
     cell: &CellPlan,
     trials: &[&Vec<LayerRecord>],
     layers: &[Layer],
+    entering: Entering,
     theory: Option<&Expectation>,
 ) -> Judgement {
     let seed = plan.experiment.seed;
@@ -56,7 +57,6 @@ pub fn judge(
         CHANCE * level.and_then(|l| chance_of_median(l, trials.len())).unwrap_or(0.0)
     };
     let threshold = |chance: f64| plan.experiment.threshold + chance;
-    let entering = entering(&plan.input);
     // What every signal passes: all layers of a plain stack, no branches of a network.
     let trunk = trunk(cell);
     let mut signal = Series::new(trials, |r| r.activation).at(&trunk);
@@ -160,20 +160,6 @@ fn trunk(cell: &CellPlan) -> Vec<usize> {
 fn sample_entries(cell: &CellPlan, trunk: &[usize]) -> Option<Vec<f64>> {
     let net = cell.net.as_ref().filter(|net| net.input.space != Space::Flat)?;
     Some(trunk.iter().map(|k| net.entries[*k].units as f64 * net.entries[*k].positions as f64).collect())
-}
-
-/// Mean and second moment of an entry of the input.
-fn entering(input: &Input) -> Entering {
-    match input {
-        Input::Data(samples) => {
-            let count = samples.len().max(1) as f64;
-            let mean = samples.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
-            let second_moment = samples.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / count;
-            // Of one sample with itself: only moments over units are followed.
-            Entering { mean, second_moment, correlation: 1.0 }
-        }
-        _ => Entering::NORMAL,
-    }
 }
 
 struct Sentence<'a> {
