@@ -7,8 +7,9 @@ use super::size;
 use crate::activation::Activation;
 use crate::expression::mentions;
 use crate::initializer::law::short;
-use crate::initializer::{Initializer, Law, Site};
+use crate::initializer::{Initializer, Site};
 use crate::report::{chart, theory as render};
+use crate::theory::field::Weights;
 use crate::theory::survey::Survey;
 use clap::{ArgGroup, Args, ValueEnum};
 use std::path::PathBuf;
@@ -106,26 +107,22 @@ fn gain(arguments: &Arguments, act: &Activation) -> Result<Gain, Failure> {
     let n = arguments.width.unwrap_or(512);
     let site = Site::dense(n, n, 1, 50, act);
     let (weights, bias) = (init.weights(&site).map_err(catalog)?, init.bias(&site).map_err(catalog)?);
-    if matches!(weights, Law::Identity { .. } | Law::UnitVarianceHaar) {
-        return Err(fault(
-            "its layers have no n·Var(W): theory needs independent weights, or an orthogonal matrix",
-        ));
-    }
+    let law = Weights::of(n, n, &weights, &bias).ok_or_else(|| {
+        fault("its layers have no n·Var(W): theory needs independent weights, or an orthogonal matrix")
+    })?;
     if init.depends_on_layer() {
         return Err(fault("its law changes from layer to layer, so no fixed point belongs to it"));
     }
     if mentions(&init.name, "depth") {
         return Err(fault("a fixed point belongs to no depth: write a number in its place"));
     }
-    let (w, b) = (weights.moments(n, n), bias.moments(n, n));
-    if w.mean != 0.0 || b.mean != 0.0 {
-        return Err(fault("its weights or biases have a mean, and (σ_w², σ_b²) describe laws of mean 0"));
-    }
-    let sigma_w2 = n as f64 * w.variance;
-    if !(sigma_w2 <= LARGEST && b.variance <= LARGEST) {
+    let (sigma_w2, sigma_b2) = law.gains().ok_or_else(|| {
+        fault("its weights or biases have a mean, and (σ_w², σ_b²) describe laws of mean 0")
+    })?;
+    if !(sigma_w2 <= LARGEST && sigma_b2 <= LARGEST) {
         return Err(fault(&format!("n·Var(W) = {} is beyond {}", short(sigma_w2), short(LARGEST))));
     }
-    Ok((Some(init.name.clone()), Some(n), sigma_w2, b.variance))
+    Ok((Some(init.name.clone()), Some(n), sigma_w2, sigma_b2))
 }
 
 fn files(

@@ -68,14 +68,12 @@ pub fn now(question: &Question) -> Result<Now, CatalogError> {
         shapes.push((fan_in, fan_out));
         let site = Site::dense(fan_in, fan_out, index + 1, depth, act);
         let (weights, bias) = (init.weights(&site)?, init.bias(&site)?);
-        match Weights::of(fan_in, fan_out, &weights, &bias) {
+        match Weights::of(fan_in, fan_out, &weights, &bias).map(|law| law.gains()) {
             None => fault = Some("its layers have no n·Var(W)"),
-            Some(w) if w.mean != 0.0 || w.bias_mean != 0.0 => {
-                fault = Some("its weights or biases have a mean")
-            }
-            Some(w) => {
-                logs.push((w.fan_in * w.variance).ln());
-                biases.push(w.bias_variance);
+            Some(None) => fault = Some("its weights or biases have a mean"),
+            Some(Some((sigma_w2, sigma_b2))) => {
+                logs.push(sigma_w2.ln());
+                biases.push(sigma_b2);
             }
         }
     }

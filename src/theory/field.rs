@@ -240,6 +240,12 @@ impl Weights {
         })
     }
 
+    /// σ_w² = fan_in·Var(W) and σ_b² = Var(b), the plane of mean-field theory; `None` for laws with a mean, which is no part of it.
+    pub fn gains(&self) -> Option<(f64, f64)> {
+        let centred = self.mean == 0.0 && self.bias_mean == 0.0;
+        centred.then_some((self.fan_in * self.variance, self.bias_variance))
+    }
+
     /// n independent N(0, σ_w²/n) weights a unit and N(0, σ_b²) biases in a square layer.
     pub fn square(n: usize, sigma_w2: f64, sigma_b2: f64) -> Self {
         let n = n as f64;

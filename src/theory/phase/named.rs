@@ -2,7 +2,8 @@
 
 use super::Curves;
 use crate::activation::Activation;
-use crate::initializer::{Entry, Initializer, Law, Site, entries};
+use crate::initializer::{Entry, Initializer, Site, entries};
+use crate::theory::field::Weights;
 use crate::theory::meanfield::{Length, Missing, Phase};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -54,17 +55,11 @@ fn spot(entry: &Entry, act: &Activation, width: usize) -> Spot {
     if weights.is_point_mass() {
         return Err("equal weights: all units stay the same".into());
     }
-    if matches!(weights, Law::Identity { .. } | Law::UnitVarianceHaar) {
-        return Err("no n·Var(W)".into());
-    }
+    let law = Weights::of(width, width, &weights, &bias).ok_or("no n·Var(W)")?;
     if init.depends_on_layer() {
         return Err("changes from layer to layer".into());
     }
-    let (w, b) = (weights.moments(width, width), bias.moments(width, width));
-    if w.mean != 0.0 || b.mean != 0.0 {
-        return Err("weights with a mean".into());
-    }
-    Ok((width as f64 * w.variance, b.variance))
+    law.gains().ok_or_else(|| "weights with a mean".into())
 }
 
 /// Those with a point, ascending in σ_w²; and those without.
