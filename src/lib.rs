@@ -40,6 +40,8 @@ pub mod simulate;
 pub(crate) mod slice;
 pub mod spec;
 pub mod stream;
+pub mod tensors;
 pub mod theory;
+pub mod train;
 pub mod verdict;
 pub mod wide;

@@ -16,6 +16,8 @@ pub struct Signal<T: Real> {
 
 /// The largest entry is kept within 2^±this, where products of a layer neither overflow nor lose entries that count.
 const ROOM: i64 = 16;
+/// Mantissas of exponents no farther apart than this are summed without a look at their size.
+const NEAR: i64 = 40;
 
 impl<T: Real> Signal<T> {
     /// Normalised; a zero signal gets exponent 0.
@@ -81,6 +83,22 @@ impl<T: Real> Signal<T> {
                 sum.normalised()
             }
         }
+    }
+
+    /// The sum with one column (units × 1) in every sample.
+    pub fn plus_column(mut self, column: &Self) -> Self {
+        let shift = column.exponent - self.exponent;
+        if shift.abs() > NEAR || self.is_zero() {
+            let (rows, batch) = self.values.shape();
+            let values = DMatrix::from_fn(rows, batch, |i, _| column.values[(i, 0)]);
+            return self.plus(Self { values, exponent: column.exponent });
+        }
+        let factor = power_of_two::<T>(shift);
+        let column: Vec<T> = column.values.iter().map(|v| *v * factor).collect();
+        for sample in self.values.as_mut_slice().chunks_exact_mut(column.len().max(1)) {
+            sample.iter_mut().zip(&column).for_each(|(v, b)| *v += *b);
+        }
+        self.normalised()
     }
 
     /// Every entry times a wide factor.

@@ -25,6 +25,8 @@ pub enum Role {
     Bootstrap = 5,
     /// Entries that dropout lets pass.
     Dropout = 6,
+    /// The order of training samples.
+    Order = 7,
 }
 
 /// Names the streams of one layer in one trial.

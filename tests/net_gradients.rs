@@ -1,10 +1,12 @@
-//! Every layer of a network against finite differences in double precision: the gradient with respect to the input, and mean
-//! and second moment of the gradient with respect to each weight matrix.
+//! Every layer of a network against finite differences in double precision: the gradient with respect to the input and to every
+//! weight and bias, as training collects them, and mean and second moment of those with respect to each weight matrix, as runs
+//! record them.
 
 use initdiag::activation::Activation;
 use initdiag::initializer::Initializer;
-use initdiag::layer::{Pass, loss};
-use initdiag::net::{Builder, Net, Passed, trial};
+use initdiag::layer::parameters::gradients_like;
+use initdiag::layer::{Gradients, Parameters, Pass, loss};
+use initdiag::net::{Builder, Net, Passed, backward, onward, trial};
 use initdiag::product::Threads;
 use initdiag::signal::Signal;
 use initdiag::spec::{Architecture, Loss};
@@ -16,7 +18,7 @@ use std::sync::Arc;
 const KEY: Key = Key { seed: 3, trial: 1, layer: 0 };
 const BATCH: usize = 3;
 
-type Given = HashMap<u64, DMatrix<f64>>;
+type Given = Parameters<f64>;
 
 fn net(text: &str) -> Net {
     let architecture = Architecture::parse(text).unwrap();
@@ -59,8 +61,17 @@ fn arranged(net: &Net, gradient: DMatrix<f64>) -> DMatrix<f64> {
 }
 
 fn weights(net: &Net) -> Given {
-    let pass = Pass::<f64>::new(KEY, BATCH, Threads::One, 0);
-    net.weights().into_iter().map(|w| (w.stream, net.matrix(w, &pass))).collect()
+    net.parameters(&Pass::<f64>::new(KEY, BATCH, Threads::One, 0))
+}
+
+/// ∂⟨output, read-out⟩ with respect to all weights and biases.
+fn collected(net: &Net, x: &DMatrix<f64>, given: &Given) -> Gradients<f64> {
+    let mut pass = Pass::new(KEY, BATCH, Threads::One, net.entries.len());
+    (pass.given, pass.quiet, pass.gradients) = (Some(given), true, Some(gradients_like(given)));
+    let (out, tapes) = onward(net, Signal::new(x.clone(), 0), &mut pass, false, &|| true).unwrap();
+    let read_out = loss::gradient(Loss::Random, &out.signal, Key { layer: net.streams + 1, ..KEY }, 0);
+    backward(net, tapes, read_out, &mut pass, &|| true).unwrap();
+    pass.gradients.unwrap()
 }
 
 fn close(a: f64, b: f64, scale: f64, what: &str) {
@@ -95,24 +106,47 @@ fn check(text: &str) {
     }
     let given = weights(&net);
     assert!((cost(&net, &x, Some(&given)) - cost(&net, &x, None)).abs() < 1e-9);
-    if recurrent_steps(&net) {
-        return;
-    }
     // The matrices of one entry together, as a recurrent layer has them.
     let mut entries: HashMap<usize, (f64, f64, f64)> = HashMap::new();
+    // Tokens' tables are not trained.
+    let tokens = net.features() == 0;
+    let gradients = collected(&net, &x, &given);
     for w in net.weights() {
         let (count, total, square) = entries.entry(w.entry).or_default();
-        *count += (w.fan_in * w.units) as f64;
-        for place in 0..w.fan_in * w.units {
+        let matrix = gradients[&w.stream].weights.clone();
+        *count += matrix.len() as f64;
+        for place in 0..matrix.len() {
             let at = |delta: f64| {
                 let mut given = given.clone();
-                given.get_mut(&w.stream).unwrap().as_mut_slice()[place] += delta;
+                let parameter = given.get_mut(&w.stream).unwrap();
+                Arc::make_mut(&mut parameter.weights).as_mut_slice()[place] += delta;
                 cost(&net, &x, Some(&given))
             };
             let difference = (at(step) - at(-step)) / (2.0 * step);
             *total += difference;
             *square += difference * difference;
+            if !tokens {
+                close(
+                    matrix[place],
+                    difference,
+                    matrix.amax(),
+                    &format!("weight {place} of {}: {text}", w.stream),
+                );
+            }
         }
+        for place in 0..gradients[&w.stream].bias.as_ref().map_or(0, DMatrix::len) {
+            let at = |delta: f64| {
+                let mut given = given.clone();
+                given.get_mut(&w.stream).unwrap().bias.as_mut().unwrap()[place] += delta;
+                cost(&net, &x, Some(&given))
+            };
+            let difference = (at(step) - at(-step)) / (2.0 * step);
+            let bias = gradients[&w.stream].bias.as_ref().unwrap();
+            close(bias[place], difference, bias.amax(), &format!("bias {place} of {}: {text}", w.stream));
+        }
+    }
+    if recurrent_steps(&net) {
+        return;
     }
     for (entry, (count, total, square)) in entries {
         let record = &passed.records[entry].weight_gradient;

@@ -4,6 +4,7 @@ use crate::expression::mentions;
 use crate::report::chart::ChartError;
 use crate::simulate::{InputError, PlanError, RunError};
 use crate::spec::CatalogError;
+use crate::train::TrainError;
 use clap::error::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +33,14 @@ pub enum Failure {
     Data { path: PathBuf, reason: String },
     #[error("--net `{}`: {reason}", .path.display())]
     Net { path: PathBuf, reason: String },
+    #[error("--data: {reason}")]
+    Set { reason: String },
+    #[error("{}", of_training(.0))]
+    Train(#[from] TrainError),
+    #[error("--checkpoint `{}`: {reason}", .path.display())]
+    Checkpoint { path: PathBuf, reason: String },
+    #[error("cannot start threads: {0}")]
+    Threads(String),
     #[error("--baseline `{}`: {reason}", .path.display())]
     Baseline { path: PathBuf, reason: String },
     #[error("cannot write to standard output: {0}")]
@@ -64,7 +73,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Closed => 0,
-            Self::Option { .. } | Self::Usage(_) | Self::Plan(_) => 2,
+            Self::Option { .. } | Self::Usage(_) | Self::Plan(_) | Self::Train(_) => 2,
             _ => 1,
         }
     }
@@ -95,6 +104,23 @@ fn in_options(fault: &PlanError) -> String {
             format!("--input: the data has {samples} sample{plural}, fewer than a batch of {batch}")
         }
         other => other.to_string(),
+    }
+}
+
+fn of_training(fault: &TrainError) -> String {
+    match fault {
+        TrainError::Activation(fault) => format!("--act {fault}"),
+        TrainError::Initializer(fault) => format!("--init {fault}"),
+        TrainError::Bias(fault) => format!("--bias {fault}"),
+        TrainError::Optimiser(fault) => format!("--optimizer {fault}"),
+        TrainError::Schedule(fault) => format!("--schedule {fault}"),
+        TrainError::Net(_) | TrainError::Tied(_) | TrainError::Tokens | TrainError::Output { .. } => {
+            format!("--net: {fault}")
+        }
+        TrainError::Features { .. } | TrainError::Class { .. } | TrainError::Empty(_) => {
+            format!("--data: {fault}")
+        }
+        TrainError::Nothing => fault.to_string(),
     }
 }
 

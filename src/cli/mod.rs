@@ -12,6 +12,8 @@ mod recommend;
 mod run;
 mod size;
 mod theory;
+mod train;
+mod training;
 mod widths;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -51,6 +53,8 @@ enum Command {
     Phase(phase::Arguments),
     /// Which initialiser for a network, why, and the lines of PyTorch, Keras, JAX, burn and candle that set it
     Recommend(recommend::Arguments),
+    /// Train on real data from each initialiser, and compare
+    Train(train::Arguments),
     /// Shell completions on standard output
     Completions {
         /// The shell to write them for
@@ -72,6 +76,7 @@ pub fn main() -> ExitCode {
         Some(Command::Theory(arguments)) => theory::run(&arguments),
         Some(Command::Phase(arguments)) => phase::run(&arguments),
         Some(Command::Recommend(arguments)) => recommend::run(&arguments),
+        Some(Command::Train(arguments)) => train::run(&arguments),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "initdiag", &mut script);

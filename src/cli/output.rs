@@ -69,6 +69,16 @@ impl Directory {
     }
 }
 
+/// Writes a file under a temporary name beside it and renames it.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let fault = |fault: io::Error| Failure::File { path: path.into(), reason: plain(&fault) };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let mut file = temporary(directory.unwrap_or(Path::new("."))).map_err(fault)?;
+    file.write_all(bytes).map_err(fault)?;
+    file.persist(path).map_err(|failed| fault(failed.error))?;
+    Ok(())
+}
+
 fn temporary(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".initdiag-");

@@ -139,7 +139,7 @@ fn simulated(
 ) -> Option<crate::theory::phase::Measured> {
     let stop = progress::stop_on_interrupt();
     let points = (diagram.sigma_w2.len() * diagram.sigma_b2.len()) as u64;
-    let bar = progress::bar(points, !(arguments.quiet || arguments.no_progress));
+    let bar = progress::bar("simulating", points, !(arguments.quiet || arguments.no_progress));
     let stacks = Stacks { seed: arguments.seed, ..STACKS };
     let step = || bar.inc(1);
     let measured = measure(act, &diagram.sigma_w2, &diagram.sigma_b2, &stacks, &step, &stop);

@@ -18,8 +18,8 @@ pub fn stop_on_interrupt() -> Arc<AtomicBool> {
     stop
 }
 
-/// A bar over `steps`; hidden when standard error is not a terminal or the user wants none.
-pub fn bar(steps: u64, wanted: bool) -> ProgressBar {
+/// A bar over `steps` of what `doing` says; hidden when standard error is not a terminal or the user wants none.
+pub fn bar(doing: &str, steps: u64, wanted: bool) -> ProgressBar {
     let target = if wanted && io::stderr().is_terminal() {
         ProgressDrawTarget::term_like_with_hz(Box::new(Narrowed), 10)
     } else {
@@ -27,8 +27,9 @@ pub fn bar(steps: u64, wanted: bool) -> ProgressBar {
     };
     let bar = ProgressBar::with_draw_target(Some(steps), target);
     if !bar.is_hidden() {
-        let style =
-            ProgressStyle::with_template("simulating {wide_bar:.cyan/dim} {percent:>3} %  {eta} left");
+        let style = ProgressStyle::with_template(&format!(
+            "{doing} {{wide_bar:.cyan/dim}} {{percent:>3}} %  {{eta}} left"
+        ));
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─"));
         bar.enable_steady_tick(Duration::from_millis(200));
     }

@@ -145,14 +145,14 @@ pub(super) enum Format {
 /// More would only take memory.
 const MAX_THREADS: usize = 4096;
 
-fn threads(text: &str) -> Result<usize, String> {
+pub(super) fn threads(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (1..=MAX_THREADS).contains(&count) => Ok(count),
         _ => Err(format!("a whole number from 1 to {MAX_THREADS} is needed")),
     }
 }
 
-fn seed(text: &str) -> Result<u64, String> {
+pub(super) fn seed(text: &str) -> Result<u64, String> {
     text.trim().parse().map_err(|_| format!("a whole number from 0 to {} is needed", u64::MAX))
 }
 
@@ -245,7 +245,7 @@ impl Session {
     pub fn start(units: u64, arguments: &Arguments) -> Self {
         let wanted = !arguments.quiet && !arguments.no_progress;
         let stop = progress::stop_on_interrupt();
-        Self { stop, bar: progress::bar(units, wanted), trace: arguments.trace }
+        Self { stop, bar: progress::bar("simulating", units, wanted), trace: arguments.trace }
     }
 
     pub fn run(&self, plan: &Plan, threads: usize) -> Result<Report, Failure> {
@@ -354,7 +354,7 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), F
 }
 
 /// A name given twice is one cell.
-fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+pub(super) fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = Vec::new();
     names.for_each(|name| {
         if !seen.contains(&name) {
@@ -447,14 +447,18 @@ fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-pub(super) fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
-    let needed = plan.bytes(threads);
-    // A system that does not say how much it has cannot refuse.
-    let Ok(mut system) = sysinfo::System::new() else { return Ok(()) };
+/// Bytes that are free; a system that does not say how much it has cannot refuse.
+pub(super) fn available_memory() -> Option<u128> {
+    let mut system = sysinfo::System::new().ok()?;
     system.refresh_memory();
     let limits = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
-    let available = u128::from(system.available_memory().min(limits));
-    if available > 0 && needed > available {
+    Some(u128::from(system.available_memory().min(limits))).filter(|available| *available > 0)
+}
+
+pub(super) fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
+    let needed = plan.bytes(threads);
+    let Some(available) = available_memory() else { return Ok(()) };
+    if needed > available {
         let dense = plan.cells.iter().any(|cell| cell.choice.engine == SimulationEngine::Dense);
         let remedy = if plan.bytes(1) <= available {
             "take fewer --threads"

@@ -3,9 +3,9 @@
 //! No more than a block of the gathered input is in memory, and of the weight gradient no more than some rows of the kernel:
 //! only its moments are wanted.
 
+use super::parameters::{gradient_of, power};
 use super::pass::{Back, Layer, Pass, Value, Weights};
 use super::window::{Channels, Window};
-use crate::layer::broadcast;
 use crate::measure::record::{Moments, product_moments};
 use crate::observed::Observed;
 use crate::operator::{Dense, Operator};
@@ -15,6 +15,7 @@ use crate::signal::Signal;
 use crate::slice::sums;
 use crate::wide::Wide;
 use nalgebra::DMatrix;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -50,8 +51,22 @@ fn blocks(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 impl Conv {
-    fn drawn_window(&self) -> Window {
-        if self.centre { self.window.centre() } else { self.window }
+    /// Given weights have all taps.
+    fn drawn_window<T: Real>(&self, pass: &Pass<T>) -> Window {
+        if self.centre && pass.given.is_none() { self.window.centre() } else { self.window }
+    }
+
+    /// The weights of all taps, of drawn ones.
+    pub fn with_all_taps<'a, T: Real>(&self, drawn: &'a DMatrix<T>) -> Cow<'a, DMatrix<T>> {
+        if !self.centre {
+            return Cow::Borrowed(drawn);
+        }
+        let [rows, columns] = self.window.kernel.map(|size| (size - 1) / 2);
+        let size = self.channels / self.groups;
+        let first = (rows * self.window.kernel[1] + columns) * size;
+        let mut all = DMatrix::from_element(self.weights.units, self.window.taps() * size, T::ZERO);
+        all.columns_mut(first, size).copy_from(drawn);
+        Cow::Owned(all)
     }
 
     fn group(&self, group: usize) -> Channels {
@@ -61,7 +76,7 @@ impl Conv {
 
     /// Σ of W·x without bias.
     fn product<T: Real>(&self, x: &Value<T>, dense: &mut Dense<T>, pass: &mut Pass<T>) -> Signal<T> {
-        let window = self.drawn_window();
+        let window = self.drawn_window(pass);
         let units = self.weights.units;
         let count = window.windows() * pass.batch;
         let (scale, mean) = dense.affine();
@@ -142,7 +157,7 @@ impl Conv {
 
     /// Wᵀ·D at every position.
     fn input_gradient<T: Real>(&self, d: &Signal<T>, dense: &mut Dense<T>, pass: &mut Pass<T>) -> Signal<T> {
-        let window = self.drawn_window();
+        let window = self.drawn_window(pass);
         let units = self.weights.units;
         let (count, positions) = (window.windows() * pass.batch, window.positions() * pass.batch);
         let (scale, mean) = dense.affine();
@@ -179,35 +194,16 @@ impl Conv {
     /// Moments of the entries of ∂C/∂W, summed kernel row by kernel row.
     fn weight_gradient<T: Real>(&self, x: &Value<T>, d: &Signal<T>, pass: &mut Pass<T>) -> Moments {
         let window = &self.window;
-        let count = window.windows() * pass.batch;
         let rows = self.weights.units / self.groups;
         let size = self.channels / self.groups;
         let row = window.kernel[1] * size;
         let (mut total, mut square) = (0.0, 0.0);
         let mut sum = Vec::new();
-        let entries = x.signal.values.as_slice();
         for group in 0..self.groups {
-            let channels = self.group(group);
-            let gradient = View::plain(&d.values).rows(group * rows, (group + 1) * rows);
             for taps in blocks(window.kernel[0], TALL.div_ceil(row).min(window.kernel[0])) {
-                let height = taps.len() * row;
                 sum.clear();
-                sum.resize(rows * height, T::ZERO);
-                for (index, part) in blocks(count, block(height)).enumerate() {
-                    let columns = gradient.columns(part.start, part.end);
-                    if window.is_pointwise() {
-                        let view = View::of(entries, self.channels, count, self.channels);
-                        let view = view.rows(channels.first, channels.first + size);
-                        let view = view.columns(part.start, part.end).turned();
-                        product_to(&mut sum, rows, &columns, &view, T::ONE, index > 0, pass.threads);
-                        continue;
-                    }
-                    let room = height * part.len();
-                    grow(&mut pass.scratch, room);
-                    window.gather(entries, channels, &taps, &part, &mut pass.scratch, pass.threads);
-                    let view = View::of(&pass.scratch, height, part.len(), height).turned();
-                    product_to(&mut sum, rows, &columns, &view, T::ONE, index > 0, pass.threads);
-                }
+                sum.resize(rows * taps.len() * row, T::ZERO);
+                self.tile((&mut sum, rows), &Tile { group, taps, scale: T::ONE, add: false }, (x, d), pass);
                 let (plain, squares) = sums(&sum);
                 total += plain;
                 square += squares;
@@ -216,6 +212,64 @@ impl Conv {
         let exponent = x.signal.exponent + d.exponent;
         product_moments((window.taps() * size, self.weights.units), square, total, exponent)
     }
+
+    /// Adds ∂C/∂W and ∂C/∂b where they are wanted.
+    fn collect<T: Real>(&self, x: &Value<T>, d: &Signal<T>, pass: &mut Pass<T>) {
+        let mut all = pass.gradients.take();
+        if let Some(gradient) = gradient_of(&mut all, &self.weights) {
+            let add = gradient.begin();
+            gradient.add_bias(d, add);
+            let (units, scale) = (self.weights.units, power(x.signal.exponent + d.exponent));
+            for group in 0..self.groups {
+                let to = &mut gradient.weights.as_mut_slice()[group * (units / self.groups)..];
+                let taps = 0..self.window.kernel[0];
+                self.tile((to, units), &Tile { group, taps, scale, add }, (x, d), pass);
+            }
+        }
+        pass.gradients = all;
+    }
+
+    /// The part of D·(gathered x)ᵀ that belongs to a tile of W, into columns that lie `stride` apart.
+    fn tile<T: Real>(
+        &self,
+        (to, stride): (&mut [T], usize),
+        tile: &Tile<T>,
+        (x, d): (&Value<T>, &Signal<T>),
+        pass: &mut Pass<T>,
+    ) {
+        let window = &self.window;
+        let count = window.windows() * pass.batch;
+        let rows = self.weights.units / self.groups;
+        let channels = self.group(tile.group);
+        let gradient = View::plain(&d.values).rows(tile.group * rows, (tile.group + 1) * rows);
+        let entries = x.signal.values.as_slice();
+        let height = tile.taps.len() * window.kernel[1] * channels.size;
+        for (index, part) in blocks(count, block(height)).enumerate() {
+            let columns = gradient.columns(part.start, part.end);
+            let add = tile.add || index > 0;
+            if window.is_pointwise() {
+                let view = View::of(entries, self.channels, count, self.channels);
+                let view = view.rows(channels.first, channels.first + channels.size);
+                let view = view.columns(part.start, part.end).turned();
+                product_to(to, stride, &columns, &view, tile.scale, add, pass.threads);
+                continue;
+            }
+            grow(&mut pass.scratch, height * part.len());
+            window.gather(entries, channels, &tile.taps, &part, &mut pass.scratch, pass.threads);
+            let view = View::of(&pass.scratch, height, part.len(), height).turned();
+            product_to(to, stride, &columns, &view, tile.scale, add, pass.threads);
+        }
+    }
+}
+
+/// Rows of W that belong to a group, and columns of some kernel rows.
+struct Tile<T> {
+    group: usize,
+    taps: Range<usize>,
+    /// Of the product.
+    scale: T,
+    /// To what is there.
+    add: bool,
 }
 
 fn grow<T: Real>(scratch: &mut Vec<T>, room: usize) {
@@ -239,8 +293,7 @@ impl<T: Real> Layer<T> for Conv {
             dense.release();
         }
         if let Some(bias) = pass.bias(&self.weights) {
-            let columns = z.values.ncols();
-            z = z.plus(broadcast(&bias, columns));
+            z = z.plus_column(&bias);
         }
         let z = Observed::from(z);
         pass.observe(self.weights.entry, &z);
@@ -254,7 +307,11 @@ impl<T: Real> Back<T> for Tape<T> {
         let entry = conv.weights.entry;
         let d = Observed::from(d);
         pass.observe_gradient(entry, &d);
-        pass.records[entry].weight_gradient = conv.weight_gradient(&x, &d.signal, pass);
+        conv.collect(&x, &d.signal, pass);
+        if !pass.quiet {
+            let moments = conv.weight_gradient(&x, &d.signal, pass);
+            pass.observe_weight_gradient(entry, moments);
+        }
         drop(x);
         if conv.first && !pass.input_gradient {
             return d.signal;

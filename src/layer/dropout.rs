@@ -33,6 +33,9 @@ impl Tape {
 
 impl<T: Real> Layer<T> for Dropout {
     fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
+        if pass.evaluating {
+            return (Rc::clone(&x), Box::new(Tape { passes: vec![true; x.signal.values.len()], scale: 1.0 }));
+        }
         let mut rng = pass.key_of(self.stream).stream(Role::Dropout, 0);
         let passes = (0..x.signal.values.len()).map(|_| rng.random::<f64>() >= self.p).collect();
         let tape = Tape { passes, scale: 1.0 / (1.0 - self.p) };

@@ -17,6 +17,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// An embedding of tokens.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +46,7 @@ fn row<T: Real>(entries: &mut [T], weights: &Weights, key: Key, token: usize) {
 fn rows<T: Real>(weights: &Weights, tokens: &[usize], pass: &Pass<T>) -> Signal<T> {
     let mut values = DMatrix::from_element(weights.units, tokens.len(), T::ZERO);
     if let Some(given) = pass.given.and_then(|given| given.get(&weights.stream)) {
-        let values = DMatrix::from_fn(weights.units, tokens.len(), |i, j| T::of(given[(i, tokens[j])]));
+        let values = DMatrix::from_fn(weights.units, tokens.len(), |i, j| given.weights[(i, tokens[j])]);
         return Signal::new(values, 0);
     }
     let key = pass.key_of(weights.stream);
@@ -64,7 +65,7 @@ fn rows<T: Real>(weights: &Weights, tokens: &[usize], pass: &Pass<T>) -> Signal<
 /// All of a table as the weights of a linear layer from features to tokens.
 pub fn tied<T: Real>(table: &Weights, pass: &Pass<T>) -> Dense<T> {
     if let Some(given) = pass.given.and_then(|given| given.get(&table.stream)) {
-        return Dense::given(given.transpose().map(T::of));
+        return Dense::given(Arc::new(given.weights.transpose()));
     }
     let key = pass.key_of(table.stream);
     let mut values = DMatrix::from_element(table.units, table.fan_in, T::ZERO);
@@ -127,7 +128,7 @@ impl<T: Real> Back<T> for Tape {
             let places: Vec<usize> = (0..self.tokens.len()).map(|k| k % length).collect();
             groups.push((table_gradient(positions, &places, &d.signal), count(positions)));
         }
-        pass.records[table.entry].weight_gradient = pooled(&groups);
+        pass.observe_weight_gradient(table.entry, pooled(&groups));
         d.signal.times(Wide::ZERO)
     }
 }

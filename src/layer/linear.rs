@@ -1,8 +1,9 @@
 //! Z = W·H + b at every position.
 
 use super::embedding::tied;
+use super::parameters::gradient_of;
 use super::pass::{Back, Layer, Pass, Value, Weights};
-use super::{Shape, Space, broadcast};
+use super::{Shape, Space};
 use crate::measure::record::{Moments, product_moments};
 use crate::observed::Observed;
 use crate::operator::{Dense, Operator};
@@ -38,7 +39,8 @@ pub fn output(input: Shape, out: usize) -> Result<Shape, String> {
     }
 }
 
-/// What a weight gradient D·Hᵀ needs of H beside D: H itself, or its Gram matrix where the product costs more.
+/// What a weight gradient D·Hᵀ needs of H beside D: H itself, or its Gram matrix where the product costs more and its moments are
+/// all that is wanted.
 pub struct Trace<T: Real> {
     form: Form<T>,
     rows: usize,
@@ -52,18 +54,29 @@ enum Form<T: Real> {
 
 impl<T: Real> Trace<T> {
     /// Of a layer's input, for so many units.
-    pub fn new(h: &Value<T>, units: usize, threads: Threads) -> Self {
+    pub fn new(h: &Value<T>, units: usize, pass: &Pass<T>) -> Self {
         let (rows, columns) = h.signal.values.shape();
-        let form = if columns as u128 * (rows as u128 + units as u128) <= rows as u128 * units as u128 {
-            Form::Gram(h.gram(threads).clone(), h.sums().plain.clone())
+        let form = if pass.gradients.is_some() {
+            Form::Whole(Rc::clone(h))
+        } else if columns as u128 * (rows as u128 + units as u128) <= rows as u128 * units as u128 {
+            Form::Gram(h.gram(pass.threads).clone(), h.sums().plain.clone())
         } else {
             Form::Whole(Rc::clone(h))
         };
         Self { form, rows, exponent: h.signal.exponent }
     }
 
+    /// Adds ∂C/∂W and ∂C/∂b where they are wanted; moments of the former's entries, zero where nothing is recorded.
+    pub fn gradient(&self, weights: &Weights, d: &Observed<T>, pass: &mut Pass<T>) -> Moments {
+        let threads = pass.threads;
+        if let (Form::Whole(h), Some(gradient)) = (&self.form, gradient_of(&mut pass.gradients, weights)) {
+            gradient.add(&d.signal, &h.signal, threads);
+        }
+        if pass.quiet { Moments::ZERO } else { self.weight_gradient(d, threads) }
+    }
+
     /// Moments of the entries of ∂C/∂W = D·Hᵀ.
-    pub fn weight_gradient(&self, d: &Observed<T>, threads: Threads) -> Moments {
+    fn weight_gradient(&self, d: &Observed<T>, threads: Threads) -> Moments {
         let (square, total) = match &self.form {
             Form::Gram(gram, plain) => {
                 (inner(gram.as_slice(), d.gram(threads).as_slice()), inner(plain, &d.sums().plain))
@@ -94,15 +107,14 @@ impl<T: Real> Layer<T> for Linear {
         };
         let mut z = operator.forward(&x, pass.threads);
         if let Some(bias) = pass.bias(weights) {
-            let columns = z.values.ncols();
-            z = z.plus(broadcast(&bias, columns));
+            z = z.plus_column(&bias);
         }
         if !pass.keep_weights {
             operator.release();
         }
         let z = Observed::from(z);
         pass.observe(weights.entry, &z);
-        let trace = Trace::new(&x, weights.units, pass.threads);
+        let trace = Trace::new(&x, weights.units, pass);
         let tape = Tape { weights: weights.clone(), operator, trace, first: self.first };
         (Rc::new(z), Box::new(tape))
     }
@@ -113,7 +125,8 @@ impl<T: Real> Back<T> for Tape<T> {
         let d = Observed::from(d);
         let entry = self.weights.entry;
         pass.observe_gradient(entry, &d);
-        pass.records[entry].weight_gradient = self.trace.weight_gradient(&d, pass.threads);
+        let moments = self.trace.gradient(&self.weights, &d, pass);
+        pass.observe_weight_gradient(entry, moments);
         if self.first && !pass.input_gradient {
             return d.signal;
         }

@@ -13,24 +13,20 @@ pub mod embedding;
 pub mod linear;
 pub mod loss;
 pub mod norm;
+pub mod parameters;
 pub mod pass;
 pub mod pool;
 pub mod recurrent;
 pub mod shape;
 pub mod window;
 
+pub use parameters::{Gradients, Parameter, Parameters};
 pub use pass::{Back, Layer, Pass, Value};
 pub use shape::{Shape, Space};
 
 use crate::real::Real;
 use crate::signal::Signal;
-use nalgebra::{DMatrix, Dyn};
-
-/// Repeats a column (n × 1) over a batch (n × B).
-pub fn broadcast<T: Real>(column: &Signal<T>, batch: usize) -> Signal<T> {
-    let values = DMatrix::from_fn(column.values.nrows(), batch, |i, _| column.values[(i, 0)]);
-    Signal { values, exponent: column.exponent }
-}
+use nalgebra::Dyn;
 
 /// The same entries in another shape of as many.
 pub fn reshaped<T: Real>(signal: Signal<T>, rows: usize) -> Signal<T> {

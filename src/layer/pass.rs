@@ -1,17 +1,19 @@
 //! One trial on its way through a network: what layers share, and what each must answer.
 
+use super::parameters::{Gradients, Parameters};
 use crate::draw;
 use crate::initializer::Law;
-use crate::measure::record::{LayerRecord, correlation_of, effective_rank_of_gram, moments, unit_symmetry};
+use crate::measure::record::{
+    LayerRecord, Moments, correlation_of, effective_rank_of_gram, moments, unit_symmetry,
+};
 use crate::observed::Observed;
 use crate::operator::Dense;
 use crate::product::{Threads, View, gram_of};
 use crate::real::Real;
 use crate::signal::Signal;
 use crate::stream::{Key, Role};
-use nalgebra::DMatrix;
-use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A batch, channels × (positions·samples), shared by the tapes that need it again.
 pub type Value<T> = Rc<Observed<T>>;
@@ -43,6 +45,8 @@ pub struct Weights {
     pub fan_in: usize,
     /// Rows of W.
     pub units: usize,
+    /// The layer has biases, be they zero at first.
+    pub biased: bool,
 }
 
 /// What the layers of a trial share.
@@ -61,12 +65,18 @@ pub struct Pass<'a, T: Real> {
     pub input_gradient: bool,
     /// On the way forward a second time: everything is recorded already.
     pub replay: bool,
+    /// Nothing is recorded in either direction.
+    pub quiet: bool,
+    /// Past training: dropout lets everything pass.
+    pub evaluating: bool,
     /// One for each entry of the network.
     pub records: Vec<LayerRecord>,
     /// Room that layers use one after another.
     pub scratch: Vec<T>,
-    /// Weights by the number of their stream, in place of drawn ones.
-    pub given: Option<&'a HashMap<u64, DMatrix<f64>>>,
+    /// In place of drawn weights and biases.
+    pub given: Option<&'a Parameters<T>>,
+    /// Where gradients go when a network is trained.
+    pub gradients: Option<Gradients<T>>,
 }
 
 impl<'a, T: Real> Pass<'a, T> {
@@ -80,9 +90,12 @@ impl<'a, T: Real> Pass<'a, T> {
             effective_rank: false,
             input_gradient: false,
             replay: false,
+            quiet: false,
+            evaluating: false,
             records: vec![LayerRecord::default(); records],
             scratch: Vec::new(),
             given: None,
+            gradients: None,
         }
     }
 
@@ -94,20 +107,28 @@ impl<'a, T: Real> Pass<'a, T> {
     /// A layer's weights as drawn, or as given.
     pub fn dense(&self, weights: &Weights) -> Dense<T> {
         match self.given.and_then(|given| given.get(&weights.stream)) {
-            Some(matrix) => Dense::given(matrix.map(T::of)),
+            Some(parameter) => Dense::given(Arc::clone(&parameter.weights)),
             None => Dense::new(weights.law, weights.fan_in, weights.units, self.key_of(weights.stream)),
         }
     }
 
     /// A layer's biases (units × 1); `None` where all are zero.
     pub fn bias(&self, weights: &Weights) -> Option<Signal<T>> {
+        if let Some(parameter) = self.given.and_then(|given| given.get(&weights.stream)) {
+            return parameter.bias.as_ref().map(|bias| Signal::new(bias.clone(), 0));
+        }
         (weights.bias != Law::Constant(0.0))
             .then(|| draw::vector(weights.bias, weights.units, self.key_of(weights.stream), Role::Bias))
     }
 
+    /// The way forward is recorded.
+    pub fn records_forward(&self) -> bool {
+        !self.replay && !self.quiet
+    }
+
     /// Records a pre-activation, and as the activation too until an activation layer follows.
     pub fn observe(&mut self, entry: usize, z: &Observed<T>) {
-        if self.replay {
+        if !self.records_forward() {
             return;
         }
         let samples = samples(z, self.batch);
@@ -131,7 +152,16 @@ impl<'a, T: Real> Pass<'a, T> {
 
     /// Records ∂C/∂Z.
     pub fn observe_gradient(&mut self, entry: usize, d: &Observed<T>) {
-        self.records[entry].gradient = moments(d, 0.0);
+        if !self.quiet {
+            self.records[entry].gradient = moments(d, 0.0);
+        }
+    }
+
+    /// Records ∂C/∂W.
+    pub fn observe_weight_gradient(&mut self, entry: usize, moments: Moments) {
+        if !self.quiet {
+            self.records[entry].weight_gradient = moments;
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 
 use super::act::{Act, SATURATED};
 use super::activate::{activate, activation};
-use super::broadcast;
 use super::linear::Trace;
 use super::pass::{Back, Layer, Pass, Value, Weights};
 use crate::activation::Activation;
@@ -164,7 +163,7 @@ impl Recurrent {
 
     fn observe_gates<T: Real>(&self, entry: usize, z: &[Signal<T>], gates: &[Gate<T>], pass: &mut Pass<T>) {
         pass.observe(entry, &Observed::from(stacked(z)));
-        if pass.replay {
+        if !pass.records_forward() {
             return;
         }
         let below = |gate: &Gate<T>, act: &Activation| {
@@ -181,7 +180,7 @@ impl Recurrent {
     }
 
     fn observe_state<T: Real>(&self, entry: usize, h: &Observed<T>, pass: &mut Pass<T>) {
-        if !pass.replay {
+        if pass.records_forward() {
             pass.records[entry].activation = moments(h, 0.0);
         }
     }
@@ -195,9 +194,8 @@ impl<T: Real> Layer<T> for Recurrent {
         let mut driven = Vec::new();
         for ((weights, _), operator) in self.gates.iter().zip(&mut input) {
             let z = operator.forward(&x, pass.threads);
-            let columns = z.values.ncols();
             driven.push(match pass.bias(weights) {
-                Some(bias) => z.plus(broadcast(&bias, columns)),
+                Some(bias) => z.plus_column(&bias),
                 None => z,
             });
         }
@@ -209,7 +207,7 @@ impl<T: Real> Layer<T> for Recurrent {
         for time in 0..self.length {
             let entry = self.entry + time;
             let now = Rc::new(Observed::from(slice(&x.signal, time, self.length)));
-            let traces = (Trace::new(&now, units, pass.threads), Trace::new(&h, units, pass.threads));
+            let traces = (Trace::new(&now, units, pass), Trace::new(&h, units, pass));
             let products: Vec<Signal<T>> = state.iter_mut().map(|u| u.forward(&h, pass.threads)).collect();
             let drive = |k: usize| slice(&driven[k], time, self.length);
             let cell = match &self.cell {
@@ -334,17 +332,17 @@ impl<T: Real> Back<T> for Tape<T> {
             dh = direct.unwrap_or_else(zero);
             let (inner, outer) = ((units * units) as f64, (units * self.features) as f64);
             let mut groups = Vec::with_capacity(2 * count);
-            for (k, dz) in gates.into_iter().enumerate() {
+            for (k, (dz, (driving, recurring))) in gates.into_iter().zip(&self.layer.gates).enumerate() {
                 let product = if k == 2 { products.clone() } else { None };
                 let dz = Observed::from(dz);
-                groups.push((step.input.weight_gradient(&dz, pass.threads), outer));
+                groups.push((step.input.gradient(driving, &dz, pass), outer));
                 let product = product.map(Observed::from);
                 let beside = product.as_ref().unwrap_or(&dz);
-                groups.push((step.state.weight_gradient(beside, pass.threads), inner));
+                groups.push((step.state.gradient(recurring, beside, pass), inner));
                 dh = dh.plus(self.state[k].backward(beside, pass.threads));
                 driven[k].push(dz.signal);
             }
-            pass.records[entry].weight_gradient = pooled(&groups);
+            pass.observe_weight_gradient(entry, pooled(&groups));
         }
         let mut dx: Option<Signal<T>> = None;
         for (operator, mut steps) in self.input.iter_mut().zip(driven) {

@@ -211,7 +211,7 @@ impl State<'_> {
                 if matches!(shape.space, Space::Tokens(_)) {
                     return Err(tokens(&path, "flatten", shape));
                 }
-                level.put(path, Kind::Flatten(shape.size()));
+                level.put(path, Kind::Flatten { rows: shape.size(), channels: shape.channels });
                 level.pending = None;
                 Ok(Shape { channels: shape.size(), space: Space::Flat })
             }
@@ -346,7 +346,8 @@ impl State<'_> {
         self.net.draws += draws(law, fan_in, units);
         // Three products of two operations each, of all taps even where one is drawn.
         self.net.cost += 6.0 * matrix.fans.0 as f64 * units as f64 * positions as f64;
-        Ok(Weights { entry, stream, law, bias, fan_in, units })
+        let biased = !laws::without(matrix.bias);
+        Ok(Weights { entry, stream, law, bias, fan_in, units, biased })
     }
 }
 
@@ -416,7 +417,8 @@ mod tests {
         // Weights without biases, gains and shifts. He et al. 2016 and torchvision: 11 678 912 and 25 502 912; Simonyan &
         // Zisserman 2015, D: 138 344 128; Radford et al. 2019: 50257·768 + 128·768 for 128 of its positions, 12·12·768².
         for (name, count) in [
-            ("mlp-mnist", 784 * 512 + 512 * 256 + 256 * 128 + 128 * 10),
+            ("mlp-mnist", 784 * 128 + 128 * 10),
+            ("mlp-digits", 64 * 128 + 128 * 10),
             ("lenet5", 54 + 1014 * 128 + 1280),
             ("lenet5-1998", 150 + 2400 + 48_000 + 10_080 + 840),
             ("vgg16", 138_344_128),

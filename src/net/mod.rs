@@ -3,11 +3,12 @@
 
 mod build;
 mod count;
+pub mod export;
 pub mod shipped;
 mod trial;
 
 pub use build::{Builder, NetError};
-pub use trial::{Passed, Step, Stopped, trial};
+pub use trial::{Passed, Step, Stopped, Tapes, backward, onward, trial};
 
 use crate::activation::Activation;
 use crate::initializer::Law;
@@ -17,13 +18,17 @@ use crate::layer::conv::Conv;
 use crate::layer::dropout::Dropout;
 use crate::layer::embedding::{self, Embedding};
 use crate::layer::linear::Linear;
-use crate::layer::norm::Norm;
+use crate::layer::norm::{Norm, Over};
+use crate::layer::parameters::power;
 use crate::layer::pass::Weights;
 use crate::layer::pool::Pool;
 use crate::layer::recurrent::Recurrent;
-use crate::layer::{Layer, Pass, Shape, Space};
+use crate::layer::{Layer, Parameter, Parameters, Pass, Shape, Space};
 use crate::real::Real;
+use crate::signal::Signal;
 use nalgebra::DMatrix;
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// A network that can be drawn: every shape fits and every law is known.
 #[derive(Debug)]
@@ -58,34 +63,56 @@ impl Net {
 
     /// The weights of all layers, in the order of their streams.
     pub fn weights(&self) -> Vec<&Weights> {
-        fn of<'a>(nodes: &'a [Node], all: &mut Vec<&'a Weights>) {
+        self.matrices().into_iter().map(|(weights, _)| weights).collect()
+    }
+
+    /// The same, each with the convolution that it belongs to.
+    fn matrices(&self) -> Vec<(&Weights, Option<&Conv>)> {
+        fn of<'a>(nodes: &'a [Node], all: &mut Vec<(&'a Weights, Option<&'a Conv>)>) {
             for node in nodes {
                 match &node.kind {
                     Kind::Linear(layer) if layer.tied.is_some() => {}
-                    Kind::Linear(layer) => all.push(&layer.weights),
+                    Kind::Linear(layer) => all.push((&layer.weights, None)),
                     Kind::Recurrent(layer) => {
-                        all.extend(layer.gates.iter().flat_map(|(input, state)| [input, state]));
+                        all.extend(
+                            layer.gates.iter().flat_map(|(input, state)| [(input, None), (state, None)]),
+                        );
                     }
                     Kind::Attention(layer) => {
-                        all.extend(layer.project.iter().map(|part| &part.weights));
-                        all.push(&layer.out.weights);
+                        all.extend(layer.project.iter().map(|part| (&part.weights, None)));
+                        all.push((&layer.out.weights, None));
                     }
                     Kind::Embedding(layer) => {
-                        all.push(&layer.table);
-                        all.extend(&layer.positions);
+                        all.push((&layer.table, None));
+                        all.extend(layer.positions.iter().map(|w| (w, None)));
                     }
-                    Kind::Conv(layer) => all.push(&layer.weights),
+                    Kind::Conv(layer) => all.push((&layer.weights, Some(layer))),
                     Kind::Residual(block) => {
                         of(&block.branch, all);
                         of(&block.shortcut, all);
                     }
-                    Kind::Pool(_) | Kind::Flatten(_) | Kind::Act(_) | Kind::Norm(_) | Kind::Dropout(_) => {}
+                    Kind::Pool(_)
+                    | Kind::Flatten { .. }
+                    | Kind::Act(_)
+                    | Kind::Norm(_)
+                    | Kind::Dropout(_) => {}
                 }
             }
         }
         let mut all = Vec::new();
         of(&self.nodes, &mut all);
         all
+    }
+
+    /// Rows and columns of a layer's weights in [`Net::parameters`].
+    pub fn weight_shape(&self, weights: &Weights) -> (usize, usize) {
+        let conv =
+            self.matrices().into_iter().find_map(|(w, conv)| conv.filter(|_| w.stream == weights.stream));
+        let columns = match conv {
+            Some(conv) if conv.centre => conv.window.taps() * (conv.channels / conv.groups),
+            _ => weights.fan_in,
+        };
+        (weights.units, columns)
     }
 
     /// The weights of a layer as a pass draws them: units × fan-in, a table's features × rows.
@@ -97,10 +124,23 @@ impl Net {
         pass.dense(weights).matrix(pass.threads)
     }
 
+    /// Weights and biases as a pass draws them, of a convolution with all its taps.
+    pub fn parameters<T: Real>(&self, pass: &Pass<T>) -> Parameters<T> {
+        let of = |(weights, conv): (&Weights, Option<&Conv>)| {
+            let drawn = self.matrix(weights, pass).map(T::of);
+            let matrix = conv.map_or(Cow::Borrowed(&drawn), |conv| conv.with_all_taps(&drawn)).into_owned();
+            let zero = || DMatrix::from_element(weights.units, 1, T::ZERO);
+            let plain = |bias: Signal<T>| bias.values * power::<T>(bias.exponent);
+            let bias = weights.biased.then(|| pass.bias(weights).map_or_else(zero, plain));
+            (weights.stream, Parameter { weights: Arc::new(matrix), bias })
+        };
+        self.matrices().into_iter().map(of).collect()
+    }
+
     /// Nothing but linear layers with this activation behind each, perhaps flattened at first.
     pub fn is_stack(&self, act: &Activation) -> bool {
         let nodes = match self.nodes.as_slice() {
-            [Node { kind: Kind::Flatten(_), .. }, rest @ ..] => rest,
+            [Node { kind: Kind::Flatten { .. }, .. }, rest @ ..] => rest,
             all => all,
         };
         let pair = |pair: &[Node]| match pair {
@@ -110,6 +150,28 @@ impl Net {
             _ => false,
         };
         nodes.chunks(2).all(pair) && self.entries.iter().all(|e| e.positions == 1)
+    }
+
+    /// What a sample becomes depends on the others of its batch.
+    pub fn mixes_samples(&self) -> bool {
+        self.any(&|kind| matches!(kind, Kind::Norm(norm) if norm.over == Over::Batch)).is_some()
+    }
+
+    /// The path of a layer whose weights are an embedding's.
+    pub fn tied(&self) -> Option<&str> {
+        self.any(&|kind| matches!(kind, Kind::Linear(linear) if linear.tied.is_some()))
+    }
+
+    /// The path of the first node of this kind.
+    fn any(&self, wanted: &dyn Fn(&Kind) -> bool) -> Option<&str> {
+        fn of<'a>(nodes: &'a [Node], wanted: &dyn Fn(&Kind) -> bool) -> Option<&'a str> {
+            nodes.iter().find_map(|node| match &node.kind {
+                kind if wanted(kind) => Some(node.path.as_str()),
+                Kind::Residual(block) => of(&block.branch, wanted).or_else(|| of(&block.shortcut, wanted)),
+                _ => None,
+            })
+        }
+        of(&self.nodes, wanted)
     }
 
     /// Layers of all lists: a pass reports its progress so often.
@@ -168,8 +230,13 @@ pub enum Kind {
     Conv(Conv),
     /// Pooling.
     Pool(Pool),
-    /// All positions become features: so many rows.
-    Flatten(usize),
+    /// All positions become features.
+    Flatten {
+        /// Features behind it.
+        rows: usize,
+        /// Features at each position before it.
+        channels: usize,
+    },
     /// Activation.
     Act(Act),
     /// Norm.
@@ -212,7 +279,7 @@ impl Kind {
             Self::Recurrent(layer) => Some(layer),
             Self::Attention(layer) => Some(layer.as_ref()),
             Self::Embedding(layer) => Some(layer),
-            Self::Flatten(_) | Self::Residual(_) => None,
+            Self::Flatten { .. } | Self::Residual(_) => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 /// Names of all, in the order in which they are listed.
 pub const NAMES: &[&str] = &[
+    "mlp-digits",
     "mlp-mnist",
     "lenet5",
     "lenet5-1998",
@@ -16,6 +17,7 @@ pub const NAMES: &[&str] = &[
 /// The file of a name.
 pub fn source(name: &str) -> Option<&'static str> {
     Some(match name {
+        "mlp-digits" => include_str!("nets/mlp-digits.toml"),
         "mlp-mnist" => include_str!("nets/mlp-mnist.toml"),
         "lenet5" => include_str!("nets/lenet5.toml"),
         "lenet5-1998" => include_str!("nets/lenet5-1998.toml"),

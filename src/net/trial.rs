@@ -42,8 +42,7 @@ pub fn trial<T: Real>(
     checkpoint: bool,
     step: Step,
 ) -> Result<Passed<T>, Stopped> {
-    let x = Rc::new(Observed::from(arranged(net, input)));
-    let (out, tapes) = forward(&net.nodes, x, &mut pass, checkpoint, step)?;
+    let (out, tapes) = onward(net, input, &mut pass, checkpoint, step)?;
     let top = Key { layer: net.streams + 1, ..pass.key };
     let upstream = loss::gradient(loss, &out.signal, top, 0);
     let output = if pass.input_gradient {
@@ -52,9 +51,41 @@ pub fn trial<T: Real>(
         Signal::new(DMatrix::zeros(0, 0).map(T::of), 0)
     };
     drop(out);
-    let gradient = back(&net.nodes, tapes, upstream, &mut pass, step)?;
+    let gradient = backward(net, tapes, upstream, &mut pass, step)?;
     Ok(Passed { records: pass.records, output, gradient })
 }
+
+/// The way forward alone; `input` as in [`trial`]. What comes out at the top, and what [`backward`] needs.
+///
+/// # Errors
+/// When `step` said so.
+pub fn onward<T: Real>(
+    net: &Net,
+    input: Signal<T>,
+    pass: &mut Pass<T>,
+    checkpoint: bool,
+    step: Step,
+) -> Result<(Value<T>, Tapes<T>), Stopped> {
+    let x = Rc::new(Observed::from(arranged(net, input)));
+    forward(&net.nodes, x, pass, checkpoint, step).map(|(out, kept)| (out, Tapes(kept)))
+}
+
+/// The way back, from ∂C/∂output to ∂C/∂input.
+///
+/// # Errors
+/// When `step` said so.
+pub fn backward<T: Real>(
+    net: &Net,
+    tapes: Tapes<T>,
+    upstream: Signal<T>,
+    pass: &mut Pass<T>,
+    step: Step,
+) -> Result<Signal<T>, Stopped> {
+    back(&net.nodes, tapes.0, upstream, pass, step)
+}
+
+/// What a way forward keeps for the way back.
+pub struct Tapes<T: Real>(Kept<T>);
 
 /// Features × samples as channels × (positions·samples).
 fn arranged<T: Real>(net: &Net, input: Signal<T>) -> Signal<T> {
@@ -76,7 +107,7 @@ fn arranged<T: Real>(net: &Net, input: Signal<T>) -> Signal<T> {
 }
 
 /// What a list of nodes keeps for the way back.
-enum Tapes<T: Real> {
+enum Kept<T: Real> {
     /// One of each node.
     All(Vec<Taped<T>>),
     /// What went into each part of the list, to compute its tapes again; and how many nodes a part has.
@@ -88,8 +119,8 @@ enum Taped<T: Real> {
     /// Rows before flattening.
     Flatten(usize),
     Residual {
-        branch: Tapes<T>,
-        shortcut: Tapes<T>,
+        branch: Kept<T>,
+        shortcut: Kept<T>,
     },
 }
 
@@ -99,7 +130,7 @@ fn forward<T: Real>(
     pass: &mut Pass<T>,
     checkpoint: bool,
     step: Step,
-) -> Result<(Value<T>, Tapes<T>), Stopped> {
+) -> Result<(Value<T>, Kept<T>), Stopped> {
     if checkpoint {
         let size = (nodes.len() as f64).sqrt().ceil() as usize;
         let mut parts = Vec::new();
@@ -107,12 +138,12 @@ fn forward<T: Real>(
             parts.push(Rc::clone(&x));
             x = forward(part, x, pass, false, step)?.0;
         }
-        return Ok((x, Tapes::Parts(parts, size)));
+        return Ok((x, Kept::Parts(parts, size)));
     }
     let mut tapes = Vec::with_capacity(nodes.len());
     for node in nodes {
         let (next, tape) = match &node.kind {
-            Kind::Flatten(rows) => {
+            Kind::Flatten { rows, .. } => {
                 let before = x.signal.values.nrows();
                 let signal = Rc::try_unwrap(x).map_or_else(|shared| shared.signal.clone(), |x| x.signal);
                 (Rc::new(Observed::from(reshaped(signal, *rows))), Taped::Flatten(before))
@@ -132,7 +163,7 @@ fn forward<T: Real>(
             return Err(Stopped);
         }
     }
-    Ok((x, Tapes::All(tapes)))
+    Ok((x, Kept::All(tapes)))
 }
 
 fn scaled<T: Real>(signal: Signal<T>, scale: f64) -> Signal<T> {
@@ -156,14 +187,14 @@ fn residual<T: Real>(
 
 fn back<T: Real>(
     nodes: &[Node],
-    tapes: Tapes<T>,
+    tapes: Kept<T>,
     mut d: Signal<T>,
     pass: &mut Pass<T>,
     step: Step,
 ) -> Result<Signal<T>, Stopped> {
     let tapes = match tapes {
-        Tapes::All(tapes) => tapes,
-        Tapes::Parts(parts, size) => {
+        Kept::All(tapes) => tapes,
+        Kept::Parts(parts, size) => {
             for (part, x) in nodes.chunks(size).zip(parts).rev() {
                 pass.replay = true;
                 let again = forward(part, x, pass, false, step);

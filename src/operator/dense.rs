@@ -11,6 +11,7 @@ use crate::signal::Signal;
 use crate::stream::{Key, Role};
 use crate::wide::Wide;
 use nalgebra::DMatrix;
+use std::sync::Arc;
 
 /// W = scale·U + mean·11ᵀ, with U of the order of one.
 pub struct Dense<T: Real> {
@@ -36,6 +37,8 @@ enum Drawn<T: Real> {
     Plain(DMatrix<T>),
     /// Uᵀ, fan_in × fan_out: a unit's weights lie side by side.
     Transposed(DMatrix<T>),
+    /// W, fan_out × fan_in, which others have too.
+    Shared(Arc<DMatrix<T>>),
 }
 
 impl<T: Real> Dense<T> {
@@ -62,11 +65,11 @@ impl<T: Real> Dense<T> {
     }
 
     /// Weights that are known, fan_out × fan_in.
-    pub fn given(weights: DMatrix<T>) -> Self {
+    pub fn given(weights: Arc<DMatrix<T>>) -> Self {
         let (fan_out, fan_in) = weights.shape();
         let key = Key { seed: 0, trial: 0, layer: 0 };
         let new = Self::new(Law::Constant(0.0), fan_in, fan_out, key);
-        Self { scale: 1.0.into(), drawn: Some(Drawn::Plain(weights)), given: true, ..new }
+        Self { scale: 1.0.into(), drawn: Some(Drawn::Shared(weights)), given: true, ..new }
     }
 
     /// scale·U + mean·11ᵀ with a known U, whose units' weights are the columns (fan_in × fan_out).
@@ -91,6 +94,7 @@ impl<T: Real> Dense<T> {
         match self.draw(threads) {
             Drawn::Nothing | Drawn::Identity => None,
             Drawn::Plain(w) => Some(View::plain(w)),
+            Drawn::Shared(w) => Some(View::plain(w)),
             Drawn::Transposed(wt) => Some(View::transposed(wt)),
         }
     }
@@ -112,6 +116,7 @@ impl<T: Real> Dense<T> {
             Drawn::Nothing => DMatrix::zeros(self.fan_out, self.fan_in),
             Drawn::Identity => DMatrix::identity(self.fan_out, self.fan_in),
             Drawn::Plain(w) => w.map(Real::to_f64),
+            Drawn::Shared(w) => w.map(Real::to_f64),
             Drawn::Transposed(wt) => wt.map(Real::to_f64).transpose(),
         };
         unit.map(|u| scale * u + mean)
@@ -152,6 +157,8 @@ impl<T: Real> Dense<T> {
             Drawn::Identity => on_diagonal(&x.values, rows, alpha),
             Drawn::Plain(w) if backward => tr_mul(w, &x.values, alpha, threads),
             Drawn::Plain(w) => mul(w, &x.values, alpha, threads),
+            Drawn::Shared(w) if backward => tr_mul(w, &x.values, alpha, threads),
+            Drawn::Shared(w) => mul(w, &x.values, alpha, threads),
             Drawn::Transposed(wt) if backward => mul(wt, &x.values, alpha, threads),
             Drawn::Transposed(wt) => tr_mul(wt, &x.values, alpha, threads),
         };

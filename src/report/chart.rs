@@ -1,4 +1,4 @@
-//! Figures: four panels against depth, the maps of theory, and the phase diagram. Drawn as SVG by plotters; the PNG is that SVG rasterised with the same font.
+//! Figures: four panels against depth, the maps of theory, the phase diagram, and the curves of a training. Drawn as SVG by plotters; the PNG is that SVG rasterised with the same font.
 
 mod axis;
 mod heat;
@@ -7,6 +7,7 @@ mod overlay;
 mod panel;
 mod phase;
 mod style;
+mod train;
 
 use crate::report::terminal::size;
 use crate::result::Report;
@@ -20,6 +21,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use style::{FAMILY, FONT, GREY, Grid, INK, Look, Ruler};
+pub use train::{curves as curves_svg, looks as looks_svg};
 
 /// Why a figure could not be drawn.
 #[derive(Debug, thiserror::Error)]

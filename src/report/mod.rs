@@ -9,4 +9,5 @@ pub mod scaling;
 pub mod table;
 pub mod terminal;
 pub mod theory;
+pub mod train;
 pub mod wrap;

@@ -9,7 +9,7 @@ use crate::draw;
 use crate::initializer::Law;
 pub use crate::layer::act::SATURATED;
 use crate::layer::activate::{activate, activation, dead_units};
-use crate::layer::{broadcast, loss};
+use crate::layer::loss;
 use crate::measure::record::{self, InputTrace, LayerRecord, Moments};
 use crate::observed::Observed;
 use crate::operator::{Method, Operator, operator};
@@ -130,7 +130,7 @@ impl Network<'_> {
         let mut z = operator.forward(h, self.threads);
         if layer.bias != Law::Constant(0.0) {
             let bias = draw::vector(layer.bias, layer.fan_out, key, Role::Bias);
-            z = z.plus(broadcast(&bias, h.signal.values.ncols()));
+            z = z.plus_column(&bias);
         }
         (z, operator)
     }

@@ -21,6 +21,15 @@ struct Same {
     act: String,
 }
 
+/// A layer is to have no biases.
+pub fn without(bias: Option<&BiasSpec>) -> bool {
+    match bias {
+        None | Some(BiasSpec::Has(true)) => false,
+        Some(BiasSpec::Has(false)) => true,
+        Some(BiasSpec::Law(text)) => text.trim().eq_ignore_ascii_case("none"),
+    }
+}
+
 pub struct Laws<'a> {
     builder: &'a Builder<'a>,
     census: &'a Census,
@@ -90,11 +99,10 @@ impl<'a> Laws<'a> {
         let act = self.following(number).map_err(word)?;
         let own = matrix.init.map(|text| self.initializer(path, text)).transpose()?;
         let init: &Initializer = own.as_deref().unwrap_or(self.builder.init);
-        let (none, text) = match matrix.bias {
-            None | Some(BiasSpec::Has(true)) => (false, None),
-            Some(BiasSpec::Has(false)) => (true, None),
-            Some(BiasSpec::Law(text)) if text.trim().eq_ignore_ascii_case("none") => (true, None),
-            Some(BiasSpec::Law(text)) => (false, Some(text.as_str())),
+        let none = without(matrix.bias);
+        let text = match matrix.bias {
+            Some(BiasSpec::Law(text)) if !none => Some(text.as_str()),
+            _ => None,
         };
         let named = text.map(|text| self.initializer(path, text)).transpose()?;
         let bias: Option<&Initializer> = named.as_deref().or(self.builder.bias);

@@ -40,6 +40,9 @@ pub struct Dash(&'static [f64]);
 /// Of theory's line.
 pub const DASHED: Dash = Dash(&[6.0, 5.0]);
 
+/// Unbroken.
+pub const SOLID: Dash = Dash(&[]);
+
 const DASHES: [Dash; 8] = [
     Dash(&[]),
     Dash(&[11.0, 6.0]),

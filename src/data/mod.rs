@@ -1,4 +1,11 @@
-//! Data files as inputs: IDX, NPY and CSV, each plain or gzipped.
+//! Data files as inputs: IDX, NPY and CSV, each plain or gzipped; and labelled sets to train on.
+
+mod csv;
+mod idx;
+mod labelled;
+mod npy;
+
+pub use labelled::{Column, Labelled, SetError, embedded, read_labelled, read_set};
 
 use nalgebra::DMatrix;
 use std::fs::File;
@@ -15,7 +22,7 @@ pub enum DataError {
     Zip,
     #[error("the file ends within its header")]
     Header,
-    #[error("an IDX file of {0}; samples × features are needed")]
+    #[error("an IDX file of {0}")]
     IdxShape(String),
     #[error("an IDX file of element type 0x{0:02x}, which is not known")]
     IdxType(u8),
@@ -28,7 +35,7 @@ pub enum DataError {
     #[error("cannot read it as NPY: {0}")]
     Npy(String),
     #[error("cannot read it as CSV: {0}")]
-    Csv(#[from] csv::Error),
+    Csv(#[from] ::csv::Error),
     #[error("line {line}: a quoted text runs over the end of the line; is a quote not closed?")]
     Quote { line: u64 },
     #[error("line {line}, column {column}: `{text}` is not a finite number")]
@@ -49,20 +56,49 @@ pub enum DataError {
 /// A file that cannot be read, is cut short or goes on behind its data, has one dimension only (labels, say) or holds what
 /// is not a finite number.
 pub fn read(path: &Path) -> Result<DMatrix<f32>, DataError> {
-    let mut reader = BufReader::new(File::open(path)?);
+    let mut reader = open(path)?;
+    let samples = match format(&mut reader)? {
+        Format::Idx => idx::samples(reader)?,
+        Format::Npy => npy::npy(reader)?,
+        Format::Csv => csv::csv(reader)?.values,
+    };
+    checked(samples)
+}
+
+/// What is in a file, by its first bytes.
+enum Format {
+    Idx,
+    Npy,
+    Csv,
+}
+
+/// Unpacks what is gzipped.
+fn open(path: &Path) -> Result<BufReader<Box<dyn Read>>, DataError> {
+    unpacked(File::open(path)?)
+}
+
+fn unpacked(source: impl Read + 'static) -> Result<BufReader<Box<dyn Read>>, DataError> {
+    let mut reader = BufReader::new(source);
     let zipped = reader.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-    let mut reader: BufReader<Box<dyn Read>> = if zipped {
+    Ok(if zipped {
         BufReader::new(Box::new(flate2::bufread::MultiGzDecoder::new(reader)))
     } else {
         BufReader::new(Box::new(reader))
-    };
+    })
+}
+
+fn format(reader: &mut impl BufRead) -> Result<Format, DataError> {
     let head = reader.fill_buf()?.iter().take(6).copied().collect::<Vec<u8>>();
-    let samples = match head.as_slice() {
-        [0, 0, ..] => idx(reader)?,
-        [0x93, b'N', b'U', b'M', ..] => npy(reader)?,
-        [b'P', b'K', 3 | 5 | 7, ..] => return Err(DataError::Zip),
-        _ => csv(reader)?,
-    };
+    match head.as_slice() {
+        [0, 0, ..] => Ok(Format::Idx),
+        [0x93, b'N', b'U', b'M', ..] => Ok(Format::Npy),
+        [b'P', b'K', 3 | 5 | 7, ..] => Err(DataError::Zip),
+        _ => Ok(Format::Csv),
+    }
+}
+
+/// There are samples, and all their entries are finite.
+fn checked(samples: DMatrix<f32>) -> Result<DMatrix<f32>, DataError> {
     match samples.shape() {
         (_, 0) => return Err(DataError::Empty),
         (0, samples) => return Err(DataError::NoFeatures { samples }),
@@ -111,219 +147,8 @@ fn shape(sizes: &[usize]) -> Result<(usize, usize), DataError> {
     }
 }
 
-/// The format of MNIST: 0 0 type rank, sizes as big-endian u32, entries in C order, big-endian.
-fn idx(mut reader: impl Read) -> Result<DMatrix<f32>, DataError> {
-    let mut head = [0; 4];
-    fill(&mut reader, &mut head)?;
-    let (kind, rank) = (head[2], head[3] as usize);
-    let mut sizes = Vec::with_capacity(rank);
-    for _ in 0..rank {
-        let mut size = [0; 4];
-        fill(&mut reader, &mut size)?;
-        sizes.push(u32::from_be_bytes(size) as usize);
-    }
-    if rank < 2 {
-        let what = if rank == 1 { "one number a sample (labels?)" } else { "no dimensions" };
-        return Err(DataError::IdxShape(what.into()));
-    }
-    let (features, samples) = shape(&sizes)?;
-    let width = match kind {
-        0x08 | 0x09 => 1,
-        0x0b => 2,
-        0x0c | 0x0d => 4,
-        0x0e => 8,
-        other => return Err(DataError::IdxType(other)),
-    };
-    let bytes = rest(reader, features * samples * width)?;
-    let entry = |chunk: &[u8]| match (kind, chunk) {
-        (0x08, [b]) => f32::from(*b) / 255.0,
-        (0x09, [b]) => f32::from(*b as i8),
-        (0x0b, [a, b]) => f32::from(i16::from_be_bytes([*a, *b])),
-        (0x0c, [a, b, c, d]) => i32::from_be_bytes([*a, *b, *c, *d]) as f32,
-        (0x0d, [a, b, c, d]) => f32::from_be_bytes([*a, *b, *c, *d]),
-        (_, [a, b, c, d, e, f, g, h]) => f64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) as f32,
-        _ => f32::NAN,
-    };
-    Ok(DMatrix::from_iterator(features, samples, bytes.chunks_exact(width).map(entry)))
-}
-
-/// The header of an NPY file: magic, version, its length, a Python dictionary. Read ahead because npyz multiplies sizes
-/// unchecked.
-fn npy_header(reader: &mut impl Read) -> Result<Vec<u8>, DataError> {
-    let mut head = vec![0; 10];
-    fill(reader, &mut head)?;
-    let mut length = usize::from(u16::from_le_bytes([head[8], head[9]]));
-    if head[6] > 1 {
-        // From version 2 on the length has four bytes.
-        let mut rest = [0; 2];
-        fill(reader, &mut rest)?;
-        head.extend(rest);
-        length += usize::from(u16::from_le_bytes(rest)) << 16;
-    }
-    let start = head.len();
-    reader.take(length as u64).read_to_end(&mut head)?;
-    if head.len() < start + length {
-        return Err(DataError::Header);
-    }
-    let text = String::from_utf8_lossy(&head);
-    let sizes = text
-        .split_once("shape")
-        .and_then(|(_, rest)| rest.split_once('(')?.1.split_once(')'))
-        .map(|(s, _)| s)
-        .unwrap_or_default();
-    let mut entries = 1u64;
-    for size in sizes.split(',').map(|s| s.trim().trim_end_matches('L')).filter(|s| !s.is_empty()) {
-        let wrong = || DataError::Npy(format!("its shape ({}) is not made of whole numbers", short(sizes)));
-        if !size.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(wrong());
-        }
-        // Digits that do not fit are too many.
-        let size = size.parse::<u64>().unwrap_or(u64::MAX);
-        entries =
-            entries.checked_mul(size).filter(|n| *n <= MOST_ENTRIES as u64).ok_or(DataError::TooLarge)?;
-    }
-    drop(text);
-    Ok(head)
-}
-
 fn short(text: &str) -> String {
     text.chars().take(40).collect()
-}
-
-/// NumPy's format: booleans, integers and floats of 1 to 8 bytes, in either order, at least two axes, the first of samples.
-fn npy(mut reader: impl Read) -> Result<DMatrix<f32>, DataError> {
-    let fault = |text: String| DataError::Npy(text);
-    let header = npy_header(&mut reader)?;
-    let header = npyz::NpyHeader::from_reader(header.as_slice()).map_err(|f| fault(f.to_string()))?;
-    let sizes: Vec<usize> =
-        header.shape().iter().map(|s| usize::try_from(*s).unwrap_or(usize::MAX)).collect();
-    if sizes.len() < 2 {
-        let axes = if sizes.len() == 1 { "one axis" } else { "no axis" };
-        return Err(fault(format!("it has {axes}; samples × features are needed")));
-    }
-    let (features, samples) = shape(&sizes)?;
-    let name = header.dtype().descr();
-    let element = Element::parse(name.trim_matches(['\'', '"']))
-        .ok_or_else(|| fault(format!("its element type {} is not a real number type", short(&name))))?;
-    let bytes = rest(reader, features * samples * element.width)?;
-    let values: Vec<f32> = bytes.chunks_exact(element.width).map(|chunk| element.value(chunk)).collect();
-    if header.order() == npyz::Order::C {
-        return Ok(DMatrix::from_vec(features, samples, values));
-    }
-    // The first axis runs fastest; features are counted as in C order, the last axis fastest.
-    let place = |sample: usize, feature: usize| {
-        let (mut rest, mut place) = (feature, 0);
-        for (axis, size) in sizes.iter().enumerate().skip(1).rev() {
-            let stride: usize = sizes[..axis].iter().product();
-            place += rest % size * stride;
-            rest /= size;
-        }
-        place + sample
-    };
-    Ok(DMatrix::from_fn(features, samples, |feature, sample| values[place(sample, feature)]))
-}
-
-/// A number type of NumPy.
-struct Element {
-    /// `b`, `i`, `u` or `f`.
-    kind: char,
-    /// Bytes of an entry.
-    width: usize,
-    big_endian: bool,
-}
-
-impl Element {
-    /// Reads NumPy's name of a type, such as `<f8`.
-    fn parse(name: &str) -> Option<Self> {
-        let mut characters = name.chars();
-        let big_endian = match characters.next()? {
-            '>' => true,
-            '<' | '|' | '=' => false,
-            _ => return None,
-        };
-        let kind = characters.next()?;
-        let width = characters.as_str().parse().ok()?;
-        let known = match kind {
-            'b' => width == 1,
-            'i' | 'u' => [1, 2, 4, 8].contains(&width),
-            'f' => [2, 4, 8].contains(&width),
-            _ => false,
-        };
-        known.then_some(Self { kind, width, big_endian })
-    }
-
-    fn value(&self, bytes: &[u8]) -> f32 {
-        let mut low = [0; 8];
-        let ordered = low[..self.width].iter_mut();
-        if self.big_endian {
-            ordered.zip(bytes.iter().rev()).for_each(|(to, from)| *to = *from);
-        } else {
-            ordered.zip(bytes).for_each(|(to, from)| *to = *from);
-        }
-        let bits = u64::from_le_bytes(low);
-        match (self.kind, self.width) {
-            ('f', 2) => half(bits as u16),
-            ('f', 4) => f32::from_bits(bits as u32),
-            ('f', _) => f64::from_bits(bits) as f32,
-            ('i', width) => {
-                let unused = 64 - 8 * width as u32;
-                ((bits << unused) as i64 >> unused) as f32
-            }
-            ('b', _) => f32::from(u8::from(bits != 0)),
-            _ => bits as f32,
-        }
-    }
-}
-
-/// IEEE 754 binary16: a sign, five bits of exponent, ten of mantissa.
-fn half(bits: u16) -> f32 {
-    let (exponent, mantissa) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
-    let magnitude = match exponent {
-        0 => mantissa * 2f32.powi(-24),
-        31 if mantissa == 0.0 => f32::INFINITY,
-        31 => f32::NAN,
-        _ => (1024.0 + mantissa) * 2f32.powi(exponent - 25),
-    };
-    if bits >> 15 == 1 { -magnitude } else { magnitude }
-}
-
-/// Numbers, one sample a line, between commas, semicolons or tabs; a first line of names is a header.
-fn csv(mut reader: impl BufRead) -> Result<DMatrix<f32>, DataError> {
-    let first = reader.fill_buf()?;
-    let first = first.split(|b| *b == b'\n').next().unwrap_or_default();
-    let delimiter = [b';', b'\t'].into_iter().find(|d| first.contains(d)).unwrap_or(b',');
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .delimiter(delimiter)
-        .trim(csv::Trim::All)
-        .from_reader(reader);
-    // `1 2 3` is no name: a line of numbers with an unknown separator must not pass for a header.
-    let is_name =
-        |field: &str| field.split_whitespace().next().is_none_or(|word| word.parse::<f32>().is_err());
-    let (mut values, mut features, mut header) = (Vec::new(), 0, false);
-    for (row, record) in reader.records().enumerate() {
-        let record = record?;
-        let line = record.position().map_or(row as u64 + 1, csv::Position::line);
-        if record.iter().any(|field| field.contains('\n')) {
-            return Err(DataError::Quote { line });
-        }
-        if row == 0 && record.iter().all(is_name) {
-            header = true;
-            continue;
-        }
-        features = record.len();
-        for (column, field) in record.iter().enumerate() {
-            match field.parse::<f32>() {
-                Ok(value) if value.is_finite() => values.push(value),
-                _ => return Err(DataError::Number { line, column: column + 1, text: short(field) }),
-            }
-        }
-    }
-    if header && features == 0 {
-        return Err(DataError::HeaderOnly);
-    }
-    let samples = values.len().checked_div(features).unwrap_or(0);
-    Ok(DMatrix::from_vec(features, samples, values))
 }
 
 #[cfg(test)]
@@ -402,9 +227,9 @@ mod tests {
             let got = read_bytes(&npy_file(descr, "False", "(1, 2)", data)).unwrap();
             assert_eq!(got, DMatrix::from_column_slice(2, 1, &expected), "{descr}");
         }
-        assert_eq!(half(0x0001), 2f32.powi(-24));
-        assert_eq!(half(0x7bff), 65504.0);
-        assert!(half(0xfc00) == f32::NEG_INFINITY && half(0x7e00).is_nan());
+        assert_eq!(npy::half(0x0001), 2f32.powi(-24));
+        assert_eq!(npy::half(0x7bff), 65504.0);
+        assert!(npy::half(0xfc00) == f32::NEG_INFINITY && npy::half(0x7e00).is_nan());
     }
 
     #[test]

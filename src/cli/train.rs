@@ -1,0 +1,404 @@
+//! `initdiag train`: from each initialiser, does the network learn?
+
+use super::delivery::{Delivery, Files};
+use super::error::{Failure, note, say};
+use super::output::{Directory, When, replace};
+use super::run::{available_memory, cores, seed, threads};
+use super::{network, progress, size, training};
+use crate::net::export;
+use crate::report::chart;
+use crate::report::train as render;
+use crate::train::outcome::{Trained, Verdict};
+use crate::train::{Control, Objective, Plan, Saved, Set, Training, checkpoint, run as train, start};
+use crate::{spec::call, tensors};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Options of `train`.
+#[derive(Args)]
+pub struct Arguments {
+    /// An architecture file, or the name of one that comes with initdiag [default: mlp-mnist, or mlp-digits for the embedded set]
+    #[arg(long, value_name = "FILE|NAME")]
+    net: Option<String>,
+    /// Activations: names, or expressions in x [default: relu, or what the architecture names]
+    #[arg(long, value_name = "A[,A…]", allow_hyphen_values = true)]
+    act: Option<String>,
+    /// Initialisers, as the main command takes them
+    #[arg(long, value_name = "I[,I…]", default_value = "normal,lecun,xavier,he", allow_hyphen_values = true)]
+    init: String,
+    /// Law of the biases [default: what the initialiser brings, else zeros]
+    #[arg(long, value_name = "B", allow_hyphen_values = true)]
+    bias: Option<String>,
+    /// A directory with the four IDX files of MNIST or its kin, or a CSV or NPY file with a column of classes, all plain or .gz
+    /// [default: 1797 digits of 8×8 pixels that come with initdiag]
+    #[arg(long, value_name = "DIR|FILE")]
+    data: Option<PathBuf>,
+    /// Test samples in a file of their own [default: those of the directory, else a fifth of the file]
+    #[arg(long, value_name = "FILE", requires = "data")]
+    test: Option<PathBuf>,
+    /// Column of the classes: first, last, or a name in the first line [default: label, class, target, digit or y, else last]
+    #[arg(long, value_name = "COLUMN", requires = "data")]
+    label: Option<String>,
+    /// What is done to the features: none; max, by the largest magnitude of the training samples where that exceeds 1; standard, to mean
+    /// 0 and variance 1 of each
+    #[arg(long, value_name = "HOW", default_value = "max", ignore_case = true)]
+    scale: Scale,
+    /// Train on the first N samples only
+    #[arg(long, value_name = "N", value_parser = size::parse, allow_hyphen_values = true)]
+    samples: Option<usize>,
+    /// Rules: sgd, momentum(0.9), nesterov(0.9), adam(beta1, beta2, eps), adamw(beta1, beta2, eps)
+    #[arg(long, value_name = "R[,R…]", default_value = "adam", allow_hyphen_values = true)]
+    optimizer: String,
+    /// Learning rates [default: 0.001 of adam and adamw, 0.01 of momentum and nesterov, 0.1 of sgd]
+    #[arg(long, value_name = "X[,X…]", value_delimiter = ',', value_parser = rate, allow_hyphen_values = true)]
+    lr: Vec<f64>,
+    /// Weight decays
+    #[arg(long, value_name = "X[,X…]", value_delimiter = ',', default_value = "0", value_parser = decay, allow_hyphen_values = true)]
+    weight_decay: Vec<f64>,
+    /// Of the learning rate: constant, step(epochs, factor), cosine(least)
+    #[arg(long, value_name = "S", default_value = "constant", allow_hyphen_values = true)]
+    schedule: String,
+    /// Steps over which the learning rate rises to its value
+    #[arg(long, value_name = "STEPS", default_value = "0", value_parser = steps, allow_hyphen_values = true)]
+    warmup: u64,
+    /// What is lowered: cross-entropy, or mse against one-hot targets, the mean over outputs and samples
+    #[arg(long, value_name = "KIND", default_value = "cross-entropy", ignore_case = true)]
+    loss: Loss,
+    /// Samples a step
+    #[arg(long, value_name = "N", default_value = "128", value_parser = size::parse, allow_hyphen_values = true)]
+    batch: usize,
+    /// Passes over the training samples
+    #[arg(long, value_name = "N", default_value = "10", value_parser = size::parse, allow_hyphen_values = true)]
+    epochs: usize,
+    /// Runs of each cell, with weights and an order of samples of their own
+    #[arg(long, value_name = "N", default_value = "3", value_parser = size::parse, allow_hyphen_values = true)]
+    seeds: usize,
+    /// The same seed gives the same bytes, whatever --threads
+    #[arg(long, value_name = "N", default_value = "0", value_parser = seed, allow_hyphen_values = true)]
+    seed: u64,
+    /// Accuracy whose first step is told
+    #[arg(long, value_name = "SHARE", default_value = "0.9", value_parser = share, allow_hyphen_values = true)]
+    target: f64,
+    /// Times at which the variances of all layers are taken, from the start to the end
+    #[arg(long, value_name = "N", default_value = "5", value_parser = looks, allow_hyphen_values = true)]
+    snapshots: usize,
+    /// Worker threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
+    threads: Option<usize>,
+    /// Kept up to date while training; where it exists, training goes on from it, to the same bytes
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// The weights that the first run begins with, under PyTorch's names and in its layout; needs one --init and one --act
+    #[arg(long, value_name = "FILE.safetensors")]
+    save_init: Option<PathBuf>,
+    /// Exit 3 when a cell is among these: diverged, chance
+    #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = outcome)]
+    fail_on: Vec<String>,
+    /// Where files go [default: initdiag-out]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Files to write [default: svg,png,csv,json]
+    #[arg(long, value_name = "F[,F…]", value_delimiter = ',', ignore_case = true)]
+    format: Option<Vec<Format>>,
+    /// The result on standard output, and no files unless --out is given too
+    #[arg(long)]
+    json: bool,
+    /// No table on standard output, no progress bar
+    #[arg(long, short)]
+    quiet: bool,
+    /// No progress bar
+    #[arg(long)]
+    no_progress: bool,
+    /// When to colour
+    #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
+    color: When,
+}
+
+impl Arguments {
+    fn delivery(&self) -> Delivery<'_> {
+        Delivery {
+            out: self.out.as_deref(),
+            formats: self.format.is_some(),
+            json: self.json,
+            quiet: self.quiet,
+            color: self.color,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Loss {
+    CrossEntropy,
+    Mse,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Scale {
+    None,
+    Max,
+    Standard,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Svg,
+    Png,
+    Csv,
+    Json,
+}
+
+fn number(text: &str, legal: fn(f64) -> bool, range: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(value) if value.is_finite() && legal(value) => Ok(value),
+        _ => Err(format!("{range} is needed")),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    number(text, |v| v > 0.0, "a positive number")
+}
+
+fn decay(text: &str) -> Result<f64, String> {
+    number(text, |v| v >= 0.0, "a number from 0 on")
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number(text, |v| v > 0.0 && v <= 1.0, "a number above 0, at most 1")
+}
+
+fn steps(text: &str) -> Result<u64, String> {
+    if text.trim() == "0" { Ok(0) } else { size::parse(text).map(|n| n as u64) }
+}
+
+/// More looks than this are no picture.
+const MOST_LOOKS: usize = 100;
+
+fn looks(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(count) if count <= MOST_LOOKS => Ok(count),
+        _ => Err(format!("a whole number from 0 to {MOST_LOOKS} is needed")),
+    }
+}
+
+fn outcome(text: &str) -> Result<String, String> {
+    let known = [Verdict::Diverged, Verdict::Chance].map(Verdict::name);
+    let text = text.trim().to_lowercase();
+    if known.contains(&text.as_str()) {
+        return Ok(text);
+    }
+    let hint = call::nearest(&text, known.into_iter());
+    let hint = hint.map_or(String::new(), |name| format!("did you mean `{name}`? "));
+    Err(format!("{hint}one of {} is needed", known.join(", ")))
+}
+
+/// What the options ask for, and its data.
+fn training(arguments: &Arguments) -> Result<(Training, Set), Failure> {
+    let default = if arguments.data.is_some() { "mlp-mnist" } else { "mlp-digits" };
+    let net = network::read(arguments.net.as_deref().unwrap_or(default))?;
+    let act = arguments.act.clone().or_else(|| net.act.clone()).unwrap_or_else(|| "relu".into());
+    let names = training::names(&act, &arguments.init, &arguments.optimizer)?;
+    let bias = match arguments.bias.as_deref() {
+        Some(text) if text.trim().eq_ignore_ascii_case("none") => Some("zeros".into()),
+        other => other.map(str::to_string),
+    };
+    let source = training::Source {
+        data: arguments.data.as_deref(),
+        test: arguments.test.as_deref(),
+        label: arguments.label.as_deref(),
+        scale: arguments.scale,
+        samples: arguments.samples,
+    };
+    let (set, about) = source.read(&net)?;
+    let training = Training {
+        net,
+        act: names.acts,
+        init: names.inits,
+        bias,
+        optimizer: names.rules,
+        lr: arguments.lr.clone(),
+        weight_decay: arguments.weight_decay.clone(),
+        schedule: arguments.schedule.clone(),
+        warmup: arguments.warmup,
+        loss: match arguments.loss {
+            Loss::CrossEntropy => Objective::CrossEntropy,
+            Loss::Mse => Objective::Mse,
+        },
+        batch: arguments.batch,
+        epochs: arguments.epochs,
+        seeds: arguments.seeds,
+        seed: arguments.seed,
+        target: arguments.target,
+        snapshots: arguments.snapshots,
+        data: about,
+    };
+    Ok((training, set))
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let (training, set) = training(arguments)?;
+    let plan = Plan::new(&training, &set)?;
+    let threads = arguments.threads.unwrap_or_else(cores);
+    check_memory(&plan, threads)?;
+    let delivery = arguments.delivery();
+    let directory = delivery.directory()?;
+    if let Some(path) = &arguments.save_init {
+        save_init(path, &plan, &set)?;
+        if !arguments.quiet {
+            note(&format!("wrote the weights that the first run begins with to `{}`", path.display()));
+        }
+    }
+    let saved = match &arguments.checkpoint {
+        Some(path) => resume(path, &plan)?,
+        None => Vec::new(),
+    };
+    let keeper = Keeper::new(arguments.checkpoint.clone(), &plan, saved.clone());
+    // Found out before any time is spent.
+    keeper.write()?;
+    let stop = progress::stop_on_interrupt();
+    let bar = progress::bar("training", plan.units(), !arguments.quiet && !arguments.no_progress);
+    let control = Control {
+        threads,
+        stop: &stop,
+        progress: &|steps| bar.inc(steps),
+        keep: &|run, state, weights| keeper.keep(run, (state, weights)),
+    };
+    let trained = train(&plan, &set, saved, &control).map_err(Failure::Threads)?;
+    bar.finish_and_clear();
+    let kept = keeper.write();
+    let written = deliver(&trained, &delivery, directory.as_ref(), arguments);
+    if trained.interrupted {
+        let runs = plan.cells.len() * training.seeds;
+        let complete: usize = trained.cells.iter().map(|c| c.summary.complete).sum();
+        let rest = match &arguments.checkpoint {
+            Some(path) => format!("the same command goes on from `{}`", path.display()),
+            None => "--checkpoint FILE would let the same command go on".into(),
+        };
+        say(&format!(
+            "interrupted: {complete} of {runs} runs were complete, and all that was trained is kept; {rest}"
+        ));
+    }
+    let written = written?;
+    kept?;
+    delivery.say(directory.as_ref(), &written);
+    if trained.interrupted {
+        return Ok(ExitCode::from(130));
+    }
+    let met = |name: &str| arguments.fail_on.iter().any(|wanted| wanted == name);
+    let fails = trained.cells.iter().any(|cell| met(cell.summary.verdict.name()));
+    Ok(if fails { ExitCode::from(3) } else { ExitCode::SUCCESS })
+}
+
+fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
+    let needed = plan.bytes(threads);
+    let Some(available) = available_memory() else { return Ok(()) };
+    if needed <= available {
+        return Ok(());
+    }
+    Err(Failure::Memory {
+        needed: size::bytes(needed),
+        available: size::bytes(available),
+        remedy: "take a smaller --batch, or fewer --threads",
+    })
+}
+
+fn save_init(path: &PathBuf, plan: &Plan, set: &Set) -> Result<(), Failure> {
+    let same = |a: &crate::train::Cell, b: &crate::train::Cell| (&a.init, &a.act) == (&b.init, &b.act);
+    let Some(cell) = plan.cells.first().filter(|first| plan.cells.iter().all(|cell| same(cell, first)))
+    else {
+        let reason = "a file holds one start: give one --init and one --act";
+        return Err(Failure::option("--save-init", &path.display().to_string(), reason));
+    };
+    let parameters = start(plan, set, cell, 0);
+    let about = serde_json::json!({
+        "init": cell.init, "act": cell.act, "seed": plan.training.seed, "net": plan.training.net,
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    let bytes = tensors::encode(export::named(&cell.net, &parameters), ("initdiag", about.to_string()));
+    replace(path, &bytes)
+}
+
+/// A checkpoint that is not there yet is none.
+fn resume(path: &PathBuf, plan: &Plan) -> Result<Vec<Saved>, Failure> {
+    let fault = |reason: String| Failure::Checkpoint { path: path.clone(), reason };
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(other) => return Err(fault(other.to_string())),
+    };
+    checkpoint::decode(plan, &bytes).map_err(|reason| fault(reason.to_string()))
+}
+
+/// Where runs are, and the file that says so.
+struct Keeper<'a> {
+    path: Option<PathBuf>,
+    plan: &'a Plan,
+    runs: Mutex<(Vec<Saved>, Instant)>,
+}
+
+/// Between writings.
+const PAUSE: Duration = Duration::from_secs(2);
+
+impl<'a> Keeper<'a> {
+    fn new(path: Option<PathBuf>, plan: &'a Plan, mut runs: Vec<Saved>) -> Self {
+        runs.resize_with(plan.cells.len() * plan.training.seeds, || None);
+        Self { path, plan, runs: Mutex::new((runs, Instant::now())) }
+    }
+
+    fn keep(&self, run: usize, (state, weights): (&crate::train::State, &crate::train::Weights)) {
+        if self.path.is_none() {
+            return;
+        }
+        let Ok(mut guard) = self.runs.lock() else { return };
+        guard.0[run] = Some((state.clone(), weights.clone()));
+        if guard.1.elapsed() >= PAUSE {
+            // A full disk is told at the end, and may be gone by then.
+            let _ = self.put(&guard.0);
+            guard.1 = Instant::now();
+        }
+    }
+
+    fn write(&self) -> Result<(), Failure> {
+        self.runs.lock().map_or(Ok(()), |guard| self.put(&guard.0))
+    }
+
+    fn put(&self, runs: &[Saved]) -> Result<(), Failure> {
+        let Some(path) = &self.path else { return Ok(()) };
+        replace(path, &checkpoint::encode(self.plan, runs))
+    }
+}
+
+/// Files first, then standard output; names of the files.
+fn deliver(
+    trained: &Trained,
+    delivery: &Delivery,
+    directory: Option<&Directory>,
+    arguments: &Arguments,
+) -> Result<Vec<&'static str>, Failure> {
+    let formats =
+        arguments.format.as_deref().unwrap_or(&[Format::Svg, Format::Png, Format::Csv, Format::Json]);
+    let written = directory.map_or(Ok(Vec::new()), |directory| files(trained, directory, formats));
+    delivery.print(written, || render::json(trained), |columns| render::table(trained, columns))
+}
+
+fn files(trained: &Trained, directory: &Directory, formats: &[Format]) -> Result<Vec<&'static str>, Failure> {
+    let wants = |format: Format| formats.contains(&format);
+    let mut files = Files::new(directory);
+    if wants(Format::Json) {
+        files.add("train.json", render::json(trained).as_bytes())?;
+    }
+    if wants(Format::Csv) {
+        files.add("curves.csv", render::curves(trained)?.as_bytes())?;
+        files.add("layers.csv", render::layers(trained)?.as_bytes())?;
+    }
+    let (svg, png) = (wants(Format::Svg), wants(Format::Png));
+    files.figure(svg.then_some("curves.svg"), png.then_some("curves.png"), || chart::curves_svg(trained))?;
+    if trained.cells.iter().any(|cell| cell.runs.iter().any(|run| run.looks.len() > 1)) {
+        files
+            .figure(svg.then_some("layers.svg"), png.then_some("layers.png"), || chart::looks_svg(trained))?;
+    }
+    Ok(files.names())
+}

@@ -1,0 +1,223 @@
+//! What a training came to: the one representation that every format renders. Schema `initdiag-train/1`.
+
+use super::{State, Training};
+use serde::{Deserialize, Serialize};
+
+/// Name and version of the JSON schema.
+pub const SCHEMA: &str = "initdiag-train/1";
+
+/// All cells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trained {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Of initdiag.
+    pub version: String,
+    /// What was asked.
+    pub spec: Training,
+    /// Steps of an epoch.
+    pub steps_per_epoch: u64,
+    /// Share of the most frequent class among the test samples: what a network reaches that looks at nothing.
+    pub chance: f64,
+    /// In the order of the plan.
+    pub cells: Vec<TrainedCell>,
+    /// Not all runs came to their end.
+    pub interrupted: bool,
+}
+
+/// One combination.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainedCell {
+    /// Initialiser.
+    pub init: String,
+    /// Activation.
+    pub act: String,
+    /// Rule.
+    pub optimizer: String,
+    /// Learning rate.
+    pub lr: f64,
+    /// λ.
+    pub weight_decay: f64,
+    /// Over its runs.
+    pub summary: Summary,
+    /// Paths of the layers that looks are at.
+    pub layers: Vec<String>,
+    /// One a seed.
+    pub runs: Vec<TrainedRun>,
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainedRun {
+    /// Number of the run: its weights are those of the trial of this number.
+    pub seed: usize,
+    /// Steps taken.
+    pub steps: u64,
+    /// The step that led beyond all numbers.
+    pub diverged: Option<u64>,
+    /// Steps until the last thousand training samples, each seen before it was learnt from, met the target.
+    pub steps_to_target: Option<u64>,
+    /// Complete epochs.
+    pub epochs: Vec<Epoch>,
+    /// Curves of the training cost and accuracy.
+    pub points: Vec<Point>,
+    /// Layers at some steps.
+    pub looks: Vec<Look>,
+}
+
+impl TrainedRun {
+    /// Of a run that came so far.
+    pub fn new(seed: usize, state: State) -> Self {
+        Self {
+            seed,
+            steps: state.step,
+            diverged: state.diverged,
+            steps_to_target: state.reached,
+            epochs: state.epochs,
+            points: state.points,
+            looks: state.looks,
+        }
+    }
+}
+
+/// A pass over the training samples, and the test behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// From 1.
+    pub epoch: usize,
+    /// Mean cost of the batches as they came.
+    pub train_loss: f64,
+    /// Likewise.
+    pub train_accuracy: f64,
+    /// `None` beyond single precision.
+    pub test_loss: Option<f64>,
+    /// Share of the test samples.
+    pub test_accuracy: f64,
+}
+
+/// A stretch of steps up to this one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The last of the stretch.
+    pub step: u64,
+    /// Mean cost over it.
+    pub loss: f64,
+    /// Share of hits over it.
+    pub accuracy: f64,
+}
+
+/// The layers at a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    /// Steps taken before.
+    pub step: u64,
+    /// In order.
+    pub layers: Vec<LayerLook>,
+}
+
+/// log₁₀, `None` for zero.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerLook {
+    /// Variance of the activation.
+    pub activation: Option<f64>,
+    /// Mean square of ∂C/∂Z.
+    pub gradient: Option<f64>,
+    /// Mean square of ∂C/∂W.
+    pub weight_gradient: Option<f64>,
+}
+
+/// Median and range over the runs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Middle value, or the mean of the two.
+    pub median: f64,
+    /// Least.
+    pub least: f64,
+    /// Largest.
+    pub most: f64,
+}
+
+impl Spread {
+    /// `None` of nothing.
+    pub fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (least, most) = (*values.first()?, *values.last()?);
+        let median = f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2]);
+        Some(Self { median, least, most })
+    }
+}
+
+/// A cell in some numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Test accuracy after the first epoch.
+    pub first: Option<Spread>,
+    /// Test accuracy at the end, of runs that got there.
+    pub last: Option<Spread>,
+    /// Steps to the target, of runs that reached it.
+    pub steps_to_target: Option<Spread>,
+    /// Runs that reached it.
+    pub reached: usize,
+    /// Runs that diverged.
+    pub diverged: usize,
+    /// Runs that came to their end, diverged ones among them.
+    pub complete: usize,
+    /// In a word.
+    pub verdict: Verdict,
+}
+
+/// Whether a cell's network learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// All runs end above chance.
+    Learns,
+    /// The median run ends no better than the most frequent class.
+    Chance,
+    /// A run left the numbers.
+    Diverged,
+    /// No run came to its end.
+    Unfinished,
+}
+
+impl Verdict {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Learns => "learns",
+            Self::Chance => "chance",
+            Self::Diverged => "diverged",
+            Self::Unfinished => "unfinished",
+        }
+    }
+}
+
+impl Summary {
+    /// Over runs of `steps` steps; `chance` with the number of test samples.
+    pub fn of(runs: &[TrainedRun], steps: u64, (chance, samples): (f64, usize)) -> Self {
+        let ended = |run: &&TrainedRun| run.diverged.is_none() && run.steps == steps;
+        let diverged = runs.iter().filter(|run| run.diverged.is_some()).count();
+        let complete = diverged + runs.iter().filter(ended).count();
+        let first = runs.iter().filter_map(|run| run.epochs.first()).map(|e| e.test_accuracy);
+        let last = runs.iter().filter(ended).filter_map(|run| run.epochs.last()).map(|e| e.test_accuracy);
+        let reached: Vec<f64> = runs.iter().filter_map(|run| run.steps_to_target).map(|s| s as f64).collect();
+        let last = Spread::of(last.collect());
+        // Three standard deviations of a share of so many samples.
+        let above = chance + 3.0 * (chance * (1.0 - chance) / samples.max(1) as f64).sqrt();
+        let verdict = match last {
+            _ if diverged > 0 => Verdict::Diverged,
+            None => Verdict::Unfinished,
+            Some(last) if last.median <= above => Verdict::Chance,
+            Some(_) => Verdict::Learns,
+        };
+        Self {
+            first: Spread::of(first.collect()),
+            last,
+            reached: reached.len(),
+            steps_to_target: Spread::of(reached),
+            diverged,
+            complete,
+            verdict,
+        }
+    }
+}
