@@ -210,3 +210,66 @@ fn networks_agree_with_pytorch() {
         ]"#;
     compare(&python, "transformer", transformer, 3);
 }
+
+/// Whole batches have no order, so costs must agree step by step: the start as PyTorch reads it, every layer of lenet5 both ways, the
+/// costs and every rule.
+#[test]
+fn training_agrees_with_pytorch() {
+    let Ok(python) = std::env::var("INITDIAG_TORCH") else {
+        println!("skipped: INITDIAG_TORCH names no Python with PyTorch");
+        return;
+    };
+    let place = tempfile::tempdir().unwrap();
+    let (table, start) = (place.path().join("t.csv"), place.path().join("start.safetensors"));
+    let line = |sample: usize| {
+        let pixel = |k: usize| format!("{:.4},", f64::sin((k * (sample + 3)) as f64).abs());
+        (0..784).map(pixel).collect::<String>() + &format!("{}\n", sample % 10)
+    };
+    std::fs::write(&table, (0..60).map(line).collect::<String>()).unwrap();
+    let (table, start) = (table.to_str().unwrap(), start.to_str().unwrap());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/torch/train.py");
+    for (rule, loss, rate, decay) in [
+        ("sgd", "cross-entropy", "0.1", "0.01"),
+        ("momentum", "mse", "0.1", "0.01"),
+        ("nesterov", "cross-entropy", "0.02", "0.1"),
+        ("adam", "mse", "0.001", "0.01"),
+        ("adamw", "cross-entropy", "0.001", "0.1"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_initdiag"))
+            .args([
+                "train", "--net", "lenet5", "--init", "he", "--seeds", "1", "--epochs", "12", "--batch",
+                "60", "--json",
+            ])
+            .args([
+                "--data",
+                table,
+                "--test",
+                table,
+                "--scale",
+                "none",
+                "--save-init",
+                start,
+                "--bias",
+                "normal(0, 0.1)",
+            ])
+            .args(["--optimizer", rule, "--loss", loss, "--lr", rate, "--weight-decay", decay])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let trained: initdiag::train::outcome::Trained = serde_json::from_slice(&output.stdout).unwrap();
+        let ours: Vec<f64> = trained.cells[0].runs[0].points.iter().map(|p| p.loss).collect();
+        let output = Command::new(&python)
+            .args([script, start, table, rule, loss, rate, decay, "12"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let theirs: Vec<f64> = serde_json::from_slice(&output.stdout).unwrap();
+        let gap = ours.iter().zip(&theirs).map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f64::max);
+        println!("{rule}, {loss}: costs {:.6} to {:.6}, largest gap {gap:.1e}", theirs[0], theirs[11]);
+        // Single precision on both sides, over twelve steps.
+        assert!(
+            ours.len() == 12 && gap < 1e-3 && theirs[11] < 0.95 * theirs[0],
+            "{rule}: {ours:?} {theirs:?}"
+        );
+    }
+}

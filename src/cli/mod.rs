@@ -54,7 +54,7 @@ enum Command {
     /// Which initialiser for a network, why, and the lines of PyTorch, Keras, JAX, burn and candle that set it
     Recommend(recommend::Arguments),
     /// Train on real data from each initialiser, and compare
-    Train(train::Arguments),
+    Train(Box<train::Arguments>),
     /// Shell completions on standard output
     Completions {
         /// The shell to write them for

@@ -12,7 +12,7 @@ use crate::train::outcome::{Trained, Verdict};
 use crate::train::{Control, Objective, Plan, Saved, Set, Training, checkpoint, run as train, start};
 use crate::{spec::call, tensors};
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -305,7 +305,7 @@ fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
     })
 }
 
-fn save_init(path: &PathBuf, plan: &Plan, set: &Set) -> Result<(), Failure> {
+fn save_init(path: &Path, plan: &Plan, set: &Set) -> Result<(), Failure> {
     let same = |a: &crate::train::Cell, b: &crate::train::Cell| (&a.init, &a.act) == (&b.init, &b.act);
     let Some(cell) = plan.cells.first().filter(|first| plan.cells.iter().all(|cell| same(cell, first)))
     else {
@@ -322,8 +322,8 @@ fn save_init(path: &PathBuf, plan: &Plan, set: &Set) -> Result<(), Failure> {
 }
 
 /// A checkpoint that is not there yet is none.
-fn resume(path: &PathBuf, plan: &Plan) -> Result<Vec<Saved>, Failure> {
-    let fault = |reason: String| Failure::Checkpoint { path: path.clone(), reason };
+fn resume(path: &Path, plan: &Plan) -> Result<Vec<Saved>, Failure> {
+    let fault = |reason: String| Failure::Checkpoint { path: path.into(), reason };
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -98,17 +98,9 @@ impl Conv {
                         product_to(out, units, &weights, &view, alpha, false, pass.threads);
                         continue;
                     }
-                    let room = height * part.len();
-                    grow(&mut pass.scratch, room);
-                    window.gather(
-                        entries,
-                        channels,
-                        &(0..window.kernel[0]),
-                        &part,
-                        &mut pass.scratch,
-                        pass.threads,
-                    );
-                    let view = View::of(&pass.scratch, height, part.len(), height);
+                    let rows = 0..window.kernel[0];
+                    let view =
+                        window.gathered(entries, channels, &rows, &part, &mut pass.scratch, pass.threads);
                     product_to(out, units, &weights, &view, alpha, false, pass.threads);
                 }
             }
@@ -254,10 +246,8 @@ impl Conv {
                 product_to(to, stride, &columns, &view, tile.scale, add, pass.threads);
                 continue;
             }
-            grow(&mut pass.scratch, height * part.len());
-            window.gather(entries, channels, &tile.taps, &part, &mut pass.scratch, pass.threads);
-            let view = View::of(&pass.scratch, height, part.len(), height).turned();
-            product_to(to, stride, &columns, &view, tile.scale, add, pass.threads);
+            let view = window.gathered(entries, channels, &tile.taps, &part, &mut pass.scratch, pass.threads);
+            product_to(to, stride, &columns, &view.turned(), tile.scale, add, pass.threads);
         }
     }
 }

@@ -45,25 +45,27 @@ impl<T: Real> Layer<T> for Pool {
             Of::Mean => Vec::new(),
         };
         let share = T::of(1.0 / window.taps() as f64);
+        let seen = window.positions_seen();
         for (index, column) in out.as_mut_slice().chunks_exact_mut(channels).enumerate() {
             let sample = &entries[index / window.windows() * image..][..image];
-            let mut fresh = true;
-            window.each(index % window.windows(), |_, position| {
-                let from = &sample[position * channels..][..channels];
+            for (tap, position) in seen[index % window.windows()].iter().enumerate() {
+                let from = &sample[*position as usize * channels..][..channels];
                 match self.of {
                     Of::Mean => column.iter_mut().zip(from).for_each(|(sum, v)| *sum += *v * share),
+                    Of::Largest if tap == 0 => {
+                        column.copy_from_slice(from);
+                        places[index * channels..][..channels].fill(*position);
+                    }
                     Of::Largest => {
                         let places = &mut places[index * channels..][..channels];
                         for ((best, place), v) in column.iter_mut().zip(places).zip(from) {
-                            if fresh || *v > *best {
-                                *best = *v;
-                                *place = position as u32;
-                            }
+                            let larger = *v > *best;
+                            *best = if larger { *v } else { *best };
+                            *place = if larger { *position } else { *place };
                         }
-                        fresh = false;
                     }
                 }
-            });
+            }
         }
         let tape = match self.of {
             Of::Largest => Tape::Largest(*self, places),
@@ -81,6 +83,7 @@ impl<T: Real> Back<T> for Tape {
         let mut dx = DMatrix::from_element(channels, window.positions() * pass.batch, T::ZERO);
         let image = window.positions() * channels;
         let share = T::of(1.0 / window.taps() as f64);
+        let seen = window.positions_seen();
         let entries = dx.as_mut_slice();
         for (index, column) in d.values.as_slice().chunks_exact(channels).enumerate() {
             let sample = &mut entries[index / window.windows() * image..][..image];
@@ -91,10 +94,12 @@ impl<T: Real> Back<T> for Tape {
                         sample[*place as usize * channels + channel] += *v;
                     }
                 }
-                Self::Mean(_) => window.each(index % window.windows(), |_, position| {
-                    let to = &mut sample[position * channels..][..channels];
-                    to.iter_mut().zip(column).for_each(|(sum, v)| *sum += *v * share);
-                }),
+                Self::Mean(_) => {
+                    for position in &seen[index % window.windows()] {
+                        let to = &mut sample[*position as usize * channels..][..channels];
+                        to.iter_mut().zip(column).for_each(|(sum, v)| *sum += *v * share);
+                    }
+                }
             }
         }
         Signal::new(dx, d.exponent)

@@ -1,6 +1,6 @@
 //! Where the windows of a convolution or a pooling lie.
 
-use crate::product::Threads;
+use crate::product::{Threads, View};
 use crate::real::Real;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -101,6 +101,16 @@ impl Window {
         }
     }
 
+    /// Positions of the image under each window.
+    pub fn positions_seen(&self) -> Vec<Vec<u32>> {
+        let of = |window: usize| {
+            let mut seen = Vec::with_capacity(self.taps());
+            self.each(window, |_, position| seen.push(position as u32));
+            seen
+        };
+        (0..self.windows()).map(of).collect()
+    }
+
     /// Taps of one row of a window that lie on the image.
     fn inside(&self, column: usize) -> Range<usize> {
         let first = (0..self.kernel[1]).find(|x| self.at(1, column, *x).is_some()).unwrap_or(0);
@@ -108,28 +118,73 @@ impl Window {
         first..first + count
     }
 
-    /// Calls with each run of taps of some kernel rows of a window: the first tap counted from those rows, the position
-    /// that it lies at, and how many taps lie side by side.
-    fn runs(&self, window: usize, rows: &Range<usize>, mut call: impl FnMut(usize, usize, usize)) {
-        let (row, column) = (window / self.output[1], window % self.output[1]);
-        let inside = self.inside(column);
-        if inside.is_empty() {
-            return;
-        }
-        for y in rows.clone() {
-            let Some(top) = self.at(0, row, y) else { continue };
-            let base = (y - rows.start) * self.kernel[1];
-            let position = |x: usize| {
-                let left = (column * self.stride[1] + x * self.dilation[1]) as isize - self.padding[1];
-                top * self.input[1] + left as usize
-            };
-            if self.dilation[1] == 1 {
-                call(base + inside.start, position(inside.start), inside.len());
-            } else {
-                inside.clone().for_each(|x| call(base + x, position(x), 1));
+    /// Where the entries under some kernel rows of some windows of an image lie.
+    fn runs(&self, channels: Channels, rows: &Range<usize>, windows: Range<usize>) -> Runs {
+        let mut found =
+            Runs { first: windows.start, all: Vec::new(), ends: Vec::with_capacity(windows.len()) };
+        for window in windows {
+            let (row, column) = (window / self.output[1], window % self.output[1]);
+            let inside = self.inside(column);
+            for y in rows.clone() {
+                let Some(top) = self.at(0, row, y).filter(|_| !inside.is_empty()) else { continue };
+                let tap = (y - rows.start) * self.kernel[1];
+                let mut put = |x: usize, taps: usize| {
+                    let left = (column * self.stride[1] + x * self.dilation[1]) as isize - self.padding[1];
+                    let from = (top * self.input[1] + left as usize) * channels.all + channels.first;
+                    let to = (tap + x) * channels.size;
+                    found.all.push(Run { from, to, length: taps * channels.size });
+                };
+                if self.dilation[1] == 1 && channels.size == channels.all {
+                    put(inside.start, inside.len());
+                } else {
+                    inside.clone().for_each(|x| put(x, 1));
+                }
             }
+            found.ends.push(found.all.len());
         }
+        found
     }
+}
+
+/// Entries that lie side by side in an image and in a column.
+#[derive(Clone, Copy)]
+struct Run {
+    from: usize,
+    to: usize,
+    length: usize,
+}
+
+/// The runs of some windows of an image, the same for all samples.
+struct Runs {
+    /// The first window.
+    first: usize,
+    all: Vec<Run>,
+    /// Behind the last run of each window.
+    ends: Vec<usize>,
+}
+
+impl Runs {
+    fn of(&self, window: usize) -> &[Run] {
+        let place = window - self.first;
+        let start = if place == 0 { 0 } else { self.ends[place - 1] };
+        &self.all[start..self.ends[place]]
+    }
+}
+
+/// A copy without a call where there is little to copy.
+#[inline(always)]
+fn copy<T: Real>(to: &mut [T], from: &[T]) {
+    macro_rules! short {
+        ($($n:literal)*) => {
+            match from.len() {
+                $($n => if let (Some(to), Some(from)) = (to.first_chunk_mut::<$n>(), from.first_chunk::<$n>()) {
+                    *to = *from;
+                },)*
+                _ => to.copy_from_slice(from),
+            }
+        };
+    }
+    short!(1 2 3 4 5 6 7 8 9 10 12 15 16 18 24);
 }
 
 /// Some channels of images: channels × (positions·samples), of which the layer sees `size` from `first` on.
@@ -147,9 +202,86 @@ pub struct Channels {
 const CHUNK: usize = 64;
 
 impl Window {
-    /// Writes the entries under some kernel rows of some windows into the columns of `buffer` (im2col): tap after tap, all
-    /// channels of each, zeros outside of the image.
-    pub fn gather<T: Real>(
+    /// Runs of all windows that occur in a range over samples.
+    fn occurring(&self, channels: Channels, rows: &Range<usize>, windows: &Range<usize>) -> Runs {
+        let count = self.windows();
+        let within = match windows.start / count == windows.end.saturating_sub(1) / count {
+            true => windows.start % count..windows.start % count + windows.len(),
+            false => 0..count,
+        };
+        self.runs(channels, rows, within)
+    }
+
+    /// The entries under some kernel rows of some windows, a column for each window (im2col): tap after tap, all channels of
+    /// each, zeros outside of the image. They lie in `buffer`, which grows where it must.
+    pub fn gathered<'a, T: Real>(
+        &self,
+        x: &[T],
+        channels: Channels,
+        rows: &Range<usize>,
+        windows: &Range<usize>,
+        buffer: &'a mut Vec<T>,
+        threads: Threads,
+    ) -> View<'a, T> {
+        let height = rows.len() * self.kernel[1] * channels.size;
+        let room = height * windows.len();
+        if buffer.len() < room {
+            buffer.resize(room, T::ZERO);
+        }
+        // Of a single channel, neighbouring windows see neighbouring entries: long copies instead of many short ones.
+        if channels.all == 1 && self.stride[1] == 1 {
+            self.gather_taps(x, rows, windows, &mut buffer[..room], threads);
+            return View::of(buffer, windows.len(), height, windows.len()).turned();
+        }
+        self.gather(x, channels, rows, windows, buffer, threads);
+        View::of(buffer, height, windows.len(), height)
+    }
+
+    /// One tap after the other, each for all windows.
+    fn gather_taps<T: Real>(
+        &self,
+        x: &[T],
+        rows: &Range<usize>,
+        windows: &Range<usize>,
+        buffer: &mut [T],
+        threads: Threads,
+    ) {
+        let (count, image) = (self.windows(), self.positions());
+        let fill = |(tap, line): (usize, &mut [T])| {
+            let (y, x_tap) = (rows.start + tap / self.kernel[1], tap % self.kernel[1]);
+            let shift = (x_tap * self.dilation[1]) as isize - self.padding[1];
+            let mut window = windows.start;
+            while window < windows.end {
+                let (row, column) = (window % count / self.output[1], window % self.output[1]);
+                let length = (self.output[1] - column).min(windows.end - window);
+                let to = &mut line[window - windows.start..][..length];
+                window += length;
+                let Some(top) = self.at(0, row, y) else {
+                    to.fill(T::ZERO);
+                    continue;
+                };
+                let from = &x[(window - 1) / count * image + top * self.input[1]..][..self.input[1]];
+                // Columns of the image under the first and behind the last of these windows.
+                let (left, right) = (column as isize + shift, (column + length) as isize + shift);
+                let first = (-left).clamp(0, length as isize) as usize;
+                let last =
+                    length - (right - self.input[1] as isize).clamp(0, (length - first) as isize) as usize;
+                to[..first].fill(T::ZERO);
+                to[last..].fill(T::ZERO);
+                if first < last {
+                    to[first..last]
+                        .copy_from_slice(&from[(left + first as isize) as usize..][..last - first]);
+                }
+            }
+        };
+        match threads {
+            Threads::One => buffer.chunks_mut(windows.len().max(1)).enumerate().for_each(fill),
+            Threads::All => buffer.par_chunks_mut(windows.len().max(1)).enumerate().for_each(fill),
+        }
+    }
+
+    /// The same with the columns one after another.
+    fn gather<T: Real>(
         &self,
         x: &[T],
         channels: Channels,
@@ -161,26 +293,23 @@ impl Window {
         let height = rows.len() * self.kernel[1] * channels.size;
         let image = self.positions() * channels.all;
         let count = self.windows();
+        let runs = self.occurring(channels, rows, windows);
         let fill = |(chunk, columns): (usize, &mut [T])| {
-            for (k, column) in columns.chunks_exact_mut(height).enumerate() {
-                let window = windows.start + chunk * CHUNK + k;
-                let sample = &x[window / count * image..][..image];
-                let full = self.covers(window % count, rows);
-                if !full {
+            let first = windows.start + chunk * CHUNK;
+            let (mut sample, mut window) = (first / count, first % count);
+            for column in columns.chunks_exact_mut(height) {
+                let entries = &x[sample * image..][..image];
+                let runs = runs.of(window);
+                if runs.iter().map(|run| run.length).sum::<usize>() < height {
                     column.fill(T::ZERO);
                 }
-                self.runs(window % count, rows, |tap, position, taps| {
-                    if channels.size == channels.all {
-                        let from = &sample[position * channels.all..][..taps * channels.all];
-                        column[tap * channels.all..][..from.len()].copy_from_slice(from);
-                    } else {
-                        for t in 0..taps {
-                            let from =
-                                &sample[(position + t) * channels.all + channels.first..][..channels.size];
-                            column[(tap + t) * channels.size..][..channels.size].copy_from_slice(from);
-                        }
-                    }
-                });
+                for run in runs {
+                    copy(&mut column[run.to..][..run.length], &entries[run.from..][..run.length]);
+                }
+                window += 1;
+                if window == count {
+                    (sample, window) = (sample + 1, 0);
+                }
             }
         };
         let buffer = &mut buffer[..height * windows.len()];
@@ -188,12 +317,6 @@ impl Window {
             Threads::One => buffer.chunks_mut(CHUNK * height).enumerate().for_each(fill),
             Threads::All => buffer.par_chunks_mut(CHUNK * height).enumerate().for_each(fill),
         }
-    }
-
-    /// All taps in these rows of a window lie on the image.
-    fn covers(&self, window: usize, rows: &Range<usize>) -> bool {
-        let (row, column) = (window / self.output[1], window % self.output[1]);
-        self.inside(column).len() == self.kernel[1] && rows.clone().all(|y| self.at(0, row, y).is_some())
     }
 
     /// Adds the columns of `buffer`, laid out as [`Window::gather`] does with all kernel rows, to the positions that they
@@ -210,26 +333,16 @@ impl Window {
         let image = self.positions() * channels.all;
         let count = self.windows();
         let first = windows.start / count;
-        let rows = 0..self.kernel[0];
+        let runs = self.occurring(channels, &(0..self.kernel[0]), windows);
         let add = |(sample, dx): (usize, &mut [T])| {
             let start = ((first + sample) * count).max(windows.start);
             let end = ((first + sample + 1) * count).min(windows.end);
             for window in start..end {
                 let column = &buffer[(window - windows.start) * height..][..height];
-                self.runs(window % count, &rows, |tap, position, taps| {
-                    if channels.size == channels.all {
-                        let to = &mut dx[position * channels.all..][..taps * channels.all];
-                        let from = &column[tap * channels.all..][..taps * channels.all];
-                        to.iter_mut().zip(from).for_each(|(a, b)| *a += *b);
-                    } else {
-                        for t in 0..taps {
-                            let to =
-                                &mut dx[(position + t) * channels.all + channels.first..][..channels.size];
-                            let from = &column[(tap + t) * channels.size..][..channels.size];
-                            to.iter_mut().zip(from).for_each(|(a, b)| *a += *b);
-                        }
-                    }
-                });
+                for run in runs.of(window - (first + sample) * count) {
+                    let (to, from) = (&mut dx[run.from..][..run.length], &column[run.to..][..run.length]);
+                    to.iter_mut().zip(from).for_each(|(a, b)| *a += *b);
+                }
             }
         };
         let samples = if windows.is_empty() { 0 } else { (windows.end - 1) / count + 1 - first };
@@ -278,6 +391,33 @@ mod tests {
                     window.scatter(&mut parts[start..], channels, &part, columns, Threads::One);
                 }
                 assert_eq!(parts, scattered);
+            }
+        }
+    }
+
+    #[test]
+    fn one_channel_is_gathered_as_many_are() {
+        for (kernel, padding, dilation) in
+            [([3, 3], [1, 1], [1, 1]), ([2, 3], [0, 4], [1, 2]), ([5, 1], [2, 3], [1, 1])]
+        {
+            let window = Window::place([6, 7], kernel, [2, 1], padding, dilation).unwrap();
+            let channels = Channels { all: 1, first: 0, size: 1 };
+            let x: Vec<f64> = (0..3 * 42).map(|k| f64::from(k) + 1.0).collect();
+            for rows in [0..kernel[0], 1..2] {
+                let all = 3 * window.windows();
+                for part in [0..all, 3..all - 2, all / 2..all / 2 + 3] {
+                    let height = rows.len() * kernel[1];
+                    let mut plain = vec![9.0; height * part.len()];
+                    window.gather(&x, channels, &rows, &part, &mut plain, Threads::One);
+                    let mut taps = vec![9.0; height * part.len()];
+                    window.gather_taps(&x, &rows, &part, &mut taps, Threads::All);
+                    let turned = |k: usize| taps[k % height * part.len() + k / height];
+                    assert_eq!(
+                        plain,
+                        (0..plain.len()).map(turned).collect::<Vec<_>>(),
+                        "{kernel:?} {rows:?} {part:?}"
+                    );
+                }
             }
         }
     }

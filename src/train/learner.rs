@@ -22,11 +22,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Samples that go through the network together. A batch is cut into parts of this size whatever the number of threads, so
-/// sums are the same for all.
-pub const SHARD: usize = 32;
+/// Samples that go through the network together: half a batch within these bounds. A batch is cut the same way whatever the number
+/// of threads, so sums are the same for all; smaller parts would spend more on weight gradients than on products.
+const SHARD: std::ops::RangeInclusive<usize> = 32..=64;
 /// Parts of a batch at most; larger batches have larger parts.
 const MOST_SHARDS: usize = 64;
+
+/// Samples of each part of a batch.
+pub fn shard(batch: usize) -> usize {
+    (batch / 2).clamp(*SHARD.start(), *SHARD.end()).max(batch.div_ceil(MOST_SHARDS))
+}
 /// Samples of a test that go through the network together.
 const TEST: usize = 256;
 /// Samples over which the accuracy is taken that is to reach the target.
@@ -224,11 +229,7 @@ impl<'a> Learner<'a> {
 
     /// Fills the first room with the gradient of a batch.
     fn gradients(&mut self, step: u64, places: &[usize]) -> Outcome {
-        let size = if self.cell.net.mixes_samples() {
-            places.len()
-        } else {
-            SHARD.max(self.plan.training.batch.div_ceil(MOST_SHARDS))
-        };
+        let size = if self.cell.net.mixes_samples() { places.len() } else { shard(self.plan.training.batch) };
         let shards: Vec<&[usize]> = places.chunks(size).collect();
         while self.rooms.len() < shards.len() {
             self.rooms.push(Room::default());
@@ -402,6 +403,6 @@ for_each_machine! {
 
 for_each_machine! {
     fn all_finite(values: &[f32]) -> bool {
-        values.iter().fold(0u32, |bad, v| bad | u32::from(!(v.abs() <= f32::MAX))) == 0
+        values.iter().fold(0u32, |bad, v| bad | u32::from(!v.is_finite())) == 0
     }
 }

@@ -250,7 +250,7 @@ impl Plan {
     pub fn bytes(&self, threads: usize) -> u128 {
         let runs = threads.min(self.cells.len() * self.training.seeds).max(1) as u128;
         let one = |cell: &Cell| {
-            let rooms = self.training.batch.div_ceil(learner::SHARD).max(1) as u128;
+            let rooms = self.training.batch.div_ceil(learner::shard(self.training.batch)) as u128;
             let copies = 1 + cell.optimiser.moments() as u128 + rooms;
             cell.net.weights.0 * copies + cell.net.tape * self.training.batch as u128
         };

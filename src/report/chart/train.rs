@@ -7,8 +7,8 @@ use super::{
     Area, ChartError, Drawn, GAP, INDENT, LEGEND_ROW, MARGIN, SAMPLE, WIDTH, embedded, heading, legend,
     legend_rows, pixel, put, stroke,
 };
-use crate::report::train::{facts, names};
-use crate::train::outcome::{LayerLook, Trained, TrainedCell, TrainedRun};
+use crate::report::train::{facts, names, percent};
+use crate::train::outcome::{Epoch, LayerLook, Trained, TrainedCell, TrainedRun};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
@@ -38,6 +38,8 @@ struct Plot<'a> {
     ticks: Vec<(f64, String)>,
     axis: Axis,
     curves: Vec<Curve>,
+    /// Said in the corner.
+    note: String,
 }
 
 impl Plot<'_> {
@@ -69,6 +71,7 @@ impl Plot<'_> {
         }
         area.draw(&PathElement::new(vec![(left, bottom), (right, bottom)], GREY.stroke_width(1)))?;
         put(area, self.across, (i32::midpoint(left, right), bottom + 29), 15.0, GREY, HPos::Center)?;
+        put(area, &self.note, (right, 10), 15.0, GREY, HPos::Right)?;
         for curve in &self.curves {
             for run in runs(&curve.band) {
                 let upper = run.iter().map(|(at, ends)| (x(*at), y(ends.1)));
@@ -137,8 +140,11 @@ pub fn curves(trained: &Trained) -> Result<String, ChartError> {
         run.points.iter().map(|p| (p.step as f64 / per_epoch, log(p.loss))).collect::<Vec<_>>()
     };
     let costs: Vec<Curve> = cells().map(|(cell, look)| curve(cell, *look, false, loss)).collect();
+    // All right is half a sample wrong.
+    let least = 0.5 / trained.spec.data.test.max(1) as f64;
     let accuracy = |run: &TrainedRun| {
-        run.epochs.iter().map(|e| (e.epoch as f64, Some(100.0 * e.test_accuracy))).collect::<Vec<_>>()
+        let point = |e: &Epoch| (e.epoch as f64, Some(-(1.0 - e.test_accuracy).max(least).log10()));
+        run.epochs.iter().map(point).collect::<Vec<_>>()
     };
     let hits: Vec<Curve> = cells().map(|(cell, look)| curve(cell, *look, epochs <= 30.0, accuracy)).collect();
     let values = |curves: &[Curve]| -> Vec<f64> {
@@ -158,19 +164,20 @@ pub fn curves(trained: &Trained) -> Result<String, ChartError> {
             ticks: ticks.clone(),
             axis: of_costs,
             curves: costs,
+            note: String::new(),
         },
         Plot {
-            title: "b · Accuracy on the test samples, %".into(),
+            title: "b · Accuracy on the test samples, by the log of the error".into(),
             across: "epoch",
             x: (0.0, epochs),
             ticks,
-            axis: percents(&values(&hits)),
+            axis: accuracies(&values(&hits)),
             curves: hits,
+            note: String::new(),
         },
     ];
     let many = trained.spec.seeds > 1;
-    let mut facts = facts(trained);
-    facts.remove(0);
+    let mut facts = about(trained);
     facts.extend(trained.interrupted.then(|| "interrupted".to_string()));
     facts.extend(many.then(|| " — median, band: least to most over seeds".to_string()));
     let mut text = String::new();
@@ -192,6 +199,14 @@ pub fn curves(trained: &Trained) -> Result<String, ChartError> {
     embedded(text)
 }
 
+/// The facts without what stands in the title.
+fn about(trained: &Trained) -> Vec<String> {
+    let data = &trained.spec.data;
+    let mut facts = facts(trained);
+    facts.splice(..2, [format!("{} training, {} test samples", data.train, data.test)]);
+    facts
+}
+
 fn subject(trained: &Trained) -> String {
     let net = trained.spec.net.name.as_deref().unwrap_or("network");
     let name =
@@ -209,13 +224,26 @@ fn epoch_ticks(epochs: usize) -> Vec<(f64, String)> {
     (0..=epochs).step_by(step.max(1)).map(|k| (k as f64, k.to_string())).collect()
 }
 
-/// From a little below the least to a little above the largest.
-fn percents(values: &[f64]) -> Axis {
+/// Over −log₁₀ of errors: from a little below the least to a little above the largest, with round accuracies as ticks.
+fn accuracies(values: &[f64]) -> Axis {
     let Some((_, least, most)) = spread(values.to_vec()) else {
-        return Axis { range: (0.0, 100.0), ticks: Vec::new() };
+        return Axis { range: (0.0, 1.0), ticks: Vec::new() };
     };
-    let room = (0.08 * (most - least)).max(0.05);
-    Axis::between((least - room).max(0.0), (most + room).min(100.0), false)
+    let room = (0.08 * (most - least)).max(0.02);
+    let range = (least - room, most + room);
+    let inside = |errors: &[f64]| -> Vec<(f64, String)> {
+        let ticks = errors.iter().map(|error| (-(error / 100.0).log10(), percent(1.0 - error / 100.0)));
+        ticks.filter(|tick| (range.0..=range.1).contains(&tick.0)).collect()
+    };
+    let coarse = [100.0, 90.0, 80.0, 50.0, 20.0, 10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01];
+    let mut ticks = inside(&coarse);
+    if ticks.len() < 3 {
+        let fine: Vec<f64> = (1..100).map(f64::from).chain((1..100).map(|k| f64::from(k) / 100.0)).collect();
+        ticks = inside(&fine);
+        let step = ticks.len().div_ceil(6).max(1);
+        ticks = ticks.into_iter().step_by(step).collect();
+    }
+    Axis { range, ticks }
 }
 
 /// How the layers' variances move: a row a cell, activations on the left and gradients on the right.
@@ -259,8 +287,7 @@ pub fn looks(trained: &Trained) -> Result<String, ChartError> {
         root.fill(&WHITE).map_err(draw)?;
         let room = f64::from(WIDTH as i32 - 2 * MARGIN);
         let title = format!("Layers during training: {}", subject(trained));
-        let mut about = facts(trained);
-        about.remove(0);
+        let mut about = about(trained);
         let left = trained.cells.len() - shown.len();
         about.extend((left > 0).then(|| format!("{left} more cells are in layers.csv")));
         for (text, top, size, color) in [(title, 22, 24.0, INK), (about.join(" · "), 58, 16.0, GREY)] {
@@ -306,6 +333,17 @@ fn moving<'a>(
     let curves: Vec<Curve> = colors.iter().enumerate().map(one).collect();
     let values = curves.iter().flat_map(|c| c.line.iter().filter_map(|p| p.1));
     let axis = Axis::decades(values);
+    let silent: Vec<&str> = curves
+        .iter()
+        .zip(&cell.layers)
+        .filter(|(curve, _)| curve.line.iter().all(|point| point.1.is_none()))
+        .map(|(_, path)| path.as_str())
+        .collect();
+    let note = match silent[..] {
+        [] => String::new(),
+        [only] => format!("{only} exactly 0"),
+        _ => format!("{} layers exactly 0", silent.len()),
+    };
     Plot {
         title,
         across: "steps taken",
@@ -313,6 +351,7 @@ fn moving<'a>(
         ticks: steps.iter().enumerate().map(|(k, step)| (k as f64, step.to_string())).collect(),
         axis,
         curves,
+        note,
     }
 }
 
