@@ -244,13 +244,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let threads = arguments.threads.unwrap_or_else(cores);
     check_memory(&plan, threads)?;
     let delivery = arguments.delivery();
-    let directory = delivery.directory()?;
     if let Some(path) = &arguments.save_init {
         save_init(path, &plan, &set)?;
         if !arguments.quiet {
             note(&format!("wrote the weights that the first run begins with to `{}`", path.display()));
         }
     }
+    let directory = delivery.directory()?;
     let saved = match &arguments.checkpoint {
         Some(path) => resume(path, &plan)?,
         None => Vec::new(),

@@ -1,5 +1,6 @@
 //! One layer of one trial: moments of all entries, and how units and samples relate.
 
+use super::spectrum::eigenvalues;
 use crate::observed::Observed;
 use crate::product::{Threads, gram_of_rows, mul_tr};
 use crate::real::Real;
@@ -202,7 +203,7 @@ pub fn effective_rank<T: Real>(z: &Observed<T>, threads: Threads) -> Option<f64>
 
 /// The same from ZᵀZ.
 pub fn effective_rank_of_gram(gram: DMatrix<f64>) -> Option<f64> {
-    let eigenvalues = gram.symmetric_eigenvalues();
+    let eigenvalues = eigenvalues(gram)?;
     let total: f64 = eigenvalues.iter().map(|e| e.max(0.0)).sum();
     if total.is_nan() || total <= 0.0 {
         return None;

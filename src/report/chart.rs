@@ -125,7 +125,8 @@ fn drawn(grid: &Grid, looks: &[Look], facts: &[String], kinds: &[Panel]) -> Resu
 ///
 /// # Errors
 /// When the text is no SVG.
-pub fn embedded(mut text: String) -> Result<String, ChartError> {
+pub fn embedded(text: String) -> Result<String, ChartError> {
+    let mut text = own_opacity(&text);
     let font = base64::engine::general_purpose::STANDARD.encode(FONT);
     let face = format!(
         "<style>@font-face{{font-family:\"{FAMILY}\";src:url(data:font/otf;base64,{font}) format(\"opentype\");}}</style>"
@@ -134,6 +135,22 @@ pub fn embedded(mut text: String) -> Result<String, ChartError> {
     let at = open.ok_or_else(|| ChartError::Draw("no svg element".into()))?;
     text.insert_str(at, &face);
     Ok(text)
+}
+
+/// Says the opacity of shapes as that of their fill and stroke, of which ours have one each: what is said of the shape as a whole
+/// makes a layer of its own for each, and took a third of the time of a PNG.
+fn own_opacity(text: &str) -> String {
+    const NAME: &str = " opacity=\"";
+    let mut parts = text.split(NAME);
+    let mut own = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let (value, rest) = part.split_once('"').unwrap_or((part, ""));
+        if value != "1" {
+            own.push_str(&format!(" fill-opacity=\"{value}\" stroke-opacity=\"{value}\""));
+        }
+        own.push_str(rest);
+    }
+    own
 }
 
 /// The same picture as PNG, from the text of [`svg`].
