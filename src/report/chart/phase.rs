@@ -115,6 +115,9 @@ fn heading(root: &Area, diagram: &Diagram, ruler: &Ruler) -> Drawn {
         ruler.fitting(&ruler.shown(&diagram.act), 24.0, 0.5 * room)
     );
     let mut facts = vec![format!("input of unit variance · initialisers at width {}", diagram.width)];
+    if diagram.unresolved > 0 {
+        facts.push("ξ_c is left out where two samples are not resolved".into());
+    }
     if let Some(m) = &diagram.measured {
         facts.push(format!("simulated: width {}, batch {}, {} trials", m.width, m.batch, m.trials));
         let miss = [(&m.largest_gradient, "gradient"), (&m.largest_signal, "signal")].map(|(d, name)| {
