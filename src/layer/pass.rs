@@ -43,6 +43,8 @@ pub struct Weights {
     pub fan_in: usize,
     /// Rows of W.
     pub units: usize,
+    /// The architecture file names its law, so that `--init` does not touch it.
+    pub own: bool,
 }
 
 /// What the layers of a trial share.

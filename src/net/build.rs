@@ -346,7 +346,7 @@ impl State<'_> {
         self.net.draws += draws(law, fan_in, units);
         // Three products of two operations each, of all taps even where one is drawn.
         self.net.cost += 6.0 * matrix.fans.0 as f64 * units as f64 * positions as f64;
-        Ok(Weights { entry, stream, law, bias, fan_in, units })
+        Ok(Weights { entry, stream, law, bias, fan_in, units, own: matrix.init.is_some() })
     }
 }
 

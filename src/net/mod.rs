@@ -58,34 +58,38 @@ impl Net {
 
     /// The weights of all layers, in the order of their streams.
     pub fn weights(&self) -> Vec<&Weights> {
-        fn of<'a>(nodes: &'a [Node], all: &mut Vec<&'a Weights>) {
-            for node in nodes {
-                match &node.kind {
-                    Kind::Linear(layer) if layer.tied.is_some() => {}
-                    Kind::Linear(layer) => all.push(&layer.weights),
-                    Kind::Recurrent(layer) => {
-                        all.extend(layer.gates.iter().flat_map(|(input, state)| [input, state]));
-                    }
-                    Kind::Attention(layer) => {
-                        all.extend(layer.project.iter().map(|part| &part.weights));
-                        all.push(&layer.out.weights);
-                    }
-                    Kind::Embedding(layer) => {
-                        all.push(&layer.table);
-                        all.extend(&layer.positions);
-                    }
-                    Kind::Conv(layer) => all.push(&layer.weights),
-                    Kind::Residual(block) => {
-                        of(&block.branch, all);
-                        of(&block.shortcut, all);
-                    }
-                    Kind::Pool(_) | Kind::Flatten(_) | Kind::Act(_) | Kind::Norm(_) | Kind::Dropout(_) => {}
-                }
-            }
-        }
         let mut all = Vec::new();
-        of(&self.nodes, &mut all);
+        collect(&self.nodes, &mut all);
         all
+    }
+
+    /// Norms, those of branches and shortcuts among them.
+    pub fn norms(&self) -> usize {
+        fn of(nodes: &[Node]) -> usize {
+            let one = |node: &Node| match &node.kind {
+                Kind::Norm(_) => 1,
+                Kind::Residual(block) => of(&block.branch) + of(&block.shortcut),
+                _ => 0,
+            };
+            nodes.iter().map(one).sum()
+        }
+        of(&self.nodes)
+    }
+
+    /// Residual branches with weights.
+    pub fn branches(&self) -> usize {
+        fn of(nodes: &[Node]) -> usize {
+            let one = |node: &Node| match &node.kind {
+                Kind::Residual(block) => {
+                    let mut own = Vec::new();
+                    collect(&block.branch, &mut own);
+                    usize::from(!own.is_empty()) + of(&block.branch) + of(&block.shortcut)
+                }
+                _ => 0,
+            };
+            nodes.iter().map(one).sum()
+        }
+        of(&self.nodes)
     }
 
     /// The weights of a layer as a pass draws them: units × fan-in, a table's features × rows.
@@ -122,6 +126,33 @@ impl Net {
             nodes.iter().map(|node| 1 + inner(node)).sum()
         }
         of(&self.nodes)
+    }
+}
+
+/// The weights of a list, in the order of their streams.
+fn collect<'a>(nodes: &'a [Node], all: &mut Vec<&'a Weights>) {
+    for node in nodes {
+        match &node.kind {
+            Kind::Linear(layer) if layer.tied.is_some() => {}
+            Kind::Linear(layer) => all.push(&layer.weights),
+            Kind::Recurrent(layer) => {
+                all.extend(layer.gates.iter().flat_map(|(input, state)| [input, state]));
+            }
+            Kind::Attention(layer) => {
+                all.extend(layer.project.iter().map(|part| &part.weights));
+                all.push(&layer.out.weights);
+            }
+            Kind::Embedding(layer) => {
+                all.push(&layer.table);
+                all.extend(&layer.positions);
+            }
+            Kind::Conv(layer) => all.push(&layer.weights),
+            Kind::Residual(block) => {
+                collect(&block.branch, all);
+                collect(&block.shortcut, all);
+            }
+            Kind::Pool(_) | Kind::Flatten(_) | Kind::Act(_) | Kind::Norm(_) | Kind::Dropout(_) => {}
+        }
     }
 }
 
