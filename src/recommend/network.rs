@@ -387,32 +387,38 @@ fn norms(network: &Network, options: &[Offer], threshold: f64) -> Option<String>
     if network.norms == 0 || options.is_empty() {
         return None;
     }
-    let apart = |of: fn(&Row) -> Option<f64>| {
-        let values: Vec<f64> = options.iter().filter_map(|o| of(o.row)).collect();
-        let (low, high) =
-            (values.iter().copied().reduce(f64::min)?, values.iter().copied().reduce(f64::max)?);
-        Some(high - low)
-    };
-    let apart = apart(|r| r.forward.measured)?.max(apart(|r| r.backward.measured)?);
-    let all = options.iter().all(|o| o.row.keeps);
     let count = match network.norms {
         1 => "a norm".into(),
         n => format!("{n} norms"),
     };
-    let close = apart <= ALIKE * threshold;
-    let alike = format!("the laws that adapt to the fans differ by {apart:.2} decades at most");
-    match (all, close) {
-        (true, true) => {
-            Some(format!("with {count} everything is stable here whatever the initialiser: {alike}"))
-        }
-        (true, false) => Some(format!(
-            "with {count} every law measured that adapts to the fans keeps signal and gradient: the choice matters little"
-        )),
-        (false, true) => Some(format!(
-            "{count} undo the scale of weights: {alike}, and what is not kept is the architecture's doing"
-        )),
-        (false, false) => None,
+    type Of = fn(&Row) -> Option<f64>;
+    let directions: [(&str, Of); 2] =
+        [("signal", |r| r.forward.measured), ("gradient", |r| r.backward.measured)];
+    // Decades between the laws, and whether none of them keeps the direction.
+    let spread = |of: Of| {
+        let all = || options.iter().filter_map(|o| of(o.row));
+        let (low, high) = (all().reduce(f64::min)?, all().reduce(f64::max)?);
+        Some((high - low, all().all(|x| x.abs() > threshold)))
+    };
+    let spreads = directions.map(|(name, of)| (name, spread(of)));
+    if options.iter().all(|o| o.row.keeps) {
+        let apart = spreads.iter().filter_map(|(_, s)| s.map(|s| s.0)).fold(0.0, f64::max);
+        return Some(format!(
+            "with {count} everything is stable here under every law measured that adapts to the fans: they differ by {apart:.2} decades at \
+             most"
+        ));
     }
+    let alike = |s: &Option<(f64, bool)>| s.filter(|s| s.1 && s.0 <= ALIKE * threshold);
+    let lost: Vec<(&str, f64)> = spreads.iter().filter_map(|(name, s)| Some((*name, alike(s)?.0))).collect();
+    let names: Vec<&str> = lost.iter().map(|l| l.0).collect();
+    let apart = lost.iter().map(|l| l.1).fold(0.0, f64::max);
+    (!lost.is_empty()).then(|| {
+        format!(
+            "{count} undo the scale of weights: the {} changes alike, within {apart:.2} decades, under every law measured that adapts to \
+             the fans, so that is the architecture's doing",
+            names.join(" and the ")
+        )
+    })
 }
 
 /// The best measured law; where none keeps both directions the least bad, which is said.
@@ -448,7 +454,7 @@ fn choose(rows: &[Row], options: &[Offer], threshold: f64) -> (Choice, Recipe) {
     // Laws of the ranking without lines, or that do not look at the fans, are no choice, but it is said that they do better.
     let better = |r: &&Row| {
         let less = r.score.is_some_and(|s| s + 0.5 * threshold < score(offer));
-        !symmetric(r) && !r.now && (r.keeps > offer.row.keeps || (r.keeps == offer.row.keeps && less))
+        !symmetric(r) && !r.now && ((r.keeps && !offer.row.keeps) || (r.keeps == offer.row.keeps && less))
     };
     if let Some(row) = rows.iter().find(better) {
         why.push_str(&format!(
