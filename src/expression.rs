@@ -62,8 +62,13 @@ impl Formula {
 
     /// Value and derivative of a formula in one variable. At a kink the derivative is the left one.
     pub fn differentiated(&self, x: f64) -> (f64, f64) {
-        let arguments: Vec<_> = self.places.iter().map(|_| Dual { value: x, slope: 1.0 }).collect();
-        let result = self.evaluate(&arguments);
+        // Integrals ask for millions of these: no memory is taken for them.
+        const FEW: usize = 4;
+        let argument = Dual { value: x, slope: 1.0 };
+        let result = match self.places.len() {
+            count @ ..=FEW => self.evaluate(&[argument; FEW][..count]),
+            count => self.evaluate(&vec![argument; count]),
+        };
         (result.value, result.slope)
     }
 

@@ -62,6 +62,146 @@ fn files_and_table() {
     assert!(quiet.stdout.is_empty() && quiet.stderr.is_empty() && quiet.status.success());
 }
 
+/// A file of a network, and the directory that holds it.
+fn net_of(text: &str) -> (tempfile::TempDir, String) {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("net.toml");
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_string();
+    (place, path)
+}
+
+#[test]
+fn a_shipped_network_is_ranked_by_what_a_run_measures() {
+    let r = json(&["--net", "lenet5", "--init", "torch-linear", "--seed", "3"]);
+    let net = r.net.as_ref().unwrap();
+    assert_eq!((net.name.as_str(), net.matrices, net.norms, net.branches), ("lenet5", 3, 0, 0));
+    assert!(!net.predicted && net.own.is_empty() && net.notes.iter().any(|n| n.contains("plain stacks")));
+    assert!(r.ranking.iter().all(|row| row.forward.predicted.is_none() && row.backward.predicted.is_none()));
+    assert!(r.ranking.len() > 20 && r.widths.is_empty());
+    // The one measured to change least, to the scatter of short simulations, is taken, and it adapts to the fans.
+    assert!(r.recommended.keeps && r.recommended.law.contains("fan_in"), "{:?}", r.recommended);
+    let row = |name: &str| r.ranking.iter().find(|row| row.names.iter().any(|n| n == name)).unwrap();
+    let taken = row(&r.recommended.init).score.unwrap();
+    for name in ["he-normal", "lecun-normal", "xavier-normal", "xavier-uniform", "glorot-standard"] {
+        assert!(row(name).score.unwrap() >= taken - 0.1 || !row(name).keeps, "{name}");
+    }
+    let now = row("torch-linear");
+    assert!(now.now && (now.forward, now.backward) == (r.now.forward, r.now.backward));
+    assert!(r.now.chi1.is_none() && r.now.why["sigma_w2"].contains("plain stacks"));
+    // The same numbers as the main command's.
+    let mut run = assert_cmd::Command::cargo_bin("initdiag").unwrap();
+    run.args([
+        "--net",
+        "lenet5",
+        "--init",
+        "torch-linear,he",
+        "--batch",
+        "16",
+        "--trials",
+        "3",
+        "--seed",
+        "3",
+        "--json",
+    ]);
+    let report: initdiag::result::Report = serde_json::from_slice(&run.output().unwrap().stdout).unwrap();
+    // What a verdict follows: the change between the ends, or that of the line through all three.
+    let decisive = |d: &initdiag::result::Direction| {
+        let (change, line) = (d.log10_change.unwrap(), 2.0 * d.log10_per_layer.unwrap());
+        Some(if line.abs() > change.abs() { line } else { change })
+    };
+    for (cell, row) in report.cells.iter().zip([now, row("he-normal")]) {
+        assert_eq!(row.forward.measured, decisive(&cell.forward));
+        assert_eq!(row.backward.measured, decisive(&cell.backward));
+    }
+    let output = tool(&[
+        "--net",
+        "lenet5",
+        "--format",
+        "json",
+        "--out",
+        tempfile::tempdir().unwrap().path().to_str().unwrap(),
+    ]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for words in ["lenet5 · 3 weight matrices", "take", "you have", "–  ", "torch.nn.Conv2d"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(!text.contains("NaN"));
+}
+
+#[test]
+fn residual_branches_are_given_smaller_ends() {
+    let (_place, path) = net_of(
+        r#"
+        input = { shape = [48] }
+        layer = [{ type = "repeat", times = 16, layers = [{ type = "residual", layers = [
+            { type = "act" },
+            { type = "linear", out = 48 },
+            { type = "act" },
+            { type = "linear", out = 48 },
+        ] }] }]"#,
+    );
+    let r = json(&["--net", &path, "--init", "he"]);
+    assert_eq!(r.net.as_ref().unwrap().branches, 16);
+    // He doubles the variance, roughly, at each of sixteen blocks: 10^4.5. Divided by 16 at its end a branch adds 1/16: e in all.
+    assert!(r.now.forward.measured.unwrap() > 3.0 && r.now.backward.measured.unwrap() > 3.0, "{:?}", r.now);
+    assert!(r.recommended.init.starts_with("depth-scaled") && r.recommended.keeps, "{:?}", r.recommended);
+    assert!(r.recommended.law.contains("√16") && r.code.pytorch.contains("divide the variance by 16"));
+}
+
+#[test]
+fn what_a_network_leaves_to_no_initialiser_is_said() {
+    let (_place, path) = net_of(
+        r#"
+        input = { shape = [32] }
+        layer = [
+            { type = "linear", out = 32, init = "orthogonal", name = "first" },
+            { type = "act" },
+            { type = "repeat", times = 3, layers = [
+                { type = "linear", out = 32 },
+                { type = "batchnorm" },
+                { type = "act" },
+            ] },
+            { type = "linear", out = 32, init = "xavier", name = "head" },
+        ]"#,
+    );
+    let r = json(&["--net", &path]);
+    let net = r.net.unwrap();
+    assert_eq!((net.own, net.norms), (vec!["first".to_string(), "head".to_string()], 3));
+    let said = |words: &str| net.notes.iter().any(|note| note.contains(words));
+    assert!(said("first and head: it is kept") && said("3 norms"), "{:?}", net.notes);
+    // Where every law is named there is nothing to recommend.
+    let (_place, path) =
+        net_of("input = { shape = [8] }\nlayer = [{ type = \"linear\", out = 8, init = \"he\" }]");
+    TOOL.refuses(&[(&["--net", &path], "no initialiser is left to choose")]);
+    let (_place, path) = net_of(
+        "input = { shape = [1, 8, 8] }\nlayer = [{ type = \"residual\", layers = [{ type = \"conv2d\", out = 4, kernel = 3 }] }]",
+    );
+    TOOL.refuses(&[(&["--net", &path], "block1: the branch makes [4, 6, 6]")]);
+}
+
+#[test]
+fn theory_stands_beside_the_measurement_where_a_network_is_a_stack() {
+    let (_place, path) = net_of(
+        r#"
+        act = "tanh"
+        init = "lecun-normal"
+        input = { shape = [64] }
+        layer = [{ type = "repeat", times = 30, layers = [{ type = "linear", out = 64 }, { type = "act" }] }]"#,
+    );
+    let r = json(&["--net", &path]);
+    assert!(r.net.as_ref().unwrap().predicted && r.act == "tanh" && r.now.init == "lecun-normal");
+    assert_eq!((r.depth, r.now.chi1), (30, Some(1.0)));
+    // As for the same stack without a file.
+    let stack = json(&["--act", "tanh", "--depth", "30", "--width", "64", "--init", "lecun-normal"]);
+    assert_eq!(
+        (r.now.sigma_w2, r.now.xi_c, r.critical),
+        (stack.now.sigma_w2, stack.now.xi_c, stack.critical)
+    );
+    assert_eq!(r.now.forward.predicted, stack.now.forward.predicted);
+    assert!((r.now.forward.measured.unwrap() - r.now.forward.predicted.unwrap()).abs() < 0.3, "{:?}", r.now);
+}
+
 #[test]
 fn wrong_input_gets_one_clear_line() {
     let rows: &[(&[&str], &str)] = &[
@@ -78,7 +218,10 @@ fn wrong_input_gets_one_clear_line() {
         (&["--widths", "3"], "at least one layer"),
         (&["--widths", "3,x"], "`x`"),
         (&["--widths", "3,4", "--depth", "2"], "cannot be used with"),
-        (&["--net", "lenet.toml"], "not read by this command yet"),
+        (&["--net", "lenet"], "did you mean `lenet5`"),
+        (&["--net", "lenet5", "--depth", "3"], "cannot be used with"),
+        (&["--net", "lenet5", "--init", "hee"], "did you mean `he`"),
+        (&["--net", "lenet5", "--init", "critical", "--act", "softplus"], "critical"),
         (&["--threshold", "0"], "positive"),
         (&["--threshold", "nan"], "positive"),
         (&["--seed", "-1"], "seed"),
@@ -86,6 +229,10 @@ fn wrong_input_gets_one_clear_line() {
         (&["extra"], "extra"),
     ];
     TOOL.refuses(rows);
+    let absent = tool(&["--net", "lenet.toml"]);
+    let text = String::from_utf8(absent.stderr).unwrap();
+    assert_eq!((absent.status.code(), text.lines().count()), (Some(1), 1), "{text}");
+    assert!(text.contains("--net `lenet.toml`: there is no such file") && absent.stdout.is_empty());
     assert_eq!(tool(&["--depth", "2", "--width", "4", "--out", "/proc/none"]).status.code(), Some(1));
 }
 
@@ -161,6 +308,58 @@ fn python_lines_run_as_printed_and_draw_what_is_recommended() {
                 } else {
                     assert!((v[4] / sigma_b2 - 1.0).abs() < bound(v[2]), "{module} {arguments:?}: {line}");
                 }
+            }
+        }
+    }
+}
+
+/// A convolution of 576 and a dense layer of 512 fan-in, set by the lines for a network: `found` is (fan_in, weights, biases).
+const NETWORK: [(&str, &str); 3] = [
+    (
+        "torch",
+        "network = torch.nn.Sequential(torch.nn.Conv2d(64, 128, 3), torch.nn.ReLU(), torch.nn.Linear(512, 300))\n\
+         initialise(network)\n\
+         found = [(l.weight[0].numel(), l.weight.detach().numpy(), l.bias.detach().numpy()) for l in network if hasattr(l, 'weight')]",
+    ),
+    (
+        "keras",
+        "conv, dense = keras.layers.Conv2D(128, 3, **initialisers()), keras.layers.Dense(300, **initialisers())\n\
+         conv.build((None, 8, 8, 64)), dense.build((None, 512))\n\
+         found = [(n, *(numpy.array(v) for v in l.get_weights())) for n, l in ((576, conv), (512, dense))]",
+    ),
+    (
+        "jax",
+        "keys = jax.random.split(jax.random.key(0), 4)\n\
+         found = [(576, numpy.array(weights(keys[0], (3, 3, 64, 128))), numpy.array(biases(keys[1], 128))),\n\
+                  (512, numpy.array(weights(keys[2], (512, 300))), numpy.array(biases(keys[3], 300)))]",
+    ),
+];
+
+/// As above: at least 73 728 weights and 128 biases, 5.5 standard deviations.
+#[test]
+fn python_lines_of_a_network_set_every_layer() {
+    let stack = |act: &str| {
+        format!(
+            "act = \"{act}\"\ninput = {{ shape = [64] }}\nlayer = [{{ type = \"repeat\", times = 60, layers = [{{ type = \"linear\", out = 64 }}, {{ type = \"act\" }}] }}]"
+        )
+    };
+    for (act, name, sigma_w2, sigma_b2) in
+        [("relu", "he-normal", 2.0, 0.0), ("tanh", "critical", 2.153_303, 0.150_964_6)]
+    {
+        let (_place, path) = net_of(&stack(act));
+        let r = json(&["--net", &path]);
+        assert_eq!(r.recommended.init, name, "{:?}", r.recommended);
+        for ((module, layers), lines) in NETWORK.iter().zip([&r.code.pytorch, &r.code.keras, &r.code.jax]) {
+            let script = format!(
+                "{lines}\nimport numpy\n{layers}\nfor n, w, b in found:\n    print(n, w.size, b.size, float(numpy.var(w)), float(numpy.var(b)))\n"
+            );
+            let Some(printed) = python(module, &script) else { continue };
+            assert_eq!(printed.lines().count(), 2);
+            for line in printed.lines() {
+                let v: Vec<f64> = line.split(' ').map(|x| x.parse().unwrap()).collect();
+                let bound = |count: f64| 5.5 * (2.0 / count).sqrt();
+                assert!((v[0] * v[3] / sigma_w2 - 1.0).abs() < bound(v[1]), "{module} {act}: {line}");
+                assert!((v[4] - sigma_b2).abs() <= sigma_b2 * bound(v[2]), "{module} {act}: {line}");
             }
         }
     }

@@ -111,12 +111,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
     let delivery = arguments.delivery();
     let directory = delivery.directory()?;
-    let (mut weights, mut biases) = ranges(&act, &walk(&act));
+    let line = walk(&act);
+    let (mut weights, mut biases) = ranges(&act, &line);
     weights = arguments.sigma_w2.unwrap_or(weights);
     biases = arguments.sigma_b2.unwrap_or(biases);
     let columns = arguments.resolution.unwrap_or(if arguments.simulate { 41 } else { 81 });
     let rows = (columns * 2).div_ceil(3);
-    let mut diagram = Diagram::new(&act, grid(weights, columns), grid(biases, rows), arguments.width);
+    let mut diagram = Diagram::with(&act, line, grid(weights, columns), grid(biases, rows), arguments.width);
     if arguments.simulate {
         let Some(measured) = simulated(&act, &diagram, arguments) else {
             note("interrupted before the plane was complete; there are no results");

@@ -1,26 +1,26 @@
 //! `initdiag recommend`: which initialiser for this network, why, and the lines that set it.
 
 use super::delivery::{Delivery, Files};
-use super::error::Failure;
+use super::error::{Failure, note};
 use super::output::{Directory, When};
-use super::run::cores;
-use super::size;
+use super::run::{announce, check_memory, cores};
+use super::{network, progress, size};
 use crate::activation::Activation;
 use crate::initializer::Initializer;
-use crate::recommend::{Question, Recommendation, recommend};
+use crate::recommend::{Question, Recommendation, Survey, recommend, recommend_for};
 use crate::report::recommend as render;
-use crate::simulate::Control;
+use crate::simulate::{Control, PlanError};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Options of `recommend`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Activation: a name, or an expression in x
-    #[arg(long, value_name = "A", default_value = "relu", allow_hyphen_values = true)]
-    act: String,
+    /// Activation: a name, or an expression in x [default: relu, or what the architecture names]
+    #[arg(long, value_name = "A", allow_hyphen_values = true)]
+    act: Option<String>,
     /// Linear + activation layers [default: 50]
     #[arg(long, value_name = "N", value_parser = size::depth, allow_hyphen_values = true)]
     depth: Option<usize>,
@@ -30,12 +30,12 @@ pub struct Arguments {
     /// Width of the input and of each layer, such as 784,512,10
     #[arg(long, value_name = "N,N…", conflicts_with_all = ["width", "depth"], allow_hyphen_values = true)]
     widths: Option<String>,
-    /// An architecture file in place of depth, width and act
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["width", "depth", "widths"])]
-    net: Option<PathBuf>,
-    /// What you have now
-    #[arg(long, value_name = "I", default_value = "xavier", allow_hyphen_values = true)]
-    init: String,
+    /// An architecture file, or the name of one that comes with initdiag: initialisers are ranked by short simulations of it
+    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["width", "depth", "widths"])]
+    net: Option<String>,
+    /// What you have now [default: xavier, or what the architecture names]
+    #[arg(long, value_name = "I", allow_hyphen_values = true)]
+    init: Option<String>,
     /// A whole-stack change beyond this many decades is not kept
     #[arg(long, value_name = "DECADES", default_value = "1", value_parser = size::decades, allow_hyphen_values = true)]
     threshold: f64,
@@ -81,11 +81,6 @@ enum Format {
 const DEEPEST: usize = 10_000;
 
 fn widths(arguments: &Arguments) -> Result<Vec<usize>, Failure> {
-    if let Some(path) = &arguments.net {
-        let reason =
-            "architecture files are not read by this command yet; give --depth and --width, or --widths";
-        return Err(Failure::option("--net", &path.display().to_string(), reason));
-    }
     let widths = match &arguments.widths {
         None => vec![arguments.width.unwrap_or(512); arguments.depth.unwrap_or(50).min(DEEPEST + 1) + 1],
         Some(text) => size::widths(text).map_err(|reason| Failure::option("--widths", text, reason))?,
@@ -103,23 +98,51 @@ fn widths(arguments: &Arguments) -> Result<Vec<usize>, Failure> {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let widths = widths(arguments)?;
-    let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
-    let catalog = |fault| Failure::catalog("--init", &arguments.init, &fault);
-    let init = Initializer::parse(&arguments.init).map_err(catalog)?;
-    let delivery = arguments.delivery();
-    let directory = delivery.directory()?;
+    let net = arguments.net.as_deref().map(network::read).transpose()?;
+    let widths = if net.is_some() { Vec::new() } else { widths(arguments)? };
+    let named = |own: &Option<String>, file: Option<&String>, otherwise: &str| {
+        own.as_ref().or(file).map_or(otherwise, String::as_str).to_string()
+    };
+    let act = named(&arguments.act, net.as_ref().and_then(|n| n.act.as_ref()), "relu");
+    let init = named(&arguments.init, net.as_ref().and_then(|n| n.init.as_ref()), "xavier");
+    let act = Activation::parse(&act).map_err(|f| Failure::catalog("--act", &act, &f))?;
+    let catalog = |fault| Failure::catalog("--init", &init, &fault);
+    let law = if net.is_some() { Initializer::parse_for_net(&init) } else { Initializer::parse(&init) };
+    let law = law.map_err(catalog)?;
     let question = Question {
         act: &act,
         widths: &widths,
-        init: &init,
+        init: &law,
         threshold: arguments.threshold,
         seed: arguments.seed,
     };
-    // Seconds: a bar would be gone before it is read, and Ctrl-C ends the process.
-    let stop = AtomicBool::new(false);
-    let control = Control { threads: cores(), stop: &stop, progress: &|_| (), trace: false };
-    let recommendation = recommend(&question, &control).map_err(catalog)?;
+    let delivery = arguments.delivery();
+    let (directory, recommendation) = match &net {
+        None => {
+            let directory = delivery.directory()?;
+            // Seconds: a bar would be gone before it is read, and Ctrl-C ends the process.
+            let stop = AtomicBool::new(false);
+            let control = Control { threads: cores(), stop: &stop, progress: &|_| (), trace: false };
+            (directory, recommend(&question, &control).map_err(catalog)?)
+        }
+        Some(net) => {
+            let survey = Survey::new(question, net).map_err(|fault| match fault {
+                PlanError::Initializer(fault) => catalog(fault),
+                fault => fault.into(),
+            })?;
+            // What fits on one thread only is done on one.
+            let threads = if check_memory(&survey.plan, cores()).is_ok() { cores() } else { 1 };
+            check_memory(&survey.plan, threads)?;
+            let directory = delivery.directory()?;
+            match measured(survey, threads, arguments.quiet) {
+                Some(recommendation) => (directory, recommendation),
+                None => {
+                    note("interrupted before the laws were measured; there are no results");
+                    return Ok(ExitCode::from(130));
+                }
+            }
+        }
+    };
     let written =
         directory.as_ref().map_or(Ok(Vec::new()), |directory| files(&recommendation, directory, arguments));
     let written = delivery.print(
@@ -129,6 +152,20 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     )?;
     delivery.say(directory.as_ref(), &written);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a network's simulations say; `None` when the user stopped them.
+fn measured(survey: Survey, threads: usize, quiet: bool) -> Option<Recommendation> {
+    if !quiet {
+        announce(&survey.plan, threads);
+    }
+    let stop = progress::stop_on_interrupt();
+    let bar = progress::bar("simulating", survey.plan.units(), !quiet);
+    let progress = |units| bar.inc(units);
+    let control = Control { threads, stop: &stop, progress: &progress, trace: false };
+    let recommendation = recommend_for(survey, &control);
+    bar.finish_and_clear();
+    (!stop.load(Ordering::Relaxed)).then_some(recommendation)
 }
 
 fn files(

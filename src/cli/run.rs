@@ -431,7 +431,7 @@ fn layer_widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Fail
 const LONG: f64 = 5.0;
 
 /// The predicted cost of a long run, by the arithmetic that chose its engines.
-fn announce(plan: &Plan, threads: usize) {
+pub(super) fn announce(plan: &Plan, threads: usize) {
     let seconds = plan.seconds(threads.min(cores()));
     if seconds >= LONG {
         let time = HumanDuration(Duration::from_secs_f64(seconds.min(1e15)));

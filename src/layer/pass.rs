@@ -47,6 +47,8 @@ pub struct Weights {
     pub units: usize,
     /// The layer has biases, be they zero at first.
     pub biased: bool,
+    /// The architecture file names its law, so that `--init` does not touch it.
+    pub own: bool,
 }
 
 /// What the layers of a trial share.

@@ -346,8 +346,8 @@ impl State<'_> {
         self.net.draws += draws(law, fan_in, units);
         // Three products of two operations each, of all taps even where one is drawn.
         self.net.cost += 6.0 * matrix.fans.0 as f64 * units as f64 * positions as f64;
-        let biased = !laws::without(matrix.bias);
-        Ok(Weights { entry, stream, law, bias, fan_in, units, biased })
+        let (biased, own) = (!laws::without(matrix.bias), matrix.init.is_some());
+        Ok(Weights { entry, stream, law, bias, fan_in, units, biased, own })
     }
 }
 

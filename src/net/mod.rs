@@ -68,39 +68,8 @@ impl Net {
 
     /// The same, each with the convolution that it belongs to.
     fn matrices(&self) -> Vec<(&Weights, Option<&Conv>)> {
-        fn of<'a>(nodes: &'a [Node], all: &mut Vec<(&'a Weights, Option<&'a Conv>)>) {
-            for node in nodes {
-                match &node.kind {
-                    Kind::Linear(layer) if layer.tied.is_some() => {}
-                    Kind::Linear(layer) => all.push((&layer.weights, None)),
-                    Kind::Recurrent(layer) => {
-                        all.extend(
-                            layer.gates.iter().flat_map(|(input, state)| [(input, None), (state, None)]),
-                        );
-                    }
-                    Kind::Attention(layer) => {
-                        all.extend(layer.project.iter().map(|part| (&part.weights, None)));
-                        all.push((&layer.out.weights, None));
-                    }
-                    Kind::Embedding(layer) => {
-                        all.push((&layer.table, None));
-                        all.extend(layer.positions.iter().map(|w| (w, None)));
-                    }
-                    Kind::Conv(layer) => all.push((&layer.weights, Some(layer))),
-                    Kind::Residual(block) => {
-                        of(&block.branch, all);
-                        of(&block.shortcut, all);
-                    }
-                    Kind::Pool(_)
-                    | Kind::Flatten { .. }
-                    | Kind::Act(_)
-                    | Kind::Norm(_)
-                    | Kind::Dropout(_) => {}
-                }
-            }
-        }
         let mut all = Vec::new();
-        of(&self.nodes, &mut all);
+        collect(&self.nodes, &mut all);
         all
     }
 
@@ -113,6 +82,35 @@ impl Net {
             _ => weights.fan_in,
         };
         (weights.units, columns)
+    }
+
+    /// Norms, those of branches and shortcuts among them.
+    pub fn norms(&self) -> usize {
+        fn of(nodes: &[Node]) -> usize {
+            let one = |node: &Node| match &node.kind {
+                Kind::Norm(_) => 1,
+                Kind::Residual(block) => of(&block.branch) + of(&block.shortcut),
+                _ => 0,
+            };
+            nodes.iter().map(one).sum()
+        }
+        of(&self.nodes)
+    }
+
+    /// Residual branches with weights.
+    pub fn branches(&self) -> usize {
+        fn of(nodes: &[Node]) -> usize {
+            let one = |node: &Node| match &node.kind {
+                Kind::Residual(block) => {
+                    let mut own = Vec::new();
+                    collect(&block.branch, &mut own);
+                    usize::from(!own.is_empty()) + of(&block.branch) + of(&block.shortcut)
+                }
+                _ => 0,
+            };
+            nodes.iter().map(one).sum()
+        }
+        of(&self.nodes)
     }
 
     /// The weights of a layer as a pass draws them: units × fan-in, a table's features × rows.
@@ -184,6 +182,33 @@ impl Net {
             nodes.iter().map(|node| 1 + inner(node)).sum()
         }
         of(&self.nodes)
+    }
+}
+
+/// The weights of a list, in the order of their streams, each with the convolution that it belongs to.
+fn collect<'a>(nodes: &'a [Node], all: &mut Vec<(&'a Weights, Option<&'a Conv>)>) {
+    for node in nodes {
+        match &node.kind {
+            Kind::Linear(layer) if layer.tied.is_some() => {}
+            Kind::Linear(layer) => all.push((&layer.weights, None)),
+            Kind::Recurrent(layer) => {
+                all.extend(layer.gates.iter().flat_map(|(input, state)| [(input, None), (state, None)]));
+            }
+            Kind::Attention(layer) => {
+                all.extend(layer.project.iter().map(|part| (&part.weights, None)));
+                all.push((&layer.out.weights, None));
+            }
+            Kind::Embedding(layer) => {
+                all.push((&layer.table, None));
+                all.extend(layer.positions.iter().map(|w| (w, None)));
+            }
+            Kind::Conv(layer) => all.push((&layer.weights, Some(layer))),
+            Kind::Residual(block) => {
+                collect(&block.branch, all);
+                collect(&block.shortcut, all);
+            }
+            Kind::Pool(_) | Kind::Flatten { .. } | Kind::Act(_) | Kind::Norm(_) | Kind::Dropout(_) => {}
+        }
     }
 }
 

@@ -1,5 +1,9 @@
 //! Lines of PyTorch, Keras, JAX, burn and candle that set an initialiser, ready to run.
 
+mod network;
+
+pub use network::code as for_network;
+
 use crate::initializer::law::short;
 use crate::theory::critical::CriticalPoint;
 use serde::{Deserialize, Serialize};
@@ -33,10 +37,12 @@ pub struct Recipe {
     pub shape: Shape,
     /// Var(b).
     pub sigma_b2: f64,
+    /// The last layer of each residual branch has Var(W) divided by this.
+    pub branches: usize,
 }
 
 const fn recipe(scale: f64, fan: Fan, shape: Shape) -> Recipe {
-    Recipe { scale, fan, shape, sigma_b2: 0.0 }
+    Recipe { scale, fan, shape, sigma_b2: 0.0, branches: 1 }
 }
 
 /// Named initialisers that may be recommended, the more usual first.
@@ -53,7 +59,12 @@ pub const NAMED: [(&str, Recipe); 7] = [
 impl Recipe {
     /// A critical point as a law.
     pub fn critical(point: CriticalPoint) -> Self {
-        Self { scale: point.sigma_w2, fan: Fan::In, shape: Shape::Normal, sigma_b2: point.sigma_b2 }
+        Self { sigma_b2: point.sigma_b2, ..recipe(point.sigma_w2, Fan::In, Shape::Normal) }
+    }
+
+    /// N(0, scale/fan_in), smaller at the end of each of so many residual branches.
+    pub fn depth_scaled(scale: f64, branches: usize) -> Self {
+        Self { branches, ..recipe(scale, Fan::In, Shape::Normal) }
     }
 
     /// In a line.
@@ -66,9 +77,13 @@ impl Recipe {
             Shape::Normal => format!("weights N(0, {variance})"),
             Shape::Uniform => format!("weights uniform of mean 0 and variance {variance}"),
         };
-        match self.sigma_b2 {
+        let biases = match self.sigma_b2 {
             0.0 => format!("{weights}, biases 0"),
             b => format!("{weights}, biases N(0, {})", short(b)),
+        };
+        match self.branches {
+            0 | 1 => biases,
+            n => format!("{biases}; at the last layer of each residual branch divided by √{n}"),
         }
     }
 
@@ -82,7 +97,7 @@ impl Recipe {
 }
 
 /// Lines for each framework.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Code {
     /// PyTorch.
     pub pytorch: String,

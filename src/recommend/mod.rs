@@ -2,10 +2,12 @@
 //! prediction and by measurement, and the code that sets the choice. Schema `initdiag-recommend/1`.
 
 mod code;
+mod network;
 mod now;
 mod ranking;
 
 pub use code::{Code, Fan, Recipe, Shape};
+pub use network::{Network, Survey};
 pub use now::Now;
 pub use ranking::{Change, Row};
 
@@ -28,7 +30,7 @@ const PRACTICAL: f64 = 10.0;
 pub struct Question<'a> {
     /// Behind every layer.
     pub act: &'a Activation,
-    /// The input's width, then each layer's.
+    /// The input's width, then each layer's; none of a network, see [`Survey`].
     pub widths: &'a [usize],
     /// What the user has.
     pub init: &'a Initializer,
@@ -77,9 +79,12 @@ pub struct Recommendation {
     pub version: String,
     /// The activation by its full name, or the expression as the user wrote it.
     pub act: String,
-    /// Layers.
+    /// The network, where one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net: Option<Network>,
+    /// Layers; of a network the places that every signal passes and a run records.
     pub depth: usize,
-    /// The input's width, then each layer's; one number where all are equal.
+    /// The input's width, then each layer's; one number where all are equal, and none of a network.
     pub widths: Vec<usize>,
     /// Decades that count as kept.
     pub threshold: f64,
@@ -115,46 +120,88 @@ pub struct Recommendation {
     pub code: Code,
 }
 
-/// Answers.
+/// Answers for a plain stack.
 ///
 /// # Errors
 /// Where the user's initialiser has no law at some layer.
 pub fn recommend(question: &Question, control: &Control) -> Result<Recommendation, CatalogError> {
     let act = question.act;
-    let now = now::now(question)?;
+    let mut now = now::now(question)?;
     let half = critical::half_stable(act);
     let (ranking, measured) = ranking::ranking(question, half, control);
-    let nearest = critical::nearest_to_unit_variance(act);
-    let practical = nearest.filter(|p| p.q <= PRACTICAL);
-    let (recommended, recipe) = choose(question, &ranking, practical, half);
-    let gain = |moment: f64| Some(moment.sqrt().recip()).filter(|g| g.is_finite() && *g > 0.0);
-    let (square, steep) = (second_moment(act, 1.0), squared_slope(act, 1.0));
+    if let Some(row) = ranking.iter().find(|row| row.now) {
+        (now.forward, now.backward) = (row.forward, row.backward);
+    }
+    let (recommended, recipe) = choose(question, &ranking, practical(act), half);
     let equal = question.widths.iter().all(|w| *w == question.widths[0]);
-    let slope = practical.map(|p| {
-        crate::theory::meanfield::MeanField { act, sigma_w2: p.sigma_w2, sigma_b2: p.sigma_b2 }
-            .length_slope(p.q)
-    });
     Ok(Recommendation {
-        schema: SCHEMA.into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        act: act.name.clone(),
         depth: question.widths.len() - 1,
         widths: if equal { vec![question.widths[0]] } else { question.widths.to_vec() },
-        threshold: question.threshold,
-        critical: practical.map(Critical::from),
-        critical_why: practical.is_none().then(|| absent(act, nearest)),
-        first_legal: nearest.filter(|p| p.q > PRACTICAL).map(Critical::from),
-        half_stable: half.map(Critical::from),
-        critical_length_slope: slope.filter(|s| s.is_finite()),
-        gain_forward: gain(square),
-        gain_backward: gain(steep),
-        gain_compromise: gain((square * steep).sqrt()),
         now,
         recommended,
         ranking,
         measured,
         code: code::code(&recipe, question.widths),
+        ..theory(question)
     })
+}
+
+/// Answers for a network.
+pub fn recommend_for(survey: Survey, control: &Control) -> Recommendation {
+    let theory = theory(survey.question());
+    let practical = practical(survey.question().act);
+    let answer = survey.answer(practical, control);
+    let (recommended, recipe) = answer.choice;
+    Recommendation {
+        net: Some(answer.network),
+        depth: answer.depth,
+        now: answer.now,
+        recommended,
+        ranking: answer.rows,
+        measured: answer.measured,
+        code: code::for_network(&recipe),
+        ..theory
+    }
+}
+
+/// The critical point that is of use.
+fn practical(act: &Activation) -> Option<CriticalPoint> {
+    critical::nearest_to_unit_variance(act).filter(|p| p.q <= PRACTICAL)
+}
+
+/// What follows from the activation alone; the rest is empty.
+fn theory(question: &Question) -> Recommendation {
+    let act = question.act;
+    let nearest = critical::nearest_to_unit_variance(act);
+    let practical = practical(act);
+    let gain = |moment: f64| Some(moment.sqrt().recip()).filter(|g| g.is_finite() && *g > 0.0);
+    let (square, steep) = (second_moment(act, 1.0), squared_slope(act, 1.0));
+    let slope = practical.map(|p| {
+        crate::theory::meanfield::MeanField { act, sigma_w2: p.sigma_w2, sigma_b2: p.sigma_b2 }
+            .length_slope(p.q)
+    });
+    Recommendation {
+        schema: SCHEMA.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        act: act.name.clone(),
+        net: None,
+        depth: 0,
+        widths: Vec::new(),
+        threshold: question.threshold,
+        critical: practical.map(Critical::from),
+        critical_why: practical.is_none().then(|| absent(act, nearest)),
+        first_legal: nearest.filter(|p| p.q > PRACTICAL).map(Critical::from),
+        half_stable: critical::half_stable(act).map(Critical::from),
+        critical_length_slope: slope.filter(|s| s.is_finite()),
+        gain_forward: gain(square),
+        gain_backward: gain(steep),
+        gain_compromise: gain((square * steep).sqrt()),
+        now: now::unknown(question, ""),
+        recommended: Choice { init: String::new(), law: String::new(), keeps: false, why: String::new() },
+        ranking: Vec::new(),
+        measured: String::new(),
+        code: Code::default(),
+    }
 }
 
 /// Why no practical critical point exists.
@@ -260,9 +307,9 @@ fn choose(
             (Choice { law: recipe.law(), init: name, keeps: false, why }, recipe)
         }
         None => {
-            let recipe = Recipe { scale: 1.0, fan: Fan::In, shape: Shape::Normal, sigma_b2: 0.0 };
+            let recipe = code::NAMED[1].1;
             let why = "nothing could be predicted or measured for this activation".into();
-            (Choice { law: recipe.law(), init: "lecun-normal".into(), keeps: false, why }, recipe)
+            (Choice { law: recipe.law(), init: code::NAMED[1].0.into(), keeps: false, why }, recipe)
         }
     }
 }

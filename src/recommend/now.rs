@@ -1,6 +1,6 @@
 //! What the user has now, against the depth of the network.
 
-use super::Question;
+use super::{Change, Question};
 use crate::initializer::Site;
 use crate::spec::CatalogError;
 use crate::theory::field::Weights;
@@ -31,20 +31,42 @@ pub struct Now {
     pub xi_c: Option<f64>,
     /// Layers over ξ_c: beyond some six of them a gradient is below 10^−2.6 of itself, or samples have met or parted.
     pub depths: Option<f64>,
+    /// Of the signal over the network, as in the ranking.
+    #[serde(default)]
+    pub forward: Change,
+    /// Of the gradient, likewise.
+    #[serde(default)]
+    pub backward: Change,
     /// For what is absent, why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub why: BTreeMap<String, String>,
 }
 
-/// Mean-field numbers of the user's initialiser.
+/// Mean-field numbers of the user's initialiser in a plain stack.
 ///
 /// # Errors
 /// Where it has no law at some layer.
 pub fn now(question: &Question) -> Result<Now, CatalogError> {
     let (act, init) = (question.act, question.init);
     let depth = question.widths.len() - 1;
-    let mut now = Now {
-        init: init.name.clone(),
+    let mut laws = Vec::new();
+    let mut shapes: Vec<(usize, usize)> = Vec::new();
+    for (index, pair) in question.widths.windows(2).enumerate() {
+        let (fan_in, fan_out) = (pair[0], pair[1]);
+        if !init.depends_on_layer() && shapes.contains(&(fan_in, fan_out)) && shapes.len() == 1 {
+            continue;
+        }
+        shapes.push((fan_in, fan_out));
+        let site = Site::dense(fan_in, fan_out, index + 1, depth, act);
+        laws.push(Weights::of(fan_in, fan_out, &init.weights(&site)?, &init.bias(&site)?));
+    }
+    Ok(of(question, depth, &laws))
+}
+
+/// Nothing but the name, and why there is no more.
+pub fn unknown(question: &Question, why: &str) -> Now {
+    Now {
+        init: question.init.name.clone(),
         sigma_w2: None,
         sigma_b2: None,
         phase: None,
@@ -54,21 +76,19 @@ pub fn now(question: &Question) -> Result<Now, CatalogError> {
         xi_q: None,
         xi_c: None,
         depths: None,
-        why: BTreeMap::new(),
-    };
+        forward: Change::default(),
+        backward: Change::default(),
+        why: BTreeMap::from([("sigma_w2".into(), why.into())]),
+    }
+}
+
+/// Of a stack with these laws.
+pub fn of(question: &Question, depth: usize, laws: &[Option<Weights>]) -> Now {
     let mut logs = Vec::new();
     let mut biases = Vec::new();
     let mut fault = None;
-    let mut shapes: Vec<(usize, usize)> = Vec::new();
-    for (index, pair) in question.widths.windows(2).enumerate() {
-        let (fan_in, fan_out) = (pair[0], pair[1]);
-        if !init.depends_on_layer() && shapes.contains(&(fan_in, fan_out)) && shapes.len() == 1 {
-            continue;
-        }
-        shapes.push((fan_in, fan_out));
-        let site = Site::dense(fan_in, fan_out, index + 1, depth, act);
-        let (weights, bias) = (init.weights(&site)?, init.bias(&site)?);
-        match Weights::of(fan_in, fan_out, &weights, &bias).map(|law| law.gains()) {
+    for law in laws {
+        match law.map(|law| law.gains()) {
             None => fault = Some("its layers have no n·Var(W)"),
             Some(None) => fault = Some("its weights or biases have a mean"),
             Some(Some((sigma_w2, sigma_b2))) => {
@@ -78,26 +98,25 @@ pub fn now(question: &Question) -> Result<Now, CatalogError> {
         }
     }
     if let Some(fault) = fault {
-        now.why.insert("sigma_w2".into(), fault.into());
-        return Ok(now);
+        return unknown(question, fault);
     }
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let (sigma_w2, sigma_b2) = (mean(&logs).exp(), mean(&biases));
     if !(sigma_w2 <= 1e12 && sigma_b2 <= 1e12) {
-        now.why.insert("sigma_w2".into(), "beyond what theory follows".into());
-        return Ok(now);
+        return unknown(question, "beyond what theory follows");
     }
-    let s = MeanField { act, sigma_w2, sigma_b2 }.summary();
+    let mut why = BTreeMap::new();
+    let s = MeanField { act: question.act, sigma_w2, sigma_b2 }.summary();
     let mut known = |name: &str, answer: crate::theory::meanfield::Answer| match answer {
         Ok(value) => Some(value).filter(|x| x.is_finite()),
         Err(missing) => {
-            now.why.insert(name.into(), missing.words().into());
+            why.insert(name.into(), missing.words().into());
             None
         }
     };
     let (q_star, chi1) = (known("q_star", s.q_star), known("chi1", s.chi1));
     let (xi_q, xi_c) = (known("xi_q", s.xi_q), known("xi_c", s.xi_c));
-    Ok(Now {
+    Now {
         sigma_w2: Some(sigma_w2),
         sigma_b2: Some(sigma_b2),
         phase: s.phase.map(|p| p.name().into()),
@@ -107,6 +126,7 @@ pub fn now(question: &Question) -> Result<Now, CatalogError> {
         xi_q,
         xi_c,
         depths: xi_c.map(|xi| depth as f64 / xi).filter(|x| x.is_finite()),
-        ..now
-    })
+        why,
+        ..unknown(question, "")
+    }
 }

@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Samples and trials of the measurement.
-const BATCH: usize = 16;
-const TRIALS: usize = 3;
+pub(super) const BATCH: usize = 16;
+pub(super) const TRIALS: usize = 3;
 /// Layers whose moments are integrated anew at most.
 const EFFORT: usize = 300;
 /// Operations that all measurements may take, some seconds of a core; drawn weights are for networks far below it.
@@ -26,7 +26,8 @@ const DRAWN: f64 = 0.3 * BUDGET;
 pub struct Change {
     /// By theory, the median over trials; absent where theory has no number or the change is to exactly zero.
     pub predicted: Option<f64>,
-    /// The median over trials; absent where it was not measured or is to exactly zero.
+    /// The median over trials; absent where it was not measured or is to exactly zero. Of a network what a verdict follows: that
+    /// of a line through all places where it is larger.
     pub measured: Option<f64>,
 }
 
@@ -153,8 +154,13 @@ fn candidates(question: &Question, half: Option<CriticalPoint>) -> Vec<Candidate
 
 /// One law at every layer, to rounding.
 fn same(a: &[LayerPlan], b: &[LayerPlan]) -> bool {
+    a.iter().zip(b).all(|(x, y)| same_law(&x.weights, &y.weights) && same_law(&x.bias, &y.bias))
+}
+
+/// To rounding.
+pub(super) fn same_law(x: &Law, y: &Law) -> bool {
     let close = |x: f64, y: f64| (x - y).abs() <= 1e-9 * x.abs().max(y.abs());
-    let law = |x: &Law, y: &Law| match (x, y) {
+    match (x, y) {
         (x, y) if x.is_point_mass() && y.is_point_mass() => close(x.support().0, y.support().0),
         (Law::Normal { mean: a, std: s }, Law::Normal { mean: b, std: t }) => close(*a, *b) && close(*s, *t),
         (Law::Uniform { low: a, high: s }, Law::Uniform { low: b, high: t }) => {
@@ -165,16 +171,21 @@ fn same(a: &[LayerPlan], b: &[LayerPlan]) -> bool {
             Law::TruncatedNormal { mean: b, std: t, low: m, high: i },
         ) => close(*a, *b) && close(*s, *t) && close(*l, *m) && close(*h, *i),
         (x, y) => x == y,
-    };
-    a.iter().zip(b).all(|(x, y)| law(&x.weights, &y.weights) && law(&x.bias, &y.bias))
+    }
+}
+
+/// Laws of weights and biases in words.
+pub(super) fn words_of(weights: &Law, bias: &Law) -> (String, String) {
+    let none = bias.is_point_mass() && bias.support().0 == 0.0;
+    (weights.to_string(), if none { "0".into() } else { bias.to_string() })
 }
 
 /// Decades of the signal's variance, first layer to last, and of the gradient's, last to first. Of homogeneous activations the
 /// median over trials; of others, whose scatter takes double integrals at every layer, what wide layers do.
-fn predicted(question: &Question, laws: &[Weights]) -> (Option<f64>, Option<f64>) {
+pub(super) fn predicted(question: &Question, laws: &[Weights]) -> (Option<f64>, Option<f64>) {
     let decades = |from: Option<f64>, to: Option<f64>| Some(to? - from?).filter(|x: &f64| x.is_finite());
     if question.act.shape.homogeneous {
-        let expected = predict(question.act, laws, &Setting::normal(BATCH, question.widths[0]), EFFORT);
+        let expected = predict(question.act, laws, &Setting::normal(BATCH, laws[0].fan_in as usize), EFFORT);
         let [first, .., last] = expected.layers.as_slice() else { return (None, None) };
         let level = |q: Quantity| q.variance.filter(|_| expected.complete).map(|v| v.log10_median());
         return (
@@ -202,6 +213,7 @@ fn row(question: &Question, candidate: &Candidate) -> Row {
     let (forward, backward) = (change(candidate.predicted.0), change(candidate.predicted.1));
     let aliases = candidate.names.iter().filter_map(|n| entries().find(|e| e.name == n));
     let first = &candidate.layers[0];
+    let (weights, biases) = words_of(&first.weights, &first.bias);
     Row {
         names: candidate.names.clone(),
         aliases: aliases.flat_map(|e| e.aliases.iter().map(|a| (*a).to_string())).collect(),
@@ -212,12 +224,8 @@ fn row(question: &Question, candidate: &Candidate) -> Row {
         keeps: false,
         flags: Vec::new(),
         law: None,
-        weights: first.weights.to_string(),
-        biases: if first.bias.is_point_mass() && first.bias.support().0 == 0.0 {
-            "0".into()
-        } else {
-            first.bias.to_string()
-        },
+        weights,
+        biases,
     }
 }
 

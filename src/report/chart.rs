@@ -330,6 +330,38 @@ fn stroke(area: &Area, look: &Look, line: &[(f64, f64)], width: u32) -> Drawn {
     Ok(())
 }
 
+/// A smooth curve through whole pixels, which is all that plotters draws between: of every stretch the pixel that the curve comes
+/// nearest to. Places closer together, each rounded, would show as a wobble.
+fn traced(curve: &[(f64, f64)]) -> Vec<(i32, i32)> {
+    /// Pixels between two places, at least and at most.
+    const APART: (f64, f64) = (6.0, 18.0);
+    let mut places = Vec::new();
+    let mut so_far = 0.0;
+    for ends in curve.windows(2) {
+        let ((x, y), (dx, dy)) = (ends[0], (ends[1].0 - ends[0].0, ends[1].1 - ends[0].1));
+        let length = dx.hypot(dy);
+        let (from, step) = if dx.abs() >= dy.abs() { (x, dx) } else { (y, dy) };
+        let (low, high) = (from.min(from + step).ceil() as i32, from.max(from + step).floor() as i32);
+        let mut within: Vec<f64> = (low..=high).map(|k| (f64::from(k) - from) / step).collect();
+        within.retain(|t| t.is_finite());
+        within.sort_by(f64::total_cmp);
+        places.extend(within.into_iter().map(|t| (so_far + t * length, (x + t * dx, y + t * dy))));
+        so_far += length;
+    }
+    let miss = |(x, y): (f64, f64)| (x - x.round()).hypot(y - y.round());
+    let mut found: Vec<(i32, i32)> = curve.first().map(pixel).into_iter().collect();
+    let mut last = 0.0;
+    loop {
+        let near = |s: f64| (last + APART.0..=last + APART.1).contains(&s) && s < so_far - APART.0;
+        let next = places.iter().filter(|p| near(p.0)).min_by(|a, b| miss(a.1).total_cmp(&miss(b.1)));
+        let Some((s, place)) = next else { break };
+        last = *s;
+        found.push(pixel(place));
+    }
+    found.extend(curve.last().map(pixel));
+    found
+}
+
 fn pixel(point: &(f64, f64)) -> (i32, i32) {
     (point.0.round() as i32, point.1.round() as i32)
 }

@@ -154,6 +154,14 @@ pub fn terminal(diagram: &Diagram, columns: Option<usize>) -> String {
     );
     let mut text = vec![wrap(&title, columns, 2), String::new()];
     text.extend(edges(diagram).into_iter().map(|line| wrap(&line, columns, 4)));
+    if diagram.unresolved > 0 {
+        let points = diagram.sigma_w2.len() * diagram.sigma_b2.len();
+        let words = format!(
+            "ξ_c is left out at {} of {points} points: the activation turns too fast there for two samples to be integrated",
+            diagram.unresolved
+        );
+        text.push(wrap(&words, columns, 2));
+    }
     text.push(String::new());
     text.extend(table(diagram, columns));
     if let Some(m) = &diagram.measured {

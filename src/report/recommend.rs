@@ -27,11 +27,20 @@ pub fn json(recommendation: &Recommendation) -> String {
 
 /// The answer with ANSI styles; the writer strips them where they do not belong.
 pub fn terminal(r: &Recommendation, columns: Option<usize>) -> String {
-    let shape = match r.widths.as_slice() {
-        [one] => one.to_string(),
-        many => widths(many),
+    let shape = match (&r.net, r.widths.as_slice()) {
+        (Some(net), _) => {
+            let of = |count: usize, what: &str| match count {
+                0 => String::new(),
+                1 => format!(" · 1 {what}"),
+                n => format!(" · {n} {what}{}", if what.ends_with('h') { "es" } else { "s" }),
+            };
+            let (branches, norms) = (of(net.branches, "residual branch"), of(net.norms, "norm"));
+            format!("{} · {} weight matrices{branches}{norms}", net.name, net.matrices)
+        }
+        (None, [one]) => format!("depth {} · width {one}", r.depth),
+        (None, many) => format!("depth {} · width {}", r.depth, widths(many)),
     };
-    let title = format!("{BOLD}{}{BOLD:#}  {DIM}depth {} · width {shape}{DIM:#}", r.act, r.depth);
+    let title = format!("{BOLD}{}{BOLD:#}  {DIM}{shape}{DIM:#}", r.act);
     let style = if r.recommended.keeps { GOOD } else { BAD };
     let mut lines = vec![
         wrap(&title, columns, 2),
@@ -42,8 +51,10 @@ pub fn terminal(r: &Recommendation, columns: Option<usize>) -> String {
             6,
         ),
         wrap(&format!("      {}", r.recommended.why), columns, 6),
-        String::new(),
     ];
+    let notes = r.net.iter().flat_map(|net| &net.notes);
+    lines.extend(notes.map(|note| wrap(&format!("      {note}"), columns, 6)));
+    lines.push(String::new());
     lines.extend(now(r).into_iter().map(|line| wrap(&line, columns, 10)));
     lines.push(String::new());
     lines.extend(theory(r).into_iter().map(|line| wrap(&line, columns, 16)));
@@ -92,6 +103,13 @@ fn now(r: &Recommendation) -> Vec<String> {
             n.why.get(if name == "ξ_c" { "xi_c" } else { "xi_q" }).map_or("not known", String::as_str)
         ),
     };
+    if r.net.is_some() {
+        lines.push(format!(
+            "          signal {} forward, gradient {} backward",
+            n.forward.words(),
+            n.backward.words()
+        ));
+    }
     if n.sigma_w2.is_some() {
         lines.push(format!("          {}", scale("ξ_c", n.xi_c, "angles and gradients")));
         lines.push(format!("          {}", scale("ξ_q", n.xi_q, "lengths")));
@@ -150,8 +168,9 @@ fn ranking(r: &Recommendation, columns: Option<usize>) -> Vec<String> {
     let all: Vec<usize> = (0..4).map(width).collect();
     let right =
         |text: &str, width: usize| format!("{}{text}", " ".repeat(width.saturating_sub(text.width())));
+    let through = if r.net.is_some() { "network" } else { "stack" };
     let title = format!(
-        "{BOLD}ranking{BOLD:#}  {DIM}decades of variance through the stack, predicted and measured ({}){DIM:#}",
+        "{BOLD}ranking{BOLD:#}  {DIM}decades of variance through the {through}, predicted and measured ({}){DIM:#}",
         r.measured
     );
     let head: Vec<String> = head.iter().zip(&all).map(|(t, w)| right(t, *w)).collect();

@@ -3,6 +3,7 @@
 use super::field::{Field, Form, pass};
 use super::quadrature::{second_moment, squared_slope};
 use crate::activation::Activation;
+use rayon::prelude::*;
 
 /// A point of the critical line: σ_w² = n·Var(W), σ_b² = Var(b), and the pre-activation variance q that they keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,10 +74,15 @@ pub fn half_stable(act: &Activation) -> Option<CriticalPoint> {
         // Below rounding there is no sign.
         (excess.abs() > 1e-12 * p.squared_slope).then_some(excess)
     };
-    let points: Vec<f64> = grid().filter(|q| (1e-4..=1e3).contains(q)).collect();
+    let points: Vec<(f64, Option<f64>)> = grid()
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .filter(|q| (1e-4..=1e3).contains(q))
+        .map(|q| (q, excess(q)))
+        .collect();
     points.windows(2).find_map(|ends| {
-        let (low, high) = bracket([ends[0], ends[1]].into_iter(), excess)?;
-        let q = bisect(low, high, |q| excess(q).unwrap_or(0.0));
+        let turns = ends[0].1.zip(ends[1].1).is_some_and(|(a, b)| (a < 0.0) != (b < 0.0));
+        let q = turns.then(|| bisect(ends[0].0, ends[1].0, |q| excess(q).unwrap_or(0.0)))?;
         at_variance(act, q)
     })
 }

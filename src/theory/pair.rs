@@ -7,6 +7,8 @@ use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
 /// Hermite orders at most; what they leave out is known from Parseval's identity.
 const ORDERS: usize = 512;
+/// Widest panel in which they are integrated.
+const PANEL: f64 = 0.6;
 /// Error of a series that is good enough to spare the double integral.
 const GOOD: f64 = 1e-12;
 
@@ -212,7 +214,7 @@ impl Products {
 impl Series {
     fn new(act: &Activation, mean: f64, q: f64, form: Form, centre: f64) -> Self {
         let offset = form.at_zero(act);
-        let nodes: Vec<(f64, f64, [f64; FUNCTIONS])> = nodes(mean, q, &form.kinks(act))
+        let nodes: Vec<(f64, f64, [f64; FUNCTIONS])> = nodes(mean, q, &form.kinks(act), PANEL)
             .into_iter()
             .map(|(u, z, w)| {
                 let (value, slope) = form.at(act, u);

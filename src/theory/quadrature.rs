@@ -11,8 +11,6 @@ const TOLERANCE: f64 = 1e-13;
 const PANELS: usize = 1000;
 /// Evaluations of a double integral after which it is not refined any more.
 const EVALUATIONS: usize = 1_500_000;
-/// Widest panel of [`nodes`]: polynomials of order 512 have a dozen radians in it.
-const RESOLVED: f64 = 0.6;
 
 /// A number from quadrature, and how far off it may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -208,14 +206,14 @@ pub fn gaussian<const N: usize>(
     integrate(&integrand, &cuts(mean, scale, kinks), TOLERANCE, &|| PANELS)
 }
 
-/// Nodes (u, z) and weights that carry `∫ Dz f(mean + √q z)·p(z)` for polynomials p up to order 512, where f is smooth
-/// between its kinks at the scale of one.
-pub(super) fn nodes(mean: f64, q: f64, kinks: &[f64]) -> Vec<(f64, f64, f64)> {
+/// Nodes (u, z) and weights that carry `∫ Dz f(mean + √q z)·p(z)`, where f is smooth between its kinks at the scale of one, for
+/// polynomials p that have no more than a dozen radians in panels of this width: up to order 512 in 0.6.
+pub(super) fn nodes(mean: f64, q: f64, kinks: &[f64], widest: f64) -> Vec<(f64, f64, f64)> {
     let scale = q.sqrt();
     cuts(mean, scale, kinks)
         .windows(2)
         .flat_map(|ends| {
-            let parts = ((ends[1] - ends[0]) / RESOLVED).ceil().max(1.0);
+            let parts = ((ends[1] - ends[0]) / widest).ceil().max(1.0);
             let step = (ends[1] - ends[0]) / parts;
             let low = ends[0];
             (0..parts as usize)

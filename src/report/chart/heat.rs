@@ -197,7 +197,13 @@ impl Heat<'_> {
         }
         area.draw(&Rectangle::new([(left, top), (right, bottom)], LINE.stroke_width(1)))?;
         put(area, self.scale, (left, frame.top - 2), 15.0, GREY, HPos::Left)?;
-        for (value, label) in &Axis::between(self.range.0, self.range.1, true).ticks {
+        let mut ticks = Axis::between(self.range.0, self.range.1, true).ticks;
+        if let [_] = ticks.as_slice() {
+            // A range within a factor of two shows no scale by one tick.
+            let end = |value: f64| (value, format!("{:.2}", 10f64.powf(value)));
+            ticks.extend([end(self.range.0), end(self.range.1)]);
+        }
+        for (value, label) in &ticks {
             let y = place((value - self.range.0) / (self.range.1 - self.range.0));
             area.draw(&PathElement::new(vec![(right, y), (right + 4, y)], GREY.stroke_width(1)))?;
             let font = (FAMILY, 15.0).into_font().color(&GREY).pos(Pos::new(HPos::Left, VPos::Center));

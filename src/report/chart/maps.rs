@@ -11,8 +11,6 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 const HEIGHT: u32 = 684;
 const HEAD: i32 = 118;
-/// Of a curve's points every so many are drawn: pixels are whole, and shorter pieces show it.
-const STRIDE: usize = 2;
 
 /// One map: its curve, the walk along it, and where the walk ends.
 struct Map {
@@ -88,9 +86,7 @@ fn ring(area: &Area, at: (i32, i32)) -> Drawn {
 }
 
 fn curve(points: &[[f64; 2]]) -> Vec<(f64, f64)> {
-    let last = points.len().saturating_sub(1);
-    let drawn = points.iter().enumerate().filter(|(k, _)| k % STRIDE == 0 || *k == last);
-    drawn.map(|(_, p)| (p[0], p[1])).collect()
+    points.iter().map(|p| (p[0], p[1])).collect()
 }
 
 fn length(survey: &Survey) -> Map {
@@ -137,11 +133,14 @@ struct Frame {
 }
 
 impl Frame {
-    fn place(&self, (x, y): (f64, f64)) -> (i32, i32) {
+    fn exact(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let share = |v: f64| (v - self.range.0) / (self.range.1 - self.range.0);
         let across = self.left + share(x) * (self.right - self.left);
-        let up = self.bottom - share(y) * (self.bottom - self.top);
-        (across.round() as i32, up.round() as i32)
+        (across, self.bottom - share(y) * (self.bottom - self.top))
+    }
+
+    fn place(&self, point: (f64, f64)) -> (i32, i32) {
+        super::pixel(&self.exact(point))
     }
 
     fn holds(&self, (x, y): (f64, f64)) -> bool {
@@ -176,14 +175,14 @@ impl Map {
     /// The curve as far as it lies within the frame, cut at its top.
     fn line(&self, area: &Area, frame: &Frame) -> Drawn {
         let top = self.range.1;
-        let mut runs: Vec<Vec<(i32, i32)>> = vec![Vec::new()];
+        let mut runs: Vec<Vec<(f64, f64)>> = vec![Vec::new()];
         let mut before: Option<(f64, f64)> = None;
         for point in &self.curve {
             if let Some(last) = before
                 && (last.1 > top) != (point.1 > top)
             {
                 let part = (top - last.1) / (point.1 - last.1);
-                let cut = frame.place((last.0 + part * (point.0 - last.0), top));
+                let cut = frame.exact((last.0 + part * (point.0 - last.0), top));
                 if point.1 > top {
                     runs.last_mut().into_iter().for_each(|run| run.push(cut));
                     runs.push(Vec::new());
@@ -192,12 +191,12 @@ impl Map {
                 }
             }
             if point.1 <= top {
-                runs.last_mut().into_iter().for_each(|run| run.push(frame.place(*point)));
+                runs.last_mut().into_iter().for_each(|run| run.push(frame.exact(*point)));
             }
             before = Some(*point);
         }
         for run in runs.into_iter().filter(|run| run.len() > 1) {
-            area.draw(&PathElement::new(run, COLORS[0].stroke_width(3)))?;
+            area.draw(&PathElement::new(super::traced(&run), COLORS[0].stroke_width(3)))?;
         }
         Ok(())
     }

@@ -115,6 +115,9 @@ fn heading(root: &Area, diagram: &Diagram, ruler: &Ruler) -> Drawn {
         ruler.fitting(&ruler.shown(&diagram.act), 24.0, 0.5 * room)
     );
     let mut facts = vec![format!("input of unit variance · initialisers at width {}", diagram.width)];
+    if diagram.unresolved > 0 {
+        facts.push("ξ_c is left out where two samples are not resolved".into());
+    }
     if let Some(m) = &diagram.measured {
         facts.push(format!("simulated: width {}, batch {}, {} trials", m.width, m.batch, m.trials));
         let miss = [(&m.largest_gradient, "gradient"), (&m.largest_signal, "signal")].map(|(d, name)| {
@@ -176,7 +179,7 @@ fn dashed(area: &Area, from: (i32, i32), to: (i32, i32)) -> Drawn {
 }
 
 fn cased(area: &Area, line: &[(f64, f64)]) -> Drawn {
-    let points: Vec<(i32, i32)> = line.iter().map(super::pixel).collect();
+    let points = super::traced(line);
     area.draw(&PathElement::new(points.clone(), WHITE.stroke_width(6)))?;
     area.draw(&PathElement::new(points, INK.stroke_width(3)))
 }
@@ -352,11 +355,16 @@ fn key_lines(diagram: &Diagram, groups: &[Group], ruler: &Ruler) -> Vec<(Option<
     for (number, text) in key(diagram, groups) {
         let mut number = number;
         let mut line = String::new();
+        // A number stays with its name.
+        let text = ["σ_w² ", "σ_b² ", "χ₁ "]
+            .iter()
+            .fold(text, |text, name| text.replace(name, &name.replace(' ', "\0")));
         for word in text.split(' ') {
+            let word = &word.replace('\0', " ");
             let longer = if line.is_empty() { word.to_string() } else { format!("{line} {word}") };
             if ruler.width(&longer, KEY) > room && !line.is_empty() {
                 lines.push((number.take(), std::mem::take(&mut line)));
-                line = word.into();
+                line.clone_from(word);
             } else {
                 line = longer;
             }

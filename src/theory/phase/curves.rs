@@ -1,9 +1,11 @@
 //! Moments of an activation along q, integrated once and interpolated: a plane of thousands of points asks for the same ones.
 
+use super::two::Two;
 use crate::activation::Activation;
 use crate::theory::field::{Field, Form, pass};
 use rayon::prelude::*;
-use std::f64::consts::{LN_10, PI};
+use std::collections::{BTreeSet, HashMap};
+use std::f64::consts::LN_10;
 
 /// Nodes a decade of q.
 const DENSITY: f64 = 20.0;
@@ -16,10 +18,6 @@ const FAR: f64 = 1e30;
 /// Correlations a node: (1 − c)^¼ at equal distances, which is dense where steep activations turn, and in which kinks are
 /// smooth.
 const ANGLES: usize = 24;
-/// Ends and step of integrals over two samples.
-const REACH: f64 = 6.4;
-const STEP: f64 = 0.1;
-const FINEST: f64 = 0.02;
 /// 1 − c is this power of the place.
 const POWER: i32 = 4;
 
@@ -116,49 +114,17 @@ impl<'a> Curves<'a> {
         (1.0 - t) * self.nodes[k].square.rise + t * self.nodes[k + 1].square.rise
     }
 
-    /// (1 − ρ)/(1 − c) and E φ′(u₁)φ′(u₂) of two samples of variance q with 1 − c = `delta` in [0, 1].
-    ///
-    /// Given x, u = √q(√c·x + √(1 − c)·y) of the two samples are independent: E φ² − E φφ is the mean over x of the variance
-    /// over y, which keeps its digits however small it is.
-    pub fn turned(&self, q: f64, delta: f64) -> (f64, f64) {
-        let (square, steep) = (self.square(q), self.steep(q));
-        if delta <= 0.0 {
-            return (q * steep / square, steep);
-        }
-        let (common, own) = ((q * (1.0 - delta)).sqrt(), (q * delta).sqrt());
-        let kinks = &self.act.shape.kinks;
-        let smooth = trapezoid(own);
-        let outer = if kinks.is_empty() { trapezoid(q.sqrt()) } else { about(kinks, common, own) };
-        let (mut apart, mut slopes) = (0.0, 0.0);
-        for (x, weight) in &outer {
-            let shift = common * x;
-            let broken: Vec<f64>;
-            let inner = if kinks.is_empty() {
-                &smooth
-            } else {
-                broken = kinks.iter().map(|k| (k - shift) / own).filter(|y| y.abs() < REACH).collect();
-                &if broken.is_empty() { smooth.clone() } else { panels(broken, 0.8) }
-            };
-            let centre = self.act.kernel.at(shift).0;
-            let (mut mean, mut spread, mut slope) = (0.0, 0.0, 0.0);
-            for (y, part) in inner {
-                let (value, steep) = self.act.kernel.at(shift + own * y);
-                let value = value - centre;
-                mean += part * value;
-                spread += part * value * value;
-                slope += part * steep;
-            }
-            apart += weight * (spread - mean * mean);
-            slopes += weight * slope * slope;
-        }
-        (apart / (square * delta), slopes)
+    /// Two samples of variance q.
+    pub fn two(&self, q: f64) -> Two<'a> {
+        Two::new(self.act, q, self.square(q), self.steep(q))
     }
 
     /// c* and the slope of the correlation map there, where χ₁ > 1 and the length map keeps `q`: of one point, without tables.
     pub fn fixed_point(&self, q: f64, sigma_w2: f64, sigma_b2: f64) -> Option<(f64, f64)> {
         let target = 1.0 / (1.0 - sigma_b2 / q);
         let delta = |x: f64| x.powi(POWER);
-        let above = |x: f64| self.turned(q, delta(x)).0 > target;
+        let two = self.two(q);
+        let above = |x: f64| two.at(delta(x)).is_some_and(|(apart, _)| apart > target);
         let (mut low, mut high) = (0.0, 1.0);
         if above(1.0) {
             low = 1.0;
@@ -168,20 +134,33 @@ impl<'a> Curves<'a> {
             if above(middle) { low = middle } else { high = middle }
         }
         let delta = delta(f64::midpoint(low, high));
-        let slope = sigma_w2 * self.turned(q, delta).1;
+        let slope = sigma_w2 * two.at(delta)?.1;
         slope.is_finite().then_some((1.0 - delta, slope))
     }
 
-    /// Tables over two samples for every q between these.
-    pub fn angles(&self, low: f64, high: f64) -> Angles {
-        let first = (Self::index(low).floor() as usize).saturating_sub(1).min(self.count().saturating_sub(4));
-        let last = (Self::index(high).ceil() as usize + 1).clamp(first + 3, self.count() - 1);
-        let table = (first..=last).into_par_iter().map(|k| self.angle(Self::q(k))).collect();
-        Angles { first, table }
+    /// Tables over two samples for these q.
+    pub fn angles(&self, qs: impl Iterator<Item = f64>) -> Angles {
+        let rows: BTreeSet<usize> = qs
+            .flat_map(|q| (0..4).map(move |k| (q, k)))
+            .filter_map(|(q, k)| Some(self.base(q)? + k))
+            .collect();
+        let rows: Vec<usize> = rows.into_iter().collect();
+        Angles { table: rows.into_par_iter().map(|k| (k, self.angle(Self::q(k)))).collect() }
     }
 
+    /// The first of the four nodes that q is interpolated between.
+    fn base(&self, q: f64) -> Option<usize> {
+        let place = Self::index(q);
+        place
+            .is_finite()
+            .then(|| (place.floor() as usize).saturating_sub(1).min(self.count().saturating_sub(4)))
+    }
+
+    /// NaN where two samples are not resolved.
     fn angle(&self, q: f64) -> Vec<(f64, f64)> {
-        (0..=ANGLES).map(|k| self.turned(q, (k as f64 / ANGLES as f64).powi(POWER))).collect()
+        let two = self.two(q);
+        let at = |k: usize| two.at((k as f64 / ANGLES as f64).powi(POWER)).unwrap_or((f64::NAN, f64::NAN));
+        (0..=ANGLES).map(at).collect()
     }
 }
 
@@ -189,71 +168,31 @@ fn place(k: f64) -> f64 {
     10f64.powf(k / DENSITY - f64::from(BELOW))
 }
 
-/// Nodes and weights of ∫ Dz by the trapezoidal rule, exact beyond all powers of the step where all is smooth; finer where z
-/// is stretched by `scale`, for φ turns on the scale of one.
-fn trapezoid(scale: f64) -> Vec<(f64, f64)> {
-    let step = (0.5 / scale).clamp(FINEST, STEP);
-    let count = (REACH / step) as i32;
-    (-count..=count).map(|k| f64::from(k) * step).map(|z| (z, density(z) * step)).collect()
-}
-
-/// Nodes and weights of ∫ Dz in panels that end at `cuts`, none wider than `widest`.
-fn panels(mut cuts: Vec<f64>, widest: f64) -> Vec<(f64, f64)> {
-    // Gauss & Legendre, five points.
-    const RULE: [(f64, f64); 5] = [
-        (-0.906_179_845_938_664, 0.236_926_885_056_189_1),
-        (-0.538_469_310_105_683_1, 0.478_628_670_499_366_5),
-        (0.0, 0.568_888_888_888_888_9),
-        (0.538_469_310_105_683_1, 0.478_628_670_499_366_5),
-        (0.906_179_845_938_664, 0.236_926_885_056_189_1),
-    ];
-    let count = (2.0 * REACH / widest).round() as i32;
-    cuts.extend((0..=count).map(|k| f64::from(k) * widest - REACH));
-    cuts.retain(|z| z.abs() <= REACH + 1e-9);
-    cuts.sort_by(f64::total_cmp);
-    let ends = cuts.windows(2).filter(|ends| ends[1] - ends[0] > 1e-12);
-    ends.flat_map(|ends| {
-        let (middle, half) = (f64::midpoint(ends[0], ends[1]), 0.5 * (ends[1] - ends[0]));
-        RULE.map(|(x, w)| (middle + half * x, half * w * density(middle + half * x)))
-    })
-    .collect()
-}
-
-/// Nodes of the outer integral: a kink is met within some widths of the inner one.
-fn about(kinks: &[f64], common: f64, own: f64) -> Vec<(f64, f64)> {
-    let near = |k: &f64| {
-        let (at, width) = (k / common.max(1e-300), own / common.max(1e-300));
-        [-6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 6.0].map(|step| at + step * width)
-    };
-    panels(kinks.iter().flat_map(near).filter(|z| z.is_finite()).collect(), 0.4)
-}
-
-fn density(z: f64) -> f64 {
-    (-0.5 * z * z).exp() / (2.0 * PI).sqrt()
-}
-
 /// (1 − ρ)/(1 − c) and E φ′(u₁)φ′(u₂) over q and c, ρ = E φ(u₁)φ(u₂)/E φ².
 pub struct Angles {
-    first: usize,
-    table: Vec<Vec<(f64, f64)>>,
+    /// By node of q.
+    table: HashMap<usize, Vec<(f64, f64)>>,
 }
 
 impl Angles {
     /// c* and σ_w² E φ′(u₁)φ′(u₂) there, the slope of the correlation map, where χ₁ > 1 and the length map keeps `q`.
     ///
     /// 1 − c* = (1 − σ_b²/q)(1 − ρ(c*)): no map is iterated, for (1 − ρ)/(1 − c) falls as c does.
-    pub fn fixed_point(&self, q: f64, sigma_w2: f64, sigma_b2: f64) -> Option<(f64, f64)> {
-        let place = Curves::index(q) - self.first as f64;
-        let base = (place.floor() as usize).saturating_sub(1).min(self.table.len().checked_sub(4)?);
-        let weights = cubic(place - base as f64);
+    pub fn fixed_point(&self, curves: &Curves, q: f64, sigma_w2: f64, sigma_b2: f64) -> Option<(f64, f64)> {
+        let base = curves.base(q)?;
+        let weights = cubic(Curves::index(q) - base as f64);
+        let rows: Vec<&Vec<(f64, f64)>> = (base..base + 4).filter_map(|k| self.table.get(&k)).collect();
         let at = |k: usize| {
             let (mut s, mut slope) = (0.0, 0.0);
-            for (w, row) in weights.iter().zip(&self.table[base..base + 4]) {
+            for (w, row) in weights.iter().zip(&rows) {
                 s += w * row[k].0;
                 slope += w * row[k].1;
             }
             (s, slope)
         };
+        if rows.len() < weights.len() {
+            return None;
+        }
         let column: Vec<(f64, f64)> = (0..=ANGLES).map(at).collect();
         let target = 1.0 / (1.0 - sigma_b2 / q);
         let between = |x: f64, of: fn(&(f64, f64)) -> f64| {
@@ -301,7 +240,7 @@ mod tests {
                 for delta in [1e-3, 0.1, 1.0] {
                     let exact = pair.at(1.0 - delta);
                     let apart = (1.0 - exact.phi.value / p.square) / delta;
-                    let found = curves.turned(q, delta);
+                    let found = curves.two(q).at(delta).unwrap();
                     // What interpolation of E φ² costs; where φ is steep, what the step does.
                     let tolerance = if q < 10.0 { 1e-5 } else { 1e-3 };
                     assert!(

@@ -5,17 +5,20 @@ mod curves;
 mod line;
 mod measured;
 mod named;
+mod two;
 
 pub use curves::{Angles, Curves};
 pub use line::{grid, logarithmic, ranges, walk};
 pub use measured::{Deviation, Measured, Window};
 pub use named::{Place, Spot, points};
+pub use two::Two;
 
 use super::meanfield::Length;
 use super::survey::Edge;
 use crate::activation::Activation;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Name and version of the JSON schema.
 pub const SCHEMA: &str = "initdiag-phase/1";
@@ -47,6 +50,9 @@ pub struct Diagram {
     pub chi1: Map,
     /// Depth scale of correlations, in layers; none where the approach is a power law, or every correlation is kept.
     pub xi_c: Map,
+    /// Points whose ξ_c is left out because the activation turns too fast there for two samples to be integrated.
+    #[serde(default, skip_serializing_if = "none")]
+    pub unresolved: usize,
     /// Factor on the signal's mean square a layer in the end: 1 where lengths settle.
     pub growth: Map,
     /// χ₁ = 1 with a variance that is kept.
@@ -78,23 +84,39 @@ pub struct Numbers {
     pub growth: Option<f64>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn none(count: &usize) -> bool {
+    *count == 0
+}
+
 impl Diagram {
     /// Over the given columns and rows, both ascending and of at least two values.
     pub fn new(act: &Activation, sigma_w2: Vec<f64>, sigma_b2: Vec<f64>, width: usize) -> Self {
+        Self::with(act, walk(act), sigma_w2, sigma_b2, width)
+    }
+
+    /// The same, where the critical line is known.
+    pub fn with(
+        act: &Activation,
+        critical_line: Vec<Edge>,
+        sigma_w2: Vec<f64>,
+        sigma_b2: Vec<f64>,
+        width: usize,
+    ) -> Self {
         let top = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
-        let curves = Curves::new(act, top(&sigma_w2) + top(&sigma_b2));
+        let (mut initialisers, left_out) = named::places(act, width);
+        let curves = Curves::new(act, (top(&sigma_w2) + top(&sigma_b2)).max(named::largest(&initialisers)));
+        named::judge_all(act, &curves, &mut initialisers);
         let settled: Vec<Vec<(Length, Numbers)>> = sigma_b2
             .par_iter()
             .map(|b| sigma_w2.iter().map(|w| lengths(act, &curves, *w, *b)).collect())
             .collect();
-        let numbers = correlated(&curves, settled, &sigma_w2, &sigma_b2);
+        let (numbers, unresolved) = correlated(&curves, settled, &sigma_w2, &sigma_b2);
         let map = |of: fn(&Numbers) -> Option<f64>| {
             let finite = |n: &Numbers| of(n).filter(|x| x.is_finite());
             numbers.iter().map(|row| row.iter().map(finite).collect()).collect()
         };
-        let (initialisers, left_out) = named::places(act, width);
         let range = (sigma_b2[0], top(&sigma_b2));
-        let critical_line = walk(act);
         Self {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -103,6 +125,7 @@ impl Diagram {
             q_star: map(|n| n.q_star),
             chi1: map(|n| n.chi1),
             xi_c: map(|n| n.xi_c),
+            unresolved,
             growth: map(|n| n.growth),
             unkept_at: line::unkept(act),
             edges: line::edges(act, &critical_line, range),
@@ -192,34 +215,36 @@ fn settled(curves: &Curves, sigma_w2: f64, low: f64, high: f64, rise: impl Fn(f6
     }
 }
 
-/// ξ_c where lengths settle; elsewhere the correlation map has slope 1 at 1 or is the identity.
+/// ξ_c where lengths settle; elsewhere the correlation map has slope 1 at 1 or is the identity. Points that are not resolved are
+/// counted.
 fn correlated(
     curves: &Curves,
     settled: Vec<Vec<(Length, Numbers)>>,
     sigma_w2: &[f64],
     sigma_b2: &[f64],
-) -> Vec<Vec<Numbers>> {
+) -> (Vec<Vec<Numbers>>, usize) {
     let chaotic = |(_, n): &(Length, Numbers)| n.q_star.filter(|_| n.chi1.is_some_and(|chi| chi > 1.0));
-    let span = settled.iter().flatten().filter_map(chaotic);
-    let (low, high) = span.fold((f64::INFINITY, 0.0), |r: (f64, f64), q| (r.0.min(q), r.1.max(q)));
-    let angles = (low <= high).then(|| curves.angles(low, high));
+    let angles = curves.angles(settled.iter().flatten().filter_map(chaotic));
+    let unresolved = AtomicUsize::new(0);
     let scale = |slope: f64| match slope.abs() {
         x if (x - 1.0).abs() <= ONE || x < 1e-300 || x.is_nan() => None,
         x => Some(-1.0 / x.ln()),
     };
     let at = |(_, n): (Length, Numbers), w: f64, b: f64| {
         let (Some(q), Some(chi)) = (n.q_star, n.chi1) else { return n };
-        let slope = match &angles {
-            Some(angles) if chi > 1.0 => angles.fixed_point(q, w, b).map(|(_, slope)| slope),
-            _ => Some(chi),
-        };
+        let mut slope = Some(chi);
+        if chi > 1.0 {
+            slope = angles.fixed_point(curves, q, w, b).map(|(_, slope)| slope);
+            unresolved.fetch_add(usize::from(slope.is_none()), Ordering::Relaxed);
+        }
         Numbers { xi_c: slope.and_then(scale).filter(|x| *x > 0.0), ..n }
     };
-    settled
+    let numbers = settled
         .into_par_iter()
         .zip(sigma_b2)
         .map(|(row, b)| row.into_iter().zip(sigma_w2).map(|(n, w)| at(n, *w, *b)).collect())
-        .collect()
+        .collect();
+    (numbers, unresolved.into_inner())
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ fn spot(entry: &Entry, act: &Activation, width: usize) -> Spot {
     law.gains().ok_or_else(|| "weights with a mean".into())
 }
 
-/// Those with a point, ascending in σ_w²; and those without.
+/// Those with a point, ascending in σ_w², not judged yet; and those without.
 pub fn places(act: &Activation, width: usize) -> (Vec<Place>, Vec<Place>) {
     let (mut here, mut none): (Vec<Place>, Vec<Place>) = (Vec::new(), Vec::new());
     for (entry, spot) in points(act, width) {
@@ -86,10 +86,17 @@ pub fn places(act: &Activation, width: usize) -> (Vec<Place>, Vec<Place>) {
         list.push(Place { names: vec![entry.name.into()], ..place });
     }
     here.sort_by(|a, b| a.sigma_w2.unwrap_or(0.0).total_cmp(&b.sigma_w2.unwrap_or(0.0)));
-    let largest = here.iter().filter_map(|p| Some(p.sigma_w2? + p.sigma_b2?)).fold(0.0, f64::max);
-    let curves = Curves::new(act, largest.min(1e12));
-    here.par_iter_mut().for_each(|place| judge(act, &curves, place));
     (here, none)
+}
+
+/// The length that a stack begins with at the furthest point.
+pub fn largest(places: &[Place]) -> f64 {
+    places.iter().filter_map(|p| Some(p.sigma_w2? + p.sigma_b2?)).fold(0.0, f64::max).min(1e12)
+}
+
+/// Adds what theory has at each point.
+pub fn judge_all(act: &Activation, curves: &Curves, places: &mut [Place]) {
+    places.par_iter_mut().for_each(|place| judge(act, curves, place));
 }
 
 fn judge(act: &Activation, curves: &Curves, place: &mut Place) {
@@ -111,15 +118,18 @@ fn judge(act: &Activation, curves: &Curves, place: &mut Place) {
     place.xi_c = slope.filter(|s| *s > 0.0 && *s < 1.0).map(|s| -1.0 / s.ln());
     if place.xi_c.is_none() {
         let why = match length {
-            Length::Point { .. } if chi1 == Some(1.0) => Missing::Critical,
-            Length::Point { .. } => Missing::AtOnce,
-            Length::Zero { .. } => Missing::GoesToZero,
-            Length::Diverges { .. } => Missing::Diverges,
-            Length::Every => Missing::EveryQ,
-            Length::Cycle => Missing::Cycle,
-            Length::Unknown => Missing::Unknown,
+            Length::Point { .. } if chi1 == Some(1.0) => Missing::Critical.words(),
+            Length::Point { .. } if slope.is_none() => {
+                "two samples are not resolved: the activation turns too fast"
+            }
+            Length::Point { .. } => Missing::AtOnce.words(),
+            Length::Zero { .. } => Missing::GoesToZero.words(),
+            Length::Diverges { .. } => Missing::Diverges.words(),
+            Length::Every => Missing::EveryQ.words(),
+            Length::Cycle => Missing::Cycle.words(),
+            Length::Unknown => Missing::Unknown.words(),
         };
-        place.why = Some(why.words().into());
+        place.why = Some(why.into());
     }
 }
 
@@ -131,7 +141,8 @@ mod tests {
     #[test]
     fn every_entry_is_placed_once() {
         let act = Activation::parse("tanh").unwrap();
-        let (here, none) = places(&act, 512);
+        let (mut here, none) = places(&act, 512);
+        judge_all(&act, &Curves::new(&act, largest(&here)), &mut here);
         let count: usize = here.iter().chain(&none).map(|p| p.names.len()).sum();
         assert_eq!(count, entries().count());
         let of = |name: &str| here.iter().find(|p| p.names.iter().any(|n| n == name)).unwrap();
