@@ -27,21 +27,21 @@ fn fault(arguments: &[&str], code: i32) -> String {
 
 #[test]
 fn at_once_on_the_embedded_digits() {
-    let t = json(&["--epochs", "4", "--seeds", "2", "--init", "normal,lecun,xavier,he"]);
+    let t = json(&["--epochs", "8", "--seeds", "2", "--init", "normal,lecun,xavier,he"]);
     assert_eq!(
         (t.schema.as_str(), t.cells.len(), t.spec.data.train, t.spec.data.test),
         ("initdiag-train/1", 4, 1438, 359)
     );
     assert_eq!((t.steps_per_epoch, t.interrupted), (12, false));
     for cell in t.cells.iter().skip(1) {
-        // After four epochs of 12 steps of Adam; logistic regression gets some 0.96 of these digits.
+        // After eight epochs of 12 steps of Adam; logistic regression gets some 0.96 of these digits.
         let last = cell.summary.last.unwrap();
         assert!(last.least > 0.8 && cell.summary.verdict == Verdict::Learns, "{}: {last:?}", cell.init);
         let run = &cell.runs[0];
-        assert_eq!((run.steps, run.epochs.len(), run.points.len(), run.diverged), (48, 4, 48, None));
-        let (first, end) = (run.points[0].loss, run.points[47].loss);
+        assert_eq!((run.steps, run.epochs.len(), run.points.len(), run.diverged), (96, 8, 96, None));
+        let (first, end) = (run.points[0].loss, run.points[95].loss);
         assert!(end < 0.6 * first, "{first} to {end}");
-        assert_eq!(run.looks.iter().map(|l| l.step).collect::<Vec<_>>(), [0, 3, 7, 18, 48]);
+        assert_eq!(run.looks.iter().map(|l| l.step).collect::<Vec<_>>(), [0, 3, 10, 31, 96]);
         assert_ne!(cell.runs[0].points, cell.runs[1].points);
     }
 }
@@ -50,7 +50,7 @@ fn at_once_on_the_embedded_digits() {
 fn nothing_learns_from_zeros() {
     let t = json(&["--epochs", "3", "--seeds", "1", "--init", "zeros,he"]);
     let [zeros, he] = &t.cells[..] else { panic!() };
-    assert_eq!((zeros.summary.verdict, he.summary.verdict), (Verdict::Chance, Verdict::Learns));
+    assert_eq!((zeros.summary.verdict, he.summary.verdict), (Verdict::Chance, Verdict::AboveChance));
     // Biases of the last layer alone move, so the most frequent class is all that it can know.
     assert!(zeros.summary.last.unwrap().median <= t.chance);
     assert_eq!(zeros.runs[0].looks.last().unwrap().layers[0].weight_gradient, None);

@@ -94,7 +94,7 @@ pub struct Arguments {
     /// The weights that the first run begins with, under PyTorch's names and in its layout; needs one --init and one --act
     #[arg(long, value_name = "FILE.safetensors")]
     save_init: Option<PathBuf>,
-    /// Exit 3 when a cell is among these: diverged, chance
+    /// Exit 3 when a cell is among these: diverged, chance, above-chance
     #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = outcome)]
     fail_on: Vec<String>,
     /// Where files go [default: initdiag-out]
@@ -184,7 +184,7 @@ fn looks(text: &str) -> Result<usize, String> {
 }
 
 fn outcome(text: &str) -> Result<String, String> {
-    let known = [Verdict::Diverged, Verdict::Chance].map(Verdict::name);
+    let known = [Verdict::Diverged, Verdict::Chance, Verdict::AboveChance].map(Verdict::name);
     let text = text.trim().to_lowercase();
     if known.contains(&text.as_str()) {
         return Ok(text);

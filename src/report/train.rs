@@ -113,6 +113,7 @@ pub fn table(trained: &Trained, columns: Option<usize>) -> String {
     let mut parts = Vec::new();
     for (wanted, words) in [
         (Verdict::Learns, "learns"),
+        (Verdict::AboveChance, "above chance"),
         (Verdict::Chance, "no better than chance"),
         (Verdict::Diverged, "diverged"),
         (Verdict::Unfinished, "unfinished"),
@@ -129,6 +130,7 @@ pub fn table(trained: &Trained, columns: Option<usize>) -> String {
 fn verdict(verdict: Verdict) -> String {
     let (style, text) = match verdict {
         Verdict::Learns => (GOOD, "learns"),
+        Verdict::AboveChance => (WARN, "above chance"),
         Verdict::Chance => (BAD, "no better than chance"),
         Verdict::Diverged => (BAD, "diverged"),
         Verdict::Unfinished => (WARN, "unfinished"),

@@ -170,8 +170,10 @@ pub struct Summary {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// All runs end above chance.
+    /// Most runs met the target, or the median run ends there.
     Learns,
+    /// The median run ends above chance, and below the target.
+    AboveChance,
     /// The median run ends no better than the most frequent class.
     Chance,
     /// A run left the numbers.
@@ -185,6 +187,7 @@ impl Verdict {
     pub fn name(self) -> &'static str {
         match self {
             Self::Learns => "learns",
+            Self::AboveChance => "above-chance",
             Self::Chance => "chance",
             Self::Diverged => "diverged",
             Self::Unfinished => "unfinished",
@@ -193,8 +196,8 @@ impl Verdict {
 }
 
 impl Summary {
-    /// Over runs of `steps` steps; `chance` with the number of test samples.
-    pub fn of(runs: &[TrainedRun], steps: u64, (chance, samples): (f64, usize)) -> Self {
+    /// Over runs of `steps` steps that are to reach the accuracy `target`; `chance` with the number of test samples.
+    pub fn of(runs: &[TrainedRun], steps: u64, target: f64, (chance, samples): (f64, usize)) -> Self {
         let ended = |run: &&TrainedRun| run.diverged.is_none() && run.steps == steps;
         let diverged = runs.iter().filter(|run| run.diverged.is_some()).count();
         let complete = diverged + runs.iter().filter(ended).count();
@@ -208,6 +211,7 @@ impl Summary {
             _ if diverged > 0 => Verdict::Diverged,
             None => Verdict::Unfinished,
             Some(last) if last.median <= above => Verdict::Chance,
+            Some(last) if 2 * reached.len() <= runs.len() && last.median < target => Verdict::AboveChance,
             Some(_) => Verdict::Learns,
         };
         Self {

@@ -78,7 +78,7 @@ pub fn run(plan: &Plan, set: &Set, saved: Vec<Saved>, control: &Control) -> Resu
             optimizer: cell.optimizer.clone(),
             lr: cell.rate,
             weight_decay: cell.decay,
-            summary: Summary::of(&own, plan.steps(), (chance, set.test.len())),
+            summary: Summary::of(&own, plan.steps(), plan.training.target, (chance, set.test.len())),
             layers: cell.net.entries.iter().map(|e| e.path.clone()).collect(),
             runs: own,
         });
