@@ -243,6 +243,14 @@ fn accuracies(values: &[f64]) -> Axis {
         let step = ticks.len().div_ceil(6).max(1);
         ticks = ticks.into_iter().step_by(step).collect();
     }
+    // From the best down, none upon another.
+    let mut last = f64::INFINITY;
+    ticks.sort_by(|a, b| b.0.total_cmp(&a.0));
+    ticks.retain(|(value, _)| {
+        let apart = last - value > 0.045 * (range.1 - range.0);
+        last = if apart { *value } else { last };
+        apart
+    });
     Axis { range, ticks }
 }
 
