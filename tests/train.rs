@@ -182,6 +182,9 @@ fn a_rate_too_large_diverges_and_the_rest_is_kept() {
     assert!(beyond.runs.iter().all(|r| r.diverged.is_some_and(|s| s <= 3) && r.epochs.is_empty()));
     assert!(sound.summary.last.unwrap().median > 0.7);
     assert!(!t.interrupted);
+    // A batch larger than the data is all of them.
+    let t = json(&["--batch", "1G", "--epochs", "2", "--seeds", "1", "--init", "he"]);
+    assert_eq!((t.steps_per_epoch, t.cells[0].runs[0].points.len()), (1, 2));
 }
 
 #[test]
@@ -317,7 +320,9 @@ fn what_does_not_fit_is_said_in_one_line() {
         (&["--init", "hee"], "did you mean"),
         (&["--label", "first"], "--data"),
         (&["--label", "first", "--data", &data], "IDX files have no columns"),
-        (&["--epochs", "0"], "whole number"),
+        (&["--epochs", "0"], "whole number from 1 to 1000000"),
+        (&["--seeds", "1G"], "whole number from 1 to 10000"),
+        (&["--lr", "1e400"], "positive"),
         (&["--init", "he,xavier", "--save-init", "x"], "one --init"),
     ]);
     for (arguments, words) in [

@@ -33,6 +33,8 @@ use std::process::ExitCode;
   initdiag --widths 784,512,256,10 --init torch-linear --fail-on vanishing,exploding
   initdiag --widths-sweep 128,256,512,1k --depth 5 --init torch-linear,mup
   initdiag --init torch-linear --baseline last-release.json --fail-on drift
+  initdiag recommend --act gelu --depth 50
+  initdiag train --net lenet5 --data mnist/ --init xavier,he
 
 Exit status: 0 done, 1 could not, 2 wrong usage, 3 --fail-on met, 130 interrupted."
 )]

@@ -71,10 +71,10 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value = "128", value_parser = size::parse, allow_hyphen_values = true)]
     batch: usize,
     /// Passes over the training samples
-    #[arg(long, value_name = "N", default_value = "10", value_parser = size::parse, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = epochs, allow_hyphen_values = true)]
     epochs: usize,
     /// Runs of each cell, with weights and an order of samples of their own
-    #[arg(long, value_name = "N", default_value = "3", value_parser = size::parse, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = seeds, allow_hyphen_values = true)]
     seeds: usize,
     /// The same seed gives the same bytes, whatever --threads
     #[arg(long, value_name = "N", default_value = "0", value_parser = seed, allow_hyphen_values = true)]
@@ -171,6 +171,19 @@ fn share(text: &str) -> Result<f64, String> {
 
 fn steps(text: &str) -> Result<u64, String> {
     if text.trim() == "0" { Ok(0) } else { size::parse(text).map(|n| n as u64) }
+}
+
+fn up_to(text: &str, most: usize) -> Result<usize, String> {
+    let count = size::parse(text).ok().filter(|count| *count <= most);
+    count.ok_or_else(|| format!("a whole number from 1 to {most} is needed"))
+}
+
+fn epochs(text: &str) -> Result<usize, String> {
+    up_to(text, 1_000_000)
+}
+
+fn seeds(text: &str) -> Result<usize, String> {
+    up_to(text, 10_000)
 }
 
 /// More looks than this are no picture.

@@ -229,7 +229,7 @@ impl<'a> Learner<'a> {
 
     /// Fills the first room with the gradient of a batch.
     fn gradients(&mut self, step: u64, places: &[usize]) -> Outcome {
-        let size = if self.cell.net.mixes_samples() { places.len() } else { shard(self.plan.training.batch) };
+        let size = if self.cell.net.mixes_samples() { places.len() } else { shard(self.plan.batch()) };
         let shards: Vec<&[usize]> = places.chunks(size).collect();
         while self.rooms.len() < shards.len() {
             self.rooms.push(Room::default());
@@ -358,7 +358,7 @@ fn through(
 }
 
 fn first_batch(plan: &Plan, set: &Set) -> Labelled {
-    let places: Vec<usize> = (0..plan.training.batch.min(set.train.len())).collect();
+    let places: Vec<usize> = (0..plan.batch()).collect();
     set.train.select(&places)
 }
 

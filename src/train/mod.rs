@@ -226,6 +226,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Samples of a step: no more than there are.
+    pub fn batch(&self) -> usize {
+        self.training.batch.min(self.training.data.train)
+    }
+
     /// Steps of an epoch.
     pub fn epoch(&self) -> u64 {
         self.training.data.train.div_ceil(self.training.batch) as u64
@@ -233,12 +238,12 @@ impl Plan {
 
     /// Steps of a run.
     pub fn steps(&self) -> u64 {
-        self.epoch() * self.training.epochs as u64
+        self.epoch().saturating_mul(self.training.epochs as u64)
     }
 
     /// Steps of all runs.
     pub fn units(&self) -> u64 {
-        self.steps() * (self.cells.len() * self.training.seeds) as u64
+        self.steps().saturating_mul((self.cells.len() * self.training.seeds) as u64)
     }
 
     /// The weights that a run begins with: those of the trial of this number in a simulation with the same seed.
@@ -250,9 +255,9 @@ impl Plan {
     pub fn bytes(&self, threads: usize) -> u128 {
         let runs = threads.min(self.cells.len() * self.training.seeds).max(1) as u128;
         let one = |cell: &Cell| {
-            let rooms = self.training.batch.div_ceil(learner::shard(self.training.batch)) as u128;
+            let rooms = self.batch().div_ceil(learner::shard(self.batch())) as u128;
             let copies = 1 + cell.optimiser.moments() as u128 + rooms;
-            cell.net.weights.0 * copies + cell.net.tape * self.training.batch as u128
+            cell.net.weights.0 * copies + cell.net.tape * self.batch() as u128
         };
         runs * self.cells.iter().map(one).max().unwrap_or(0)
     }
