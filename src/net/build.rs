@@ -436,6 +436,6 @@ mod tests {
                 if name.starts_with("gpt2") { 50_257 } else { net.output.size() }
             );
         }
-        assert_eq!(crate::net::shipped::NAMES.len(), 9);
+        assert_eq!(crate::net::shipped::NAMES.len(), 10);
     }
 }

@@ -254,9 +254,17 @@ fn heading(root: &Area, grid: &Grid, facts: &[String], ruler: &Ruler) -> Drawn {
     if grid.cells.len() > style::LOOKS {
         facts.push(format!("looks repeat after {} lines", style::LOOKS));
     }
+    facts.extend(remarks);
+    titled(root, &title, &facts, ruler)
+}
+
+/// A title, and facts below it; those that begin with a dash are remarks at its end.
+fn titled(root: &Area, title: &str, facts: &[String], ruler: &Ruler) -> Drawn {
+    let (remarks, facts): (Vec<&str>, Vec<&str>) =
+        facts.iter().map(String::as_str).partition(|fact| fact.starts_with(" —"));
     let run = facts.join(" · ") + &remarks.concat();
-    for (text, top, size, color) in [(title, 22, 24.0, INK), (run, 58, 16.0, GREY)] {
-        put(root, &ruler.fitting(&ruler.shown(&text), size, ROOM), (MARGIN, top), size, color, HPos::Left)?;
+    for (text, top, size, color) in [(title, 22, 24.0, INK), (&run, 58, 16.0, GREY)] {
+        put(root, &ruler.fitting(&ruler.shown(text), size, ROOM), (MARGIN, top), size, color, HPos::Left)?;
     }
     Ok(())
 }

@@ -23,10 +23,19 @@ pub fn json(trained: &Trained) -> String {
 
 /// What tells the cells of a grid apart.
 pub fn names(trained: &Trained) -> Vec<String> {
+    let join = |(cell, rest): (&TrainedCell, String)| match rest.as_str() {
+        "" => cell.init.clone(),
+        rest => format!("{} × {rest}", cell.init),
+    };
+    trained.cells.iter().zip(beside_init(trained)).map(join).collect()
+}
+
+/// What tells the cells of an initialiser apart; nothing where it has one.
+pub fn beside_init(trained: &Trained) -> Vec<String> {
     let spec = &trained.spec;
     let (rates, decays) = (spec.lr.len() > 1, spec.weight_decay.len() > 1);
     let name = |cell: &TrainedCell| {
-        let mut parts = vec![cell.init.clone()];
+        let mut parts = Vec::new();
         parts.extend((spec.act.len() > 1).then(|| cell.act.clone()));
         parts.extend((spec.optimizer.len() > 1).then(|| cell.optimizer.clone()));
         parts.extend(rates.then(|| format!("lr {}", cell.lr)));

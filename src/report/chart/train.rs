@@ -4,10 +4,10 @@ use super::axis::Axis;
 use super::panel::{label_left, runs};
 use super::style::{self, COLORS, GREY, Grid, INK, LINE, Look, Ruler, SOLID};
 use super::{
-    Area, ChartError, Drawn, GAP, INDENT, LEGEND_ROW, MARGIN, SAMPLE, WIDTH, embedded, heading, legend,
-    legend_rows, pixel, put, stroke,
+    Area, ChartError, Drawn, GAP, INDENT, LEGEND_ROW, MARGIN, SAMPLE, WIDTH, embedded, legend, legend_rows,
+    pixel, put, stroke, titled,
 };
-use crate::report::train::{facts, names, percent};
+use crate::report::train::{beside_init, facts, names, percent};
 use crate::train::outcome::{Epoch, LayerLook, Trained, TrainedCell, TrainedRun};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
@@ -129,8 +129,18 @@ fn curve(
 /// # Errors
 /// When the drawing library refuses an element.
 pub fn curves(trained: &Trained) -> Result<String, ChartError> {
-    let (names, acts) = (names(trained), [subject(trained)]);
-    let grid = grid(&names, &acts);
+    let beside = beside_init(trained);
+    let mut rests: Vec<String> = Vec::new();
+    beside.iter().filter(|rest| !rest.is_empty()).for_each(|rest| {
+        if !rests.contains(rest) {
+            rests.push(rest.clone());
+        }
+    });
+    if rests.is_empty() {
+        rests.push(String::new());
+    }
+    let cells = trained.cells.iter().zip(&beside).map(|(cell, rest)| (cell.init.as_str(), rest.as_str()));
+    let grid = Grid { inits: &trained.spec.init, acts: &rests, cells: cells.collect() };
     let looks = style::looks(&grid);
     let epochs = trained.spec.epochs as f64;
     let per_epoch = trained.steps_per_epoch.max(1) as f64;
@@ -188,7 +198,7 @@ pub fn curves(trained: &Trained) -> Result<String, ChartError> {
         let root = SVGBackend::with_string(&mut text, (WIDTH, head as u32 + CURVES)).into_drawing_area();
         let draw = |fault: DrawingAreaErrorKind<std::io::Error>| ChartError::Draw(fault.to_string());
         root.fill(&WHITE).map_err(draw)?;
-        heading(&root, &grid, &facts, &ruler).map_err(draw)?;
+        titled(&root, &subject(trained), &facts, &ruler).map_err(draw)?;
         legend(&root, &rows, &looks).map_err(draw)?;
         let areas = root.margin(head, 10, MARGIN, MARGIN).split_evenly((1, 2));
         for (area, plot) in areas.iter().zip(&plots) {
@@ -212,10 +222,6 @@ fn subject(trained: &Trained) -> String {
     let name =
         trained.spec.data.name.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_string();
     format!("{net} on {name}")
-}
-
-fn grid<'a>(names: &'a [String], acts: &'a [String]) -> Grid<'a> {
-    Grid { inits: names, acts, cells: names.iter().map(|name| (name.as_str(), "")).collect() }
 }
 
 fn epoch_ticks(epochs: usize) -> Vec<(f64, String)> {
@@ -293,15 +299,11 @@ pub fn looks(trained: &Trained) -> Result<String, ChartError> {
         let root = SVGBackend::with_string(&mut text, (WIDTH, height)).into_drawing_area();
         let draw = |fault: DrawingAreaErrorKind<std::io::Error>| ChartError::Draw(fault.to_string());
         root.fill(&WHITE).map_err(draw)?;
-        let room = f64::from(WIDTH as i32 - 2 * MARGIN);
         let title = format!("Layers during training: {}", subject(trained));
         let mut about = about(trained);
         let left = trained.cells.len() - shown.len();
         about.extend((left > 0).then(|| format!("{left} more cells are in layers.csv")));
-        for (text, top, size, color) in [(title, 22, 24.0, INK), (about.join(" · "), 58, 16.0, GREY)] {
-            let text = ruler.fitting(&ruler.shown(&text), size, room);
-            put(&root, &text, (MARGIN, top), size, color, HPos::Left).map_err(draw)?;
-        }
+        titled(&root, &title, &about, &ruler).map_err(draw)?;
         for (name, (x, row), color) in &legend {
             let y = 88 + row * LEGEND_ROW;
             root.draw(&PathElement::new(vec![(*x, y + 8), (x + SAMPLE, y + 8)], color.stroke_width(3)))
