@@ -93,28 +93,22 @@ fn draw(
         HPos::Center,
         VPos::Top,
     )?;
-    // Names at the ends of the lines, pushed apart where ends are near.
-    let mut names: Vec<(i32, i32, &str, RGBColor)> = Vec::new();
+    // Names behind the ends of lines, but beside the start where other lines go on through the end.
     for (tool, name, color) in TOOLS {
         let Some(curve) = curves.get(tool) else { continue };
         let line: Vec<(i32, i32)> = curve.iter().map(|p| (x(p.0), y(p.1))).collect();
         for at in &line {
             root.draw(&Circle::new(*at, 4, color.filled()))?;
         }
-        if let Some((end_x, end_y)) = line.last() {
-            names.push((*end_x, *end_y, name, color));
-        }
-        root.draw(&PathElement::new(line, color.stroke_width(3)))?;
-    }
-    names.sort_by_key(|n| (n.0, n.1));
-    let mut before: Option<(i32, i32)> = None;
-    for (at_x, at_y, name, color) in names {
-        let level = match before {
-            Some((x, y)) if x == at_x => at_y.max(y + 20),
-            _ => at_y,
+        let above = |at: (i32, i32), by: i32| (at.0 + 8, at.1 + by);
+        let (first, last) = (line[0], line[line.len() - 1]);
+        let at = match tool {
+            "torch" => above(first, -18),
+            "jax" => above(first, 18),
+            _ => (last.0 + 12, last.1),
         };
-        put(name, (at_x + 12, level), 16.0, color, HPos::Left, VPos::Center)?;
-        before = Some((at_x, level));
+        put(name, at, 16.0, color, HPos::Left, VPos::Center)?;
+        root.draw(&PathElement::new(line, color.stroke_width(3)))?;
     }
     root.present()
 }
