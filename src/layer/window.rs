@@ -319,7 +319,7 @@ impl Window {
         }
     }
 
-    /// Adds the columns of `buffer`, laid out as [`Window::gather`] does with all kernel rows, to the positions that they
+    /// Adds the columns of `buffer`, laid out as [`Window::gathered`] does with all kernel rows, to the positions that they
     /// came from (col2im). `dx` begins at the sample of the first window.
     pub fn scatter<T: Real>(
         &self,
