@@ -160,8 +160,9 @@ pub fn widened<T: Real>(values: &DMatrix<T>) -> DMatrix<f64> {
     wide
 }
 
-fn power_of_two<T: Real>(exponent: i64) -> T {
-    T::of(libm::scalbn(1.0, exponent as i32))
+/// 2^exponent, 0 or ∞ where it is none of this precision.
+pub fn power_of_two<T: Real>(exponent: i64) -> T {
+    T::of(libm::scalbn(1.0, exponent.clamp(-2000, 2000) as i32))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! No more than a block of the gathered input is in memory, and of the weight gradient no more than some rows of the kernel:
 //! only its moments are wanted.
 
-use super::parameters::{gradient_of, power};
+use super::parameters::gradient_of;
 use super::pass::{Back, Layer, Pass, Value, Weights};
 use super::window::{Channels, Window};
 use crate::measure::record::{Moments, product_moments};
@@ -11,7 +11,7 @@ use crate::observed::Observed;
 use crate::operator::{Dense, Operator};
 use crate::product::{View, product_to};
 use crate::real::Real;
-use crate::signal::Signal;
+use crate::signal::{Signal, power_of_two};
 use crate::slice::sums;
 use crate::wide::Wide;
 use nalgebra::DMatrix;
@@ -211,7 +211,7 @@ impl Conv {
         if let Some(gradient) = gradient_of(&mut all, &self.weights) {
             let add = gradient.begin();
             gradient.add_bias(d, add);
-            let (units, scale) = (self.weights.units, power(x.signal.exponent + d.exponent));
+            let (units, scale) = (self.weights.units, power_of_two(x.signal.exponent + d.exponent));
             for group in 0..self.groups {
                 let to = &mut gradient.weights.as_mut_slice()[group * (units / self.groups)..];
                 let taps = 0..self.window.kernel[0];

@@ -3,7 +3,7 @@
 use super::pass::Weights;
 use crate::product::{Threads, View, product_to};
 use crate::real::Real;
-use crate::signal::Signal;
+use crate::signal::{Signal, power_of_two};
 use nalgebra::DMatrix;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl<T: Real> Gradient<T> {
         let begun = self.begin();
         let units = d.values.nrows();
         let (left, right) = (View::plain(&d.values), View::transposed(&h.values));
-        let alpha = power(d.exponent + h.exponent);
+        let alpha = power_of_two(d.exponent + h.exponent);
         product_to(self.weights.as_mut_slice(), units, &left, &right, alpha, begun, threads);
         self.add_bias(d, begun);
     }
@@ -64,13 +64,8 @@ impl<T: Real> Gradient<T> {
         if !begun {
             bias.fill(T::ZERO);
         }
-        add_columns(bias.as_mut_slice(), d.values.as_slice(), power(d.exponent));
+        add_columns(bias.as_mut_slice(), d.values.as_slice(), power_of_two(d.exponent));
     }
-}
-
-/// 2^exponent, 0 or ∞ where it is none of this precision.
-pub fn power<T: Real>(exponent: i64) -> T {
-    T::of(libm::scalbn(1.0, exponent.clamp(-2000, 2000) as i32))
 }
 
 crate::slice::for_each_machine! {

@@ -19,13 +19,12 @@ use crate::layer::dropout::Dropout;
 use crate::layer::embedding::{self, Embedding};
 use crate::layer::linear::Linear;
 use crate::layer::norm::{Norm, Over};
-use crate::layer::parameters::power;
 use crate::layer::pass::Weights;
 use crate::layer::pool::Pool;
 use crate::layer::recurrent::Recurrent;
 use crate::layer::{Layer, Parameter, Parameters, Pass, Shape, Space};
 use crate::real::Real;
-use crate::signal::Signal;
+use crate::signal::{Signal, power_of_two};
 use nalgebra::DMatrix;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -128,7 +127,7 @@ impl Net {
             let drawn = self.matrix(weights, pass).map(T::of);
             let matrix = conv.map_or(Cow::Borrowed(&drawn), |conv| conv.with_all_taps(&drawn)).into_owned();
             let zero = || DMatrix::from_element(weights.units, 1, T::ZERO);
-            let plain = |bias: Signal<T>| bias.values * power::<T>(bias.exponent);
+            let plain = |bias: Signal<T>| bias.values * power_of_two::<T>(bias.exponent);
             let bias = weights.biased.then(|| pass.bias(weights).map_or_else(zero, plain));
             (weights.stream, Parameter { weights: Arc::new(matrix), bias })
         };

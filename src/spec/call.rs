@@ -151,6 +151,24 @@ impl Call {
         Ok(Self { name, arguments })
     }
 
+    /// The number of a bound parameter, of this name and with this default, that must be `legal`; `range` says in words what is.
+    ///
+    /// # Errors
+    /// What is no such number.
+    pub fn number(
+        &self,
+        given: Option<&str>,
+        (name, default): (&str, f64),
+        legal: fn(f64) -> bool,
+        range: &str,
+    ) -> Result<f64, CatalogError> {
+        let Some(text) = given else { return Ok(default) };
+        match text.parse::<f64>() {
+            Ok(value) if legal(value) => Ok(value),
+            _ => Err(CatalogError::argument(&self.name, format!("{name} = {text} is not {range}"))),
+        }
+    }
+
     /// Matches the arguments with the names of parameters, in their order; `None` where one is left to its default.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ pub fn encode(plan: &Plan, runs: &[Saved]) -> Vec<u8> {
     let mut all = Vec::new();
     for (number, run) in runs.iter().enumerate() {
         let Some((state, weights)) = run else { continue };
-        if state.diverged.is_some() || state.step >= plan.steps() {
+        if state.is_done(plan.steps()) {
             continue;
         }
         for (stream, parameter) in &weights.parameters {
@@ -75,7 +75,7 @@ pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Vec<Saved>, CheckpointError> 
             continue;
         };
         let mut weights = Weights { parameters: Parameters::new(), moments: BTreeMap::new() };
-        if state.diverged.is_none() && state.step < plan.steps() {
+        if !state.is_done(plan.steps()) {
             for like in cell.net.weights() {
                 let mut take = |what: &str, count: usize| {
                     let name = format!("{number}/{}/{what}", like.stream);

@@ -59,6 +59,13 @@ pub struct State {
     recent: VecDeque<(u32, u32)>,
 }
 
+impl State {
+    /// No step of so many is left.
+    pub fn is_done(&self, steps: u64) -> bool {
+        self.diverged.is_some() || self.step >= steps
+    }
+}
+
 /// Of some steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Sum {
@@ -143,7 +150,7 @@ impl<'a> Learner<'a> {
 
     /// No step is left.
     pub fn is_done(&self) -> bool {
-        self.state.diverged.is_some() || self.state.step >= self.plan.steps()
+        self.state.is_done(self.plan.steps())
     }
 
     fn threads(&self) -> Threads {

@@ -1,7 +1,7 @@
 //! What training lowers: cost, hits and gradient of a batch against its classes.
 
 use crate::real::Real;
-use crate::signal::Signal;
+use crate::signal::{Signal, power_of_two};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ impl Objective {
     /// The outcome, and ∂C/∂output with C the mean over `batch` samples, of which these may be a part.
     pub fn evaluate<T: Real>(self, out: &Signal<T>, classes: &[u32], batch: usize) -> (Outcome, Signal<T>) {
         let (rows, columns) = out.values.shape();
-        let scale = libm::scalbn(1.0, out.exponent.clamp(-2000, 2000) as i32);
+        let scale = power_of_two::<f64>(out.exponent);
         let share = 1.0 / batch as f64;
         let mut gradient = DMatrix::from_element(rows, columns, T::ZERO);
         let mut outcome = Outcome { samples: columns as u32, ..Outcome::default() };

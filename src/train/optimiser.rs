@@ -36,29 +36,23 @@ impl Optimiser {
     /// An unknown name, or a parameter beyond its range.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
         let call = Call::parse(text)?;
-        let number = |given: Option<&str>, name: &str, default: f64, legal: fn(f64) -> bool, range: &str| {
-            let Some(text) = given else { return Ok(default) };
-            match text.parse::<f64>() {
-                Ok(value) if legal(value) => Ok(value),
-                _ => Err(CatalogError::argument(&call.name, format!("{name} = {text} is not {range}"))),
-            }
-        };
         let below_one = |v: f64| (0.0..1.0).contains(&v);
         match call.name.as_str() {
             "sgd" => call.bind(&[]).map(|_| Self::Sgd),
             "momentum" | "nesterov" => {
                 let given = call.bind(&["momentum"])?;
-                let momentum = number(given[0], "momentum", 0.9, below_one, "a number from 0 to below 1")?;
+                let momentum =
+                    call.number(given[0], ("momentum", 0.9), below_one, "a number from 0 to below 1")?;
                 Ok(Self::Momentum { momentum, nesterov: call.name == "nesterov" })
             }
             "adam" | "adamw" => {
                 let given = call.bind(&["beta1", "beta2", "eps"])?;
                 let beta = |k: usize, name: &str, default: f64| {
-                    number(given[k], name, default, below_one, "a number from 0 to below 1")
+                    call.number(given[k], (name, default), below_one, "a number from 0 to below 1")
                 };
                 let betas = [beta(0, "beta1", 0.9)?, beta(1, "beta2", 0.999)?];
                 let positive = |v: f64| v > 0.0 && v.is_finite();
-                let eps = number(given[2], "eps", 1e-8, positive, "a positive number")?;
+                let eps = call.number(given[2], ("eps", 1e-8), positive, "a positive number")?;
                 Ok(Self::Adam { betas, eps, decoupled: call.name == "adamw" })
             }
             other => Err(CatalogError::unknown("optimiser", other, NAMES.into_iter())),

@@ -31,27 +31,22 @@ impl Schedule {
     /// An unknown name, or a parameter beyond its range.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
         let call = Call::parse(text)?;
-        let number = |given: Option<&str>, name: &str, default: f64, legal: fn(f64) -> bool, range: &str| {
-            let Some(text) = given else { return Ok(default) };
-            match text.parse::<f64>() {
-                Ok(value) if legal(value) => Ok(value),
-                _ => Err(CatalogError::argument(&call.name, format!("{name} = {text} is not {range}"))),
-            }
-        };
         match call.name.as_str() {
             "constant" => call.bind(&[]).map(|_| Self::Constant),
             "step" => {
                 let given = call.bind(&["epochs", "factor"])?;
                 let positive = |v: f64| v > 0.0 && v.is_finite();
-                let epochs = number(given[0], "epochs", 1.0, positive, "a positive number")?;
+                let epochs = call.number(given[0], ("epochs", 1.0), positive, "a positive number")?;
                 let share = |v: f64| v > 0.0 && v <= 1.0;
-                let factor = number(given[1], "factor", 0.1, share, "a number above 0, at most 1")?;
+                let factor = call.number(given[1], ("factor", 0.1), share, "a number above 0, at most 1")?;
                 Ok(Self::Step { epochs, factor })
             }
             "cosine" => {
                 let given = call.bind(&["least"])?;
                 let share = |v: f64| (0.0..=1.0).contains(&v);
-                Ok(Self::Cosine { least: number(given[0], "least", 0.0, share, "a number from 0 to 1")? })
+                Ok(Self::Cosine {
+                    least: call.number(given[0], ("least", 0.0), share, "a number from 0 to 1")?,
+                })
             }
             other => Err(CatalogError::unknown("schedule", other, NAMES.into_iter())),
         }

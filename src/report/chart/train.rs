@@ -8,7 +8,7 @@ use super::{
     pixel, put, stroke, titled,
 };
 use crate::report::train::{beside_init, facts, names, percent};
-use crate::train::outcome::{Epoch, LayerLook, Trained, TrainedCell, TrainedRun};
+use crate::train::outcome::{Epoch, LayerLook, Spread, Trained, TrainedCell, TrainedRun};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
@@ -95,13 +95,6 @@ impl Plot<'_> {
     }
 }
 
-/// Median, least and most of some values.
-fn spread(mut values: Vec<f64>) -> Option<(f64, f64, f64)> {
-    values.sort_by(f64::total_cmp);
-    let (least, most) = (*values.first()?, *values.last()?);
-    Some((f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2]), least, most))
-}
-
 /// The runs of a cell as one curve; `of` gives a run's points.
 fn curve(
     cell: &TrainedCell,
@@ -113,13 +106,13 @@ fn curve(
     let longest = all.iter().max_by_key(|points| points.len()).cloned().unwrap_or_default();
     let at = |(k, (x, _)): (usize, &(f64, Option<f64>))| {
         let values = all.iter().filter_map(|points| points.get(k).and_then(|p| p.1)).collect();
-        (*x, spread(values))
+        (*x, Spread::of(values))
     };
     let points: Vec<_> = longest.iter().enumerate().map(at).collect();
     Curve {
         look,
-        line: points.iter().map(|(x, s)| (*x, s.map(|s| s.0))).collect(),
-        band: points.iter().map(|(x, s)| (*x, s.map(|s| (s.1, s.2)))).collect(),
+        line: points.iter().map(|(x, s)| (*x, s.map(|s| s.median))).collect(),
+        band: points.iter().map(|(x, s)| (*x, s.map(|s| (s.least, s.most)))).collect(),
         dotted,
     }
 }
@@ -232,7 +225,7 @@ fn epoch_ticks(epochs: usize) -> Vec<(f64, String)> {
 
 /// Over −log₁₀ of errors: from a little below the least to a little above the largest, with round accuracies as ticks.
 fn accuracies(values: &[f64]) -> Axis {
-    let Some((_, least, most)) = spread(values.to_vec()) else {
+    let Some(Spread { least, most, .. }) = Spread::of(values.to_vec()) else {
         return Axis { range: (0.0, 1.0), ticks: Vec::new() };
     };
     let room = (0.08 * (most - least)).max(0.02);
@@ -331,7 +324,7 @@ fn moving<'a>(
     let one = |(layer, color): (usize, &RGBColor)| {
         let at = |k: usize| {
             let value = |run: &TrainedRun| run.looks.get(k).and_then(|l| l.layers.get(layer)).and_then(of);
-            spread(cell.runs.iter().filter_map(value).collect()).map(|s| s.0)
+            Spread::of(cell.runs.iter().filter_map(value).collect()).map(|s| s.median)
         };
         Curve {
             look: Look { color: *color, dash: SOLID },
