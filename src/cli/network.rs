@@ -8,6 +8,11 @@ use std::path::Path;
 /// A file of this size is no architecture.
 const LARGEST: u64 = 16 << 20;
 
+/// What an option says, else what the architecture's file says, else the default.
+pub fn named(own: &Option<String>, file: Option<&String>, otherwise: &str) -> String {
+    own.as_ref().or(file).map_or(otherwise, String::as_str).to_string()
+}
+
 /// Reads the architecture that `--net` names.
 pub fn read(text: &str) -> Result<Architecture, Failure> {
     let path = Path::new(text);

@@ -100,11 +100,8 @@ fn widths(arguments: &Arguments) -> Result<Vec<usize>, Failure> {
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let net = arguments.net.as_deref().map(network::read).transpose()?;
     let widths = if net.is_some() { Vec::new() } else { widths(arguments)? };
-    let named = |own: &Option<String>, file: Option<&String>, otherwise: &str| {
-        own.as_ref().or(file).map_or(otherwise, String::as_str).to_string()
-    };
-    let act = named(&arguments.act, net.as_ref().and_then(|n| n.act.as_ref()), "relu");
-    let init = named(&arguments.init, net.as_ref().and_then(|n| n.init.as_ref()), "xavier");
+    let act = network::named(&arguments.act, net.as_ref().and_then(|n| n.act.as_ref()), "relu");
+    let init = network::named(&arguments.init, net.as_ref().and_then(|n| n.init.as_ref()), "xavier");
     let act = Activation::parse(&act).map_err(|f| Failure::catalog("--act", &act, &f))?;
     let catalog = |fault| Failure::catalog("--init", &init, &fault);
     let law = if net.is_some() { Initializer::parse_for_net(&init) } else { Initializer::parse(&init) };

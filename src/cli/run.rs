@@ -309,11 +309,8 @@ fn files(report: &Report, directory: &Directory, formats: &[Format]) -> Result<V
 /// What the options ask for, and the input they name.
 pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
     let net = arguments.net.as_deref().map(network::read).transpose()?;
-    let named = |own: &Option<String>, file: Option<&String>, otherwise: &str| {
-        own.as_ref().or(file).map_or(otherwise, String::as_str).to_string()
-    };
-    let act = named(&arguments.act, net.as_ref().and_then(|n| n.act.as_ref()), "relu");
-    let init = named(&arguments.init, net.as_ref().and_then(|n| n.init.as_ref()), "xavier");
+    let act = network::named(&arguments.act, net.as_ref().and_then(|n| n.act.as_ref()), "relu");
+    let init = network::named(&arguments.init, net.as_ref().and_then(|n| n.init.as_ref()), "xavier");
     let acts = Activation::parse_list(&act).map_err(|f| Failure::catalog("--act", &act, &f))?;
     let inits = match net {
         None => Initializer::parse_list(&init),

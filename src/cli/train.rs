@@ -211,7 +211,7 @@ fn outcome(text: &str) -> Result<String, String> {
 fn training(arguments: &Arguments) -> Result<(Training, Set), Failure> {
     let default = if arguments.data.is_some() { "mlp-mnist" } else { "mlp-digits" };
     let net = network::read(arguments.net.as_deref().unwrap_or(default))?;
-    let act = arguments.act.clone().or_else(|| net.act.clone()).unwrap_or_else(|| "relu".into());
+    let act = network::named(&arguments.act, net.act.as_ref(), "relu");
     let names = training::names(&act, &arguments.init, &arguments.optimizer)?;
     let bias = match arguments.bias.as_deref() {
         Some(text) if text.trim().eq_ignore_ascii_case("none") => Some("zeros".into()),

@@ -1,5 +1,6 @@
 //! A sweep over widths for people, as JSON and as CSV.
 
+use super::table::finished;
 use super::terminal::padded;
 use super::wrap::wrap;
 use crate::scaling::words::called;
@@ -155,6 +156,5 @@ pub fn csv(scaling: &Scaling) -> Result<String, csv::Error> {
             }
         }
     }
-    let bytes = writer.into_inner().map_err(|fault| fault.into_error())?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    finished(writer)
 }

@@ -97,6 +97,20 @@ pub fn render(report: &Report) -> Result<String, csv::Error> {
             writer.serialize(row("unit_symmetry", None, layer.unit_symmetry))?;
         }
     }
+    finished(writer)
+}
+
+/// A table whose rows `rows` writes.
+pub(super) fn written(
+    rows: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> Result<(), csv::Error>,
+) -> Result<String, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    rows(&mut writer)?;
+    finished(writer)
+}
+
+/// The text of a table.
+pub(super) fn finished(writer: csv::Writer<Vec<u8>>) -> Result<String, csv::Error> {
     let bytes = writer.into_inner().map_err(|fault| fault.into_error())?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -1,5 +1,6 @@
 //! A training for people, as JSON and as CSV.
 
+use super::table::written;
 use super::terminal::padded;
 use super::wrap::wrap;
 use crate::train::outcome::{Spread, Trained, TrainedCell, Verdict};
@@ -180,15 +181,6 @@ struct CurveRow<'a> {
     quantity: &'a str,
     step: u64,
     value: Option<f64>,
-}
-
-fn written(
-    rows: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> Result<(), csv::Error>,
-) -> Result<String, csv::Error> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    rows(&mut writer)?;
-    let bytes = writer.into_inner().map_err(|fault| fault.into_error())?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// One row a run, quantity and step: training loss and accuracy along the way, test loss and accuracy after each epoch.
