@@ -2,7 +2,7 @@
 //!
 //!     cargo bench --bench cost_figure
 
-use initdiag::report::chart::{embedded, png};
+use initdiag::report::figure::{embedded, png};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::collections::BTreeMap;

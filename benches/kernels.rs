@@ -5,14 +5,14 @@
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use initdiag::activation::Activation;
-use initdiag::draw::{Standard, fill};
-use initdiag::initializer::Law;
-use initdiag::layer::activate::activate;
-use initdiag::observed::Observed;
-use initdiag::operator::{Factor, Method, operator};
-use initdiag::product::{Threads, gram, mul, tr_mul};
-use initdiag::signal::Signal;
-use initdiag::stream::{Key, Role};
+use initdiag::law::Law;
+use initdiag::law::draw::{Standard, fill};
+use initdiag::numeric::cached::Observed;
+use initdiag::numeric::product::{Threads, gram, mul, tr_mul};
+use initdiag::numeric::signal::Signal;
+use initdiag::numeric::stream::{Key, Role};
+use initdiag::op::activate::activate;
+use initdiag::weights::{Factor, Method, operator};
 use nalgebra::DMatrix;
 
 const KEY: Key = Key { seed: 0, trial: 0, layer: 1 };

@@ -2,9 +2,9 @@
 //!
 //!     cargo bench --bench rates
 
-use initdiag::draw::{Standard, fill};
-use initdiag::product::{Threads, mul};
-use initdiag::stream::{Key, Role};
+use initdiag::law::draw::{Standard, fill};
+use initdiag::numeric::product::{Threads, mul};
+use initdiag::numeric::stream::{Key, Role};
 use nalgebra::DMatrix;
 use std::hint::black_box;
 use std::time::Instant;

@@ -1,11 +1,12 @@
 //! What an initialiser does to signal and gradient in a deep network, before anyone trains it.
 //!
-//! Data flows one way: [`spec`] says what to simulate; [`initializer`] and [`activation`] are the catalogues it names;
-//! [`operator`] draws a layer's weights; [`simulate`] pushes a batch forward and a gradient back; [`measure`] records
-//! every layer; [`verdict`] puts it in words; [`result`] is what comes out and [`report`] renders it.
+//! Data flows one way: [`frontend`] makes a [`graph`] of operators ([`op`]) whose parameters follow the laws that the catalogue
+//! [`initializer`] names; [`weights`] draws them; [`simulate`] pushes a batch forward and a gradient back and [`measure`]
+//! summarises what was recorded; [`diagnose`] puts it in words; [`result`] is what comes out and [`report`] renders it.
 //!
 //! ```
-//! use initdiag::simulate::{Control, Input, Plan, run};
+//! use initdiag::diagnose::run;
+//! use initdiag::simulate::{Control, Input, Plan};
 //! use initdiag::spec::Experiment;
 //! use std::sync::atomic::AtomicBool;
 //!
@@ -18,30 +19,22 @@
 //! ```
 
 pub mod activation;
-pub mod baseline;
 pub mod cli;
 pub mod data;
-pub mod draw;
-pub mod expression;
+pub mod diagnose;
+pub mod expectation;
+pub mod frontend;
+pub mod graph;
 pub mod initializer;
-pub mod layer;
+pub mod law;
 pub mod measure;
-pub mod net;
-pub mod observed;
-pub mod operator;
-pub mod product;
-pub mod real;
-pub mod recommend;
+pub mod numeric;
+pub mod op;
 pub mod report;
 pub mod result;
-pub mod scaling;
-pub mod signal;
 pub mod simulate;
-pub(crate) mod slice;
 pub mod spec;
-pub mod stream;
-pub mod tensors;
+pub mod study;
+pub mod tensorfile;
 pub mod theory;
-pub mod train;
-pub mod verdict;
-pub mod wide;
+pub mod weights;

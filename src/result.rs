@@ -40,7 +40,7 @@ pub struct Baseline {
     pub missing: Vec<String>,
 }
 
-/// One cell beside that of an earlier run, see [`crate::baseline`].
+/// One cell beside that of an earlier run, see [`crate::study::baseline`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The baseline's initialiser, where it has another name.
@@ -119,7 +119,7 @@ pub struct Cell {
     pub forward: Direction,
     /// Of the gradients, last layer to first.
     pub backward: Direction,
-    /// What else is wrong, see [`crate::verdict`].
+    /// What else is wrong, see [`crate::diagnose::verdict`].
     pub flags: Vec<String>,
     /// Where number formats lose it, widest first.
     #[serde(default)]
@@ -317,7 +317,7 @@ pub struct Direction {
     /// Bootstrap interval over trials.
     pub ci95: Option<[f64; 2]>,
     /// Change of its median log₁₀ from the first layer to the last in the direction of flow, in decades; of a single
-    /// layer's signal, from the input. `None` where it becomes zero or leaves the range of a [`crate::wide::Wide`].
+    /// layer's signal, from the input. `None` where it becomes zero or leaves the range of a [`crate::numeric::wide::Wide`].
     pub log10_change: Option<f64>,
     /// A change beyond ± this many decades is no chance and not small: the threshold asked for, and what the layers' widths
     /// leave to chance in so many trials.

@@ -3,10 +3,11 @@
 
 use initdiag::activation::Activation;
 use initdiag::activation::entries;
+use initdiag::diagnose::run;
+use initdiag::expectation::critical::nearest_to_unit_variance;
 use initdiag::result::Report;
-use initdiag::simulate::{Control, Input, Plan, run};
+use initdiag::simulate::{Control, Input, Plan};
 use initdiag::spec::{Engine, Experiment};
-use initdiag::theory::critical::nearest_to_unit_variance;
 use std::sync::atomic::AtomicBool;
 
 fn report(act: &str, sigma_w2: f64, sigma_b2: f64) -> Report {
@@ -35,7 +36,7 @@ fn every_activation_follows_theory_in_every_phase() {
         let act = Activation::parse(entry.name).unwrap();
         // Where no point is critical, χ₁ = 1 at unit variance without its fixed point.
         let critical = nearest_to_unit_variance(&act)
-            .or_else(|| initdiag::theory::critical::with_bias_at(&act, 0.0, 1.0))
+            .or_else(|| initdiag::expectation::critical::with_bias_at(&act, 0.0, 1.0))
             .unwrap();
         for factor in [0.6, 1.0, 1.8] {
             let report = report(entry.name, factor * critical.sigma_w2, critical.sigma_b2);

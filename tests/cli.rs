@@ -2,7 +2,7 @@
 
 use assert_cmd::Command;
 use initdiag::result::{Quantity, Report, Verdict};
-use initdiag::scaling::Scaling;
+use initdiag::study::scaling::Scaling;
 use std::path::Path;
 use std::process::Output;
 

@@ -1,9 +1,10 @@
 //! A run beside an earlier one: changed laws are found, equal laws are not accused.
 
-use initdiag::baseline::{ALPHA, compare, pair};
+use initdiag::diagnose::run;
 use initdiag::result::{Kind, Report};
-use initdiag::simulate::{Control, Input, Plan, run};
+use initdiag::simulate::{Control, Input, Plan};
 use initdiag::spec::Experiment;
+use initdiag::study::baseline::{ALPHA, compare, pair};
 use std::sync::atomic::AtomicBool;
 
 fn report(init: &str, act: &str, seed: u64, shape: Shape, trials: usize) -> Report {

@@ -2,14 +2,14 @@
 //! and fails on a wrong law.
 
 use initdiag::activation::Activation;
-use initdiag::initializer::Law;
-use initdiag::measure::LayerRecord;
-use initdiag::operator::Method;
-use initdiag::product::Threads;
-use initdiag::signal::Signal;
+use initdiag::law::Law;
+use initdiag::numeric::product::Threads;
+use initdiag::numeric::signal::Signal;
+use initdiag::numeric::stream::Key;
+use initdiag::op::record::LayerRecord;
 use initdiag::simulate::{LayerPlan, Network};
 use initdiag::spec::Loss;
-use initdiag::stream::Key;
+use initdiag::weights::Method;
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 use statrs::distribution::{Binomial, ChiSquared, ContinuousCDF, Discrete};

@@ -1,15 +1,15 @@
 //! Gradients against finite differences, and weight-gradient norms against the explicit product.
 
 use initdiag::activation::{Activation, entries};
-use initdiag::initializer::Law;
-use initdiag::measure::record::InputTrace;
-use initdiag::operator::Method;
-use initdiag::operator::{Dense, Operator};
-use initdiag::product::Threads;
-use initdiag::signal::Signal;
+use initdiag::law::Law;
+use initdiag::numeric::product::Threads;
+use initdiag::numeric::signal::Signal;
+use initdiag::numeric::stream::Key;
+use initdiag::op::record::InputTrace;
 use initdiag::simulate::{LayerPlan, Network, backward_gradients};
 use initdiag::spec::Loss;
-use initdiag::stream::Key;
+use initdiag::weights::Method;
+use initdiag::weights::{Dense, Operator};
 use nalgebra::DMatrix;
 
 const KEY: Key = Key { seed: 5, trial: 0, layer: 0 };
@@ -32,8 +32,12 @@ fn forward_from(act: &Activation, z: &DMatrix<f64>, from: usize) -> DMatrix<f64>
     for (index, layer) in layers().iter().enumerate().skip(from + 1) {
         let key = Key { layer: index as u64 + 1, ..KEY };
         let w = Dense::<f64>::new(layer.weights, layer.fan_in, layer.fan_out, key).matrix(Threads::One);
-        let bias =
-            initdiag::draw::vector::<f64>(layer.bias, layer.fan_out, key, initdiag::stream::Role::Bias);
+        let bias = initdiag::law::draw::vector::<f64>(
+            layer.bias,
+            layer.fan_out,
+            key,
+            initdiag::numeric::stream::Role::Bias,
+        );
         let bias = plain(&bias);
         let mut z = w * h;
         z.column_iter_mut().for_each(|mut column| column += &bias);
@@ -46,7 +50,7 @@ fn cost(loss: Loss, h: &DMatrix<f64>, top: Key) -> f64 {
     let batch = h.ncols() as f64;
     // The targets are drawn as the engine draws them: the gradient at h = 0 gives them away.
     let zero = Signal::new(DMatrix::from_element(h.nrows(), h.ncols(), 0.0), 0);
-    let at_zero = plain(&initdiag::layer::loss::gradient(loss, &zero, top, 0));
+    let at_zero = plain(&initdiag::op::loss::gradient(loss, &zero, top, 0));
     match loss {
         Loss::Random => h.dot(&at_zero),
         Loss::Mse => (h + at_zero * batch).norm_squared() * 0.5 / batch,
@@ -88,11 +92,11 @@ fn gradients_agree_with_finite_differences_for_every_activation_and_loss() {
             for (index, layer) in layers.iter().enumerate() {
                 let key = Key { layer: index as u64 + 1, ..KEY };
                 let mut operator = Dense::<f64>::new(layer.weights, layer.fan_in, layer.fan_out, key);
-                let bias = initdiag::draw::vector::<f64>(
+                let bias = initdiag::law::draw::vector::<f64>(
                     layer.bias,
                     layer.fan_out,
                     key,
-                    initdiag::stream::Role::Bias,
+                    initdiag::numeric::stream::Role::Bias,
                 );
                 let mut z = plain(&operator.forward(&Signal::new(h, 0).into(), Threads::One));
                 z.column_iter_mut().for_each(|mut column| column += &plain(&bias));

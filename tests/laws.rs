@@ -1,10 +1,11 @@
 //! What is drawn against the law that is stated: mean, variance and support of every initialiser.
 
 use initdiag::activation::Activation;
-use initdiag::initializer::{Initializer, Law, Site, entries};
-use initdiag::operator::Dense;
-use initdiag::product::Threads;
-use initdiag::stream::Key;
+use initdiag::initializer::{Initializer, Site, entries};
+use initdiag::law::Law;
+use initdiag::numeric::product::Threads;
+use initdiag::numeric::stream::Key;
+use initdiag::weights::Dense;
 
 /// 4 matrices of 300 × 200 entries for each initialiser: 240 000 draws. Mean and variance of independent entries within 5.3
 /// standard errors (false alarm 1.2·10⁻⁷ each, about 50 initialisers × 2); kurtosis from the draws themselves.

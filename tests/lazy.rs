@@ -3,17 +3,17 @@
 //! The same comparisons are shown to fail for operators with a planted error.
 
 use initdiag::activation::Activation;
-use initdiag::initializer::Law;
-use initdiag::measure::{LayerRecord, Moments};
-use initdiag::observed::Observed;
-use initdiag::operator::{Factor, Method, Operator, operator};
-use initdiag::product::Threads;
-use initdiag::signal::Signal;
+use initdiag::law::Law;
+use initdiag::numeric::cached::Observed;
+use initdiag::numeric::product::Threads;
+use initdiag::numeric::signal::Signal;
+use initdiag::numeric::stream::{Key, Role};
+use initdiag::numeric::wide::Wide;
+use initdiag::op::record::{LayerRecord, Moments};
 use initdiag::simulate::streamed::Stack;
 use initdiag::simulate::{Input, LayerPlan, Network};
 use initdiag::spec::Loss;
-use initdiag::stream::{Key, Role};
-use initdiag::wide::Wide;
+use initdiag::weights::{Factor, Method, Operator, operator};
 use nalgebra::DMatrix;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;

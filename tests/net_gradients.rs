@@ -3,14 +3,16 @@
 //! record them.
 
 use initdiag::activation::Activation;
+use initdiag::frontend::toml::Architecture;
+use initdiag::frontend::toml::Builder;
+use initdiag::graph::{Net, Passed, backward, onward, trial};
 use initdiag::initializer::Initializer;
-use initdiag::layer::parameters::gradients_like;
-use initdiag::layer::{Gradients, Parameters, Pass, loss};
-use initdiag::net::{Builder, Net, Passed, backward, onward, trial};
-use initdiag::product::Threads;
-use initdiag::signal::Signal;
-use initdiag::spec::{Architecture, Loss};
-use initdiag::stream::Key;
+use initdiag::numeric::product::Threads;
+use initdiag::numeric::signal::Signal;
+use initdiag::numeric::stream::Key;
+use initdiag::op::parameters::gradients_like;
+use initdiag::op::{Gradients, Parameters, Pass, loss};
+use initdiag::spec::Loss;
 use nalgebra::DMatrix;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,7 +51,7 @@ fn cost(net: &Net, x: &DMatrix<f64>, given: Option<&Given>) -> f64 {
 /// Features × samples in the order of the user, from channels × (positions·samples).
 fn arranged(net: &Net, gradient: DMatrix<f64>) -> DMatrix<f64> {
     let (shape, positions) = (net.input, net.input.positions());
-    let image = matches!(shape.space, initdiag::layer::Space::Image(..));
+    let image = matches!(shape.space, initdiag::op::Space::Image(..));
     DMatrix::from_fn(shape.size(), BATCH, |feature, sample| {
         let (channel, position) = if image {
             (feature / positions, feature % positions)
@@ -84,7 +86,7 @@ fn check(text: &str) {
     let passed = run(&net, &x, None, 0);
     let step = 1e-5;
     // Tokens have no gradient.
-    if !matches!(net.input.space, initdiag::layer::Space::Tokens(_)) {
+    if !matches!(net.input.space, initdiag::op::Space::Tokens(_)) {
         let gradient = arranged(&net, plain(&passed.gradient));
         let top = gradient.amax();
         for feature in 0..net.input.size() {

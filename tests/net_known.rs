@@ -3,9 +3,11 @@
 //! Seeds are fixed, so a test is the same run every time. Each bound is wider than six standard deviations of what the
 //! trials of another seed give (false alarm below 10⁻⁶ for a normal law), and each test shows that another law leaves it.
 
+use initdiag::diagnose::run;
+use initdiag::frontend::toml::Architecture;
 use initdiag::result::{Cell, Layer};
-use initdiag::simulate::{Control, Input, Plan, run};
-use initdiag::spec::{Architecture, Experiment};
+use initdiag::simulate::{Control, Input, Plan};
+use initdiag::spec::Experiment;
 use std::sync::atomic::AtomicBool;
 
 /// One cell for each initialiser.
@@ -134,7 +136,7 @@ fn xavier_starves_a_thirty_layer_convolution_network_and_he_does_not() {
 fn an_orthogonal_recurrent_network_remembers() {
     // Saxe et al. 2014, Le et al. 2015: in the linear range an orthogonal matrix keeps the norm at every step, PyTorch's default
     // keeps a third, He's law doubles it.
-    let net = initdiag::net::shipped::source("rnn-100").unwrap();
+    let net = initdiag::frontend::bundled::source("rnn-100").unwrap();
     let found = cells(net, &["orthogonal", "torch-linear", "he"], 8, 5, None);
     let down = |cell: &Cell| {
         let steps: Vec<&Layer> = cell.layers.iter().filter(|l| l.kind == "rnn").rev().collect();

@@ -1,10 +1,11 @@
 //! How far one trial scatters: first-order theory against the engine.
 
 use initdiag::activation::Activation;
+use initdiag::diagnose::run;
+use initdiag::expectation::field::Weights;
 use initdiag::result::{Layer, Summary};
-use initdiag::simulate::{Control, Input, Plan, run};
+use initdiag::simulate::{Control, Input, Plan};
 use initdiag::spec::{Engine, Experiment};
-use initdiag::theory::field::Weights;
 use initdiag::theory::prediction::{Expected, Quantity, Setting, predict};
 use std::sync::atomic::AtomicBool;
 

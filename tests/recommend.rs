@@ -3,7 +3,7 @@
 mod common;
 
 use common::Tool;
-use initdiag::recommend::Recommendation;
+use initdiag::diagnose::recommend::Recommendation;
 use std::io::Write as _;
 use std::process::Output;
 

@@ -1,8 +1,9 @@
 //! Exponents of width against laws that are exact in the mean at any width.
 
-use initdiag::scaling::{Exponent, Scaling, Sweep, scaling};
-use initdiag::simulate::{Control, Input, Plan, run};
+use initdiag::diagnose::run;
+use initdiag::simulate::{Control, Input, Plan};
 use initdiag::spec::Experiment;
+use initdiag::study::scaling::{Exponent, Scaling, Sweep, scaling};
 use std::sync::atomic::AtomicBool;
 
 fn sweep(init: &str, act: &str, widths: &[usize], seed: u64) -> Scaling {

@@ -7,15 +7,18 @@
 #![expect(clippy::print_stdout, reason = "measured gaps are for people to read")]
 
 use initdiag::activation::Activation;
+use initdiag::frontend::bundled;
+use initdiag::frontend::toml::Architecture;
+use initdiag::frontend::toml::Builder;
+use initdiag::graph::{Net, Passed, trial};
 use initdiag::initializer::Initializer;
-use initdiag::layer::{Pass, Space, loss};
-use initdiag::net::{Builder, Net, Passed, shipped, trial};
-use initdiag::product::Threads;
-use initdiag::real::Real;
-use initdiag::signal::Signal;
-use initdiag::spec::{Architecture, Loss};
-use initdiag::stream::Key;
-use initdiag::wide::Wide;
+use initdiag::numeric::product::Threads;
+use initdiag::numeric::real::Real;
+use initdiag::numeric::signal::Signal;
+use initdiag::numeric::stream::Key;
+use initdiag::numeric::wide::Wide;
+use initdiag::op::{Pass, Space, loss};
+use initdiag::spec::Loss;
 use nalgebra::DMatrix;
 use npyz::WriterBuilder;
 use std::path::Path;
@@ -110,7 +113,7 @@ fn compare(python: &str, name: &str, source: &str, batch: usize) {
     assert!(status.success(), "{name}: the script failed");
     let (output, gradient, records) = (read(here, "output"), read(here, "gradient"), read(here, "records"));
     assert_eq!(records.nrows(), net.entries.len(), "{name}");
-    let worst = |records_of: &[initdiag::measure::LayerRecord]| {
+    let worst = |records_of: &[initdiag::op::record::LayerRecord]| {
         let mut worst = 0.0f64;
         for (index, record) in records_of.iter().enumerate() {
             let ours = [
@@ -145,8 +148,8 @@ fn compare(python: &str, name: &str, source: &str, batch: usize) {
     assert!(rough.iter().all(|g| *g < 2e-3), "{name}: {rough:?}");
 }
 
-fn worst_forward(records: &[initdiag::measure::LayerRecord], theirs: &DMatrix<f64>) -> f64 {
-    let gap = |(index, record): (usize, &initdiag::measure::LayerRecord)| {
+fn worst_forward(records: &[initdiag::op::record::LayerRecord], theirs: &DMatrix<f64>) -> f64 {
+    let gap = |(index, record): (usize, &initdiag::op::record::LayerRecord)| {
         let theirs = theirs[(index, 0)];
         if theirs.is_finite() { (record.preactivation.variance.to_f64() / theirs - 1.0).abs() } else { 0.0 }
     };
@@ -160,7 +163,7 @@ fn networks_agree_with_pytorch() {
         return;
     };
     for name in ["mlp-mnist", "lenet5", "resnet18"] {
-        compare(&python, name, shipped::source(name).unwrap(), 4);
+        compare(&python, name, bundled::source(name).unwrap(), 4);
     }
     let convolutions = r#"
         input = { shape = [4, 9, 8] }
@@ -256,7 +259,8 @@ fn training_agrees_with_pytorch() {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let trained: initdiag::train::outcome::Trained = serde_json::from_slice(&output.stdout).unwrap();
+        let trained: initdiag::study::train::outcome::Trained =
+            serde_json::from_slice(&output.stdout).unwrap();
         let ours: Vec<f64> = trained.cells[0].runs[0].points.iter().map(|p| p.loss).collect();
         let output = Command::new(&python)
             .args([script, start, table, rule, loss, rate, decay, "12"])

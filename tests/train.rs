@@ -3,7 +3,7 @@
 mod common;
 
 use common::Tool;
-use initdiag::train::outcome::{Trained, Verdict};
+use initdiag::study::train::outcome::{Trained, Verdict};
 use std::path::Path;
 use std::process::Output;
 
@@ -249,7 +249,8 @@ fn the_start_can_be_saved() {
     let run =
         ["--net", "lenet5", "--init", "he", "--epochs", "1", "--seeds", "1", "--samples", "64", "--json"];
     assert!(tool(&[&run[..], &["--save-init", path]].concat()).status.success());
-    let (tensors, about) = initdiag::tensors::decode(&std::fs::read(&file).unwrap(), "initdiag").unwrap();
+    let (tensors, about) =
+        initdiag::tensorfile::safetensors::decode(&std::fs::read(&file).unwrap(), "initdiag").unwrap();
     let names: Vec<(&str, usize)> =
         tensors.iter().map(|(name, values)| (name.as_str(), values.len())).collect();
     assert_eq!(

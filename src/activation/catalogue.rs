@@ -5,9 +5,9 @@ use super::functions::{
     TwoSlopes,
 };
 use super::{Activation, Kernel, Shape};
-use crate::expression::Formula;
-use crate::initializer::law::short;
-use crate::spec::call::{Call, CatalogError};
+use crate::law::call::{Call, CatalogError};
+use crate::law::expression::Formula;
+use crate::law::short;
 use std::f64::consts::{LN_2, SQRT_2};
 
 /// An activation of the catalogue.

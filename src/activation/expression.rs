@@ -2,9 +2,10 @@
 
 use super::power::Power;
 use super::{Activation, Kernel, Shape};
-use crate::expression::Formula;
-use crate::spec::call::CatalogError;
-use crate::wide::Wide;
+use crate::law::call::CatalogError;
+use crate::law::expression::Formula;
+use crate::numeric::real::SliceFunction;
+use crate::numeric::wide::Wide;
 
 /// An expression must be finite this far from zero to be an activation.
 const FINITE_WITHIN: f64 = 8.0;
@@ -210,6 +211,26 @@ impl Expression {
     }
 }
 
+impl SliceFunction for Expression {
+    fn map_f32(&self, z: &[f32], psi: &mut [f32], slope: &mut [f32]) {
+        for ((z, psi), slope) in z.iter().zip(psi).zip(slope) {
+            let (value, derivative) = self.at((*z).into());
+            (*psi, *slope) = (narrow(value), narrow(derivative));
+        }
+    }
+
+    fn map_f64(&self, z: &[f64], psi: &mut [f64], slope: &mut [f64]) {
+        for ((z, psi), slope) in z.iter().zip(psi).zip(slope) {
+            let (value, derivative) = self.at(*z);
+            (*psi, *slope) = if value.is_finite() && derivative.is_finite() {
+                (value, derivative)
+            } else {
+                (f64::INFINITY, 0.0)
+            };
+        }
+    }
+}
+
 impl Kernel for Expression {
     fn at(&self, z: f64) -> (f64, f64) {
         let (value, slope) = self.formula.differentiated(z);
@@ -229,24 +250,6 @@ impl Kernel for Expression {
             _ => self.near_zero(z, direct),
         };
         (psi, side.slope.filter(lost).map_or(slope, |law| law.at(z.abs())))
-    }
-
-    fn map_f32(&self, z: &[f32], psi: &mut [f32], slope: &mut [f32]) {
-        for ((z, psi), slope) in z.iter().zip(psi).zip(slope) {
-            let (value, derivative) = self.at((*z).into());
-            (*psi, *slope) = (narrow(value), narrow(derivative));
-        }
-    }
-
-    fn map_f64(&self, z: &[f64], psi: &mut [f64], slope: &mut [f64]) {
-        for ((z, psi), slope) in z.iter().zip(psi).zip(slope) {
-            let (value, derivative) = self.at(*z);
-            (*psi, *slope) = if value.is_finite() && derivative.is_finite() {
-                (value, derivative)
-            } else {
-                (f64::INFINITY, 0.0)
-            };
-        }
     }
 
     fn extended(&self, z: Wide) -> (Wide, Wide) {

@@ -1,7 +1,7 @@
 //! φ and φ′ of each catalogued activation, once for both precisions, and their tails.
 
-use crate::real::{self, Real};
-use crate::wide::Wide;
+use crate::numeric::real::{self, Real};
+use crate::numeric::wide::Wide;
 use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, PI};
 
 /// One formula for every precision.

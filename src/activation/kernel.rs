@@ -1,21 +1,18 @@
 //! The pointwise form of an activation, for single numbers, for slices, and beyond the range of a double.
 
 use super::functions::Function;
-use crate::real::Real;
-use crate::slice::for_each_machine;
-use crate::wide::Wide;
+use crate::numeric::real::{Real, SliceFunction};
+use crate::numeric::slice::for_each_machine;
+use crate::numeric::wide::Wide;
 
 /// The pointwise form of an activation.
 ///
-/// `psi` below is ψ(z) = φ(z) − φ(0), accurate relative to itself for small z: sigmoid gives ½ tanh(z/2).
-pub trait Kernel: Send + Sync {
+/// ψ(z) = φ(z) − φ(0), accurate relative to itself for small z: sigmoid gives ½ tanh(z/2). As a [`SliceFunction`] its value is ψ;
+/// an infinite ψ or φ′ there says that [`Kernel::extended`] is needed.
+pub trait Kernel: SliceFunction {
     /// (ψ(z), φ′(z)) in double precision. The derivative at a kink is the left one (as in PyTorch for ReLU: 0). At z = 0 an
     /// infinite one, as of √|z|, is taken as 0: the unit passes no gradient.
     fn at(&self, z: f64) -> (f64, f64);
-    /// ψ and φ′ of a slice; the three have one length. An infinite ψ or φ′ says that [`Kernel::extended`] is needed.
-    fn map_f32(&self, z: &[f32], psi: &mut [f32], slope: &mut [f32]);
-    /// ψ and φ′ of a slice; the three have one length. An infinite ψ or φ′ says that [`Kernel::extended`] is needed.
-    fn map_f64(&self, z: &[f64], psi: &mut [f64], slope: &mut [f64]);
     /// (ψ(z), φ′(z)) for any z, however large, and without underflow: tanh′(1000) = 4·e^−2000.
     fn extended(&self, z: Wide) -> (Wide, Wide);
 }
@@ -25,17 +22,19 @@ const TINY: i64 = -300;
 /// Above it the tail's own formula takes over.
 const FAR: f64 = 30.0;
 
-impl<F: Function> Kernel for F {
-    fn at(&self, z: f64) -> (f64, f64) {
-        Function::at(self, z)
-    }
-
+impl<F: Function> SliceFunction for F {
     fn map_f32(&self, z: &[f32], psi: &mut [f32], slope: &mut [f32]) {
         map(self, z, psi, slope);
     }
 
     fn map_f64(&self, z: &[f64], psi: &mut [f64], slope: &mut [f64]) {
         map(self, z, psi, slope);
+    }
+}
+
+impl<F: Function> Kernel for F {
+    fn at(&self, z: f64) -> (f64, f64) {
+        Function::at(self, z)
     }
 
     fn extended(&self, z: Wide) -> (Wide, Wide) {

@@ -9,8 +9,8 @@ mod power;
 pub use catalogue::{Entry, entries};
 pub use kernel::Kernel;
 
-use crate::expression::mentions;
-use crate::spec::call::{Call, CatalogError, one_line, split_list};
+use crate::law::call::{Call, CatalogError, one_line, split_list};
+use crate::law::expression::mentions;
 use std::fmt;
 
 /// What theory and the engine must know of an activation beside its values.

@@ -3,7 +3,7 @@
 //! A formula in doubles has two ends near zero: where a power of t underflows, and where a difference of like numbers
 //! (x − tanh x) is all rounding. A power law holds at both.
 
-use crate::wide::Wide;
+use crate::numeric::wide::Wide;
 
 /// sign·2^log2·t^order for 0 < t < 2^below.
 #[derive(Clone, Copy, Debug, PartialEq)]

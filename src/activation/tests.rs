@@ -1,5 +1,5 @@
 use super::*;
-use crate::wide::Wide;
+use crate::numeric::wide::Wide;
 
 fn all() -> Vec<Activation> {
     let mut all: Vec<_> = entries().iter().map(|e| Activation::parse(e.name).unwrap()).collect();

@@ -1,10 +1,10 @@
 //! An earlier result, read from a file that may hold anything.
 
 use super::error::Failure;
-use crate::baseline::{Pairing, compare, pair};
+use crate::law::call::printable;
 use crate::result::{Report, SCHEMA};
 use crate::simulate::Plan;
-use crate::spec::printable;
+use crate::study::baseline::{Pairing, compare, pair};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 

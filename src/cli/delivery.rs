@@ -2,7 +2,7 @@
 
 use super::error::{Failure, note};
 use super::output::{self, Directory, When};
-use crate::report::chart::{self, ChartError};
+use crate::report::figure::{self, ChartError};
 use std::path::Path;
 
 /// The options that say where results go.
@@ -96,7 +96,7 @@ impl<'a> Files<'a> {
             self.add(name, text.as_bytes())?;
         }
         if let Some(name) = png {
-            self.add(name, &chart::png(&text)?)?;
+            self.add(name, &figure::png(&text)?)?;
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! Faults as a person meets them: one line on standard error, and an exit code.
 
-use crate::expression::mentions;
-use crate::report::chart::ChartError;
+use crate::law::call::CatalogError;
+use crate::law::expression::mentions;
+use crate::report::figure::ChartError;
 use crate::simulate::{InputError, PlanError, RunError};
-use crate::spec::CatalogError;
-use crate::train::TrainError;
+use crate::study::train::TrainError;
 use clap::error::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;

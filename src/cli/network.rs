@@ -1,8 +1,9 @@
 //! `--net`: an architecture by its file, or by the name of one that comes with the program.
 
 use super::error::Failure;
-use crate::net::shipped;
-use crate::spec::{Architecture, call};
+use crate::frontend::bundled;
+use crate::frontend::toml::Architecture;
+use crate::law::call;
 use std::path::Path;
 
 /// A file of this size is no architecture.
@@ -31,13 +32,13 @@ pub fn read(text: &str) -> Result<Architecture, Failure> {
         return Ok(net);
     }
     let name = text.trim().to_lowercase();
-    if let Some(source) = shipped::source(&name) {
+    if let Some(source) = bundled::source(&name) {
         return Architecture::parse(source).map_err(|f| fault(f.to_string()));
     }
     if text.contains(['/', '\\']) || name.ends_with(".toml") {
         return Err(Failure::Net { path: path.into(), reason: "there is no such file".into() });
     }
-    let known = || shipped::NAMES.iter().copied();
+    let known = || bundled::NAMES.iter().copied();
     Err(fault(match call::nearest(&name, known()) {
         Some(near) => format!("there is no such file; did you mean `{near}`?"),
         None => {

@@ -6,9 +6,9 @@ use super::error::{Failure, note};
 use super::output::{Directory, When};
 use super::{progress, size};
 use crate::activation::Activation;
-use crate::initializer::law::short;
-use crate::report::{chart, phase as render};
-use crate::simulate::plane::{Stacks, measure};
+use crate::law::short;
+use crate::report::{figure, phase as render};
+use crate::study::plane::{Stacks, measure};
 use crate::theory::phase::{Diagram, Window, grid, ranges, walk};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -161,6 +161,6 @@ fn files(
     }
     let svg = wants(Format::Svg).then_some("phase.svg");
     let png = wants(Format::Png).then_some("phase.png");
-    files.figure(svg, png, || chart::phase_svg(diagram))?;
+    files.figure(svg, png, || figure::phase_svg(diagram))?;
     Ok(files.names())
 }

@@ -6,13 +6,16 @@ use super::output::{Directory, When};
 use super::{baseline, network, progress, size, widths};
 use crate::activation::Activation;
 use crate::data;
+use crate::diagnose::run as simulate;
+use crate::diagnose::verdict::{DRIFT, FLAGS};
 use crate::initializer::Initializer;
-use crate::report::{chart, json, table, terminal};
+use crate::law::call;
+use crate::law::call::{CatalogError, printable};
+use crate::report::{figure, json, table, terminal};
 use crate::result::{Report, Verdict};
-use crate::scaling::UNSTABLE;
-use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan, run as simulate};
-use crate::spec::{CatalogError, Engine, Experiment, Loss, call, printable};
-use crate::verdict::{DRIFT, FLAGS};
+use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan};
+use crate::spec::{Engine, Experiment, Loss};
+use crate::study::scaling::UNSTABLE;
 use clap::{Args, ValueEnum};
 use indicatif::HumanDuration;
 use std::path::{Path, PathBuf};
@@ -302,7 +305,7 @@ fn files(report: &Report, directory: &Directory, formats: &[Format]) -> Result<V
     }
     let svg = wants(Format::Svg).then_some("signal.svg");
     let png = wants(Format::Png).then_some("signal.png");
-    files.figure(svg, png, || chart::svg(report))?;
+    files.figure(svg, png, || figure::svg(report))?;
     Ok(files.names())
 }
 

@@ -5,11 +5,11 @@ use super::error::Failure;
 use super::output::{Directory, When};
 use super::size;
 use crate::activation::Activation;
-use crate::expression::mentions;
-use crate::initializer::law::short;
+use crate::expectation::field::Weights;
 use crate::initializer::{Initializer, Site};
-use crate::report::{chart, theory as render};
-use crate::theory::field::Weights;
+use crate::law::expression::mentions;
+use crate::law::short;
+use crate::report::{figure, theory as render};
 use crate::theory::survey::Survey;
 use clap::{ArgGroup, Args, ValueEnum};
 use std::path::PathBuf;
@@ -138,6 +138,6 @@ fn files(
     }
     let svg = wants(Format::Svg).then_some("theory.svg");
     let png = wants(Format::Png).then_some("theory.png");
-    files.figure(svg, png, || chart::theory_svg(survey))?;
+    files.figure(svg, png, || figure::theory_svg(survey))?;
     Ok(files.names())
 }

@@ -5,12 +5,13 @@ use super::error::{Failure, note, say};
 use super::output::{Directory, When, replace};
 use super::run::{available_memory, cores, seed, threads};
 use super::{network, progress, size, training};
-use crate::net::export;
-use crate::report::chart;
+use crate::graph::export;
+use crate::law::call;
+use crate::report::figure;
 use crate::report::train as render;
-use crate::train::outcome::{Trained, Verdict};
-use crate::train::{Control, Objective, Plan, Saved, Set, Training, checkpoint, run as train, start};
-use crate::{spec::call, tensors};
+use crate::study::train::outcome::{Trained, Verdict};
+use crate::study::train::{Control, Objective, Plan, Saved, Set, Training, checkpoint, run as train, start};
+use crate::tensorfile::safetensors as tensors;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -319,7 +320,8 @@ fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
 }
 
 fn save_init(path: &Path, plan: &Plan, set: &Set) -> Result<(), Failure> {
-    let same = |a: &crate::train::Cell, b: &crate::train::Cell| (&a.init, &a.act) == (&b.init, &b.act);
+    let same =
+        |a: &crate::study::train::Cell, b: &crate::study::train::Cell| (&a.init, &a.act) == (&b.init, &b.act);
     let Some(cell) = plan.cells.first().filter(|first| plan.cells.iter().all(|cell| same(cell, first)))
     else {
         let reason = "a file holds one start: give one --init and one --act";
@@ -361,7 +363,11 @@ impl<'a> Keeper<'a> {
         Self { path, plan, runs: Mutex::new((runs, Instant::now())) }
     }
 
-    fn keep(&self, run: usize, (state, weights): (&crate::train::State, &crate::train::Weights)) {
+    fn keep(
+        &self,
+        run: usize,
+        (state, weights): (&crate::study::train::State, &crate::study::train::Weights),
+    ) {
         if self.path.is_none() {
             return;
         }
@@ -408,10 +414,11 @@ fn files(trained: &Trained, directory: &Directory, formats: &[Format]) -> Result
         files.add("layers.csv", render::layers(trained)?.as_bytes())?;
     }
     let (svg, png) = (wants(Format::Svg), wants(Format::Png));
-    files.figure(svg.then_some("curves.svg"), png.then_some("curves.png"), || chart::curves_svg(trained))?;
+    files.figure(svg.then_some("curves.svg"), png.then_some("curves.png"), || figure::curves_svg(trained))?;
     if trained.cells.iter().any(|cell| cell.runs.iter().any(|run| run.looks.len() > 1)) {
-        files
-            .figure(svg.then_some("layers.svg"), png.then_some("layers.png"), || chart::looks_svg(trained))?;
+        files.figure(svg.then_some("layers.svg"), png.then_some("layers.png"), || {
+            figure::looks_svg(trained)
+        })?;
     }
     Ok(files.names())
 }

@@ -5,10 +5,10 @@ use super::error::{Failure, say};
 use super::output::Directory;
 use super::run::{Arguments, Format, Session, check_memory, experiment, threads_for};
 use super::size;
-use crate::report::{chart, scaling as report};
-use crate::scaling::{FEWEST, Scaling, Sweep, UNSTABLE, scaling};
+use crate::report::{figure, scaling as report};
 use crate::simulate::{Input, Plan};
 use crate::spec::Experiment;
+use crate::study::scaling::{FEWEST, Scaling, Sweep, UNSTABLE, scaling};
 use std::process::ExitCode;
 
 /// Width of an input that is drawn: that of the layers where nobody says otherwise.
@@ -107,6 +107,6 @@ fn files(
     }
     let svg = wants(Format::Svg).then_some("widths.svg");
     let png = wants(Format::Png).then_some("widths.png");
-    files.figure(svg, png, || chart::scaling_svg(found))?;
+    files.figure(svg, png, || figure::scaling_svg(found))?;
     Ok(files.names())
 }

@@ -1,9 +1,10 @@
 //! Formulas of widely copied articles, reproduced as they stand so that users can see what copied code does.
 //! `nominal` is n·Var of the initialiser whose name the formula goes by.
 
+use super::Site;
 use super::catalogue::{Entry, Group};
 use super::classic::{he_nominal, normal, number, symmetric, xavier_nominal};
-use super::{Law, Site};
+use crate::law::Law;
 
 fn fans(site: &Site) -> f64 {
     site.fan_in as f64 + site.fan_out as f64

@@ -1,7 +1,8 @@
 //! What an entry of the catalogue states, and how one is found.
 
-use super::{Initializer, Law, Site, Values, as_written, classic, framework, orthogonal};
-use crate::spec::call::CatalogError;
+use super::{Initializer, Site, Values, as_written, classic, framework, orthogonal};
+use crate::law::Law;
+use crate::law::call::CatalogError;
 
 /// The law at a layer, from the arguments there.
 pub type LawAt = fn(&Values, &Site) -> Result<Law, String>;

@@ -1,8 +1,9 @@
 //! Initialisers of the literature, and the plain laws from which users write their own.
 
 use super::catalogue::{Entry, Kind, Parameter};
-use super::{Law, Site, Values};
-use crate::theory::critical;
+use super::{Site, Values};
+use crate::expectation::critical;
+use crate::law::Law;
 
 /// std of a standard normal cut at ±2 (Keras, JAX).
 pub const CUT_AT_TWO: f64 = 0.879_625_661_034_239_8;

@@ -2,7 +2,8 @@
 
 use super::catalogue::{Entry, Group};
 use super::classic::{normal, number, symmetric, truncated, uniform, xavier_nominal, xavier_variance};
-use super::{Law, Site, Values};
+use super::{Site, Values};
+use crate::law::Law;
 
 /// U(±1/√fan_in): the bias of most linear layers.
 fn inverse_root(_: &Values, site: &Site) -> Result<Law, String> {

@@ -4,15 +4,14 @@ mod as_written;
 mod catalogue;
 mod classic;
 mod framework;
-pub mod law;
 mod orthogonal;
 
 pub use catalogue::{Entry, Group, Kind, Nearest, Parameter, entries, nearest_proper};
-pub use law::{EntryMoments, Law};
 
 use crate::activation::Activation;
-use crate::expression::{Formula, mentions};
-use crate::spec::call::{Call, CatalogError, split_list};
+use crate::law::Law;
+use crate::law::call::{Call, CatalogError, split_list};
+use crate::law::expression::{Formula, mentions};
 
 /// The layer that weights are drawn for.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
 //! Initialisers whose entries are not independent.
 
-use super::Law;
 use super::catalogue::Entry;
 use super::classic::number;
+use crate::law::Law;
 
 pub const ENTRIES: &[Entry] = &[
     Entry {

@@ -1,9 +1,9 @@
 //! Means and standard deviations over trials, of levels and of steps from layer to layer.
 
-use super::record::{LayerRecord, Moments};
 use super::summary::BEYOND;
+use crate::numeric::wide::Wide;
+use crate::op::record::{LayerRecord, Moments};
 use crate::result::{Layer, Sample, Spread, Summary};
-use crate::wide::Wide;
 
 /// Mean and standard deviation of the values there are; `None` when there are none.
 pub fn sample(values: impl Iterator<Item = Option<f64>>) -> Option<Sample> {

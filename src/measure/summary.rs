@@ -1,8 +1,8 @@
 //! Quantiles over trials.
 
-use super::record::{LayerRecord, Moments};
+use crate::numeric::wide::{LIMIT, Wide};
+use crate::op::record::{LayerRecord, Moments};
 use crate::result::{Quantiles, Summary, Trace};
-use crate::wide::{LIMIT, Wide};
 
 /// Quantile of ascending values by linear interpolation (type 7 of Hyndman & Fan 1996, NumPy's default).
 ///

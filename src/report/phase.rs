@@ -1,6 +1,6 @@
 //! The phase diagram for people and as JSON.
 
-use crate::initializer::law::short;
+use crate::law::short;
 use crate::report::terminal::padded;
 use crate::report::theory::number;
 use crate::report::wrap::wrap;

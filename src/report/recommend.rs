@@ -1,7 +1,7 @@
 //! A recommendation for people and as JSON.
 
-use crate::initializer::law::short;
-use crate::recommend::{Change, Recommendation, Row};
+use crate::diagnose::recommend::{Change, Recommendation, Row};
+use crate::law::short;
 use crate::report::phase::brief;
 use crate::report::terminal::{padded, widths};
 use crate::report::theory::number;
@@ -119,7 +119,7 @@ fn now(r: &Recommendation) -> Vec<String> {
 
 fn theory(r: &Recommendation) -> Vec<String> {
     let mut lines = Vec::new();
-    let point = |c: &crate::recommend::Critical| {
+    let point = |c: &crate::diagnose::recommend::Critical| {
         format!("σ_w² = {}, σ_b² = {}, q* = {}", number(c.sigma_w2), number(c.sigma_b2), number(c.q_star))
     };
     lines.push(match (&r.critical, &r.critical_why) {

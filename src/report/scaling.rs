@@ -3,8 +3,8 @@
 use super::table::finished;
 use super::terminal::padded;
 use super::wrap::wrap;
-use crate::scaling::words::called;
-use crate::scaling::{Exponent, Scaling, ScalingCell};
+use crate::study::scaling::words::called;
+use crate::study::scaling::{Exponent, Scaling, ScalingCell};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;

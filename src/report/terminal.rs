@@ -1,9 +1,10 @@
 //! The result for people: a table with inline trends, then the verdict in words.
 
+use crate::law::call::printable;
 use crate::measure::summary::BEYOND;
 use crate::report::wrap::{shown, wrap};
 use crate::result::{Cell, Direction, Layer, Report, Verdict};
-use crate::spec::{Experiment, printable};
+use crate::spec::Experiment;
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
@@ -228,7 +229,8 @@ pub fn padded(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulate::{Control, Input, Plan, run};
+    use crate::diagnose::run;
+    use crate::simulate::{Control, Input, Plan};
     use crate::spec::Experiment;
 
     #[test]

@@ -1,6 +1,6 @@
 //! What mean-field theory says, for people and as JSON.
 
-use crate::initializer::law::short;
+use crate::law::short;
 use crate::report::wrap::wrap;
 use crate::theory::survey::Survey;
 use anstyle::Style;

@@ -3,7 +3,7 @@
 use super::table::written;
 use super::terminal::padded;
 use super::wrap::wrap;
-use crate::train::outcome::{Spread, Trained, TrainedCell, Verdict};
+use crate::study::train::outcome::{Spread, Trained, TrainedCell, Verdict};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;

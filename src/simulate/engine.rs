@@ -2,9 +2,9 @@
 
 use super::plan::LayerPlan;
 use super::streamed::can_draw;
-use crate::initializer::Law;
-use crate::operator::is_exact;
+use crate::law::Law;
 use crate::spec::{Engine as Wanted, Loss};
+use crate::weights::is_exact;
 
 /// How the trials of a cell are simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use super::input::{Entrance, Input};
 use super::plan::{CellPlan, Plan};
+use crate::expectation::field::Weights;
 use crate::result::{Layer, Theory};
 use crate::spec::Loss;
-use crate::theory::field::Weights;
 use crate::theory::prediction::{Expected, Level, Prediction, Setting, predict};
 
 /// Layers whose moments are integrated; those that a fixed point or a scale makes alike count once.

@@ -1,11 +1,11 @@
 //! The batch that is pushed through: drawn from a law, or sampled from data.
 
-use crate::draw::{Standard, fill_from};
-use crate::product::Threads;
-use crate::real::Real;
-use crate::signal::Signal;
-use crate::spec::call::Call;
-use crate::stream::{Key, Role};
+use crate::law::call::Call;
+use crate::law::draw::{Standard, fill_from};
+use crate::numeric::product::Threads;
+use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
+use crate::numeric::stream::{Key, Role};
 use crate::theory::stack::Entering;
 use nalgebra::DMatrix;
 use std::ops::Range;

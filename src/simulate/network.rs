@@ -4,13 +4,15 @@ use super::engine::{Choice, Engine};
 use super::input::Input;
 use super::plan::{CellPlan, LayerPlan, Plan, PlanError};
 use crate::activation::Activation;
+use crate::frontend::toml::Architecture;
+use crate::frontend::toml::Builder;
+use crate::graph::{Net, trial};
 use crate::initializer::Initializer;
-use crate::layer::Pass;
-use crate::measure::LayerRecord;
-use crate::net::{Builder, Net, trial};
-use crate::product::Threads;
-use crate::spec::{Architecture, Engine as Wanted, Experiment};
-use crate::stream::Key;
+use crate::numeric::product::Threads;
+use crate::numeric::stream::Key;
+use crate::op::Pass;
+use crate::op::record::LayerRecord;
+use crate::spec::{Engine as Wanted, Experiment};
 use std::sync::Arc;
 
 /// Checks an experiment on a network.
@@ -54,7 +56,7 @@ pub fn plan(e: &Experiment, architecture: &Architecture, input: Input) -> Result
 }
 
 fn cell(init: &Initializer, act: usize, net: Arc<Net>, batch: usize) -> CellPlan {
-    let layer = |e: &crate::net::Entry| LayerPlan {
+    let layer = |e: &crate::graph::Entry| LayerPlan {
         fan_in: e.fan_in,
         fan_out: e.units,
         weights: e.weights,

@@ -4,11 +4,14 @@ use super::engine::{Choice, Engine, RATE, choose};
 use super::input::Input;
 use super::streamed;
 use crate::activation::Activation;
-use crate::draw::Affine;
-use crate::initializer::{Initializer, Law, Site};
-use crate::measure::LayerRecord;
-use crate::net::{Net, NetError};
-use crate::spec::{CatalogError, Experiment};
+use crate::frontend::toml::NetError;
+use crate::graph::Net;
+use crate::initializer::{Initializer, Site};
+use crate::law::Law;
+use crate::law::call::CatalogError;
+use crate::law::draw::Affine;
+use crate::op::record::LayerRecord;
+use crate::spec::Experiment;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -295,7 +298,7 @@ fn weight_bytes(layer: &LayerPlan) -> u128 {
 /// Slopes, and the trace of the layer's input.
 fn tape_bytes(fan_in: usize, fan_out: usize, batch: usize) -> u128 {
     let (n, m, b) = (fan_in as u128, fan_out as u128, batch as u128);
-    let trace = if crate::measure::record::InputTrace::<f32>::keeps_gram(fan_in, fan_out, batch) {
+    let trace = if crate::op::record::InputTrace::<f32>::keeps_gram(fan_in, fan_out, batch) {
         8 * b * b
     } else {
         4 * n * b

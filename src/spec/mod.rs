@@ -1,11 +1,8 @@
 //! *What* to simulate: checked and serialisable, no behaviour.
 
-pub mod architecture;
-pub mod call;
+pub use crate::op::loss::Loss;
 
-pub use architecture::Architecture;
-pub use call::CatalogError;
-
+use crate::frontend::toml::Architecture;
 use serde::{Deserialize, Serialize};
 
 /// Everything that is needed to run an experiment again.
@@ -62,26 +59,6 @@ impl Experiment {
     }
 }
 
-/// A text from outside, fit for a line of output: control characters, and those that turn the direction of writing, stand
-/// as their escapes, such as `\u{1b}`.
-pub fn printable(text: &str) -> String {
-    let hidden = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
-}
-
-/// What is differentiated at the top of the stack.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Loss {
-    /// Random linear read-out: ∂C/∂H_L iid N(0, 1), independent of the forward pass.
-    #[default]
-    Random,
-    /// Mean over the batch of ½‖h − t‖², targets t iid N(0, 1).
-    Mse,
-    /// Softmax cross-entropy, mean over the batch, against uniformly random classes.
-    CrossEntropy,
-}
-
 /// How a layer's weights are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -93,14 +70,4 @@ pub enum Engine {
     Dense,
     /// Products with the weights are drawn from their joint law; no weight is.
     Lazy,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::printable;
-
-    #[test]
-    fn what_a_terminal_would_obey_is_shown() {
-        assert_eq!(printable("a\u{1b}[31m\n\u{202e}é.csv"), "a\\u{1b}[31m\\u{a}\\u{202e}é.csv");
-    }
 }

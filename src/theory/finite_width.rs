@@ -131,7 +131,7 @@ fn two_sided(n: usize, a: f64) -> Vec<(f64, f64)> {
         if (ends[1] < FRAC_PI_4 - 14.0 * step) || (ends[0] > FRAC_PI_4 + 14.0 * step) {
             continue;
         }
-        for (theta, w) in super::quadrature::panel_nodes(ends[0], ends[1]) {
+        for (theta, w) in crate::numeric::quadrature::panel_nodes(ends[0], ends[1]) {
             let (sine, cosine) = theta.sin_cos();
             let (log_sine, log_cosine) = (sine.ln(), cosine.ln());
             let density: f64 = inner

@@ -1,6 +1,6 @@
 //! Singular values of the input-output Jacobian of a wide square stack (Saxe et al. 2014; Pennington et al. 2017).
 
-use super::field::{Passed, Scatter};
+use crate::expectation::field::{Passed, Scatter};
 use std::f64::consts::PI;
 
 /// Mean singular value of a large square matrix of independent N(0, 1/n) entries: ∫ of the quarter-circle law on [0, 2].
@@ -32,7 +32,7 @@ pub fn relative_variance(ratio: f64, depth: usize, scatter: Scatter) -> Option<f
 mod tests {
     use super::*;
     use crate::activation::Activation;
-    use crate::theory::field::{Field, Form, pass};
+    use crate::expectation::field::{Field, Form, pass};
     use nalgebra::DMatrix;
     use rand::SeedableRng;
     use rand_distr::{Distribution, StandardNormal};

@@ -1,11 +1,11 @@
 //! Fixed points of a wide stack of like layers, and how fast they are reached (Poole et al. 2016; Schoenholz et al. 2017).
 
-use super::field::{Field, Form, Passed, pass};
-use super::pair::Pair;
-use super::quadrature::Estimate;
 use super::stack::form;
 use crate::activation::Activation;
-use crate::wide::Wide;
+use crate::expectation::field::{Field, Form, Passed, pass};
+use crate::expectation::pair::Pair;
+use crate::numeric::quadrature::Estimate;
+use crate::numeric::wide::Wide;
 
 /// |χ₁ − 1| below this is critical: no stack of 100 000 layers tells it from one.
 const CRITICAL: f64 = 1e-5;

@@ -1,7 +1,7 @@
 //! Batch normalisation between linear layer and activation (Yang et al. 2019).
 
-use super::field::{Field, Form, pass};
 use crate::activation::Activation;
+use crate::expectation::field::{Field, Form, pass};
 
 /// Factor on the gradient's mean square a layer, in a wide stack of linear → batch normalisation → φ as the batch grows:
 /// E φ′(z)²/Var φ(z), z ~ N(0, 1). `None` where φ is constant.

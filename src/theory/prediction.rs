@@ -19,10 +19,10 @@
 //! and the activation is curved, nothing is said: under He, GELU's map pushes lengths apart and reaches that at layer 12.
 //! Means are those of infinite width; where the map is curved, they are off by up to 0.6 standard deviations before that.
 
-use super::field::{Form, Scatter, Weights};
 use super::stack::{Entering, Flow, Layer, Start, backward, forward};
 use crate::activation::Activation;
-use crate::wide::Wide;
+use crate::expectation::field::{Form, Scatter, Weights};
+use crate::numeric::wide::Wide;
 use statrs::distribution::{ContinuousCDF, Normal};
 use std::f64::consts::LN_10;
 

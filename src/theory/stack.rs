@@ -1,10 +1,10 @@
 //! Signal and gradient of a wide stack, layer by layer, at any scale: the length and correlation maps (Poole et al. 2016,
 //! eqs. 3 and 5) and the gradient's factor (Schoenholz et al. 2017, eq. 18) for laws with means, biases, unequal widths.
 
-use super::field::{Field, Form, Passed, Weights, pass};
-use super::pair::{Orders, Pair, Products};
 use crate::activation::Activation;
-use crate::wide::Wide;
+use crate::expectation::field::{Field, Form, Passed, Weights, pass};
+use crate::expectation::pair::{Orders, Pair, Products};
+use crate::numeric::wide::Wide;
 
 /// Fields of a squared size outside 2^±this are taken by slopes, or not at all.
 const REPRESENTABLE: i64 = 600;

@@ -1,9 +1,9 @@
 //! Everything that mean-field theory says of one activation at (σ_w², σ_b²): what `initdiag theory` prints in every format
 //! (schema `initdiag-theory/1`).
 
-use super::critical::{self, CriticalPoint};
 use super::meanfield::{Answer, Length, MeanField};
 use crate::activation::Activation;
+use crate::expectation::critical::{self, CriticalPoint};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

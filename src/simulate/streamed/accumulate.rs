@@ -1,9 +1,9 @@
 //! Sums over blocks of units, whose scales may differ from block to block.
 
-use crate::measure::Moments;
-use crate::measure::record::unit_symmetry_of_ranges;
-use crate::signal::Signal;
-use crate::wide::Wide;
+use crate::numeric::signal::Signal;
+use crate::numeric::wide::Wide;
+use crate::op::record::Moments;
+use crate::op::record::unit_symmetry_of_ranges;
 
 /// Σ of arrays of one length, each times a power of two.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +110,7 @@ impl Ranges {
         let factor = power(block.exponent - exponent);
         let rows = block.values.nrows().max(1);
         let columns = block.values.as_slice().chunks(rows).map(|column| {
-            let (low, high) = crate::slice::range(column);
+            let (low, high) = crate::numeric::slice::range(column);
             (factor * f64::from(low), factor * f64::from(high))
         });
         self.take(columns);

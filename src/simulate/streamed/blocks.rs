@@ -1,6 +1,6 @@
 //! Blocks of units: small enough for a core's cache, in groups that threads share, summed in one order.
 
-use crate::product::Threads;
+use crate::numeric::product::Threads;
 use rayon::prelude::*;
 use std::ops::Range;
 

@@ -3,9 +3,9 @@
 //! Forward, a block of layer l draws its rows of ξ, forms its rows of Z = ξRᵀ with RRᵀ = HᵀH, and adds to the Gram matrix of
 //! its own activations. Back, the map of layer l draws WᵀD = Q(ξᵀD) + (η − Q·Qᵀη)·Sᵀ with SSᵀ = DᵀD and Q = H·F in two passes
 //! over the units of layer l − 1, which draw their ξ again: the first finds Qᵀη, the second D and its sums (the law is that of
-//! [`crate::operator::LazyGaussian`]). Five normals a unit and sample, memory O(B²·depth) whatever the width.
+//! [`crate::weights::LazyGaussian`]). Five normals a unit and sample, memory O(B²·depth) whatever the width.
 //!
-//! An orthogonal layer ([`crate::operator::LazyHaar`]) has V = ξ(ξᵀξ)^(−½) in place of ξ, up to a rotation, and U in place of
+//! An orthogonal layer ([`crate::weights::LazyHaar`]) has V = ξ(ξᵀξ)^(−½) in place of ξ, up to a rotation, and U in place of
 //! the η-part: both need one more Gram matrix of draws, which a pass over ξ and the first pass back find.
 
 mod accumulate;
@@ -14,18 +14,18 @@ mod blocks;
 use super::input::Input;
 use super::plan::LayerPlan;
 use crate::activation::Activation;
-use crate::draw::{Affine, Standard, fill_from};
-use crate::initializer::Law;
-use crate::layer::activate::{Activated, activate, activation, dead_units};
-use crate::layer::loss;
-use crate::measure::record::{self, LayerRecord, Moments};
-use crate::observed::Observed;
-use crate::operator::{Factor, gaussian, largest_square};
-use crate::product::{Threads, add_mul, gram, mul, tr_mul};
-use crate::signal::{Signal, widened};
+use crate::law::Law;
+use crate::law::draw::{Affine, Standard, fill_from};
+use crate::numeric::cached::Observed;
+use crate::numeric::product::{Threads, add_mul, gram, mul, tr_mul};
+use crate::numeric::signal::{Signal, widened};
+use crate::numeric::stream::{Key, Role};
+use crate::numeric::wide::Wide;
+use crate::op::activate::{Activated, activate, activation, dead_units};
+use crate::op::loss;
+use crate::op::record::{self, LayerRecord, Moments};
 use crate::spec::Loss;
-use crate::stream::{Key, Role};
-use crate::wide::Wide;
+use crate::weights::{Factor, gaussian, largest_square};
 use accumulate::{Pool, Ranges, WideSum, power};
 use blocks::{Blocks, Sums};
 use nalgebra::DMatrix;

@@ -2,7 +2,7 @@
 
 use super::two::Two;
 use crate::activation::Activation;
-use crate::theory::field::{Field, Form, pass};
+use crate::expectation::field::{Field, Form, pass};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 use std::f64::consts::LN_10;
@@ -226,8 +226,8 @@ fn cubic(t: f64) -> [f64; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::theory::pair::Pair;
-    use crate::theory::quadrature::{second_moment, squared_slope};
+    use crate::expectation::pair::Pair;
+    use crate::expectation::{second_moment, squared_slope};
 
     #[test]
     fn two_samples_are_those_of_the_double_integral() {

@@ -1,8 +1,8 @@
 //! The critical line as a curve, and the part of the plane in which it is worth seeing.
 
 use crate::activation::Activation;
-use crate::theory::critical;
-use crate::theory::quadrature::{second_moment, squared_slope};
+use crate::expectation::critical;
+use crate::expectation::{second_moment, squared_slope};
 use crate::theory::survey::Edge;
 use rayon::prelude::*;
 

@@ -2,8 +2,8 @@
 
 use super::Curves;
 use crate::activation::Activation;
+use crate::expectation::field::Weights;
 use crate::initializer::{Entry, Initializer, Site, entries};
-use crate::theory::field::Weights;
 use crate::theory::meanfield::{Length, Missing, Phase};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

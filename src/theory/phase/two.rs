@@ -2,7 +2,7 @@
 //! for all correlations, or a double integral.
 
 use crate::activation::Activation;
-use crate::theory::quadrature::nodes;
+use crate::numeric::quadrature::nodes;
 use std::f64::consts::PI;
 
 /// Hermite orders that are always worth a try.

@@ -1,0 +1,96 @@
+//! From the records of a run to its report.
+
+use super::verdict::judge;
+use crate::measure::spread::add_spread;
+use crate::measure::summary::{median, summary};
+use crate::op::record::LayerRecord;
+use crate::result::{Cell, Layer, Report, SCHEMA};
+use crate::simulate::{CellPlan, Control, Engine, Entrance, Plan, RunError, expectation, record};
+
+/// Runs all trials of all cells, and judges them.
+///
+/// # Errors
+/// When the threads cannot be started.
+pub fn run(plan: &Plan, control: &Control) -> Result<Report, RunError> {
+    let recorded = record(plan, control)?;
+    let entrance = plan.input.entrance();
+    let mut cells = Vec::new();
+    for (cell, records) in plan.cells.iter().zip(&recorded.cells) {
+        let complete: Vec<&Vec<LayerRecord>> = records.iter().collect();
+        if !complete.is_empty() {
+            cells.push(assemble(plan, cell, &complete, &entrance, control.trace));
+        }
+    }
+    Ok(Report {
+        schema: SCHEMA.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        spec: plan.experiment.clone(),
+        cells,
+        interrupted: recorded.interrupted,
+        baseline: None,
+    })
+}
+
+fn assemble(
+    plan: &Plan,
+    cell: &CellPlan,
+    trials: &[&Vec<LayerRecord>],
+    entrance: &Entrance,
+    trace: bool,
+) -> Cell {
+    let mut layers: Vec<Layer> = cell
+        .layers
+        .iter()
+        .enumerate()
+        .map(|(index, layer)| {
+            let records: Vec<&LayerRecord> = trials.iter().map(|t| &t[index]).collect();
+            let entry = cell.net.as_ref().map(|net| &net.entries[index]);
+            let middle =
+                |quantity: fn(&LayerRecord) -> Option<f64>| median(records.iter().map(|r| quantity(r)));
+            Layer {
+                layer: index + 1,
+                path: entry.map(|e| e.path.clone()),
+                kind: entry.map_or("linear", |e| e.kind).into(),
+                fan_in: layer.fan_in,
+                fan_out: entry.map_or(layer.fan_out, |e| e.fan_out),
+                units: entry.filter(|e| e.units != e.fan_out).map(|e| e.units),
+                preactivation: summary(&records, |r| r.preactivation, trace),
+                activation: summary(&records, |r| r.activation, trace),
+                gradient: summary(&records, |r| r.gradient, trace),
+                weight_gradient: summary(&records, |r| r.weight_gradient, trace),
+                branch: entry.is_some_and(|e| !e.trunk),
+                dead_fraction: middle(|r| Some(r.dead_fraction)).unwrap_or(0.0),
+                saturated_fraction: middle(|r| r.saturated_fraction),
+                correlation: middle(|r| r.correlation),
+                effective_rank: middle(|r| r.effective_rank),
+                unit_symmetry: middle(|r| Some(r.unit_symmetry)),
+                theory: None,
+            }
+        })
+        .collect();
+    add_spread(&mut layers, trials);
+    let expected = expectation(plan, cell, entrance);
+    if let Some(expected) = &expected {
+        let theory = expected.theory(&layers);
+        layers.iter_mut().zip(theory).for_each(|(layer, theory)| layer.theory = Some(theory));
+    }
+    let judgement = judge(plan, cell, trials, &layers, entrance.moments, expected.as_ref());
+    Cell {
+        init: cell.init.clone(),
+        act: plan.act(cell).name.clone(),
+        engine: match cell.choice.engine {
+            Engine::Dense => "dense".into(),
+            Engine::Lazy | Engine::Streamed => "lazy".into(),
+        },
+        engine_reason: cell.choice.reason.clone(),
+        law: if cell.choice.exact { "exact".into() } else { "asymptotic".into() },
+        trials: trials.len(),
+        layers,
+        forward: judgement.forward,
+        backward: judgement.backward,
+        flags: judgement.flags,
+        formats: judgement.formats,
+        words: judgement.words,
+        baseline: None,
+    }
+}

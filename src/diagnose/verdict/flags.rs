@@ -1,0 +1,169 @@
+//! What is wrong beside the two directions.
+
+use super::words::{four, percent, round};
+use crate::activation::Activation;
+use crate::law::short;
+use crate::op::record::LayerRecord;
+use crate::result::{Layer, Summary};
+use crate::simulate::{CellPlan, LayerPlan};
+use statrs::distribution::{Binomial, DiscreteCDF};
+
+/// The flag of a cell that does not follow the laws of an earlier run, see [`crate::study::baseline`].
+pub const DRIFT: &str = "drift";
+
+/// Trials differ by more than widths explain.
+pub const HEAVY_TAILED: &str = "heavy-tailed";
+/// The measurement is not what theory expects.
+pub const OFF_THEORY: &str = "off-theory";
+
+/// Every flag that a cell can carry.
+pub const FLAGS: &[&str] = &[
+    "saturated",
+    "dead-units",
+    "correlation-collapse",
+    "decorrelated",
+    "symmetric-units",
+    "zero-signal",
+    HEAVY_TAILED,
+    OFF_THEORY,
+    DRIFT,
+];
+
+/// Flags with their words.
+pub fn flags(
+    act: &Activation,
+    cell: &CellPlan,
+    trials: &[&Vec<LayerRecord>],
+    layers: &[Layer],
+) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    let (first, last) = (&layers[0], &layers[layers.len() - 1]);
+    let saturated = layers.iter().filter_map(|l| l.saturated_fraction.map(|share| (share, l.name())));
+    if act.shape.bounded
+        && let Some((share, layer)) = saturated.max_by(|a, b| a.0.total_cmp(&b.0))
+        && share > 0.5
+    {
+        found.push(("saturated", format!("{} of the units of {layer} are saturated", percent(share))));
+    }
+    if let Some(words) = dead(trials, layers) {
+        found.push(("dead-units", words));
+    }
+    if let Some(cosine) = last.correlation
+        && cosine > 0.99
+    {
+        found.push((
+            "correlation-collapse",
+            format!("samples become indistinguishable: mean cosine {} at {}", four(cosine), last.name()),
+        ));
+    }
+    if let (Some(before), Some(after)) = (first.correlation, last.correlation)
+        && before > 0.1
+        && after < 0.5 * before
+    {
+        found.push((
+            "decorrelated",
+            format!(
+                "like samples are driven apart: mean cosine {} at {}, {} at {}",
+                four(before),
+                first.name(),
+                four(after),
+                last.name()
+            ),
+        ));
+    }
+    let silent = |s: &Summary| s.log10_second_moment.median.is_none();
+    // A branch of zeros, as Fixup has it, gets a gradient from the stream around it, and that tells its units apart.
+    let closed = |plan: &LayerPlan| plan.weights.is_point_mass();
+    let by_design = layers.iter().zip(&cell.layers).any(|(layer, plan)| layer.branch && closed(plan));
+    let alike = layers.iter().zip(&cell.layers).find(|(layer, plan)| {
+        layer.units() > 1
+            && !layer.branch
+            && layer.unit_symmetry.is_some_and(|s| s < 1e-6)
+            // Zeros say nothing of the units that different weights made them from.
+            && (!silent(&layer.preactivation) || plan.weights.is_point_mass() && plan.bias.is_point_mass())
+    });
+    if let Some((layer, _)) = alike {
+        found.push((
+            "symmetric-units",
+            format!("all units of {} are identical: training cannot tell them apart", layer.name()),
+        ));
+    }
+    let told = |l: &&Layer| !(l.branch && by_design);
+    if layers.iter().filter(told).any(|l| silent(&l.activation) || silent(&l.gradient)) {
+        found.push(("zero-signal", "signal or gradient is exactly zero in some layer".into()));
+    }
+    // Finite width: the log of the norm spreads by at most about Σ 5/n over independent trials (Hanin & Nica 2019).
+    let beta: f64 = cell.layers.iter().map(|l| 5.0 / l.fan_out as f64).sum();
+    let allowed = 2.0 * beta.sqrt() / std::f64::consts::LN_10 + 0.1;
+    let spread = |s: &Summary| Some((s.log10_variance.q75? - s.log10_variance.q25?) / 1.349);
+    let widest =
+        [spread(&last.activation), spread(&first.gradient)].into_iter().flatten().fold(0.0, f64::max);
+    if widest > allowed {
+        found.push((
+            HEAVY_TAILED,
+            format!(
+                "trials differ by {} decades where width explains {}",
+                short(round(widest)),
+                short(round(allowed))
+            ),
+        ));
+    }
+    found
+}
+
+/// A share of dead units that does not matter, however certain it is.
+const HARMLESS: f64 = 0.6;
+/// Chance of a false `dead-units` in a cell.
+const FALSE_ALARM: f64 = 1e-7;
+
+/// Dead units, in the layer that has most of them or over all layers, where chance does not explain them.
+///
+/// Where weights are symmetric about zero and there are no biases, a ReLU's pre-activation on any one sample is negative
+/// with probability ½ whatever came before, so the dead of a layer are at most Binomial(units · trials, ½), and those of
+/// all layers together are too: half of them, when all samples are alike.
+fn dead(trials: &[&Vec<LayerRecord>], layers: &[Layer]) -> Option<String> {
+    let tests = layers.len() as f64 + 1.0;
+    let count = trials.len() as f64;
+    let share = |index: usize| trials.iter().map(|t| t[index].dead_fraction).sum::<f64>() / count;
+    let shares: Vec<f64> = (0..layers.len()).map(share).collect();
+    let units = |layer: &Layer| layer.units() as u64 * trials.len() as u64;
+    // Worst first among the layers that are beyond chance.
+    let worst = (0..layers.len())
+        .filter(|i| shares[*i] > HARMLESS && beyond_chance(shares[*i], units(&layers[*i]), tests))
+        .max_by(|a, b| shares[*a].total_cmp(&shares[*b]));
+    if let Some(index) = worst {
+        let layer = layers[index].name();
+        return Some(format!(
+            "{} of the units of {layer} are dead on the whole batch",
+            percent(shares[index])
+        ));
+    }
+    let all: u64 = layers.iter().map(units).sum();
+    let dead: f64 = shares.iter().zip(layers).map(|(share, layer)| share * units(layer) as f64).sum();
+    let share = dead / all as f64;
+    (share > HARMLESS && beyond_chance(share, all, tests))
+        .then(|| format!("{} of all units are dead on the whole batch", percent(share)))
+}
+
+/// Whether Binomial(units, ½) exceeds this share with less than the tests' part of the false-alarm rate.
+fn beyond_chance(share: f64, units: u64, tests: f64) -> bool {
+    let dead = (share * units as f64).round() as u64;
+    Binomial::new(0.5, units).is_ok_and(|law| dead > 0 && law.sf(dead - 1) < FALSE_ALARM / tests)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chance_is_told_from_death_by_the_binomial_tail() {
+        // P(Bin(32, ½) ≥ 31) = 33/2³² = 7.7e-9, P(≥ 32) = 2.3e-10.
+        assert!(!beyond_chance(31.0 / 32.0, 32, 301.0));
+        assert!(beyond_chance(1.0, 32, 301.0));
+        // All eight units of a layer: 2⁻⁸ is no rarity.
+        assert!(!beyond_chance(1.0, 8, 1.0));
+        // 100 units in 10 trials: 60 % is 6.3 standard deviations.
+        assert!(beyond_chance(0.61, 1000, 50.0));
+        assert!(!beyond_chance(0.55, 1000, 50.0));
+    }
+}

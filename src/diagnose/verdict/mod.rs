@@ -1,0 +1,236 @@
+//! From what was measured to words: verdict, flags and the cause.
+
+mod cause;
+pub(crate) mod direction;
+mod flags;
+mod off_theory;
+mod ranges;
+pub(crate) mod words;
+
+pub use flags::{DRIFT, FLAGS};
+
+use crate::numeric::stream::Key;
+use crate::op::Space;
+use crate::op::record::LayerRecord;
+use crate::result::{Direction, FormatRange, Layer, Quantity};
+use crate::simulate::{CellPlan, Expectation, Plan};
+use crate::theory::prediction::{Expected, Level};
+use crate::theory::stack::Entering;
+use direction::{Fate, Series, direction};
+use flags::{HEAVY_TAILED, OFF_THEORY};
+use off_theory::{chance_of_median, off_theory};
+use words::{factor, power};
+
+/// What is said of a cell.
+pub struct Judgement {
+    /// Of the activations.
+    pub forward: Direction,
+    /// Of the gradients.
+    pub backward: Direction,
+    /// Names of what else is wrong.
+    pub flags: Vec<String>,
+    /// Where number formats end.
+    pub formats: Vec<FormatRange>,
+    /// One sentence each, with the cause.
+    pub words: Vec<String>,
+}
+
+/// Standard deviations of a change that are chance: one in twenty is larger.
+const CHANCE: f64 = 1.96;
+
+/// Judges a cell from its trials, their summary, and what theory expects of them.
+///
+/// A direction's threshold is the one asked for and what chance leaves in the median over so many trials: the band of layers
+/// as wide as these.
+pub fn judge(
+    plan: &Plan,
+    cell: &CellPlan,
+    trials: &[&Vec<LayerRecord>],
+    layers: &[Layer],
+    entering: Entering,
+    theory: Option<&Expectation>,
+) -> Judgement {
+    let seed = plan.experiment.seed;
+    let act = plan.act(cell);
+    let chance = |at: usize, level: fn(&Expected) -> Option<Level>| {
+        let level = theory.and_then(|t| t.prediction.layers.get(at)).and_then(level);
+        CHANCE * level.and_then(|l| chance_of_median(l, trials.len())).unwrap_or(0.0)
+    };
+    let threshold = |chance: f64| plan.experiment.threshold + chance;
+    // What every signal passes: all layers of a plain stack, no branches of a network.
+    let trunk = trunk(cell);
+    let mut signal = Series::new(trials, |r| r.activation).at(&trunk);
+    if trunk.len() == 1 {
+        signal = signal.behind(entering.second_moment.log10());
+    }
+    // In the direction of flow, so that both slopes read alike.
+    let entries = sample_entries(cell, &trunk);
+    let gradient = Series::new(trials, |r| r.gradient).at(&trunk);
+    let gradient = match &entries {
+        None => gradient,
+        Some(entries) => gradient.norms(entries),
+    };
+    let gradient = gradient.reversed();
+    let (forward, forward_fate) = direction(
+        &signal,
+        threshold(chance(layers.len() - 1, |e| e.activation.variance)),
+        Key { seed, trial: 0, layer: 0 },
+    );
+    let (mut backward, backward_fate) =
+        direction(&gradient, threshold(chance(0, |e| e.gradient.variance)), Key { seed, trial: 1, layer: 0 });
+    if entries.is_some() {
+        backward.quantity = Quantity::SquaredNorm;
+    }
+    let plain = cell.is_stack(act);
+    let expected = plain.then(|| cause::expected(act, cell, layers, entering)).flatten();
+    let mut found = flags::flags(act, cell, trials, layers);
+    let heavy = found.iter().any(|(name, _)| *name == HEAVY_TAILED);
+    let homogeneous = act.shape.homogeneous;
+    if let Some(words) = theory.and_then(|t| off_theory(cell, t, layers, trials.len(), heavy, homogeneous)) {
+        found.push((OFF_THEORY, words));
+    }
+    let formats = ranges::ranges(layers);
+    let last = trunk.len();
+    let name = |place: usize| layers[trunk[place]].name();
+    // From place to layer, which for a single layer's signal counts the input.
+    let up = |place: usize| match (last, place) {
+        (1, 0) => "layer 0".into(),
+        (1, _) => name(0),
+        _ => name(place),
+    };
+    let down = |place: usize| name(last - 1 - place);
+    let way = |from: String, to: String| match plain {
+        true => format!("from {from} to {}", to.trim_start_matches("layer ")),
+        false => format!("from {from} to {to}"),
+    };
+    let unit = if plain { "layer" } else { "step" };
+    let mut words = vec![
+        Sentence {
+            name: "forward",
+            what: "the signal",
+            direction: &forward,
+            fate: forward_fate,
+            steps: if last == 1 { 1 } else { last - 1 },
+            way: match last {
+                1 => format!("from the input to {}", name(0)),
+                _ => way(name(0), name(last - 1)),
+            },
+            onward: "on",
+            unit,
+            layer: &up,
+        }
+        .say(if plain { cause::forward(act, cell, expected.as_ref(), &forward) } else { None }),
+        Sentence {
+            name: "backward",
+            what: "the gradient",
+            direction: &backward,
+            fate: backward_fate,
+            steps: last - 1,
+            way: way(name(last - 1), name(0)),
+            onward: "down",
+            unit,
+            layer: &down,
+        }
+        .say(if plain { cause::backward(cell, expected.as_ref(), &backward) } else { None }),
+    ];
+    words.extend(ranges::words(&formats, &|layer| layers[layer - 1].name()));
+    words.extend(found.iter().map(|(_, text)| text.clone()));
+    Judgement {
+        forward,
+        backward,
+        flags: found.into_iter().map(|(name, _)| name.to_string()).collect(),
+        formats,
+        words,
+    }
+}
+
+/// Places of the layers that every signal passes.
+fn trunk(cell: &CellPlan) -> Vec<usize> {
+    match &cell.net {
+        None => (0..cell.layers.len()).collect(),
+        Some(net) => {
+            let trunk: Vec<usize> = (0..net.entries.len()).filter(|k| net.entries[*k].trunk).collect();
+            if trunk.is_empty() { (0..net.entries.len()).collect() } else { trunk }
+        }
+    }
+}
+
+/// Entries of a sample at these places of a network of images or sequences: a gradient that spreads over more of them is smaller
+/// in each, and no less in all. `None` where features alone come in, as in a plain stack.
+fn sample_entries(cell: &CellPlan, trunk: &[usize]) -> Option<Vec<f64>> {
+    let net = cell.net.as_ref().filter(|net| net.input.space != Space::Flat)?;
+    Some(trunk.iter().map(|k| net.entries[*k].units as f64 * net.entries[*k].positions as f64).collect())
+}
+
+struct Sentence<'a> {
+    name: &'a str,
+    what: &'a str,
+    direction: &'a Direction,
+    fate: Fate,
+    /// Layers between the ends.
+    steps: usize,
+    way: String,
+    /// `on` or `down`, the way it flows.
+    onward: &'static str,
+    /// What lies between two places.
+    unit: &'static str,
+    /// The layer of a place.
+    layer: &'a dyn Fn(usize) -> String,
+}
+
+impl Sentence<'_> {
+    fn say(&self, cause: Option<String>) -> String {
+        let verdict = format!("{} {}", self.name, self.direction.verdict.name());
+        let fact = match self.fate {
+            Fate::Flows { uniform_from } => self.change(uniform_from),
+            Fate::Zero { place } => {
+                format!("{} is exactly zero from {} {}", self.what, (self.layer)(place), self.onward)
+            }
+            Fate::Beyond { place, up } => format!(
+                "{} passes 10^{}3e17 at {}, beyond what is measured",
+                self.quantity(),
+                if up { '+' } else { '-' },
+                (self.layer)(place)
+            ),
+        };
+        match cause {
+            Some(cause) => format!("{verdict}: {fact}; {cause}"),
+            None => format!("{verdict}: {fact}"),
+        }
+    }
+
+    fn quantity(&self) -> &'static str {
+        match self.direction.quantity {
+            Quantity::Variance => "variance",
+            Quantity::SecondMoment => "the second moment",
+            Quantity::SquaredNorm => "the squared norm of a sample",
+        }
+    }
+
+    fn change(&self, uniform_from: Option<usize>) -> String {
+        let Some(change) = self.direction.log10_change else { return "nothing is known of it".into() };
+        if self.steps == 0 {
+            return "one layer, so the gradient meets no weights".into();
+        }
+        let mut text = match uniform_from {
+            None => String::new(),
+            Some(0) => "no variation over samples and units; ".into(),
+            Some(place) => {
+                format!("no variation over samples and units from {} {}; ", (self.layer)(place), self.onward)
+            }
+        };
+        text.push_str(&format!("{} changes by {} {}", self.quantity(), power(change), self.way));
+        if let Some(slope) = self.direction.log10_per_layer
+            && self.steps > 1
+        {
+            let line = slope * self.steps as f64;
+            // The line goes through all layers, the change is between two.
+            text.push_str(&if (line - change).abs() > (0.1 * change.abs()).max(0.3) {
+                format!("; a line through all {}s: ×{} a {0}, {}", self.unit, factor(slope), power(line))
+            } else {
+                format!(", ×{} a {}", factor(slope), self.unit)
+            });
+        }
+        text
+    }
+}

@@ -1,0 +1,4 @@
+//! Networks from outside as graphs.
+
+pub mod bundled;
+pub mod toml;

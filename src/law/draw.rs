@@ -1,0 +1,175 @@
+//! Standardised draws: every entry is scale·u + mean with u of the order of one, so no law over- or underflows.
+
+use super::{Law, zeros_per_column};
+use crate::numeric::product::Threads;
+use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
+use crate::numeric::stream::{Key, Role, Stream};
+use nalgebra::DMatrix;
+use rand::{Rng, RngExt};
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+
+/// The law of u.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Standard {
+    /// N(0, 1).
+    Normal,
+    /// U[−1, 1) on the multiples of 2⁻²³.
+    Uniform,
+    /// N(0, 1) conditioned on [low, high].
+    Truncated {
+        /// Lower cut of u.
+        low: f64,
+        /// Upper cut of u.
+        high: f64,
+    },
+}
+
+/// A law of independent entries as scale·u + mean; `None` for u where all entries are equal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Affine {
+    /// The law of u.
+    pub standard: Option<Standard>,
+    /// Factor of u; its sign may be any.
+    pub scale: f64,
+    /// Added to scale·u.
+    pub mean: f64,
+}
+
+impl Affine {
+    /// Every entry is zero.
+    pub const ZERO: Self = Self { standard: None, scale: 0.0, mean: 0.0 };
+
+    /// `None` for a law whose entries depend on one another.
+    pub fn of(law: Law) -> Option<Self> {
+        let constant = |mean| Self { standard: None, scale: 0.0, mean };
+        let spread = |standard, scale, mean| Self { standard: Some(standard), scale, mean };
+        Some(match law {
+            Law::Constant(value) => constant(value),
+            Law::Normal { mean, std: 0.0 } | Law::TruncatedNormal { mean, std: 0.0, .. } => constant(mean),
+            Law::Uniform { low, high } if low == high => constant(low),
+            Law::Normal { mean, std } => spread(Standard::Normal, std, mean),
+            Law::Uniform { low, high } => {
+                spread(Standard::Uniform, 0.5 * high - 0.5 * low, f64::midpoint(low, high))
+            }
+            Law::TruncatedNormal { mean, std, low, high } => {
+                spread(Standard::Truncated { low: (low - mean) / std, high: (high - mean) / std }, std, mean)
+            }
+            Law::Haar { .. } | Law::UnitVarianceHaar | Law::Identity { .. } | Law::Sparse { .. } => {
+                return None;
+            }
+        })
+    }
+}
+
+impl Standard {
+    #[inline]
+    fn sample(self, rng: &mut Stream) -> f64 {
+        match self {
+            Self::Normal => rng.sample(StandardNormal),
+            Self::Uniform => (rng.next_u64() >> 40) as f64 * 2f64.powi(-23) - 1.0,
+            Self::Truncated { low, high } => truncated(rng, low, high),
+        }
+    }
+}
+
+/// Entries of one stream: small enough to share a matrix among threads, large enough that naming it costs nothing.
+const BLOCK: usize = 1 << 16;
+
+/// Fills a slice with independent draws. Block k comes from stream (role, k), whoever draws it.
+pub fn fill<T: Real>(values: &mut [T], standard: Standard, key: Key, role: Role, threads: Threads) {
+    fill_from(values, standard, key, role, 0, threads);
+}
+
+/// The draws that answer a map's query of this number; each has streams of its own.
+pub fn fill_query<T: Real>(values: &mut [T], standard: Standard, key: Key, query: u32, threads: Threads) {
+    fill_from(values, standard, key, Role::Weights, u64::from(query) << 32, threads);
+}
+
+/// As [`fill`], with the first block numbered `first`.
+pub fn fill_from<T: Real>(
+    values: &mut [T],
+    standard: Standard,
+    key: Key,
+    role: Role,
+    first: u64,
+    threads: Threads,
+) {
+    let fill_block = |(block, chunk): (usize, &mut [T])| {
+        let mut rng = key.stream(role, first + block as u64);
+        match standard {
+            Standard::Normal => T::fill_normal(chunk, rng),
+            other => chunk.iter_mut().for_each(|v| *v = T::of(other.sample(&mut rng))),
+        }
+    };
+    match threads {
+        Threads::One => values.chunks_mut(BLOCK).enumerate().for_each(fill_block),
+        Threads::All => values.par_chunks_mut(BLOCK).enumerate().for_each(fill_block),
+    }
+}
+
+/// N(0, 1) conditioned on [low, high], by rejection from the proposal that fits the interval (Robert 1995).
+fn truncated(rng: &mut Stream, low: f64, high: f64) -> f64 {
+    if high < 0.0 {
+        return -truncated(rng, -high, -low);
+    }
+    if low < 0.5 && high - low.max(-1.5) > 1.5 {
+        loop {
+            let z: f64 = rng.sample(StandardNormal);
+            if (low..=high).contains(&z) {
+                return z;
+            }
+        }
+    }
+    let mode = low.max(0.0);
+    if (high * high - mode * mode) < 3.0 {
+        loop {
+            let z = low + (high - low) * rng.random::<f64>();
+            if rng.random::<f64>() <= (0.5 * (mode * mode - z * z)).exp() {
+                return z;
+            }
+        }
+    }
+    let rate = 0.5 * (low + (low * low + 4.0).sqrt());
+    loop {
+        let z = low - (1.0 - rng.random::<f64>()).ln() / rate;
+        if z <= high && rng.random::<f64>() <= (-0.5 * (z - rate).powi(2)).exp() {
+            return z;
+        }
+    }
+}
+
+/// A bias vector (fan_out × 1) of a law with independent entries; zero for any other.
+pub fn vector<T: Real>(law: Law, length: usize, key: Key, role: Role) -> Signal<T> {
+    let affine = Affine::of(law).unwrap_or(Affine::ZERO);
+    let constant = Signal::new(DMatrix::from_element(length, 1, T::ONE), 0).times(affine.mean.into());
+    match affine.standard {
+        None => constant,
+        Some(standard) => {
+            let mut values = DMatrix::from_element(length, 1, T::ZERO);
+            fill(values.as_mut_slice(), standard, key, role, Threads::One);
+            Signal::new(values, 0).times(affine.scale.into()).plus(constant)
+        }
+    }
+}
+
+/// Standard normals with exactly ⌈sparsity·fan_out⌉ zeros in each column, fan_out × fan_in.
+pub fn sparse<T: Real>(
+    fan_out: usize,
+    fan_in: usize,
+    sparsity: f64,
+    key: Key,
+    threads: Threads,
+) -> DMatrix<T> {
+    let mut w = DMatrix::from_element(fan_out, fan_in, T::ZERO);
+    fill(w.as_mut_slice(), Standard::Normal, key, Role::Weights, threads);
+    let zeros = zeros_per_column(sparsity, fan_out);
+    let mut rng = key.stream(Role::Weights, u64::from(u32::MAX));
+    for mut column in w.column_iter_mut() {
+        for row in rand::seq::index::sample(&mut rng, fan_out, zeros) {
+            column[row] = T::ZERO;
+        }
+    }
+    w
+}

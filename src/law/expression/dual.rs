@@ -1,0 +1,157 @@
+//! Numbers that carry their derivative, and the functions of a formula on them.
+
+use crate::numeric::real::{gelu, sigmoid, softplus};
+use exmex::{BinOp, MakeOperators, MatchLiteral, Operator};
+use std::f64::consts::{E, LN_2, LN_10, PI};
+use std::str::FromStr;
+
+/// A value and its derivative (forward-mode differentiation).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Dual {
+    pub value: f64,
+    pub slope: f64,
+}
+
+impl Dual {
+    pub fn constant(value: f64) -> Self {
+        Self { value, slope: 0.0 }
+    }
+
+    /// Chain rule. A constant stays constant where the outer derivative is infinite.
+    fn then(self, value: f64, outer_slope: f64) -> Self {
+        Self { value, slope: if self.slope == 0.0 { 0.0 } else { outer_slope * self.slope } }
+    }
+}
+
+impl FromStr for Dual {
+    type Err = std::num::ParseFloatError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self::constant)
+    }
+}
+
+/// Recognises numbers at the head of a text that the reader has checked already.
+#[derive(Clone, Debug)]
+pub struct Literal;
+
+impl MatchLiteral for Literal {
+    fn is_literal(text: &str) -> Option<&str> {
+        if !text.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+            return None;
+        }
+        let mut before = ' ';
+        let end = text.find(|c: char| {
+            let part = c.is_ascii_digit()
+                || c == '.'
+                || matches!(c, 'e' | 'E')
+                || (matches!(c, '+' | '-') && matches!(before, 'e' | 'E'));
+            before = c;
+            !part
+        });
+        Some(&text[..end.unwrap_or(text.len())])
+    }
+}
+
+pub const CONSTANTS: &[&str] = &["pi", "e"];
+
+pub fn constant(name: &str) -> Option<f64> {
+    match name {
+        "pi" => Some(PI),
+        "e" => Some(E),
+        _ => None,
+    }
+}
+
+type Unary = (&'static str, fn(Dual) -> Dual);
+type Binary = (&'static str, fn(Dual, Dual) -> Dual);
+
+const UNARY: &[Unary] = &[
+    ("exp", |u| u.then(u.value.exp(), u.value.exp())),
+    ("ln", |u| u.then(u.value.ln(), 1.0 / u.value)),
+    ("log", |u| u.then(u.value.ln(), 1.0 / u.value)),
+    ("log2", |u| u.then(u.value.log2(), 1.0 / (u.value * LN_2))),
+    ("log10", |u| u.then(u.value.log10(), 1.0 / (u.value * LN_10))),
+    ("sqrt", |u| u.then(u.value.sqrt(), 0.5 / u.value.sqrt())),
+    ("abs", |u| {
+        u.then(
+            u.value.abs(),
+            if u.value * u.slope.signum() > 0.0 { u.slope.signum() } else { -u.slope.signum() },
+        )
+    }),
+    ("sign", |u| u.then(if u.value == 0.0 { 0.0 } else { u.value.signum() }, 0.0)),
+    ("sin", |u| u.then(u.value.sin(), u.value.cos())),
+    ("cos", |u| u.then(u.value.cos(), -u.value.sin())),
+    ("tan", |u| u.then(u.value.tan(), 1.0 + u.value.tan().powi(2))),
+    ("sinh", |u| u.then(u.value.sinh(), u.value.cosh())),
+    ("cosh", |u| u.then(u.value.cosh(), u.value.sinh())),
+    ("tanh", |u| u.then(u.value.tanh(), u.value.cosh().powi(-2))),
+    ("asinh", |u| u.then(u.value.asinh(), 1.0 / u.value.hypot(1.0))),
+    ("atan", |u| u.then(u.value.atan(), 1.0 / (1.0 + u.value * u.value))),
+    ("erf", |u| u.then(libm::erf(u.value), 2.0 / PI.sqrt() * (-u.value * u.value).exp())),
+    ("relu", |u| maximum(u, Dual::constant(0.0))),
+    ("sigmoid", |u| u.then(sigmoid(u.value), sigmoid(u.value) * sigmoid(-u.value))),
+    ("softplus", |u| u.then(softplus(u.value), sigmoid(u.value))),
+    ("silu", |u| {
+        let s = sigmoid(u.value);
+        u.then(u.value * s, s * (1.0 + u.value * sigmoid(-u.value)))
+    }),
+    ("gelu", |u| {
+        let (value, slope) = gelu(u.value);
+        u.then(value, slope)
+    }),
+];
+
+const BINARY: &[Binary] = &[("max", maximum), ("min", |u, v| negated(maximum(negated(u), negated(v))))];
+
+fn negated(u: Dual) -> Dual {
+    Dual { value: -u.value, slope: -u.slope }
+}
+
+/// The larger; at a tie, coming from the left, the one that rises less. NaN stays NaN.
+fn maximum(u: Dual, v: Dual) -> Dual {
+    if u.value.is_nan() || u.value > v.value || (u.value == v.value && u.slope <= v.slope) { u } else { v }
+}
+
+fn power(u: Dual, v: Dual) -> Dual {
+    let value = u.value.powf(v.value);
+    let by_base = if u.slope == 0.0 { 0.0 } else { v.value * u.value.powf(v.value - 1.0) * u.slope };
+    let by_exponent = if v.slope == 0.0 || value == 0.0 { 0.0 } else { value * u.value.ln() * v.slope };
+    Dual { value, slope: by_base + by_exponent }
+}
+
+/// The names of all functions.
+pub fn names() -> Vec<&'static str> {
+    UNARY.iter().map(|f| f.0).chain(BINARY.iter().map(|f| f.0)).collect()
+}
+
+/// How many arguments a function takes; `None` when there is no such function.
+pub fn arity(name: &str) -> Option<usize> {
+    if UNARY.iter().any(|f| f.0 == name) { Some(1) } else { BINARY.iter().any(|f| f.0 == name).then_some(2) }
+}
+
+#[derive(Clone, Debug)]
+pub struct Functions;
+
+impl MakeOperators<Dual> for Functions {
+    fn make<'a>() -> Vec<Operator<'a, Dual>> {
+        let binary =
+            |repr, prio, apply| Operator::make_bin(repr, BinOp { apply, prio, is_commutative: false });
+        let mut all = vec![
+            binary("+", 0, |u: Dual, v: Dual| Dual { value: u.value + v.value, slope: u.slope + v.slope }),
+            binary("-", 0, |u, v| Dual { value: u.value - v.value, slope: u.slope - v.slope }),
+            binary("*", 1, |u, v| Dual {
+                value: u.value * v.value,
+                slope: u.then(0.0, v.value).slope + v.then(0.0, u.value).slope,
+            }),
+            binary("/", 1, |u, v| Dual {
+                value: u.value / v.value,
+                slope: u.then(0.0, 1.0 / v.value).slope - v.then(0.0, u.value / v.value / v.value).slope,
+            }),
+            binary("^", 2, power),
+        ];
+        all.extend(BINARY.iter().map(|(name, apply)| binary(name, 3, *apply)));
+        all.extend(UNARY.iter().map(|(name, apply)| Operator::make_unary(name, *apply)));
+        all
+    }
+}

@@ -1,0 +1,201 @@
+//! A batch of columns that carries its scale apart: no stack overflows or underflows it.
+
+use crate::numeric::real::Real;
+use crate::numeric::slice::{max_abs, multiply, scale, widen};
+use crate::numeric::wide::{LIMIT, Wide};
+use nalgebra::DMatrix;
+
+/// `values · 2^exponent`; one sample a column (width × batch). Like [`Wide`]'s, the exponent saturates at ±2⁶⁰.
+#[derive(Clone, Debug)]
+pub struct Signal<T: Real> {
+    /// Mantissas, units × batch; the largest lies within 2^±16 of one unless all are zero.
+    pub values: DMatrix<T>,
+    /// Power of two that all mantissas are to be multiplied by.
+    pub exponent: i64,
+}
+
+/// The largest entry is kept within 2^±this, where products of a layer neither overflow nor lose entries that count.
+const ROOM: i64 = 16;
+/// Mantissas of exponents no farther apart than this are summed without a look at their size.
+const NEAR: i64 = 40;
+
+impl<T: Real> Signal<T> {
+    /// Normalised; a zero signal gets exponent 0.
+    pub fn new(values: DMatrix<T>, exponent: i64) -> Self {
+        Self { values, exponent }.normalised()
+    }
+
+    /// Rescales by a power of two (exact) when the largest entry has left the comfortable range.
+    pub fn normalised(mut self) -> Self {
+        let top = max_abs(self.values.as_slice());
+        if top == T::ZERO {
+            self.exponent = 0;
+            return self;
+        }
+        let shift = i64::from(libm::ilogb(top.to_f64()));
+        if shift.abs() > ROOM {
+            self.shift_mantissa(-shift);
+            self.exponent += shift;
+        }
+        self.exponent = self.exponent.clamp(-LIMIT, LIMIT);
+        self
+    }
+
+    fn shift_mantissa(&mut self, shift: i64) {
+        // In two steps: 2^150, which a denormal needs, is not an f32.
+        let half = shift / 2;
+        let (a, b) = (power_of_two::<T>(half), power_of_two::<T>(shift - half));
+        scale(self.values.as_mut_slice(), a, b);
+    }
+
+    /// Every entry is exactly zero.
+    pub fn is_zero(&self) -> bool {
+        self.values.iter().all(|v| *v == T::ZERO)
+    }
+
+    /// log₂ of the largest entry's magnitude, rounded down; `None` for a zero signal.
+    pub fn top_exponent(&self) -> Option<i64> {
+        let top = max_abs(self.values.as_slice());
+        (top != T::ZERO).then(|| self.exponent + i64::from(libm::ilogb(top.to_f64())))
+    }
+
+    /// Rewrites the same numbers with another exponent. Entries below its range become zero.
+    fn at_exponent(mut self, exponent: i64) -> Self {
+        let shift = self.exponent - exponent;
+        if shift < -1000 {
+            self.values.fill(T::ZERO);
+        } else if shift != 0 {
+            self.shift_mantissa(shift);
+        }
+        self.exponent = exponent;
+        self
+    }
+
+    /// The sum of two signals, at the scale of the larger.
+    pub fn plus(self, other: Self) -> Self {
+        match (self.top_exponent(), other.top_exponent()) {
+            (None, _) => other,
+            (_, None) => self,
+            (Some(a), Some(b)) => {
+                let exponent = if a >= b { self.exponent } else { other.exponent };
+                let mut sum = self.at_exponent(exponent);
+                sum.values += other.at_exponent(exponent).values;
+                sum.normalised()
+            }
+        }
+    }
+
+    /// The sum with one column (units × 1) in every sample.
+    pub fn plus_column(mut self, column: &Self) -> Self {
+        let shift = column.exponent - self.exponent;
+        if shift.abs() > NEAR || self.is_zero() {
+            let (rows, batch) = self.values.shape();
+            let values = DMatrix::from_fn(rows, batch, |i, _| column.values[(i, 0)]);
+            return self.plus(Self { values, exponent: column.exponent });
+        }
+        let factor = power_of_two::<T>(shift);
+        let column: Vec<T> = column.values.iter().map(|v| *v * factor).collect();
+        for sample in self.values.as_mut_slice().chunks_exact_mut(column.len().max(1)) {
+            sample.iter_mut().zip(&column).for_each(|(v, b)| *v += *b);
+        }
+        self.normalised()
+    }
+
+    /// Every entry times a wide factor.
+    pub fn times(mut self, factor: Wide) -> Self {
+        if factor.is_zero() {
+            self.values.fill(T::ZERO);
+            self.exponent = 0;
+            return self;
+        }
+        let m = T::of(factor.mantissa());
+        scale(self.values.as_mut_slice(), m, T::ONE);
+        self.exponent += factor.exponent();
+        self.normalised()
+    }
+
+    /// Entry-wise product (Hadamard).
+    pub fn hadamard(&self, other: &Self) -> Self {
+        let exponent = self.exponent + other.exponent;
+        let mut values = self.values.clone();
+        let top = multiply(values.as_mut_slice(), other.values.as_slice()).to_f64();
+        let product = Self { values, exponent };
+        match top {
+            top if top > 2f64.powi(-60) => product.normalised(),
+            // The large entries of one met the small entries of the other: multiply where that cannot underflow.
+            _ => {
+                let wide = self.values.map(|v| v.to_f64()).component_mul(&other.values.map(|v| v.to_f64()));
+                let top = max_abs(wide.as_slice());
+                if top == 0.0 {
+                    return Self { exponent: 0, ..product };
+                }
+                let shift = libm::ilogb(top);
+                let values = wide.map(|v| T::of(libm::scalbn(v, -shift)));
+                Self::new(values, exponent + i64::from(shift))
+            }
+        }
+    }
+
+    /// One entry as a wide number.
+    pub fn entry(&self, row: usize, column: usize) -> Wide {
+        Wide::new(self.values[(row, column)].to_f64(), self.exponent)
+    }
+
+    /// A signal from wide entries, column by column.
+    pub fn from_wide(rows: usize, columns: usize, entries: &[Wide]) -> Self {
+        let top = entries.iter().filter(|w| !w.is_zero()).map(|w| w.exponent()).max().unwrap_or(0);
+        let values = DMatrix::from_iterator(
+            rows,
+            columns,
+            entries.iter().map(|w| T::of(libm::scalbn(w.mantissa(), (w.exponent() - top).max(-2000) as i32))),
+        );
+        Self::new(values, top)
+    }
+}
+
+/// The same entries in double precision.
+pub fn widened<T: Real>(values: &DMatrix<T>) -> DMatrix<f64> {
+    let mut wide = DMatrix::zeros(values.nrows(), values.ncols());
+    widen(wide.as_mut_slice(), values.as_slice());
+    wide
+}
+
+/// 2^exponent, 0 or ∞ where it is none of this precision.
+pub fn power_of_two<T: Real>(exponent: i64) -> T {
+    T::of(libm::scalbn(1.0, exponent.clamp(-2000, 2000) as i32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signal(values: &[f32], exponent: i64) -> Signal<f32> {
+        Signal::new(DMatrix::from_column_slice(values.len(), 1, values), exponent)
+    }
+
+    #[test]
+    fn scale_lives_in_the_exponent() {
+        let s = signal(&[3e30, -1e-3], 5000);
+        assert!(max_abs(s.values.as_slice()) < 4.0);
+        let entry = s.entry(0, 0).log10_abs().unwrap();
+        assert!((entry - (3e30f64.log10() + 5000.0 * 2f64.log10())).abs() < 1e-6);
+    }
+
+    #[test]
+    fn sums_align_their_scales() {
+        let sum = signal(&[1.0], 100).plus(signal(&[1.0], 99));
+        assert_eq!(sum.entry(0, 0), Wide::new(1.5, 100));
+        let sum = signal(&[1.0], -4000).plus(signal(&[1.0], 4000));
+        assert_eq!(sum.entry(0, 0), Wide::new(1.0, 4000));
+        assert_eq!(signal(&[0.0], 7).plus(signal(&[2.0], -4000)).entry(0, 0), Wide::new(2.0, -4000));
+    }
+
+    #[test]
+    fn a_product_of_small_by_large_does_not_underflow() {
+        let a = signal(&[1.0, 1e-30], 0);
+        let b = signal(&[0.0, 1e-30], 0).plus(signal(&[0.0, 0.0], 0));
+        assert!((a.hadamard(&b).entry(1, 0).log10_abs().unwrap() + 60.0).abs() < 1e-5);
+        let dead = signal(&[1.0, 0.0], 3).hadamard(&signal(&[0.0, 1.0], 0));
+        assert!(dead.is_zero());
+    }
+}

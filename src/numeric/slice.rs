@@ -1,0 +1,191 @@
+//! Loops over entries, compiled once for each generation of processors and chosen when the program runs.
+
+use crate::numeric::real::Real;
+
+/// Compiles a function for AVX-512, for AVX2 and for any machine. What it calls must be inlined to profit.
+macro_rules! for_each_machine {
+    ($(#[$meta:meta])* $visibility:vis fn $($rest:tt)*) => {
+        #[multiversion::multiversion(targets(
+            "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+            "x86_64+avx2+fma",
+        ))]
+        $(#[$meta])*
+        $visibility fn $($rest)*
+    };
+}
+pub(crate) use for_each_machine;
+
+/// Independent sums that a loop keeps, so that it becomes SIMD.
+const LANES: usize = 16;
+/// Entries summed in their own precision before the sum goes to a double.
+const RUN: usize = 256;
+
+for_each_machine! {
+    /// (Σv, Σv²) in double precision.
+    pub fn sums<T: Real>(values: &[T]) -> (f64, f64) {
+        let (mut total, mut squares) = (0.0, 0.0);
+        for run in values.chunks(RUN) {
+            let (mut plain, mut square) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+            let chunks = run.chunks_exact(LANES);
+            let rest = chunks.remainder();
+            for chunk in chunks {
+                for i in 0..LANES {
+                    plain[i] += chunk[i];
+                    square[i] += chunk[i] * chunk[i];
+                }
+            }
+            for i in 0..LANES {
+                total += plain[i].to_f64();
+                squares += square[i].to_f64();
+            }
+            for v in rest {
+                total += v.to_f64();
+                squares += v.to_f64() * v.to_f64();
+            }
+        }
+        (total, squares)
+    }
+}
+
+for_each_machine! {
+    /// Σ a·b in double precision.
+    pub fn inner<T: Real>(a: &[T], b: &[T]) -> f64 {
+        let mut lanes = [0.0f64; LANES];
+        let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+        let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a.to_f64() * b.to_f64()).sum();
+        for (a, b) in a.zip(b) {
+            for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+                *lane += a.to_f64() * b.to_f64();
+            }
+        }
+        rest + lanes.iter().sum::<f64>()
+    }
+}
+
+for_each_machine! {
+    /// Entries in double precision.
+    pub fn widen<T: Real>(wide: &mut [f64], values: &[T]) {
+        wide.iter_mut().zip(values).for_each(|(w, v)| *w = v.to_f64());
+    }
+}
+
+for_each_machine! {
+    /// sum += values, in double precision.
+    pub fn add_widened<T: Real>(sum: &mut [f64], values: &[T]) {
+        sum.iter_mut().zip(values).for_each(|(s, v)| *s += v.to_f64());
+    }
+}
+
+for_each_machine! {
+    /// Every entry times one factor and then another, whose product may be beyond the precision's range.
+    pub fn scale<T: Real>(values: &mut [T], factor: T, then: T) {
+        values.iter_mut().for_each(|v| *v = *v * factor * then);
+    }
+}
+
+for_each_machine! {
+    /// The largest magnitude, zero for an empty slice.
+    pub fn max_abs<T: Real>(values: &[T]) -> T {
+        let mut lanes = [T::ZERO; LANES];
+        let chunks = values.chunks_exact(LANES);
+        let rest = chunks.remainder();
+        for chunk in chunks {
+            for (lane, v) in lanes.iter_mut().zip(chunk) {
+                *lane = lane.max(v.abs());
+            }
+        }
+        rest.iter().chain(&lanes).fold(T::ZERO, |top, v| top.max(v.abs()))
+    }
+}
+
+for_each_machine! {
+    /// The least and the largest of values that are not none.
+    pub fn range<T: Real>(values: &[T]) -> (T, T) {
+        let mut low = [values[0]; LANES];
+        let mut high = low;
+        let chunks = values.chunks_exact(LANES);
+        let rest = chunks.remainder();
+        for chunk in chunks {
+            for ((low, high), v) in low.iter_mut().zip(&mut high).zip(chunk) {
+                *low = low.min(*v);
+                *high = high.max(*v);
+            }
+        }
+        (
+            rest.iter().chain(&low).fold(values[0], |least, v| least.min(*v)),
+            rest.iter().chain(&high).fold(values[0], |most, v| most.max(*v)),
+        )
+    }
+}
+
+for_each_machine! {
+    /// sum += scale·values, in double precision.
+    pub fn accumulate<T: Real>(sum: &mut [f64], scale: f64, values: &[T]) {
+        sum.iter_mut().zip(values).for_each(|(s, v)| *s += scale * v.to_f64());
+    }
+}
+
+for_each_machine! {
+    /// Raises `top` to the magnitudes of `values`, and counts those below `level`.
+    pub fn raise<T: Real>(top: &mut [T], values: &[T], level: T) -> usize {
+        let mut below = 0u32;
+        for (top, v) in top.iter_mut().zip(values) {
+            *top = top.max(v.abs());
+            below += u32::from(v.abs() < level);
+        }
+        below as usize
+    }
+}
+
+for_each_machine! {
+    /// a ← a·b entry by entry; the largest magnitude of the products.
+    pub fn multiply<T: Real>(a: &mut [T], b: &[T]) -> T {
+        let mut lanes = [T::ZERO; LANES];
+        let (mut chunks, others) = (a.chunks_exact_mut(LANES), b.chunks_exact(LANES));
+        let rest = others.remainder();
+        for (a, b) in (&mut chunks).zip(others) {
+            for ((a, b), lane) in a.iter_mut().zip(b).zip(&mut lanes) {
+                *a *= *b;
+                *lane = lane.max(a.abs());
+            }
+        }
+        for (a, b) in chunks.into_remainder().iter_mut().zip(rest) {
+            *a *= *b;
+            lanes[0] = lanes[0].max(a.abs());
+        }
+        lanes.iter().fold(T::ZERO, |top, v| top.max(*v))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_is_covered() {
+        for length in [1usize, 2, 15, 16, 17, 255, 256, 257, 1000] {
+            let v: Vec<f32> = (0..length).map(|k| ((k * 37) % 101) as f32 - 50.0).collect();
+            let w: Vec<f32> = (0..length).map(|k| ((k * 53) % 89) as f32 - 44.0).collect();
+            let total: f32 = v.iter().sum();
+            let squares: f64 = v.iter().map(|x| f64::from(x * x)).sum();
+            assert_eq!(sums(&v), (total.into(), squares));
+            let products: f64 = v.iter().zip(&w).map(|(a, b)| f64::from(a * b)).sum();
+            assert_eq!(inner(&v, &w), products);
+            let top = v.iter().fold(0.0, |top, x| f32::max(top, x.abs()));
+            assert_eq!(max_abs(&v), top);
+            let mut ascending = v.clone();
+            ascending.sort_by(f32::total_cmp);
+            assert_eq!(range(&v), (ascending[0], ascending[length - 1]));
+            let mut sum = vec![1.0; length];
+            accumulate(&mut sum, 2.0, &v);
+            assert!(sum.iter().zip(&v).all(|(s, v)| *s == 1.0 + 2.0 * f64::from(*v)));
+            let mut most = vec![7.0; length];
+            assert_eq!(raise(&mut most, &v, 10.0), v.iter().filter(|x| x.abs() < 10.0).count());
+            assert!(most.iter().zip(&v).all(|(m, v)| *m == v.abs().max(7.0)));
+            let mut product = v.clone();
+            let top = multiply(&mut product, &w);
+            assert!(product.iter().zip(v.iter().zip(&w)).all(|(p, (a, b))| *p == a * b));
+            assert_eq!(top, max_abs(&product));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The activation as a layer: what follows a layer with weights completes its record.
+
+use super::activate::{activate, activation, dead_units};
+use super::pass::{Back, Layer, Pass, Value};
+use crate::activation::Activation;
+use crate::numeric::cached::Observed;
+use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
+use crate::op::record;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A slope below this share of the largest counts as saturated.
+pub const SATURATED: f64 = 0.01;
+
+/// An activation layer.
+#[derive(Clone, Debug)]
+pub struct Act {
+    /// φ.
+    pub function: Arc<Activation>,
+    /// The entry whose activation this is.
+    pub completes: Option<usize>,
+}
+
+/// φ′(Z).
+enum Tape<T: Real> {
+    /// Of a homogeneous activation: which entries are positive, and the slopes of both sides.
+    Sides {
+        positive: Vec<bool>,
+        left: T,
+        right: T,
+    },
+    Slopes(Signal<T>),
+}
+
+impl Act {
+    /// A homogeneous activation in one pass over the entries, in their own memory where nobody else needs them.
+    fn two_sided<T: Real>(&self, z: Value<T>, (left, right): (T, T)) -> (Signal<T>, Vec<bool>) {
+        let mut signal = Rc::try_unwrap(z).map_or_else(|shared| shared.signal.clone(), |z| z.signal);
+        let mut positive = vec![false; signal.values.len()];
+        rectify(signal.values.as_mut_slice(), &mut positive, left, right);
+        (signal.normalised(), positive)
+    }
+}
+
+crate::numeric::slice::for_each_machine! {
+    fn rectify<T: Real>(z: &mut [T], positive: &mut [bool], left: T, right: T) {
+        for (z, positive) in z.iter_mut().zip(positive) {
+            *positive = *z > T::ZERO;
+            *z *= if *positive { right } else { left };
+        }
+    }
+}
+
+crate::numeric::slice::for_each_machine! {
+    fn slope<T: Real>(d: &mut [T], positive: &[bool], left: T, right: T) {
+        for (d, positive) in d.iter_mut().zip(positive) {
+            *d *= if *positive { right } else { left };
+        }
+    }
+}
+
+/// Rows without a positive entry.
+fn silent_rows(positive: &[bool], rows: usize) -> usize {
+    let mut alive = vec![false; rows];
+    for column in positive.chunks_exact(rows) {
+        alive.iter_mut().zip(column).for_each(|(a, p)| *a |= *p);
+    }
+    alive.iter().filter(|a| !**a).count()
+}
+
+impl<T: Real> Layer<T> for Act {
+    fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
+        let shape = &self.function.shape;
+        let threshold = shape.max_slope.map(|top| SATURATED * top);
+        let rows = x.signal.values.nrows();
+        let wanted = self.completes.filter(|_| pass.records_forward());
+        let (left, right) = shape.slopes_at_zero;
+        let plain = |slope: f64| slope == 0.0 || (1e-6..1e6).contains(&slope.abs());
+        if shape.homogeneous && plain(left) && plain(right) {
+            let sides = (T::of(left), T::of(right));
+            let (out, positive) = self.two_sided(x, sides);
+            let out = Observed::from(out);
+            if let Some(entry) = wanted {
+                let above = positive.iter().filter(|p| **p).count();
+                let count = positive.len();
+                let below = |threshold: f64| {
+                    let of = |slope: f64, entries: usize| if slope.abs() < threshold { entries } else { 0 };
+                    of(right, above) + of(left, count - above)
+                };
+                let record = &mut pass.records[entry];
+                record.activation = record::moments(&out, 0.0);
+                record.dead_fraction = match (left == 0.0, right == 0.0) {
+                    (true, true) => 1.0,
+                    (true, false) => silent_rows(&positive, rows) as f64 / rows as f64,
+                    _ => 0.0,
+                };
+                record.saturated_fraction = threshold.map(|t| below(t) as f64 / count as f64);
+            }
+            let (left, right) = sides;
+            return (Rc::new(out), Box::new(Tape::Sides { positive, left, right }));
+        }
+        let activated = activate(&self.function, &x.signal);
+        let psi = Observed::from(activated.psi);
+        if let Some(entry) = wanted {
+            let (steepest, below) = record::slopes(&activated.slope, threshold.unwrap_or(0.0).into());
+            let dead = dead_units(&self.function, &x.signal, &steepest);
+            let record = &mut pass.records[entry];
+            record.activation = record::moments(&psi, shape.at_zero);
+            record.dead_fraction = dead as f64 / rows as f64;
+            record.saturated_fraction = threshold.map(|_| below as f64 / x.signal.values.len() as f64);
+        }
+        let out = if shape.at_zero == 0.0 { psi } else { activation(psi.signal, shape.at_zero).into() };
+        (Rc::new(out), Box::new(Tape::Slopes(activated.slope)))
+    }
+}
+
+impl<T: Real> Back<T> for Tape<T> {
+    fn backward(self: Box<Self>, mut d: Signal<T>, _: &mut Pass<T>) -> Signal<T> {
+        match *self {
+            Self::Sides { positive, left, right } => {
+                slope(d.values.as_mut_slice(), &positive, left, right);
+                d.normalised()
+            }
+            Self::Slopes(slope) => d.hadamard(&slope),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Multi-head self-attention: O = V·softmax(KᵀQ/√d), a column for each query.
+//!
+//! The softmax sees the scores at their true scale. Where they lie so far apart that all but one weight underflow, their
+//! gradient is computed in wide numbers: it is tiny, not zero.
+
+use super::linear::Linear;
+use super::pass::{Back, Layer, Pass, Value};
+use crate::numeric::cached::Observed;
+use crate::numeric::product::{Threads, View, product_to};
+use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
+use crate::numeric::slice::max_abs;
+use crate::numeric::wide::Wide;
+use nalgebra::DMatrix;
+use rayon::prelude::*;
+use std::rc::Rc;
+
+/// Multi-head self-attention (Vaswani et al. 2017, § 3.2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attention {
+    /// Of queries, keys and values.
+    pub project: [Linear; 3],
+    /// Of the heads' outputs.
+    pub out: Linear,
+    /// Heads, of width features/heads each.
+    pub heads: usize,
+    /// A position sees those before it and itself only.
+    pub causal: bool,
+    /// Positions.
+    pub length: usize,
+}
+
+/// Where the heads lie in features × (positions·samples).
+#[derive(Clone, Copy)]
+struct Heads {
+    count: usize,
+    width: usize,
+    length: usize,
+    causal: bool,
+    /// Factor of the mantissas' products: 2^exponent/√width.
+    scale: f64,
+}
+
+impl Heads {
+    fn view<'a, T: Real>(&self, values: &'a DMatrix<T>, sample: usize, head: usize) -> View<'a, T> {
+        View::plain(values)
+            .columns(sample * self.length, (sample + 1) * self.length)
+            .rows(head * self.width, (head + 1) * self.width)
+    }
+
+    fn features(&self) -> usize {
+        self.count * self.width
+    }
+
+    /// Keys that a query sees.
+    fn seen(&self, query: usize) -> usize {
+        if self.causal { query + 1 } else { self.length }
+    }
+
+    /// Products of keys and queries, length × length, a column for each query.
+    fn products<T: Real>(&self, q: &DMatrix<T>, k: &DMatrix<T>, sample: usize, head: usize, to: &mut [T]) {
+        let keys = self.view(k, sample, head).turned();
+        product_to(to, self.length, &keys, &self.view(q, sample, head), T::ONE, false, Threads::One);
+    }
+
+    /// From products to weights, in place.
+    fn softmax<T: Real>(&self, scores: &mut [T]) {
+        for (query, column) in scores.chunks_exact_mut(self.length).enumerate() {
+            let (seen, hidden) = column.split_at_mut(self.seen(query));
+            hidden.fill(T::ZERO);
+            let top = seen.iter().fold(seen[0], |top, v| top.max(*v));
+            if self.scale < 1e30 {
+                let scale = T::of(self.scale);
+                // Beyond the clamp of the exponential nothing counts.
+                exponentials(seen, top, scale);
+            } else {
+                let weight = |v: T| T::of(((v.to_f64() - top.to_f64()) * self.scale).max(-800.0).exp());
+                seen.iter_mut().for_each(|v| *v = weight(*v));
+            }
+            let total: f64 = seen.iter().map(|v| v.to_f64()).sum();
+            let share = T::of(1.0 / total);
+            seen.iter_mut().for_each(|v| *v *= share);
+        }
+    }
+
+    /// ln of the weights of one query, in double precision.
+    fn logs<T: Real>(&self, products: &[T]) -> Vec<f64> {
+        let top = products.iter().map(|v| v.to_f64()).fold(f64::NEG_INFINITY, f64::max);
+        let logs: Vec<f64> =
+            products.iter().map(|v| ((v.to_f64() - top) * self.scale.min(1e300)).max(-1e300)).collect();
+        let total: f64 = logs.iter().map(|l| l.exp()).sum();
+        logs.into_iter().map(|l| l - total.ln()).collect()
+    }
+}
+
+crate::numeric::slice::for_each_machine! {
+    fn exponentials<T: Real>(values: &mut [T], top: T, scale: T) {
+        let least = T::of(-86.0);
+        for v in values {
+            let x = (*v - top) * scale;
+            let e = x.max(least).exp();
+            *v = if x < least { T::ZERO } else { e };
+        }
+    }
+}
+
+struct Tape<T: Real> {
+    heads: Heads,
+    tapes: Vec<Box<dyn Back<T>>>,
+    out: Box<dyn Back<T>>,
+    q: Value<T>,
+    k: Value<T>,
+    v: Value<T>,
+    /// length × length for each head of each sample.
+    weights: Vec<T>,
+}
+
+/// Runs over samples, each with its part of some slices.
+fn each_sample<T: Real>(
+    threads: Threads,
+    parts: Vec<(usize, Vec<&mut [T]>)>,
+    work: impl Fn(usize, Vec<&mut [T]>) + Sync,
+) {
+    match threads {
+        Threads::One => parts.into_iter().for_each(|(sample, slices)| work(sample, slices)),
+        Threads::All => parts.into_par_iter().for_each(|(sample, slices)| work(sample, slices)),
+    }
+}
+
+impl<T: Real> Layer<T> for Attention {
+    fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
+        let mut tapes = Vec::with_capacity(3);
+        let [q, k, v] = [0, 1, 2].map(|index: usize| {
+            let (value, tape) = self.project[index].forward(Rc::clone(&x), pass);
+            tapes.push(tape);
+            value
+        });
+        drop(x);
+        let (features, length, batch) = (q.signal.values.nrows(), self.length, pass.batch);
+        let width = features / self.heads;
+        let exponent = (q.signal.exponent + k.signal.exponent).clamp(-1000, 1000);
+        let scale = libm::scalbn(1.0 / (width as f64).sqrt(), exponent as i32);
+        let heads = Heads { count: self.heads, width, length, causal: self.causal, scale };
+        let square = length * length;
+        let mut weights = vec![T::ZERO; square * self.heads * batch];
+        let mut mixed = DMatrix::from_element(features, length * batch, T::ZERO);
+        let [queries, keys, values] = [&q, &k, &v].map(|value| &value.signal.values);
+        let parts = weights
+            .chunks_exact_mut(square * self.heads)
+            .zip(mixed.as_mut_slice().chunks_exact_mut(features * length))
+            .enumerate()
+            .map(|(sample, (weights, mixed))| (sample, vec![weights, mixed]))
+            .collect();
+        each_sample(pass.threads, parts, |sample, mut slices| {
+            let [weights, mixed] = slices.as_mut_slice() else { return };
+            for (head, weights) in weights.chunks_exact_mut(square).enumerate() {
+                heads.products(queries, keys, sample, head, weights);
+                heads.softmax(weights);
+                let values = heads.view(values, sample, head);
+                let shares = View::of(weights, length, length, length);
+                let to = &mut mixed[head * width..];
+                product_to(to, features, &values, &shares, T::ONE, false, Threads::One);
+            }
+        });
+        let mixed = Rc::new(Observed::from(Signal::new(mixed, v.signal.exponent)));
+        let (out, out_tape) = self.out.forward(mixed, pass);
+        (out, Box::new(Tape { heads, tapes, out: out_tape, q, k, v, weights }))
+    }
+}
+
+impl<T: Real> Tape<T> {
+    /// ∂C/∂scores in wide numbers, for all heads: mantissas and their exponent.
+    fn wide(&self, slopes: &[T], batch: usize) -> (Vec<T>, i64) {
+        let heads = &self.heads;
+        let length = heads.length;
+        let mut all = vec![Wide::ZERO; slopes.len()];
+        let mut products = vec![T::ZERO; length * length];
+        for sample in 0..batch {
+            for head in 0..heads.count {
+                heads.products(&self.q.signal.values, &self.k.signal.values, sample, head, &mut products);
+                for query in 0..length {
+                    let start = ((sample * heads.count + head) * length + query) * length;
+                    let seen = heads.seen(query);
+                    let logs = heads.logs(&products[query * length..][..seen]);
+                    let slopes = &slopes[start..start + seen];
+                    let mean: f64 = logs.iter().zip(slopes).map(|(l, s)| l.exp() * s.to_f64()).sum();
+                    let largest = (0..seen).fold(0, |best, k| if logs[k] > logs[best] { k } else { best });
+                    let mut others = Wide::ZERO;
+                    for key in (0..seen).filter(|key| *key != largest) {
+                        let part = Wide::exp(logs[key]) * Wide::from(slopes[key].to_f64() - mean);
+                        all[start + key] = part;
+                        others = others + part;
+                    }
+                    // The gradient of a softmax sums to zero.
+                    all[start + largest] = -others;
+                }
+            }
+        }
+        let signal = Signal::<T>::from_wide(slopes.len(), 1, &all);
+        (signal.values.as_slice().to_vec(), signal.exponent)
+    }
+}
+
+/// A gradient of scores that lies so far below that of the weights is looked at again in wide numbers.
+const LOST: f64 = 1e-20;
+
+impl<T: Real> Back<T> for Tape<T> {
+    fn backward(mut self: Box<Self>, d: Signal<T>, pass: &mut Pass<T>) -> Signal<T> {
+        let nothing = Box::new(Nothing);
+        let d = std::mem::replace(&mut self.out, nothing).backward(d, pass);
+        let heads = self.heads;
+        let (features, length, width) = (heads.features(), heads.length, heads.width);
+        let square = length * length;
+        let (q, k, v) = (&self.q.signal, &self.k.signal, &self.v.signal);
+        let weights = &self.weights;
+        let mut slopes = vec![T::ZERO; self.weights.len()];
+        let columns = d.values.ncols();
+        let mut dv = DMatrix::from_element(features, columns, T::ZERO);
+        let parts = slopes
+            .chunks_exact_mut(square * heads.count)
+            .zip(dv.as_mut_slice().chunks_exact_mut(features * length))
+            .enumerate()
+            .map(|(sample, (slopes, dv))| (sample, vec![slopes, dv]))
+            .collect();
+        each_sample(pass.threads, parts, |sample, mut slices| {
+            let [slopes, dv] = slices.as_mut_slice() else { return };
+            for (head, slopes) in slopes.chunks_exact_mut(square).enumerate() {
+                let from = (sample * heads.count + head) * square;
+                let shares = View::of(&weights[from..from + square], length, length, length);
+                let gradient = heads.view(&d.values, sample, head);
+                product_to(
+                    &mut dv[head * width..],
+                    features,
+                    &gradient,
+                    &shares.turned(),
+                    T::ONE,
+                    false,
+                    Threads::One,
+                );
+                let values = heads.view(&v.values, sample, head).turned();
+                product_to(slopes, length, &values, &gradient, T::ONE, false, Threads::One);
+            }
+        });
+        let mut scores = slopes.clone();
+        for (scores, shares) in scores.chunks_exact_mut(length).zip(self.weights.chunks_exact(length)) {
+            softmax_gradient(scores, shares);
+        }
+        let mut exponent = v.exponent + d.exponent;
+        let (largest, of) = (max_abs(&scores).to_f64(), max_abs(&slopes).to_f64());
+        if length > 1 && largest < LOST * of {
+            let (wide, shift) = self.wide(&slopes, pass.batch);
+            scores = wide;
+            exponent += shift;
+        }
+        drop(slopes);
+        let mut dq = DMatrix::from_element(features, columns, T::ZERO);
+        let mut dk = DMatrix::from_element(features, columns, T::ZERO);
+        let parts = dq
+            .as_mut_slice()
+            .chunks_exact_mut(features * length)
+            .zip(dk.as_mut_slice().chunks_exact_mut(features * length))
+            .enumerate()
+            .map(|(sample, (dq, dk))| (sample, vec![dq, dk]))
+            .collect();
+        let alpha = T::of(1.0 / (width as f64).sqrt());
+        each_sample(pass.threads, parts, |sample, mut slices| {
+            let [dq, dk] = slices.as_mut_slice() else { return };
+            for head in 0..heads.count {
+                let from = (sample * heads.count + head) * square;
+                let scores = View::of(&scores[from..from + square], length, length, length);
+                let (queries, keys) =
+                    (heads.view(&q.values, sample, head), heads.view(&k.values, sample, head));
+                product_to(&mut dq[head * width..], features, &keys, &scores, alpha, false, Threads::One);
+                product_to(
+                    &mut dk[head * width..],
+                    features,
+                    &queries,
+                    &scores.turned(),
+                    alpha,
+                    false,
+                    Threads::One,
+                );
+            }
+        });
+        let gradients = [
+            Signal::new(dq, exponent + k.exponent),
+            Signal::new(dk, exponent + q.exponent),
+            Signal::new(dv, d.exponent),
+        ];
+        let mut sum: Option<Signal<T>> = None;
+        for (tape, gradient) in std::mem::take(&mut self.tapes).into_iter().zip(gradients) {
+            let part = tape.backward(gradient, pass);
+            sum = Some(match sum {
+                None => part,
+                Some(sum) => sum.plus(part),
+            });
+        }
+        sum.unwrap_or(d)
+    }
+}
+
+crate::numeric::slice::for_each_machine! {
+    /// p ⊙ (s − ⟨p, s⟩) of one query, in place of s.
+    fn softmax_gradient<T: Real>(slopes: &mut [T], shares: &[T]) {
+        let mut mean = 0.0f64;
+        for (s, p) in slopes.iter().zip(shares) {
+            mean += s.to_f64() * p.to_f64();
+        }
+        let mean = T::of(mean);
+        slopes.iter_mut().zip(shares).for_each(|(s, p)| *s = *p * (*s - mean));
+    }
+}
+
+/// Stands where a tape was taken from.
+struct Nothing;
+
+impl<T: Real> Back<T> for Nothing {
+    fn backward(self: Box<Self>, d: Signal<T>, _: &mut Pass<T>) -> Signal<T> {
+        d
+    }
+}

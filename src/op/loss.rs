@@ -1,0 +1,68 @@
+//! ∂C/∂H at the top of the stack.
+
+use crate::law::draw::{Standard, fill_from};
+use crate::numeric::product::Threads;
+use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
+use crate::numeric::stream::{Key, Role};
+use crate::numeric::wide::Wide;
+use nalgebra::DMatrix;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+/// What is differentiated at the top of the stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// Random linear read-out: ∂C/∂H_L iid N(0, 1), independent of the forward pass.
+    #[default]
+    Random,
+    /// Mean over the batch of ½‖h − t‖², targets t iid N(0, 1).
+    Mse,
+    /// Softmax cross-entropy, mean over the batch, against uniformly random classes.
+    CrossEntropy,
+}
+
+/// The gradient with respect to the last activation `h` (n × B), of the same shape.
+///
+/// `h` may be a block of its rows, except for cross-entropy; `first` numbers the block's draws.
+pub fn gradient<T: Real>(loss: Loss, h: &Signal<T>, key: Key, first: u64) -> Signal<T> {
+    match loss {
+        Loss::Random => normal(h.values.shape(), key, first),
+        Loss::Mse => {
+            let target = normal::<T>(h.values.shape(), key, first);
+            h.clone().plus(target.times(Wide::from(-1.0))).times(Wide::from(1.0 / h.values.ncols() as f64))
+        }
+        Loss::CrossEntropy => cross_entropy(h, key),
+    }
+}
+
+fn normal<T: Real>(shape: (usize, usize), key: Key, first: u64) -> Signal<T> {
+    let mut values = DMatrix::from_element(shape.0, shape.1, T::ZERO);
+    fill_from(values.as_mut_slice(), Standard::Normal, key, Role::ReadOut, first, Threads::One);
+    Signal::new(values, 0)
+}
+
+/// (softmax(h) − one-hot(class))/B, in the logarithm so that a hopeless class keeps its tiny gradient.
+fn cross_entropy<T: Real>(h: &Signal<T>, key: Key) -> Signal<T> {
+    let (rows, batch) = h.values.shape();
+    let mut rng = key.stream(Role::ReadOut, 0);
+    let share = Wide::from(1.0 / batch as f64);
+    let mut entries = Vec::with_capacity(rows * batch);
+    for column in h.values.column_iter() {
+        let class = rng.random_range(0..rows);
+        let top = column.iter().map(|v| v.to_f64()).fold(f64::NEG_INFINITY, f64::max);
+        // Differences of logits as doubles: beyond ±10³⁰⁰ their exponential is off the scale of anything.
+        let below = |v: T| Wide::new(v.to_f64() - top, h.exponent).to_f64().max(-1e300);
+        let weights: Vec<Wide> = column.iter().map(|v| Wide::exp(below(*v))).collect();
+        let total = weights.iter().fold(Wide::ZERO, |sum, w| sum + *w);
+        let others =
+            weights.iter().enumerate().filter(|(i, _)| *i != class).fold(Wide::ZERO, |sum, (_, w)| sum + *w);
+        let scale = total.recip() * share;
+        // p − 1 = −Σ of the others, without cancellation.
+        entries.extend(
+            weights.iter().enumerate().map(|(i, w)| if i == class { -(others * scale) } else { *w * scale }),
+        );
+    }
+    Signal::from_wide(rows, batch, &entries)
+}

@@ -1,0 +1,192 @@
+//! Norms, with gain 1 and shift 0 as they start: x̂ = (x − mean)/√(variance + ε) over a set of entries.
+//!
+//! A norm removes the signal's scale: the variance and ε meet as wide numbers, so a signal of 10⁻³⁰⁰ meets ε as it would
+//! in exact arithmetic.
+
+use super::pass::{Back, Layer, Pass, Value};
+use crate::numeric::cached::Observed;
+use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
+use crate::numeric::slice::sums;
+use crate::numeric::wide::Wide;
+use nalgebra::DMatrix;
+use std::rc::Rc;
+
+/// A norm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Norm {
+    /// What is averaged over.
+    pub over: Over,
+    /// The mean is subtracted.
+    pub centred: bool,
+    /// Added to the variance, or to the mean square.
+    pub eps: f64,
+}
+
+/// The entries that are averaged over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// A channel at all positions of all samples (Ioffe & Szegedy 2015).
+    Batch,
+    /// The channels of a position (Ba et al. 2016).
+    Position,
+    /// All of a sample.
+    Sample,
+}
+
+struct Tape<T: Real> {
+    norm: Norm,
+    /// x̂.
+    out: Value<T>,
+    /// 1/√(variance + ε) of each set, times 2^−`shift`.
+    scales: Vec<T>,
+    shift: i64,
+}
+
+/// Σa and Σab of each row.
+fn row_sums<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>) -> (Vec<f64>, Vec<f64>) {
+    let rows = a.nrows();
+    let (mut plain, mut product) = (vec![0.0; rows], vec![0.0; rows]);
+    for (a, b) in a.as_slice().chunks_exact(rows).zip(b.as_slice().chunks_exact(rows)) {
+        add_products(&mut plain, &mut product, a, b);
+    }
+    (plain, product)
+}
+
+crate::numeric::slice::for_each_machine! {
+    fn add_products<T: Real>(plain: &mut [f64], product: &mut [f64], a: &[T], b: &[T]) {
+        for (((plain, product), a), b) in plain.iter_mut().zip(product).zip(a).zip(b) {
+            *plain += a.to_f64();
+            *product += a.to_f64() * b.to_f64();
+        }
+    }
+}
+
+crate::numeric::slice::for_each_machine! {
+    /// (x − mean)·scale of one set each.
+    fn standardise<T: Real>(x: &mut [T], mean: &[T], scale: &[T]) {
+        x.iter_mut().zip(mean).zip(scale).for_each(|((x, mean), scale)| *x = (*x - *mean) * *scale);
+    }
+}
+
+impl Norm {
+    /// Entries that follow one another and share a set; one for a batch norm, whose sets are rows.
+    fn run<T: Real>(&self, values: &DMatrix<T>, batch: usize) -> usize {
+        match self.over {
+            Over::Batch => 1,
+            Over::Position => values.nrows().max(1),
+            Over::Sample => (values.len() / batch.max(1)).max(1),
+        }
+    }
+
+    /// Mean and variance of each set, as mantissas.
+    fn moments<T: Real>(&self, x: &DMatrix<T>, batch: usize) -> Vec<(f64, f64)> {
+        let moments = |count: f64, plain: f64, square: f64| {
+            let mean = if self.centred { plain / count } else { 0.0 };
+            (mean, square / count - mean * mean)
+        };
+        match self.over {
+            Over::Batch => {
+                let count = x.ncols() as f64;
+                let (plain, square) = row_sums(x, x);
+                plain.iter().zip(&square).map(|(p, s)| moments(count, *p, *s)).collect()
+            }
+            _ => {
+                let run = self.run(x, batch);
+                let of = |set: &[T]| {
+                    let (plain, square) = sums(set);
+                    moments(run as f64, plain, square)
+                };
+                x.as_slice().chunks_exact(run).map(of).collect()
+            }
+        }
+    }
+
+    /// The variance of set `index` once more about its mean, where the difference of two like numbers lost it.
+    fn precise<T: Real>(&self, x: &DMatrix<T>, batch: usize, index: usize, mean: f64) -> f64 {
+        let square = |sum: f64, v: &T| sum + (v.to_f64() - mean).powi(2);
+        match self.over {
+            Over::Batch => x.row(index).iter().fold(0.0, square) / x.ncols() as f64,
+            _ => {
+                let run = self.run(x, batch);
+                x.as_slice()[index * run..][..run].iter().fold(0.0, square) / run as f64
+            }
+        }
+    }
+}
+
+impl<T: Real> Layer<T> for Norm {
+    fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
+        let (values, exponent) = (&x.signal.values, x.signal.exponent);
+        let mut moments = self.moments(values, pass.batch);
+        for (index, (mean, variance)) in moments.iter_mut().enumerate() {
+            if *variance < 1e-2 * *mean * *mean {
+                *variance = self.precise(values, pass.batch, index, *mean);
+            }
+        }
+        let inverse: Vec<Wide> = moments
+            .iter()
+            .map(|(_, variance)| {
+                (Wide::new(variance.max(0.0), 2 * exponent) + Wide::from(self.eps)).sqrt().recip()
+            })
+            .collect();
+        let shift = inverse.iter().filter(|w| !w.is_zero()).map(|w| w.exponent()).max().unwrap_or(0);
+        let scale = |w: &Wide| T::of(w.scaled(-shift).to_f64());
+        let scales: Vec<T> = inverse.iter().map(scale).collect();
+        let means: Vec<T> = moments.iter().map(|(mean, _)| T::of(*mean)).collect();
+        let signal = Rc::try_unwrap(x).map_or_else(|shared| shared.signal.clone(), |x| x.signal);
+        let mut out = signal.values;
+        let run = self.run(&out, pass.batch);
+        if self.over == Over::Batch {
+            let rows = out.nrows();
+            out.as_mut_slice().chunks_exact_mut(rows).for_each(|column| standardise(column, &means, &scales));
+        } else {
+            for ((set, mean), scale) in out.as_mut_slice().chunks_exact_mut(run).zip(&means).zip(&scales) {
+                set.iter_mut().for_each(|v| *v = (*v - *mean) * *scale);
+            }
+        }
+        let out = Rc::new(Observed::from(Signal::new(out, exponent + shift)));
+        let tape = Tape { norm: *self, out: Rc::clone(&out), scales, shift };
+        (out, Box::new(tape))
+    }
+}
+
+impl<T: Real> Back<T> for Tape<T> {
+    /// dx = (d − mean(d) − x̂·mean(d·x̂))/√(variance + ε), means over the set.
+    fn backward(self: Box<Self>, d: Signal<T>, pass: &mut Pass<T>) -> Signal<T> {
+        let Self { norm, out, scales, shift } = *self;
+        let hat = &out.signal.values;
+        // x̂ has mean square 1 unless ε outweighs the variance; then its exponent is negative, and this term small.
+        let square = T::of(libm::scalbn(1.0, (2 * out.signal.exponent).clamp(-2000, 200) as i32));
+        let mut dx = d.values;
+        let centred = |mean: f64| if norm.centred { T::of(mean) } else { T::ZERO };
+        if norm.over == Over::Batch {
+            let count = dx.ncols() as f64;
+            let (plain, product) = row_sums(&dx, hat);
+            let means: Vec<T> = plain.iter().map(|p| centred(p / count)).collect();
+            let slopes: Vec<T> = product.iter().map(|p| T::of(p / count) * square).collect();
+            let rows = dx.nrows();
+            for (dx, hat) in dx.as_mut_slice().chunks_exact_mut(rows).zip(hat.as_slice().chunks_exact(rows)) {
+                take(dx, hat, &means, &slopes, &scales);
+            }
+        } else {
+            let run = norm.run(hat, pass.batch);
+            let sets = dx.as_mut_slice().chunks_exact_mut(run).zip(hat.as_slice().chunks_exact(run));
+            for ((dx, hat), scale) in sets.zip(&scales) {
+                let (plain, _) = sums(dx);
+                let mean = centred(plain / run as f64);
+                let slope = T::of(crate::numeric::slice::inner(dx, hat) / run as f64) * square;
+                dx.iter_mut().zip(hat).for_each(|(d, hat)| *d = (*d - mean - *hat * slope) * *scale);
+            }
+        }
+        Signal::new(dx, d.exponent + shift)
+    }
+}
+
+crate::numeric::slice::for_each_machine! {
+    fn take<T: Real>(dx: &mut [T], hat: &[T], mean: &[T], slope: &[T], scale: &[T]) {
+        for ((((d, hat), mean), slope), scale) in dx.iter_mut().zip(hat).zip(mean).zip(slope).zip(scale) {
+            *d = (*d - *mean - *hat * *slope) * *scale;
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! One layer of one trial: moments of all entries, and how units and samples relate.
+
+use crate::numeric::cached::Observed;
+use crate::numeric::product::{Threads, gram_of_rows, mul_tr};
+use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
+use crate::numeric::slice::{accumulate, inner, raise, range, sums};
+use crate::numeric::spectrum::eigenvalues;
+use crate::numeric::wide::Wide;
+use nalgebra::DMatrix;
+
+/// Mean, population variance and second moment of the entries of a matrix.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moments {
+    /// Mean of all entries.
+    pub mean: Wide,
+    /// Population variance: the sum is divided by the number of entries.
+    pub variance: Wide,
+    /// Mean square of all entries.
+    pub second_moment: Wide,
+}
+
+impl Moments {
+    /// Of entries that are all zero.
+    pub const ZERO: Self = Self { mean: Wide::ZERO, variance: Wide::ZERO, second_moment: Wide::ZERO };
+}
+
+/// Everything recorded at a layer in one trial (SCIENCE: Z pre-activation, H activation, D gradient).
+#[derive(Clone, Copy, Debug)]
+pub struct LayerRecord {
+    /// Z, n × B.
+    pub preactivation: Moments,
+    /// H = φ(Z), n × B.
+    pub activation: Moments,
+    /// D = ∂C/∂Z, n × B.
+    pub gradient: Moments,
+    /// ∂C/∂W = D·Hᵀ with H the layer's input, fan_out × fan_in.
+    pub weight_gradient: Moments,
+    /// Units with φ′ = 0 on the whole batch, of all units.
+    pub dead_fraction: f64,
+    /// Entries with |φ′| below 1 % of its maximum; `None` when φ′ is unbounded.
+    pub saturated_fraction: Option<f64>,
+    /// Mean cosine between the columns of Z, see [`correlation`].
+    pub correlation: Option<f64>,
+    /// Of the columns of Z, between 1 and B, see [`effective_rank`].
+    pub effective_rank: Option<f64>,
+    /// Largest difference between two rows of Z, see [`unit_symmetry`].
+    pub unit_symmetry: f64,
+}
+
+/// Moments of `offset + v` over all entries v of a signal.
+///
+/// A variance below the rounding of the entries about their mean is zero.
+pub fn moments<T: Real>(observed: &Observed<T>, offset: f64) -> Moments {
+    let (signal, sums) = (&observed.signal, observed.sums());
+    let values = signal.values.as_slice();
+    let count = values.len() as f64;
+    let (total, squares) = (sums.plain.iter().sum::<f64>(), sums.square.iter().sum::<f64>());
+    let mean = total / count;
+    let mut variance = squares / count - mean * mean;
+    if variance < 1e-2 * mean * mean {
+        // The difference of two like numbers: once more about the mean.
+        variance = values.iter().map(|v| (v.to_f64() - mean).powi(2)).sum::<f64>() / count;
+        let rounding = 2.0 * T::EPSILON * mean;
+        if variance <= rounding * rounding {
+            variance = 0.0;
+        }
+    }
+    let mean = Wide::new(mean, signal.exponent) + Wide::from(offset);
+    let variance = Wide::new(variance, 2 * signal.exponent);
+    Moments { mean, variance, second_moment: variance + mean * mean }
+}
+
+/// A layer of which nothing is recorded yet.
+impl Default for LayerRecord {
+    fn default() -> Self {
+        let moments = Moments { mean: Wide::ZERO, variance: Wide::ZERO, second_moment: Wide::ZERO };
+        Self {
+            preactivation: moments,
+            activation: moments,
+            gradient: moments,
+            weight_gradient: moments,
+            dead_fraction: 0.0,
+            saturated_fraction: None,
+            correlation: None,
+            effective_rank: None,
+            unit_symmetry: 0.0,
+        }
+    }
+}
+
+/// What the weight gradient needs of a layer's input: enough for ‖D·Hᵀ‖_F and for the sum of its entries.
+pub struct InputTrace<T: Real> {
+    exponent: i64,
+    sums: Vec<f64>,
+    rows: usize,
+    form: Form<T>,
+}
+
+enum Form<T: Real> {
+    /// HᵀH, B × B.
+    Gram(DMatrix<f64>),
+    /// H itself, where the batch is so large that the product costs less.
+    Whole(DMatrix<T>),
+}
+
+impl<T: Real> InputTrace<T> {
+    /// Keeps of H (fan_in × B) what costs less for a layer of `fan_out` units.
+    pub fn new(h: Observed<T>, fan_out: usize, threads: Threads) -> Self {
+        let (fan_in, batch) = h.signal.values.shape();
+        let (exponent, sums) = (h.signal.exponent, h.sums().plain.clone());
+        let form = if Self::keeps_gram(fan_in, fan_out, batch) {
+            Form::Gram(h.into_gram(threads))
+        } else {
+            Form::Whole(h.signal.values)
+        };
+        Self { exponent, sums, rows: fan_in, form }
+    }
+
+    /// B²(n_in + n_out) against B·n_in·n_out multiplications.
+    pub fn keeps_gram(fan_in: usize, fan_out: usize, batch: usize) -> bool {
+        batch as u128 * (fan_in as u128 + fan_out as u128) <= fan_in as u128 * fan_out as u128
+    }
+
+    /// Moments of the entries of ∂C/∂W = D·Hᵀ, from ‖DHᵀ‖²_F = ⟨DᵀD, HᵀH⟩_F where that is cheaper.
+    pub fn weight_gradient(&self, d: &Observed<T>, threads: Threads) -> Moments {
+        let square = match &self.form {
+            Form::Gram(trace) => inner(trace.as_slice(), d.gram(threads).as_slice()),
+            Form::Whole(h) => sums(mul_tr(&d.signal.values, h, threads).as_slice()).1,
+        };
+        let total = inner(&self.sums, &d.sums().plain);
+        product_moments(
+            (self.rows, d.signal.values.nrows()),
+            square,
+            total,
+            self.exponent + d.signal.exponent,
+        )
+    }
+}
+
+/// Moments of the entries of ∂C/∂W = D·Hᵀ of this shape, from ‖DHᵀ‖²_F and the sum of its entries, both mantissas: the
+/// entries are in units of 2^exponent.
+pub fn product_moments(shape: (usize, usize), square: f64, total: f64, exponent: i64) -> Moments {
+    let count = shape.0 as f64 * shape.1 as f64;
+    let (mean, second) = (total / count, square.max(0.0) / count);
+    // Rounding of the Gram form is relative to the second moment.
+    let variance = (second - mean * mean).max(0.0);
+    let variance = if variance < 1e-6 * second { 0.0 } else { variance };
+    Moments {
+        mean: Wide::new(mean, exponent),
+        variance: Wide::new(variance, 2 * exponent),
+        second_moment: Wide::new(second, 2 * exponent),
+    }
+}
+
+/// Mean cosine between the columns of Z, over pairs of different samples; `None` with fewer than two that are not zero.
+///
+/// (‖Σ ẑ‖² − B)/(B(B − 1)) with ẑ the normalised columns: O(Bn) instead of O(B²n).
+pub fn correlation<T: Real>(z: &Observed<T>) -> Option<f64> {
+    correlation_of(z.signal.values.as_slice(), &z.sums().square)
+}
+
+/// The same of samples that lie one behind the other, with their squared norms.
+pub fn correlation_of<T: Real>(values: &[T], squares: &[f64]) -> Option<f64> {
+    let rows = (values.len() / squares.len().max(1)).max(1);
+    let mut sum = vec![0.0f64; rows];
+    let mut count = 0.0;
+    for (column, square) in values.chunks(rows).zip(squares) {
+        if *square > 0.0 {
+            count += 1.0;
+            let scale = 1.0 / square.sqrt();
+            accumulate(&mut sum, scale, column);
+        }
+    }
+    mean_cosine(sum.iter().map(|s| s * s).sum(), count)
+}
+
+/// The same from ZᵀZ.
+pub fn correlation_of_gram(gram: &DMatrix<f64>) -> Option<f64> {
+    let size = gram.nrows();
+    let scales: Vec<f64> =
+        (0..size).map(|j| gram[(j, j)]).map(|g| if g > 0.0 { g.sqrt().recip() } else { 0.0 }).collect();
+    let count = scales.iter().filter(|s| **s > 0.0).count() as f64;
+    let sum = (0..size)
+        .flat_map(|i| (0..size).map(move |j| (i, j)))
+        .map(|(i, j)| scales[i] * gram[(i, j)] * scales[j])
+        .sum();
+    mean_cosine(sum, count)
+}
+
+/// From ‖Σ ẑ‖² over `count` columns.
+fn mean_cosine(square: f64, count: f64) -> Option<f64> {
+    (count >= 2.0).then(|| ((square - count) / (count * (count - 1.0))).clamp(-1.0, 1.0))
+}
+
+/// exp(entropy) of the normalised eigenvalues of ZᵀZ (Roy & Vetterli 2007); `None` for a zero signal.
+pub fn effective_rank<T: Real>(z: &Observed<T>, threads: Threads) -> Option<f64> {
+    let (rows, batch) = z.signal.values.shape();
+    // ZᵀZ and ZZᵀ share their non-zero eigenvalues.
+    let gram = if batch <= rows { z.gram(threads).clone() } else { gram_of_rows(&z.signal.values, threads) };
+    effective_rank_of_gram(gram)
+}
+
+/// The same from ZᵀZ.
+pub fn effective_rank_of_gram(gram: DMatrix<f64>) -> Option<f64> {
+    let eigenvalues = eigenvalues(gram)?;
+    let total: f64 = eigenvalues.iter().map(|e| e.max(0.0)).sum();
+    if total.is_nan() || total <= 0.0 {
+        return None;
+    }
+    let entropy: f64 =
+        eigenvalues.iter().map(|e| e.max(0.0) / total).filter(|p| *p > 0.0).map(|p| -p * p.ln()).sum();
+    Some(entropy.exp())
+}
+
+/// Largest difference between two units on one sample, relative to the largest entry; units of a zero signal are alike.
+pub fn unit_symmetry<T: Real>(z: &Signal<T>) -> f64 {
+    let rows = z.values.nrows().max(1);
+    unit_symmetry_of_ranges(z.values.as_slice().chunks(rows).map(|column| {
+        let (low, high) = range(column);
+        (low.to_f64(), high.to_f64())
+    }))
+}
+
+/// The same from the least and the largest entry of each column.
+pub fn unit_symmetry_of_ranges(ranges: impl Iterator<Item = (f64, f64)>) -> f64 {
+    let (widest, top) = ranges.fold((0.0f64, 0.0f64), |(widest, top), (low, high)| {
+        (widest.max(high - low), top.max(high.abs()).max(low.abs()))
+    });
+    if top > 0.0 { widest / top } else { 0.0 }
+}
+
+/// Of the slopes φ′(Z) (n × B): the largest of each unit (as mantissas), and how many entries are below `threshold`.
+pub fn slopes<T: Real>(slope: &Signal<T>, threshold: Wide) -> (Vec<T>, usize) {
+    let rows = slope.values.nrows().max(1);
+    let level = threshold.scaled(-slope.exponent);
+    // Beyond the precision's range all or none are below.
+    let level = T::of(level.to_f64().clamp(0.0, 1e30));
+    let mut top = vec![T::ZERO; rows];
+    let mut below = 0usize;
+    for column in slope.values.as_slice().chunks(rows) {
+        below += raise(&mut top, column, level);
+    }
+    (top, below)
+}

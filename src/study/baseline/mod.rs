@@ -1,0 +1,360 @@
+//! A run beside an earlier one: do both follow the same laws?
+//!
+//! Trials are independent; layers within a trial are not. So every test is of one number a trial, its mean over the trials
+//! of either run tested by Welch's and Student's laws, and the tests share the chance of a false alarm by Bonferroni's bound, which
+//! holds however they depend on each other. Tested are log₁₀ of variance and second moment at every layer (*levels*: a
+//! change accumulates with depth, but so does the spread), and their change from layer to layer (*steps*: one layer alone),
+//! and how many trials are exactly zero. The ends of the flow have a share of their own: there every change of a law shows, and the
+//! spread is least or the change largest.
+
+mod statistic;
+mod words;
+
+use crate::diagnose::verdict::DRIFT;
+use crate::law::call::printable;
+use crate::result::{
+    Baseline, Cell, Comparison, Difference, Kind, Layer, Quantiles, Quantity, Report, Sample, Summary,
+};
+use crate::simulate::Plan;
+use crate::spec::Experiment;
+use serde_json::Value;
+use statistic::{Centre, Outcome};
+
+/// Chance of a false alarm a run, over all cells, layers and quantities.
+pub const ALPHA: f64 = 1e-4;
+/// Decades below which a difference is none: 0.46 % of a variance. Engines round differently, and so do processors.
+pub const TOLERANCE: f64 = 0.002;
+
+/// Why two runs cannot be compared.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum Mismatch {
+    #[error("it is of another experiment: {}", .0.join("; "))]
+    Spec(Vec<String>),
+    #[error("it has no cell of this run: its {what} {theirs}, this run's {ours}")]
+    Cells { what: &'static str, theirs: String, ours: String },
+    #[error("its cell {cell} has {found} layers where its depth is {depth}")]
+    Layers { cell: String, found: usize, depth: usize },
+    #[error("it holds no cells")]
+    Empty,
+}
+
+/// What a spec may hold otherwise without another law: how the same law is drawn, how it is judged, and the cells' names.
+const FREE: [&str; 6] = ["seed", "trials", "engine", "threshold", "init", "act"];
+
+/// Which cells of two runs belong together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pairing {
+    /// (initialiser, activation) of this run and the place of its counterpart in the baseline.
+    pairs: Vec<((String, String), usize)>,
+    /// Cells of this run alone.
+    new: Vec<(String, String)>,
+    /// Cells of the baseline alone.
+    missing: Vec<(String, String)>,
+}
+
+/// Pairs the cells of a plan with those of an earlier result: by their names, or, where no initialiser has a counterpart by
+/// name and there are as many, by their order.
+///
+/// # Errors
+/// When the experiments differ in more than seed, trials, engine, threshold and cells, or no cell has a counterpart.
+pub fn pair(plan: &Plan, old: &Report) -> Result<Pairing, Mismatch> {
+    if old.cells.is_empty() {
+        return Err(Mismatch::Empty);
+    }
+    let differing = differing(&old.spec, &plan.experiment);
+    if !differing.is_empty() {
+        return Err(Mismatch::Spec(differing));
+    }
+    let depth = old.spec.depth;
+    if let Some(cell) = old.cells.iter().find(|c| c.layers.len() != depth) {
+        let name = format!("{} × {}", cell.init, cell.act);
+        return Err(Mismatch::Layers { cell: name, found: cell.layers.len(), depth });
+    }
+    let cells: Vec<(String, String)> =
+        plan.cells.iter().map(|c| (c.init.clone(), plan.act(c).name.clone())).collect();
+    let ours = distinct(cells.iter().map(|c| c.0.as_str()));
+    let theirs = distinct(old.cells.iter().map(|c| c.init.as_str()));
+    let by_place = ours.len() == theirs.len() && !ours.iter().any(|name| theirs.contains(name));
+    let mut found = Pairing::default();
+    for (init, act) in &cells {
+        let place = ours.iter().position(|name| name == init).filter(|_| by_place);
+        let wanted = place.map_or(init.as_str(), |place| theirs[place]);
+        match old.cells.iter().position(|c| c.init == wanted && c.act == *act) {
+            Some(counterpart) => found.pairs.push(((init.clone(), act.clone()), counterpart)),
+            None => found.new.push((init.clone(), act.clone())),
+        }
+    }
+    let paired = |k: &usize| found.pairs.iter().any(|p| p.1 == *k);
+    let alone = (0..old.cells.len()).filter(|k| !paired(k));
+    found.missing = alone.map(|k| (old.cells[k].init.clone(), old.cells[k].act.clone())).collect();
+    if found.pairs.is_empty() {
+        let acts = distinct(cells.iter().map(|c| c.1.as_str()));
+        let their_acts = distinct(old.cells.iter().map(|c| c.act.as_str()));
+        let shared = acts.iter().any(|name| their_acts.contains(name));
+        let (what, theirs, ours) = match shared {
+            true => ("initialisers are", theirs.join(", "), ours.join(", ")),
+            false => ("activations are", their_acts.join(", "), acts.join(", ")),
+        };
+        return Err(Mismatch::Cells { what, theirs, ours });
+    }
+    Ok(found)
+}
+
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = Vec::new();
+    names.for_each(|name| {
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+    });
+    seen
+}
+
+/// What differs between two specs beside what may: `depth 50 there, 40 here`. By their fields in JSON, so that a field
+/// that is added to [`Experiment`] is compared without a word here.
+fn differing(old: &Experiment, new: &Experiment) -> Vec<String> {
+    let fields = |e: &Experiment| match serde_json::to_value(e) {
+        Ok(Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (theirs, ours) = (fields(old), fields(new));
+    let text = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => "the initialiser's own".into(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(_)) => "unequal".into(),
+        // An architecture.
+        Some(Value::Object(net)) => net.get("name").and_then(Value::as_str).unwrap_or("unnamed").into(),
+        Some(other) => other.to_string(),
+    };
+    let mut found = Vec::new();
+    for name in ours.keys().chain(theirs.keys().filter(|k| !ours.contains_key(*k))) {
+        if FREE.contains(&name.as_str()) || ours.get(name) == theirs.get(name) {
+            continue;
+        }
+        found.push(match name.as_str() {
+            "net"
+                if theirs.get(name).is_some()
+                    && ours.get(name).is_some()
+                    && text(theirs.get(name)) == text(ours.get(name)) =>
+            {
+                format!("net {}, but its layers differ", text(ours.get(name)))
+            }
+            // With another depth the list of widths differs too, and says no more.
+            "widths" if old.depth != new.depth => continue,
+            "widths" => {
+                let place = old.widths.iter().zip(&new.widths).position(|(a, b)| a != b).unwrap_or(0);
+                let width = |e: &Experiment| e.widths.get(place).map_or("none".into(), usize::to_string);
+                let what = if place == 0 { "input width".into() } else { format!("width of layer {place}") };
+                format!("{what} {} there, {} here", width(old), width(new))
+            }
+            _ => format!("{name} {} there, {} here", text(theirs.get(name)), text(ours.get(name))),
+        });
+    }
+    found
+}
+
+/// Compares every cell of a run with its counterpart: adds [`Comparison`]s, the flag `drift` and words.
+pub fn compare(report: &mut Report, old: &Report, pairing: &Pairing, file: &str) {
+    let counterpart = |cell: &Cell| {
+        let same = |p: &&((String, String), usize)| p.0.0 == cell.init && p.0.1 == cell.act;
+        pairing.pairs.iter().find(same).map(|p| &old.cells[p.1])
+    };
+    let units = report.cells.iter().flat_map(|c| &c.layers).map(Layer::units).min();
+    let narrowest = report.spec.widths.iter().skip(1).min().copied().or(units).unwrap_or(1);
+    let tests: Vec<Option<Vec<Test>>> =
+        report.cells.iter().map(|cell| counterpart(cell).map(|old| tests(cell, old, narrowest))).collect();
+    // Each class shares its part of the chance evenly over the whole run.
+    let count = |class: Class| {
+        tests.iter().flatten().flatten().filter(|t| t.class == class).count().max(1) as f64 / class.share()
+    };
+    let counts = [Class::End, Class::Inner, Class::Zeros].map(count);
+    let corrected = |t: &Test| (t.outcome.p * counts[t.class as usize]).max(t.outcome.least).min(1.0);
+    let comparisons: Vec<Option<Comparison>> = report
+        .cells
+        .iter()
+        .zip(&tests)
+        .map(|(cell, tests)| {
+            let (tests, old) = (tests.as_ref()?, counterpart(cell)?);
+            Some(comparison(cell, old, tests, &corrected))
+        })
+        .collect();
+    for ((cell, found), tests) in report.cells.iter_mut().zip(comparisons).zip(&tests) {
+        let Some(found) = found else { continue };
+        let sharpest = tests
+            .iter()
+            .flatten()
+            .filter(|t| t.class == Class::End && t.kind == Kind::Level)
+            .filter_map(|t| Some((t.outcome.standard_error?, t)))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        let resolution = sharpest.and_then(|(_, t)| t.outcome.resolution(ALPHA / counts[0]));
+        let old = counterpart(cell);
+        cell.words.push(words::say(cell, old, &found, resolution));
+        if found.drift {
+            cell.flags.push(DRIFT.into());
+        }
+        cell.baseline = Some(found);
+    }
+    let names =
+        |list: &[(String, String)]| list.iter().map(|(i, a)| printable(&format!("{i} × {a}"))).collect();
+    report.baseline = Some(Baseline {
+        file: printable(file),
+        version: printable(&old.version),
+        seed: old.spec.seed,
+        new: names(&pairing.new),
+        missing: names(&pairing.missing),
+    });
+}
+
+fn comparison(cell: &Cell, old: &Cell, tests: &[Test], corrected: &dyn Fn(&Test) -> f64) -> Comparison {
+    // What happens at the ends says more than what happens between them, where it is clear enough.
+    let told = |t: &&Test| t.class != Class::Inner && corrected(t) < ALPHA;
+    let at_ends = tests.iter().any(|t| told(&t));
+    let clearest = tests.iter().filter(|t| !at_ends || told(t)).min_by(|a, b| {
+        corrected(a).total_cmp(&corrected(b)).then(b.outcome.score.total_cmp(&a.outcome.score))
+    });
+    let p = clearest.map(corrected);
+    let drift = p.is_some_and(|p| p < ALPHA);
+    let like = |t: &&Test| {
+        clearest.is_some_and(|c| (c.quantity, c.of, c.kind) == (t.quantity, t.of, t.kind))
+            && corrected(t) < ALPHA
+    };
+    Comparison {
+        init: (cell.init != old.init).then(|| printable(&old.init)),
+        trials: old.trials,
+        drift,
+        p,
+        alpha: ALPHA,
+        clearest: clearest.map(|t| Difference {
+            layer: t.layer,
+            quantity: t.quantity.into(),
+            of: t.of,
+            kind: t.kind,
+            log10_ratio: t.outcome.difference,
+            standard_error: t.outcome.standard_error,
+            zero_trials: t.outcome.zeros,
+            p: corrected(t),
+        }),
+        layers: tests.iter().filter(like).map(|t| t.layer).collect(),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Class {
+    /// Levels at the first and the last layer of the flow, and the first step.
+    End,
+    /// All other levels and steps.
+    Inner,
+    /// Numbers of zeros.
+    Zeros,
+}
+
+impl Class {
+    /// Part of [`ALPHA`]. Student's law is an approximation, for log₁₀ of the variance of a narrow stack is skewed; so levels
+    /// and steps share a tenth, and the rest covers what the approximation lacks. Barnard's test is exact.
+    fn share(self) -> f64 {
+        match self {
+            Self::End | Self::Inner => 0.05,
+            Self::Zeros => 0.5,
+        }
+    }
+}
+
+struct Test {
+    layer: usize,
+    quantity: &'static str,
+    of: Quantity,
+    kind: Kind,
+    class: Class,
+    outcome: Outcome,
+}
+
+/// Every test of a cell that can be done.
+fn tests(new: &Cell, old: &Cell, narrowest: usize) -> Vec<Test> {
+    type In = fn(&Layer) -> &Summary;
+    let quantities: [(&'static str, In, bool); 4] = [
+        ("preactivation", |l| &l.preactivation, true),
+        ("activation", |l| &l.activation, true),
+        ("gradient", |l| &l.gradient, false),
+        ("weight_gradient", |l| &l.weight_gradient, false),
+    ];
+    let trials = (new.trials, old.trials);
+    let last = new.layers.len().min(old.layers.len()).saturating_sub(1);
+    let mut found = Vec::new();
+    for (quantity, summary, up) in quantities {
+        for (index, (ours, theirs)) in new.layers.iter().zip(&old.layers).enumerate() {
+            let (ours, theirs) = (summary(ours), summary(theirs));
+            let place = if up { index } else { last - index };
+            for of in [Quantity::Variance, Quantity::SecondMoment] {
+                let mut add = |kind, class, outcome: Option<Outcome>| {
+                    if let Some(outcome) = outcome {
+                        found.push(Test { layer: index + 1, quantity, of, kind, class, outcome });
+                    }
+                };
+                let ends = place == 0 || place == last;
+                let class = if ends { Class::End } else { Class::Inner };
+                add(Kind::Level, class, level(ours, theirs, of, trials));
+                let class = if place == 1 { Class::End } else { Class::Inner };
+                add(Kind::Step, class, step(ours, theirs, of));
+                if ends && matches!(quantity, "activation" | "gradient") {
+                    let zeros = (zeros(ours, of, trials.0), zeros(theirs, of, trials.1));
+                    let chance = (last + 1) as f64 * 0.5f64.powf(narrowest as f64);
+                    add(Kind::Zeros, Class::Zeros, statistic::zeros(zeros, trials, chance));
+                }
+            }
+        }
+    }
+    found
+}
+
+fn level(new: &Summary, old: &Summary, of: Quantity, trials: (usize, usize)) -> Option<Outcome> {
+    let sample = |s: &Summary| {
+        let spread = s.spread.as_ref()?;
+        if of == Quantity::Variance { spread.log10_variance } else { spread.log10_second_moment }
+    };
+    match (new.spread.is_some(), old.spread.is_some()) {
+        (true, true) => statistic::compare(&Centre::mean(sample(new)?)?, &Centre::mean(sample(old)?)?),
+        // A mean and a median of one skewed law differ: like is compared with like.
+        _ => {
+            let quantiles = |s| quantiles(s, of);
+            let ours = Centre::median(quantiles(new), trials.0)?;
+            statistic::compare(&ours, &Centre::median(quantiles(old), trials.1)?)
+        }
+    }
+}
+
+fn step(new: &Summary, old: &Summary, of: Quantity) -> Option<Outcome> {
+    let centre = |s: &Summary| {
+        let spread = s.spread.as_ref()?;
+        let sample: Option<Sample> = if of == Quantity::Variance {
+            spread.step_log10_variance
+        } else {
+            spread.step_log10_second_moment
+        };
+        Centre::mean(sample?)
+    };
+    statistic::compare(&centre(new)?, &centre(old)?)
+}
+
+fn quantiles(summary: &Summary, of: Quantity) -> &Quantiles {
+    if of == Quantity::Variance { &summary.log10_variance } else { &summary.log10_second_moment }
+}
+
+/// Trials that are exactly zero.
+fn zeros(summary: &Summary, of: Quantity, trials: usize) -> usize {
+    let spread = summary.spread.as_ref();
+    match (of, spread) {
+        (Quantity::Variance, _) => summary.zero_trials.min(trials),
+        (Quantity::SecondMoment | Quantity::SquaredNorm, Some(spread)) => {
+            let rest = spread.log10_second_moment.map_or(0, |s| s.count);
+            trials.saturating_sub(rest + summary.beyond_trials)
+        }
+        // Without a count, what the quantiles say of all or none.
+        (Quantity::SecondMoment | Quantity::SquaredNorm, None)
+            if summary.log10_second_moment.q95.is_none() =>
+        {
+            trials
+        }
+        (Quantity::SecondMoment | Quantity::SquaredNorm, None) => 0,
+    }
+}

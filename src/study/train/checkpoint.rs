@@ -1,0 +1,123 @@
+//! A training under way as bytes, from which it goes on to the same end.
+
+use super::{Plan, Saved, State, Training, Weights};
+use crate::op::{Parameter, Parameters};
+use crate::tensorfile::safetensors::{Tensor, decode as arrays, encode as file};
+use nalgebra::DMatrix;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Name and version of the text beside the arrays.
+const SCHEMA: &str = "initdiag-checkpoint/1";
+
+/// Why a file is not where this training was left.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum CheckpointError {
+    #[error("no checkpoint: {0}")]
+    File(String),
+    #[error("it is of another training: {0}")]
+    Other(String),
+}
+
+/// What the arrays do not say.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    training: Training,
+    runs: Vec<Option<State>>,
+}
+
+/// The bytes of a checkpoint. Runs that have come to their end keep no weights.
+pub fn encode(plan: &Plan, runs: &[Saved]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for (number, run) in runs.iter().enumerate() {
+        let Some((state, weights)) = run else { continue };
+        if state.is_done(plan.steps()) {
+            continue;
+        }
+        for (stream, parameter) in &weights.parameters {
+            let mut put = |what: String, values| {
+                let tensor = Tensor { shape: vec![<[f32]>::len(values)], values: Cow::Borrowed(values) };
+                all.push((format!("{number}/{stream}/{what}"), tensor));
+            };
+            put("weights".into(), parameter.weights.as_slice());
+            if let Some(bias) = &parameter.bias {
+                put("biases".into(), bias.as_slice());
+            }
+            let Some([of_weights, of_biases]) = weights.moments.get(stream) else { continue };
+            of_weights.iter().enumerate().for_each(|(k, values)| put(format!("weights/{k}"), values));
+            of_biases.iter().enumerate().for_each(|(k, values)| put(format!("biases/{k}"), values));
+        }
+    }
+    let states = runs.iter().map(|run| run.as_ref().map(|(state, _)| state.clone())).collect();
+    let head = Head { training: plan.training.clone(), runs: states };
+    let text = serde_json::to_string(&head).expect("a state holds strings and finite numbers only");
+    file(all, (SCHEMA, text))
+}
+
+/// Where the runs of this training were left.
+///
+/// # Errors
+/// Bytes that are no checkpoint, or one of another training.
+pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Vec<Saved>, CheckpointError> {
+    let (mut all, text) = arrays(bytes, SCHEMA).map_err(CheckpointError::File)?;
+    let head: Head = serde_json::from_str(&text).map_err(|fault| CheckpointError::File(fault.to_string()))?;
+    if let Some(difference) = difference(&head.training, &plan.training) {
+        return Err(CheckpointError::Other(difference));
+    }
+    let seeds = plan.training.seeds;
+    let mut saved = Vec::with_capacity(head.runs.len());
+    for (number, state) in head.runs.into_iter().enumerate() {
+        let Some((state, cell)) = state.zip(plan.cells.get(number / seeds)) else {
+            saved.push(None);
+            continue;
+        };
+        let mut weights = Weights { parameters: Parameters::new(), moments: BTreeMap::new() };
+        if !state.is_done(plan.steps()) {
+            for like in cell.net.weights() {
+                let mut take = |what: &str, count: usize| {
+                    let name = format!("{number}/{}/{what}", like.stream);
+                    let fault = || CheckpointError::File(format!("`{name}` is missing or of another size"));
+                    all.remove(&name).filter(|values| values.len() == count).ok_or_else(fault)
+                };
+                let (rows, columns) = cell.net.weight_shape(like);
+                let matrix = DMatrix::from_vec(rows, columns, take("weights", rows * columns)?);
+                let mut moments = [Vec::new(), Vec::new()];
+                for k in 0..cell.optimiser.moments() {
+                    moments[0].push(take(&format!("weights/{k}"), rows * columns)?);
+                }
+                let mut bias = None;
+                if like.biased {
+                    bias = Some(DMatrix::from_vec(like.units, 1, take("biases", like.units)?));
+                }
+                for k in 0..cell.optimiser.moments() {
+                    let count = if like.biased { like.units } else { 0 };
+                    moments[1].push(if count == 0 {
+                        Vec::new()
+                    } else {
+                        take(&format!("biases/{k}"), count)?
+                    });
+                }
+                weights.parameters.insert(like.stream, Parameter { weights: Arc::new(matrix), bias });
+                weights.moments.insert(like.stream, moments);
+            }
+        }
+        saved.push(Some((state, weights)));
+    }
+    Ok(saved)
+}
+
+/// The first thing that differs, in words.
+fn difference(then: &Training, now: &Training) -> Option<String> {
+    let json = |training| serde_json::to_value(training).unwrap_or_default();
+    let (then, now) = (json(then), json(now));
+    let (Some(before), Some(after)) = (then.as_object(), now.as_object()) else { return None };
+    let field = before.keys().chain(after.keys()).find(|key| before.get(*key) != after.get(*key))?;
+    let short = |value: Option<&serde_json::Value>| {
+        let text = value.map_or_else(|| "nothing".into(), ToString::to_string);
+        if text.chars().count() > 60 { text.chars().take(57).chain("…".chars()).collect() } else { text }
+    };
+    Some(format!("its {field} is {}, not {}", short(before.get(field)), short(after.get(field))))
+}

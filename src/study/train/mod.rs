@@ -1,0 +1,321 @@
+//! From each initialiser, does the network learn? The same network, data and order of samples; only what is asked differs.
+//!
+//! Arithmetic is that of a trial: single precision beside a power of two. A run has diverged where its cost, a gradient or a
+//! weight is no finite single-precision number.
+
+pub mod checkpoint;
+mod learner;
+pub mod objective;
+pub mod optimiser;
+pub mod outcome;
+pub mod run;
+pub mod schedule;
+
+pub use learner::{State, Weights, start};
+pub use objective::Objective;
+pub use optimiser::Optimiser;
+pub use run::{Control, Saved, run};
+pub use schedule::Schedule;
+
+use crate::activation::Activation;
+use crate::data::Labelled;
+use crate::frontend::toml::Architecture;
+use crate::frontend::toml::{Builder, NetError};
+use crate::graph::Net;
+use crate::initializer::Initializer;
+use crate::law::call::CatalogError;
+use crate::numeric::stream::Key;
+use crate::op::Space;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What to train. Lists make a grid.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// The network.
+    pub net: Architecture,
+    /// Activations.
+    pub act: Vec<String>,
+    /// Initialisers.
+    pub init: Vec<String>,
+    /// Law of the biases; `None` for what the initialiser brings.
+    pub bias: Option<String>,
+    /// Rules, as [`Optimiser::parse`] reads them.
+    pub optimizer: Vec<String>,
+    /// Learning rates; none for each rule's own.
+    pub lr: Vec<f64>,
+    /// λ of weight decay.
+    pub weight_decay: Vec<f64>,
+    /// As [`Schedule::parse`] reads it.
+    pub schedule: String,
+    /// Steps over which the rate rises to what it is.
+    pub warmup: u64,
+    /// What is lowered.
+    pub loss: Objective,
+    /// Samples a step.
+    pub batch: usize,
+    /// Passes over the training samples.
+    pub epochs: usize,
+    /// Runs of each cell: own weights, own order of samples.
+    pub seeds: usize,
+    /// Names all streams.
+    pub seed: u64,
+    /// Accuracy whose first step is sought.
+    pub target: f64,
+    /// Times at which the variances of layers are taken.
+    pub snapshots: usize,
+    /// What is trained on.
+    pub data: About,
+}
+
+/// A data set in words and numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// As the user named it.
+    pub name: String,
+    /// What was done to it, in words.
+    pub prepared: Vec<String>,
+    /// Training samples.
+    pub train: usize,
+    /// Test samples.
+    pub test: usize,
+    /// Entries of a sample.
+    pub features: usize,
+    /// CRC-32 of samples and classes: another file of the same name is other data.
+    pub checksum: u32,
+}
+
+/// Samples to train on and samples to test with.
+pub struct Set {
+    /// Trained on.
+    pub train: Labelled,
+    /// Tested with.
+    pub test: Labelled,
+}
+
+impl Set {
+    /// CRC-32 of all samples and classes.
+    pub fn checksum(&self) -> u32 {
+        let mut sum = flate2::Crc::new();
+        for part in [&self.train, &self.test] {
+            let mut bytes = Vec::with_capacity(1 << 16);
+            for chunk in part.samples.as_slice().chunks(1 << 14) {
+                bytes.clear();
+                chunk.iter().for_each(|v| bytes.extend(v.to_le_bytes()));
+                sum.update(&bytes);
+            }
+            part.labels.iter().for_each(|label| sum.update(&label.to_le_bytes()));
+        }
+        sum.sum()
+    }
+}
+
+/// Why a training cannot begin.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum TrainError {
+    #[error("nothing to train: batch, epochs, seeds and every list need at least one")]
+    Nothing,
+    #[error("{0}")]
+    Activation(CatalogError),
+    #[error("{0}")]
+    Initializer(CatalogError),
+    #[error("{0}")]
+    Bias(CatalogError),
+    #[error("{0}")]
+    Optimiser(CatalogError),
+    #[error("{0}")]
+    Schedule(CatalogError),
+    #[error("{0}")]
+    Net(NetError),
+    #[error("the network takes tokens; images and tables have none")]
+    Tokens,
+    #[error("a sample has {features} features, but the network takes {shape}, which is {size}")]
+    Features { features: usize, shape: String, size: usize },
+    #[error(
+        "the network's output {shape} has positions; a class each needs one row of outputs: put a `flatten` and a `linear` at its end"
+    )]
+    Output { shape: String },
+    #[error("{which} sample {sample} is of class {class}, but the network has {outputs} outputs, for classes 0 to {}", .outputs - 1)]
+    Class { which: &'static str, sample: usize, class: u32, outputs: usize },
+    #[error("there are no {0} samples")]
+    Empty(&'static str),
+    #[error("the tied weights of `{0}` are not trained")]
+    Tied(String),
+}
+
+/// One combination.
+pub struct Cell {
+    /// As the user wrote it, in its full name.
+    pub init: String,
+    /// Likewise.
+    pub act: String,
+    /// The rule.
+    pub optimiser: Optimiser,
+    /// Its text.
+    pub optimizer: String,
+    /// Learning rate.
+    pub rate: f64,
+    /// λ.
+    pub decay: f64,
+    /// The network with this initialiser's laws.
+    pub net: Arc<Net>,
+}
+
+/// A checked training.
+pub struct Plan {
+    /// What was asked, with the full names of what was found.
+    pub training: Training,
+    /// In the order initialiser, activation, rule, rate, decay.
+    pub cells: Vec<Cell>,
+    /// Of the learning rate.
+    pub schedule: Schedule,
+    /// Steps at which layers are looked at, increasing.
+    pub snapshots: Vec<u64>,
+}
+
+impl Plan {
+    /// Checks a training against its data.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn new(t: &Training, set: &Set) -> Result<Self, TrainError> {
+        let lists = [t.act.len(), t.init.len(), t.optimizer.len(), t.weight_decay.len()];
+        if t.batch == 0 || t.epochs == 0 || t.seeds == 0 || lists.contains(&0) {
+            return Err(TrainError::Nothing);
+        }
+        let schedule = Schedule::parse(&t.schedule).map_err(TrainError::Schedule)?;
+        let acts = t.act.iter().map(|text| Activation::parse(text).map(Arc::new));
+        let acts = acts.collect::<Result<Vec<_>, _>>().map_err(TrainError::Activation)?;
+        let inits = t.init.iter().map(|text| Initializer::parse_for_net(text)).collect::<Result<Vec<_>, _>>();
+        let inits = inits.map_err(TrainError::Initializer)?;
+        let bias = t.bias.as_deref().map(Initializer::parse_for_net).transpose().map_err(TrainError::Bias)?;
+        let rules = t.optimizer.iter().map(|text| Optimiser::parse(text)).collect::<Result<Vec<_>, _>>();
+        let rules = rules.map_err(TrainError::Optimiser)?;
+        let mut cells = Vec::new();
+        for init in &inits {
+            for act in &acts {
+                let builder = Builder { architecture: &t.net, init, bias: bias.as_ref(), act };
+                let net = Arc::new(builder.build().map_err(TrainError::Net)?);
+                for (rule, text) in rules.iter().zip(&t.optimizer) {
+                    let own = [rule.default_rate()];
+                    for rate in if t.lr.is_empty() { &own[..] } else { &t.lr } {
+                        for decay in &t.weight_decay {
+                            cells.push(Cell {
+                                init: init.name.clone(),
+                                act: act.name.clone(),
+                                optimiser: *rule,
+                                optimizer: text.clone(),
+                                rate: *rate,
+                                decay: *decay,
+                                net: Arc::clone(&net),
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(cell) = cells.first() {
+            fits(&cell.net, set)?;
+        }
+        let training = Training {
+            act: acts.iter().map(|a| a.name.clone()).collect(),
+            init: inits.iter().map(|i| i.name.clone()).collect(),
+            ..t.clone()
+        };
+        let mut plan = Self { training, cells, schedule, snapshots: Vec::new() };
+        plan.snapshots = snapshots(plan.steps(), t.snapshots);
+        Ok(plan)
+    }
+
+    /// Samples of a step: no more than there are.
+    pub fn batch(&self) -> usize {
+        self.training.batch.min(self.training.data.train)
+    }
+
+    /// Steps of an epoch.
+    pub fn epoch(&self) -> u64 {
+        self.training.data.train.div_ceil(self.training.batch) as u64
+    }
+
+    /// Steps of a run.
+    pub fn steps(&self) -> u64 {
+        self.epoch().saturating_mul(self.training.epochs as u64)
+    }
+
+    /// Steps of all runs.
+    pub fn units(&self) -> u64 {
+        self.steps().saturating_mul((self.cells.len() * self.training.seeds) as u64)
+    }
+
+    /// The weights that a run begins with: those of the trial of this number in a simulation with the same seed.
+    pub fn key(&self, seed: usize) -> Key {
+        Key { seed: self.training.seed, trial: seed as u64, layer: 0 }
+    }
+
+    /// Bytes of parameters, moments, gradients and tapes of the runs that go at once.
+    pub fn bytes(&self, threads: usize) -> u128 {
+        let runs = threads.min(self.cells.len() * self.training.seeds).max(1) as u128;
+        let one = |cell: &Cell| {
+            let rooms = self.batch().div_ceil(learner::shard(self.batch())) as u128;
+            let copies = 1 + cell.optimiser.moments() as u128 + rooms;
+            cell.net.weights.0 * copies + cell.net.tape * self.batch() as u128
+        };
+        runs * self.cells.iter().map(one).max().unwrap_or(0)
+    }
+}
+
+/// The network can be trained on the set.
+fn fits(net: &Net, set: &Set) -> Result<(), TrainError> {
+    if matches!(net.input.space, Space::Tokens(_)) {
+        return Err(TrainError::Tokens);
+    }
+    if let Some(path) = net.tied() {
+        return Err(TrainError::Tied(path.into()));
+    }
+    let features = set.train.samples.nrows();
+    if features != net.features() {
+        return Err(TrainError::Features { features, shape: net.input.to_string(), size: net.features() });
+    }
+    if net.output.positions() != 1 {
+        return Err(TrainError::Output { shape: net.output.to_string() });
+    }
+    let outputs = net.output.size();
+    for (which, part) in [("training", &set.train), ("test", &set.test)] {
+        if part.is_empty() {
+            return Err(TrainError::Empty(which));
+        }
+        if let Some(place) = part.labels.iter().position(|class| *class as usize >= outputs) {
+            return Err(TrainError::Class { which, sample: place + 1, class: part.labels[place], outputs });
+        }
+    }
+    Ok(())
+}
+
+/// So many steps: 0, then in equal ratios up to the last.
+fn snapshots(steps: u64, count: usize) -> Vec<u64> {
+    let mut found = match count {
+        0 => return Vec::new(),
+        1 => vec![0],
+        _ => vec![0, steps],
+    };
+    let between = count.saturating_sub(1) as f64;
+    found
+        .extend((1..count.saturating_sub(1)).map(|k| (steps as f64).powf(k as f64 / between).round() as u64));
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_lie_in_equal_ratios() {
+        assert_eq!(snapshots(1000, 4), [0, 10, 100, 1000]);
+        assert_eq!(snapshots(3, 6), [0, 1, 2, 3]);
+        assert_eq!(snapshots(7, 1), [0]);
+        assert!(snapshots(7, 0).is_empty());
+    }
+}

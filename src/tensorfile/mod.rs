@@ -1,0 +1,3 @@
+//! Readers and writers of named arrays, one file a format.
+
+pub mod safetensors;

@@ -1,0 +1,199 @@
+//! Every weight drawn and multiplied: exact for any law.
+
+use super::haar::orthonormal_columns;
+use super::{Operator, rank_one, unit_variance};
+use crate::law::Law;
+use crate::law::draw::{self, Affine};
+use crate::numeric::cached::Observed;
+use crate::numeric::product::{Threads, View, mul, tr_mul};
+use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
+use crate::numeric::stream::{Key, Role};
+use crate::numeric::wide::Wide;
+use nalgebra::DMatrix;
+use std::sync::Arc;
+
+/// W = scale·U + mean·11ᵀ, with U of the order of one.
+pub struct Dense<T: Real> {
+    law: Law,
+    fan_in: usize,
+    fan_out: usize,
+    key: Key,
+    scale: Wide,
+    mean: Wide,
+    drawn: Option<Drawn<T>>,
+    /// LSUV: the scale is set at the first forward product.
+    unit_variance: bool,
+    /// Not drawn but given: it cannot be drawn again.
+    given: bool,
+}
+
+enum Drawn<T: Real> {
+    /// U is zero: every weight is the mean.
+    Nothing,
+    /// Ones on the diagonal.
+    Identity,
+    /// U, fan_out × fan_in.
+    Plain(DMatrix<T>),
+    /// Uᵀ, fan_in × fan_out: a unit's weights lie side by side.
+    Transposed(DMatrix<T>),
+    /// W, fan_out × fan_in, which others have too.
+    Shared(Arc<DMatrix<T>>),
+}
+
+impl<T: Real> Dense<T> {
+    /// The weights of a layer under `law`; nothing is drawn before it is needed.
+    pub fn new(law: Law, fan_in: usize, fan_out: usize, key: Key) -> Self {
+        let (scale, mean) = match law {
+            Law::Haar { gain } | Law::Identity { gain } => (gain, 0.0),
+            Law::UnitVarianceHaar => (1.0, 0.0),
+            Law::Sparse { std, .. } => (std, 0.0),
+            _ => Affine::of(law).map_or((0.0, 0.0), |affine| (affine.scale, affine.mean)),
+        };
+        let unit_variance = law == Law::UnitVarianceHaar;
+        Self {
+            law,
+            fan_in,
+            fan_out,
+            key,
+            scale: scale.into(),
+            mean: mean.into(),
+            drawn: None,
+            unit_variance,
+            given: false,
+        }
+    }
+
+    /// Weights that are known, fan_out × fan_in.
+    pub fn given(weights: Arc<DMatrix<T>>) -> Self {
+        let (fan_out, fan_in) = weights.shape();
+        let key = Key { seed: 0, trial: 0, layer: 0 };
+        let new = Self::new(Law::Constant(0.0), fan_in, fan_out, key);
+        Self { scale: 1.0.into(), drawn: Some(Drawn::Shared(weights)), given: true, ..new }
+    }
+
+    /// scale·U + mean·11ᵀ with a known U, whose units' weights are the columns (fan_in × fan_out).
+    pub fn of_units(units: DMatrix<T>, scale: Wide, mean: Wide) -> Self {
+        let (fan_in, fan_out) = units.shape();
+        let key = Key { seed: 0, trial: 0, layer: 0 };
+        let new = Self::new(Law::Constant(0.0), fan_in, fan_out, key);
+        Self { scale, mean, drawn: Some(Drawn::Transposed(units)), given: true, ..new }
+    }
+
+    /// scale and mean of W = scale·U + mean·11ᵀ.
+    pub fn affine(&self) -> (Wide, Wide) {
+        (self.scale, self.mean)
+    }
+
+    /// U, fan_out × fan_in, for products of other forms than this operator's; `None` where it is zero.
+    pub fn unit(&mut self, threads: Threads) -> Option<View<'_, T>> {
+        if matches!(self.draw(threads), Drawn::Identity) {
+            let ones = |i, j| if i == j { T::ONE } else { T::ZERO };
+            self.drawn = Some(Drawn::Plain(DMatrix::from_fn(self.fan_out, self.fan_in, ones)));
+        }
+        match self.draw(threads) {
+            Drawn::Nothing | Drawn::Identity => None,
+            Drawn::Plain(w) => Some(View::plain(w)),
+            Drawn::Shared(w) => Some(View::plain(w)),
+            Drawn::Transposed(wt) => Some(View::transposed(wt)),
+        }
+    }
+
+    /// Sets the scale where the law asks for unit variance of the first output, which this is.
+    pub fn settled(&mut self, z: Signal<T>) -> Signal<T> {
+        if !self.unit_variance {
+            return z;
+        }
+        self.unit_variance = false;
+        self.scale = unit_variance(&z);
+        z.times(self.scale)
+    }
+
+    /// The weight matrix itself, fan_out × fan_in, in double precision.
+    pub fn matrix(&mut self, threads: Threads) -> DMatrix<f64> {
+        let (scale, mean) = (self.scale.to_f64(), self.mean.to_f64());
+        let unit = match self.draw(threads) {
+            Drawn::Nothing => DMatrix::zeros(self.fan_out, self.fan_in),
+            Drawn::Identity => DMatrix::identity(self.fan_out, self.fan_in),
+            Drawn::Plain(w) => w.map(Real::to_f64),
+            Drawn::Shared(w) => w.map(Real::to_f64),
+            Drawn::Transposed(wt) => wt.map(Real::to_f64).transpose(),
+        };
+        unit.map(|u| scale * u + mean)
+    }
+
+    fn draw(&mut self, threads: Threads) -> &Drawn<T> {
+        let (law, fan_in, fan_out, key) = (self.law, self.fan_in, self.fan_out, self.key);
+        self.drawn.get_or_insert_with(|| match law {
+            Law::Haar { .. } | Law::UnitVarianceHaar if fan_in >= fan_out => {
+                Drawn::Transposed(orthonormal_columns(fan_in, fan_out, key, threads))
+            }
+            Law::Haar { .. } | Law::UnitVarianceHaar => {
+                Drawn::Plain(orthonormal_columns(fan_out, fan_in, key, threads))
+            }
+            Law::Identity { .. } => Drawn::Identity,
+            Law::Sparse { sparsity, .. } => {
+                Drawn::Plain(draw::sparse(fan_out, fan_in, sparsity, key, threads))
+            }
+            law => match Affine::of(law).and_then(|affine| affine.standard) {
+                None => Drawn::Nothing,
+                Some(standard) => {
+                    let mut wt = DMatrix::from_element(fan_in, fan_out, T::ZERO);
+                    draw::fill(wt.as_mut_slice(), standard, key, Role::Weights, threads);
+                    Drawn::Transposed(wt)
+                }
+            },
+        })
+    }
+}
+
+impl<T: Real> Dense<T> {
+    /// scale·U·x or scale·Uᵀ·x; `None` where U is zero.
+    fn spread(&mut self, x: &Signal<T>, backward: bool, threads: Threads) -> Option<Signal<T>> {
+        let rows = if backward { self.fan_in } else { self.fan_out };
+        let (alpha, exponent) = (T::of(self.scale.mantissa()), self.scale.exponent());
+        let values = match self.draw(threads) {
+            Drawn::Nothing => return None,
+            Drawn::Identity => on_diagonal(&x.values, rows, alpha),
+            Drawn::Plain(w) if backward => tr_mul(w, &x.values, alpha, threads),
+            Drawn::Plain(w) => mul(w, &x.values, alpha, threads),
+            Drawn::Shared(w) if backward => tr_mul(w, &x.values, alpha, threads),
+            Drawn::Shared(w) => mul(w, &x.values, alpha, threads),
+            Drawn::Transposed(wt) if backward => mul(wt, &x.values, alpha, threads),
+            Drawn::Transposed(wt) => tr_mul(wt, &x.values, alpha, threads),
+        };
+        Some(Signal::new(values, x.exponent + exponent))
+    }
+
+    /// scale·U·x + mean·1(1ᵀx), and the same with Uᵀ.
+    fn apply(&mut self, x: &Observed<T>, backward: bool, threads: Threads) -> Signal<T> {
+        let rows = if backward { self.fan_in } else { self.fan_out };
+        let spread = self.spread(&x.signal, backward, threads);
+        match spread {
+            Some(spread) if self.mean.is_zero() => spread,
+            Some(spread) => spread.plus(rank_one(x, rows, self.mean)),
+            None => rank_one(x, rows, self.mean),
+        }
+    }
+}
+
+impl<T: Real> Operator<T> for Dense<T> {
+    fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T> {
+        let z = self.apply(x, false, threads);
+        self.settled(z)
+    }
+
+    fn backward(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T> {
+        self.apply(y, true, threads)
+    }
+
+    fn release(&mut self) {
+        if !self.given {
+            self.drawn = None;
+        }
+    }
+}
+
+fn on_diagonal<T: Real>(x: &DMatrix<T>, rows: usize, scale: T) -> DMatrix<T> {
+    DMatrix::from_fn(rows, x.ncols(), |i, j| if i < x.nrows() { scale * x[(i, j)] } else { T::ZERO })
+}

@@ -1,0 +1,159 @@
+//! A Gram matrix as K = R·Rᵀ, and what makes its columns orthonormal.
+
+use crate::numeric::cached::Observed;
+use crate::numeric::product::Threads;
+use crate::numeric::real::Real;
+use crate::numeric::slice::for_each_machine;
+use nalgebra::DMatrix;
+
+/// K = XᵀX (B × B, of rank r) as R·Rᵀ, with Q = X·F orthonormal.
+pub struct Factor {
+    /// R, B × r; X = Q·Rᵀ.
+    pub root: DMatrix<f64>,
+    /// F, B × r; zero but in the rows of the r samples that were chosen as pivots.
+    pub whitener: DMatrix<f64>,
+    /// Pivots so small that F amplifies single-precision rounding beyond use.
+    pub nearly_collinear: bool,
+}
+
+/// Pivots below this share of the largest squared norm are rounding: single-precision data, sums in double precision.
+const CUT: f64 = 1e-13;
+/// Single-precision Gram matrices of blocks are wrong by about 10⁻⁷; a pivot below this wants double precision.
+const DOUBTFUL: f64 = 1e-4;
+
+impl Factor {
+    /// Of a batch, whose Gram matrix is computed again in double precision where samples are nearly collinear.
+    ///
+    /// `scale` is the squared norm that rounding is relative to: by default the largest of the columns'.
+    pub fn of<T: Real>(x: &Observed<T>, scale: Option<f64>, threads: Threads) -> Self {
+        let gram = x.gram(threads);
+        let scale = scale.unwrap_or_else(|| largest_square(gram));
+        let quick = Self::new(gram, scale, DOUBTFUL);
+        if quick.root.ncols() == gram.nrows() {
+            return quick;
+        }
+        Self { nearly_collinear: true, ..Self::new(&x.precise_gram(threads), scale, CUT) }
+    }
+
+    /// Of a Gram matrix that was summed in double precision (`precise`) or from single-precision blocks; `None` where the
+    /// latter does not tell nearly collinear samples from rounding.
+    pub fn of_gram(gram: &DMatrix<f64>, precise: bool) -> Option<Self> {
+        let scale = largest_square(gram);
+        let factor = Self::new(gram, scale, if precise { CUT } else { DOUBTFUL });
+        (precise || scale == 0.0 || factor.rank() == gram.nrows()).then_some(factor)
+    }
+
+    /// Of what a batch has beside known directions: its Gram matrix less that of its part along them.
+    pub fn beside(gram: &DMatrix<f64>, along: DMatrix<f64>, precise: bool) -> Self {
+        let scale = largest_square(gram);
+        // The difference is as wrong as its terms.
+        Self::new(&(gram - along), scale, if precise { 10.0 * CUT } else { 1e-6 })
+    }
+
+    /// Cholesky with the largest remaining pivot first, until it falls below `cut·scale`.
+    pub fn new(gram: &DMatrix<f64>, scale: f64, cut: f64) -> Self {
+        let size = gram.nrows();
+        let mut left: Vec<f64> = (0..size).map(|j| gram[(j, j)]).collect();
+        let mut root = DMatrix::zeros(size, size);
+        let mut pivots = Vec::with_capacity(size);
+        while pivots.len() < size {
+            let (pivot, largest) = left
+                .iter()
+                .enumerate()
+                .fold((0, 0.0), |best, (j, d)| if *d > best.1 { (j, *d) } else { best });
+            if largest <= cut * scale {
+                break;
+            }
+            let step = pivots.len();
+            let (done, rest) = root.as_mut_slice().split_at_mut(step * size);
+            let column = &mut rest[..size];
+            column.copy_from_slice(&gram.as_slice()[pivot * size..][..size]);
+            for earlier in done.chunks_exact(size) {
+                subtract(column, earlier[pivot], earlier);
+            }
+            pivots.push(pivot);
+            let scale = 1.0 / largest.sqrt();
+            column.iter_mut().for_each(|v| *v *= scale);
+            // What rounding leaves at earlier pivots is zero.
+            pivots[..step].iter().for_each(|p| column[*p] = 0.0);
+            left.iter_mut().zip(&*column).for_each(|(d, v)| *d -= v * v);
+            pivots.iter().for_each(|p| left[*p] = f64::NEG_INFINITY);
+        }
+        let rank = pivots.len();
+        let root = root.resize_horizontally(rank, 0.0);
+        let triangle = DMatrix::from_fn(rank, rank, |i, j| root[(pivots[i], j)]);
+        let inverse = inverse_of_lower(&triangle);
+        let mut whitener = DMatrix::zeros(size, rank);
+        for (i, pivot) in pivots.iter().enumerate() {
+            for j in i..rank {
+                whitener[(*pivot, j)] = inverse[(j, i)];
+            }
+        }
+        Self { root, whitener, nearly_collinear: false }
+    }
+
+    /// r.
+    pub fn rank(&self) -> usize {
+        self.root.ncols()
+    }
+}
+
+/// The largest squared norm of a column, from its Gram matrix.
+pub fn largest_square(gram: &DMatrix<f64>) -> f64 {
+    gram.diagonal().iter().copied().fold(0.0, f64::max)
+}
+
+fn inverse_of_lower(l: &DMatrix<f64>) -> DMatrix<f64> {
+    let size = l.nrows();
+    let mut inverse = DMatrix::identity(size, size);
+    for (j, column) in inverse.as_mut_slice().chunks_exact_mut(size.max(1)).enumerate() {
+        for k in j..size {
+            column[k] /= l[(k, k)];
+            let (done, rest) = column.split_at_mut(k + 1);
+            subtract(rest, done[k], &l.as_slice()[k * size + k + 1..(k + 1) * size]);
+        }
+    }
+    inverse
+}
+
+for_each_machine! {
+    /// a −= factor·b.
+    fn subtract(a: &mut [f64], factor: f64, b: &[f64]) {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a -= factor * b);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::signal::Signal;
+
+    fn batch(rows: usize, columns: usize) -> DMatrix<f64> {
+        DMatrix::from_fn(rows, columns, |i, j| f64::sin((i * 7 + j * 13 + i * j) as f64))
+    }
+
+    fn check(x: DMatrix<f64>, rank: usize, tolerance: f64) {
+        let gram = x.transpose() * &x;
+        let f = Factor::of(&Observed::from(Signal::new(x.clone(), 0)), None, Threads::One);
+        assert_eq!(f.rank(), rank);
+        let gap = (&f.root * f.root.transpose() - &gram).amax();
+        assert!(gap <= 1e-9 * gram.amax(), "{gap} of {}", gram.amax());
+        let q = &x * &f.whitener;
+        assert!((q.transpose() * &q - DMatrix::identity(rank, rank)).amax() <= tolerance);
+        assert!((&q * f.root.transpose() - &x).amax() <= tolerance * x.amax());
+    }
+
+    #[test]
+    fn factors_of_any_rank() {
+        check(batch(20, 6), 6, 1e-10);
+        check(batch(6, 20), 6, 1e-9);
+        let mut twice = batch(20, 6);
+        let first = twice.column(0).into_owned();
+        twice.set_column(3, &first);
+        check(twice, 5, 1e-10);
+        check(DMatrix::zeros(5, 3), 0, 1e-10);
+        // Samples that differ in one part of a hundred thousand.
+        let near = DMatrix::from_fn(50, 4, |i, j| 1.0 + 1e-5 * f64::sin((i * (j + 3)) as f64));
+        check(near, 4, 1e-4);
+    }
+}

@@ -1,0 +1,137 @@
+//! W with independent N(mean, std²) entries, never formed: products are drawn from their joint law.
+//!
+//! Given W·P = A and Wᵀ·L = B for orthonormal P and L, what is left of a standard Gaussian W is W̃ between the complements
+//! of L and P, W̃ an independent copy (Bolthausen 2014; Bayati & Montanari 2011, lemma 10). A query X = P·C + Q·Rᵀ, with Q
+//! orthonormal and orthogonal to P, is therefore answered by A·C + A′·Rᵀ, A′ = L·(BᵀQ) + (I − LLᵀ)·ξ, with ξ fresh:
+//! O(B²n) operations and O(Bn) draws, exact in distribution however often the map is queried from either side.
+
+use super::lazy::{Basis, Split, split};
+use super::{Operator, rank_one};
+use crate::law::draw::{Standard, fill_query};
+use crate::numeric::cached::Observed;
+use crate::numeric::product::{Threads, add_mul, mul_tr};
+use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
+use crate::numeric::stream::Key;
+use crate::numeric::wide::Wide;
+use nalgebra::DMatrix;
+
+/// W = scale·U + mean·11ᵀ with U standard Gaussian.
+pub struct LazyGaussian<T: Real> {
+    key: Key,
+    scale: Wide,
+    mean: Wide,
+    /// Directions of the input side, with U·Q.
+    right: Side<T>,
+    /// Directions of the output side, with Uᵀ·Q.
+    left: Side<T>,
+    queries: u32,
+}
+
+struct Side<T: Real> {
+    size: usize,
+    known: Vec<Known<T>>,
+}
+
+struct Known<T: Real> {
+    basis: Basis<T>,
+    image: Image<T>,
+}
+
+/// The image of a basis: its draws, and the parts along the other side's bases that belong to it.
+struct Image<T: Real> {
+    query: u32,
+    draws: Option<DMatrix<T>>,
+    /// Coefficients of the first bases of the other side.
+    along: Vec<DMatrix<T>>,
+}
+
+impl<T: Real> LazyGaussian<T> {
+    /// Entries N(mean, std²); nothing is drawn before it is needed, and nothing at all for a std of zero.
+    pub fn new(mean: f64, std: f64, fan_in: usize, fan_out: usize, key: Key) -> Self {
+        Self {
+            key,
+            scale: std.into(),
+            mean: mean.into(),
+            right: Side { size: fan_in, known: Vec::new() },
+            left: Side { size: fan_out, known: Vec::new() },
+            queries: 0,
+        }
+    }
+
+    fn query(&mut self, x: &Observed<T>, forward: bool, threads: Threads) -> Signal<T> {
+        let rows = if forward { self.left.size } else { self.right.size };
+        let mean = || rank_one(x, rows, self.mean);
+        if self.scale.is_zero() {
+            return mean();
+        }
+        let mean = (!self.mean.is_zero()).then(mean);
+        let (same, other) =
+            if forward { (&mut self.right, &mut self.left) } else { (&mut self.left, &mut self.right) };
+        let Split { coordinates, basis, root } = split(x, same.known.iter().map(|k| &k.basis), threads);
+        let root = root.map(T::of);
+        let fresh = draws(self.key, self.queries, other.size, basis.rank(), threads);
+        let mut answer = mul_tr(&fresh, &root, threads);
+        let mut along = Vec::new();
+        for known in &other.known {
+            // (BᵀQ − Lᵀξ), r × r.
+            let image = known.image.resolved(self.key, &same.known, same.size, known.basis.rank(), threads);
+            let part = basis.seen_by(&image, threads) - known.basis.coordinates(&fresh, threads);
+            known.basis.add(&mut answer, &mul_tr(&part, &root, Threads::One), T::ONE, threads);
+            along.push(part);
+        }
+        for (known, c) in same.known.iter().zip(&coordinates) {
+            let image = known.image.resolved(self.key, &other.known, other.size, known.basis.rank(), threads);
+            add_mul(&mut answer, &image, c, T::ONE, threads);
+        }
+        same.known.push(Known { basis, image: Image { query: self.queries, draws: Some(fresh), along } });
+        self.queries += 1;
+        let answer = Signal::new(answer, x.signal.exponent).times(self.scale);
+        match mean {
+            Some(mean) => answer.plus(mean),
+            None => answer,
+        }
+    }
+}
+
+fn draws<T: Real>(key: Key, query: u32, rows: usize, columns: usize, threads: Threads) -> DMatrix<T> {
+    let mut values = DMatrix::from_element(rows, columns, T::ZERO);
+    fill_query(values.as_mut_slice(), Standard::Normal, key, query, threads);
+    values
+}
+
+impl<T: Real> Image<T> {
+    /// n × r: the draws, from memory or once more from their stream, and what lies along the other side's bases.
+    fn resolved<'a>(
+        &'a self,
+        key: Key,
+        others: &[Known<T>],
+        size: usize,
+        rank: usize,
+        threads: Threads,
+    ) -> std::borrow::Cow<'a, DMatrix<T>> {
+        use std::borrow::Cow;
+        let mut image = match &self.draws {
+            Some(draws) => Cow::Borrowed(draws),
+            None => Cow::Owned(draws(key, self.query, size, rank, threads)),
+        };
+        for (other, part) in others.iter().zip(&self.along) {
+            other.basis.add(image.to_mut(), part, T::ONE, threads);
+        }
+        image
+    }
+}
+
+impl<T: Real> Operator<T> for LazyGaussian<T> {
+    fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T> {
+        self.query(x, true, threads)
+    }
+
+    fn backward(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T> {
+        self.query(y, false, threads)
+    }
+
+    fn release(&mut self) {
+        self.right.known.iter_mut().chain(&mut self.left.known).for_each(|known| known.image.draws = None);
+    }
+}

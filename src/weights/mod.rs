@@ -1,0 +1,100 @@
+//! A random linear map that answers W·X and Wᵀ·Y, both with the same draw of W.
+
+mod dense;
+mod factor;
+mod haar;
+mod lazy;
+mod lazy_gaussian;
+mod lazy_haar;
+
+pub use dense::Dense;
+pub use factor::{Factor, largest_square};
+pub use lazy_gaussian::LazyGaussian;
+pub use lazy_haar::LazyHaar;
+
+use crate::law::Law;
+use crate::numeric::cached::Observed;
+use crate::numeric::product::Threads;
+use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
+use crate::numeric::stream::Key;
+use crate::numeric::wide::Wide;
+use nalgebra::DMatrix;
+
+/// The weights of one layer in one trial, fan_out × fan_in. It may be asked as often as one likes, from either side.
+pub trait Operator<T: Real> {
+    /// W·X: (fan_out × fan_in)·(fan_in × B).
+    fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T>;
+    /// Wᵀ·Y: (fan_out × fan_in)ᵀ·(fan_out × B).
+    fn backward(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T>;
+    /// Frees what can be drawn again from its stream.
+    fn release(&mut self);
+}
+
+/// How a map is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Every weight: O(n²).
+    Dense,
+    /// The products alone, from their joint law: O(B²n).
+    Lazy,
+}
+
+/// The map of a layer under `law`. Lazy products of a law that is neither Gaussian nor orthogonal are those of the Gaussian
+/// law with its mean and variance, the limit of large fan-in; [`is_exact`] tells.
+pub fn operator<T: Real>(
+    method: Method,
+    law: Law,
+    fan_in: usize,
+    fan_out: usize,
+    key: Key,
+) -> Box<dyn Operator<T>> {
+    match (method, law) {
+        // A diagonal is no cost to the dense form.
+        (Method::Dense, _) | (_, Law::Identity { .. }) => Box::new(Dense::new(law, fan_in, fan_out, key)),
+        (Method::Lazy, Law::Haar { gain }) => Box::new(LazyHaar::new(Some(gain), fan_in, fan_out, key)),
+        (Method::Lazy, Law::UnitVarianceHaar) => Box::new(LazyHaar::new(None, fan_in, fan_out, key)),
+        (Method::Lazy, law) => {
+            let (mean, std) = gaussian(law, fan_in, fan_out);
+            Box::new(LazyGaussian::new(mean, std, fan_in, fan_out, key))
+        }
+    }
+}
+
+/// Whether lazy products have the law's own distribution, whatever the width.
+pub fn is_exact(law: Law) -> bool {
+    law.is_orthogonal() || law.is_fixed() || matches!(law, Law::Normal { .. })
+}
+
+/// Mean and standard deviation of an entry.
+pub fn gaussian(law: Law, fan_in: usize, fan_out: usize) -> (f64, f64) {
+    match law {
+        // Without the square, which may underflow.
+        Law::Normal { mean, std } => (mean, std),
+        law => {
+            let moments = law.moments(fan_in, fan_out);
+            (moments.mean, moments.variance.sqrt())
+        }
+    }
+}
+
+/// mean·1(1ᵀx): every row the same.
+fn rank_one<T: Real>(x: &Observed<T>, rows: usize, mean: Wide) -> Signal<T> {
+    // Sums in double precision: the entries may cancel.
+    let sums: Vec<Wide> =
+        x.sums().plain.iter().map(|sum| mean * Wide::new(*sum, x.signal.exponent)).collect();
+    let row = Signal::<T>::from_wide(1, sums.len(), &sums);
+    let values = DMatrix::from_fn(rows, sums.len(), |_, j| row.values[(0, j)]);
+    Signal::new(values, row.exponent)
+}
+
+/// The factor that gives all entries together unit variance; one for a signal without variance.
+fn unit_variance<T: Real>(z: &Signal<T>) -> Wide {
+    let count = z.values.len() as f64;
+    let mean = z.values.iter().map(|v| v.to_f64()).sum::<f64>() / count;
+    let variance = z.values.iter().map(|v| (v.to_f64() - mean).powi(2)).sum::<f64>() / count;
+    if variance > 0.0 { Wide::new(1.0 / variance.sqrt(), -z.exponent) } else { 1.0.into() }
+}
+
+#[cfg(test)]
+mod tests;
