@@ -1,7 +1,7 @@
 //! The binary as a user runs it.
 
 use assert_cmd::Command;
-use initdiag::result::{Quantity, Report, Verdict};
+use initdiag::result::{Flag, Quantity, Report, Verdict};
 use initdiag::study::scaling::Scaling;
 use std::path::Path;
 use std::process::Output;
@@ -487,7 +487,7 @@ fn known_pathologies_are_named() {
         }
         arguments.extend(extra);
         let cell = &json(&arguments).cells[0];
-        assert!(cell.flags.iter().any(|f| f == flag), "{extra:?}: {:?}", cell.flags);
+        assert!(cell.flags.iter().any(|f| f.name() == flag), "{extra:?}: {:?}", cell.flags);
     }
     let clean = json(&["--act", "tanh", "--init", "orthogonal", "--depth", "10", "--json"]);
     assert!(clean.cells[0].flags.is_empty(), "{:?}", clean.cells[0].flags);
@@ -497,7 +497,7 @@ fn known_pathologies_are_named() {
 fn weights_that_are_not_drawn_need_no_memory() {
     let size = ["--width", "1M", "--batch", "4", "--depth", "2", "--trials", "1", "--json", "--init"];
     for (init, engine) in [("constant-0.02", "lazy"), ("zeros", "lazy"), ("identity", "dense")] {
-        assert_eq!(json(&[size.as_slice(), &[init]].concat()).cells[0].engine, engine, "{init}");
+        assert_eq!(json(&[size.as_slice(), &[init]].concat()).cells[0].engine.name(), engine, "{init}");
     }
 }
 
@@ -506,7 +506,7 @@ fn zero_weights_make_units_alike_on_every_engine() {
     for engine in ["dense", "lazy"] {
         let size = ["--width", "20000", "--batch", "16", "--depth", "2", "--trials", "1", "--json"];
         let report = json(&[size.as_slice(), &["--init", "zeros", "--engine", engine]].concat());
-        assert!(report.cells[0].flags.iter().any(|f| f == "symmetric-units"), "{engine}");
+        assert!(report.cells[0].flags.iter().any(|f| f.name() == "symmetric-units"), "{engine}");
     }
 }
 
@@ -569,7 +569,7 @@ fn every_run_carries_its_theory() {
     {
         let report = json(&[size.as_slice(), &["--init", init, "--act", act]].concat());
         let cell = &report.cells[0];
-        assert!(!cell.flags.iter().any(|f| f == "off-theory"), "{init} {act}: {:?}", cell.words);
+        assert!(!cell.flags.iter().any(|f| f.name() == "off-theory"), "{init} {act}: {:?}", cell.words);
         for layer in &cell.layers {
             let theory = layer.theory.unwrap();
             let gradient = layer.gradient.log10_variance.median.unwrap();
@@ -613,7 +613,7 @@ fn formats_are_left_where_the_variance_says() {
     let size = ["--depth", "60", "--width", "256", "--batch", "8", "--trials", "3", "--json"];
     let report = json(&[size.as_slice(), &["--init", "xavier"]].concat());
     // Half a layer from 1: f16's smallest normal 2⁻¹⁴ is the root of 2⁻²⁸, e4m3's 2⁻⁶ of 2⁻¹².
-    let leaves = |name: &str| report.cells[0].formats.iter().find(|f| f.format == name).unwrap().activation;
+    let leaves = |name: &str| report.cells[0].formats.iter().find(|f| f.format.name() == name).unwrap().activation;
     assert!((27..=30).contains(&leaves("f16").unwrap()) && (11..=14).contains(&leaves("fp8-e4m3").unwrap()));
     assert_eq!(leaves("f32"), None);
     assert!(
@@ -685,17 +685,21 @@ fn a_signal_without_variance_is_not_called_zero() {
         let constant = judged(extra);
         assert_eq!(constant.forward.verdict, Verdict::Stable);
         assert!(!constant.words[0].contains("exactly zero"), "{:?}", constant.words);
-        assert!(constant.flags.iter().any(|f| f == "symmetric-units"), "{extra:?}: {:?}", constant.flags);
+        assert!(
+            constant.flags.iter().any(|f| f.name() == "symmetric-units"),
+            "{extra:?}: {:?}",
+            constant.flags
+        );
     }
     let zeros = judged(&["--init", "zeros"]);
     assert_eq!((zeros.forward.verdict, zeros.forward.log10_change), (Verdict::Vanishing, None));
     assert!(zeros.words[0].contains("exactly zero from layer 1 on"));
-    assert!(zeros.flags.iter().any(|f| f == "symmetric-units"));
+    assert!(zeros.flags.iter().any(|f| f.name() == "symmetric-units"));
     assert_eq!(zeros.layers[0].unit_symmetry, Some(0.0));
     // A signal that died in units of different weights is no symmetry of the weights.
     let died = judged(&["--init", "normal(-1, 0.01)"]);
-    assert!(died.flags.iter().any(|f| f == "zero-signal"));
-    assert!(!died.flags.iter().any(|f| f == "symmetric-units"), "{:?}", died.words);
+    assert!(died.flags.iter().any(|f| f.name() == "zero-signal"));
+    assert!(!died.flags.iter().any(|f| f.name() == "symmetric-units"), "{:?}", died.words);
 }
 
 #[test]
@@ -789,13 +793,13 @@ fn half_the_units_dead_is_no_fault_of_a_narrow_stack() {
     for seed in ["0", "1", "2", "3"] {
         let arguments = ["--depth", "300", "--width", "32", "--batch", "16", "--trials", "1", "--seed", seed];
         let cell = cell(&[&["--init", "he"][..], &arguments].concat());
-        assert!(!cell.flags.iter().any(|f| f == "dead-units"), "{:?}", cell.words);
+        assert!(!cell.flags.iter().any(|f| f.name() == "dead-units"), "{:?}", cell.words);
     }
     // Narrow layers that are dead beyond chance only taken together.
     let shifted =
         ["--init", "he", "--bias", "constant(-0.6)", "--depth", "30", "--width", "8", "--trials", "1"];
     let cell = cell(&shifted);
-    assert!(cell.flags.iter().any(|f| f == "dead-units"), "{:?}", cell.layers[20].dead_fraction);
+    assert!(cell.flags.iter().any(|f| f.name() == "dead-units"), "{:?}", cell.layers[20].dead_fraction);
 }
 
 #[test]
@@ -846,7 +850,7 @@ fn a_run_is_held_against_an_earlier_one() {
     let drifted: Vec<bool> = report.cells.iter().map(|c| c.baseline.as_ref().unwrap().drift).collect();
     assert_eq!(drifted, [true, true, false, false]);
     assert_eq!(report.cells[0].baseline.as_ref().unwrap().init.as_deref(), Some("normal"));
-    assert!(report.cells[0].flags.contains(&"drift".to_string()));
+    assert!(report.cells[0].flags.contains(&Flag::Drift));
     assert!(
         report.cells[0].words.iter().any(|w| w.starts_with("drift (there normal)")),
         "{:?}",
@@ -994,7 +998,7 @@ fn a_sweep_over_widths_gives_exponents() {
     assert_eq!(again("1"), again("2"));
     let large = tool(&["--widths-sweep", "128,256,1k", "--depth", "2", "--trials", "2", "--json"]).stdout;
     let large: Scaling = serde_json::from_slice(&large).unwrap();
-    assert_eq!((large.cells[0].engine[0].as_str(), large.cells[0].engine[2].as_str()), ("dense", "lazy"));
+    assert_eq!((large.cells[0].engine[0].name(), large.cells[0].engine[2].name()), ("dense", "lazy"));
     // Data bring their own width; zeros and a single trial have no number where there is none.
     let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits.csv.gz");
     let extra = ["--input", digits, "--init", "zeros,he", "--trials", "1", "--json"];

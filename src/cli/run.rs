@@ -7,12 +7,11 @@ use super::{baseline, network, progress, size, widths};
 use crate::activation::Activation;
 use crate::data;
 use crate::diagnose::run as simulate;
-use crate::diagnose::verdict::{DRIFT, FLAGS};
 use crate::initializer::Initializer;
 use crate::law::call;
 use crate::law::call::{CatalogError, printable};
 use crate::report::{figure, json, table, terminal};
-use crate::result::{Report, Verdict};
+use crate::result::{Flag, Report, Verdict};
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan};
 use crate::spec::{Engine, Experiment, Loss};
 use crate::study::scaling::UNSTABLE;
@@ -160,13 +159,12 @@ pub(super) fn seed(text: &str) -> Result<u64, String> {
 }
 
 fn outcome(text: &str) -> Result<String, String> {
-    let known = || [Verdict::Stable, Verdict::Vanishing, Verdict::Exploding].map(Verdict::name).into_iter();
-    let flags = || FLAGS.iter().copied().chain([UNSTABLE]);
+    let verdicts = Verdict::ALL.iter().map(|verdict| verdict.name());
+    let all: Vec<&str> = verdicts.chain(Flag::ALL.iter().map(|flag| flag.name())).chain([UNSTABLE]).collect();
     let text = text.trim().to_lowercase();
-    if known().chain(flags()).any(|name| name == text) {
+    if all.contains(&text.as_str()) {
         return Ok(text);
     }
-    let all: Vec<&str> = known().chain(flags()).collect();
     let hint = call::nearest(&text, all.iter().copied());
     let hint = hint.map_or(String::new(), |name| format!("did you mean `{name}`? "));
     Err(format!("{hint}one of {} is needed", all.join(", ")))
@@ -181,8 +179,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         return Err(Failure::option("--fail-on", UNSTABLE, "needs --widths-sweep"));
     }
     let (experiment, input) = experiment(arguments)?;
-    if arguments.baseline.is_none() && arguments.fail_on.iter().any(|name| name == DRIFT) {
-        return Err(Failure::option("--fail-on", DRIFT, "needs --baseline, a result to compare with"));
+    if arguments.baseline.is_none() && arguments.fail_on.iter().any(|name| name == Flag::Drift.name()) {
+        return Err(Failure::option(
+            "--fail-on",
+            Flag::Drift.name(),
+            "needs --baseline, a result to compare with",
+        ));
     }
     let plan = Plan::new(&experiment, input)?;
     let earlier = arguments.baseline.as_deref().map(|path| baseline::read(path, &plan)).transpose()?;
@@ -231,7 +233,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 fn fails(report: &Report, fail_on: &[String]) -> bool {
     report.cells.iter().any(|cell| {
         let verdicts = [cell.forward.verdict.name(), cell.backward.verdict.name()];
-        let met = verdicts.into_iter().chain(cell.flags.iter().map(String::as_str));
+        let met = verdicts.into_iter().chain(cell.flags.iter().map(|flag| flag.name()));
         met.into_iter().any(|name| fail_on.iter().any(|wanted| wanted == name))
     })
 }

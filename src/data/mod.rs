@@ -15,6 +15,7 @@ use std::path::Path;
 /// Why a file cannot be an input.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum DataError {
     #[error("{0}")]
     Io(#[from] io::Error),

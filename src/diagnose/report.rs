@@ -4,7 +4,7 @@ use super::verdict::judge;
 use crate::measure::spread::add_spread;
 use crate::measure::summary::{median, summary};
 use crate::op::record::LayerRecord;
-use crate::result::{Cell, Layer, Report, SCHEMA};
+use crate::result::{Cell, EngineUsed, Exactness, Layer, Report, SCHEMA};
 use crate::simulate::{CellPlan, Control, Engine, Entrance, Plan, RunError, expectation, record};
 
 /// Runs all trials of all cells, and judges them.
@@ -79,11 +79,11 @@ fn assemble(
         init: cell.init.clone(),
         act: plan.act(cell).name.clone(),
         engine: match cell.choice.engine {
-            Engine::Dense => "dense".into(),
-            Engine::Lazy | Engine::Streamed => "lazy".into(),
+            Engine::Dense => EngineUsed::Dense,
+            Engine::Lazy | Engine::Streamed => EngineUsed::Lazy,
         },
         engine_reason: cell.choice.reason.clone(),
-        law: if cell.choice.exact { "exact".into() } else { "asymptotic".into() },
+        law: if cell.choice.exact { Exactness::Exact } else { Exactness::Asymptotic },
         trials: trials.len(),
         layers,
         forward: judgement.forward,

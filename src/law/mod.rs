@@ -3,6 +3,7 @@
 pub mod call;
 pub mod draw;
 pub mod expression;
+pub(crate) mod named;
 
 use statrs::distribution::{Continuous, ContinuousCDF, Normal};
 use std::fmt;

@@ -107,8 +107,8 @@ pub fn key(diagram: &Diagram, groups: &[Group]) -> Vec<(Option<usize>, String)> 
             if brief(low) == brief(high) { brief(low) } else { format!("{} to {}", brief(low), brief(high)) }
         };
         let mut text = format!("σ_w² {}, σ_b² {}", range(|p| p.sigma_w2), range(|p| p.sigma_b2));
-        if let Some(phase) = members.first().and_then(|p| p.phase.as_ref())
-            && members.iter().all(|p| p.phase.as_ref() == Some(phase))
+        if let Some(phase) = members.first().and_then(|p| p.phase)
+            && members.iter().all(|p| p.phase == Some(phase))
         {
             text.push_str(&format!(", {phase}"));
         }
@@ -221,7 +221,7 @@ fn edges(diagram: &Diagram) -> Vec<String> {
 fn table(diagram: &Diagram, columns: Option<usize>) -> Vec<String> {
     let value = |x: Option<f64>| x.map_or("–".into(), brief);
     let row = |p: &Place| {
-        let phase = p.phase.clone().unwrap_or_else(|| "–".into());
+        let phase = p.phase.map_or("–".into(), |phase| phase.to_string());
         let here = coordinates(p).is_some_and(|at| inside(diagram, at));
         let names = p.names.join(", ");
         let names = if here { names } else { format!("{names} (outside)") };

@@ -3,7 +3,7 @@
 use crate::diagnose::recommend::{Change, Recommendation, Row};
 use crate::law::short;
 use crate::report::phase::brief;
-use crate::report::terminal::{padded, widths};
+use crate::report::terminal::{joined, padded, widths};
 use crate::report::theory::number;
 use crate::report::wrap::wrap;
 use anstyle::{AnsiColor, Color, Style};
@@ -188,7 +188,7 @@ fn ranking(r: &Recommendation, columns: Option<usize>) -> Vec<String> {
             names.push_str(" ← you have");
         }
         if !row.flags.is_empty() {
-            names.push_str(&format!(" {DIM}[{}]{DIM:#}", row.flags.join(" ")));
+            names.push_str(&format!(" {DIM}[{}]{DIM:#}", joined(&row.flags)));
         }
         let line = format!("  {style}{}{style:#}  {names}", numbers.join("  "));
         lines.push(wrap(&line, columns, indent));

@@ -3,6 +3,7 @@
 use super::table::finished;
 use super::terminal::padded;
 use super::wrap::wrap;
+use crate::result::Recorded;
 use crate::study::scaling::words::called;
 use crate::study::scaling::{Exponent, Scaling, ScalingCell};
 use anstyle::{AnsiColor, Style};
@@ -78,8 +79,8 @@ fn table(cell: &ScalingCell) -> Vec<String> {
     let mut rows = vec![[String::new(), "layer 1".into(), format!("layer {}", last.layer), "a layer".into()]];
     for ((name, at_first), (_, at_last)) in first.quantities().into_iter().zip(last.quantities()) {
         let a_layer = match name {
-            "activation" => cell.forward_per_layer,
-            "gradient" => cell.backward_per_layer,
+            Recorded::Activation => cell.forward_per_layer,
+            Recorded::Gradient => cell.backward_per_layer,
             _ => None,
         };
         let a_layer = a_layer.map_or(String::new(), signed);
@@ -117,7 +118,7 @@ struct Row<'a> {
     init: &'a str,
     act: &'a str,
     layer: usize,
-    quantity: &'a str,
+    quantity: Recorded,
     exponent: Option<f64>,
     ci95_low: Option<f64>,
     ci95_high: Option<f64>,

@@ -1,6 +1,6 @@
 //! The result as CSV: one row a cell, layer and quantity.
 
-use crate::result::{Report, Summary};
+use crate::result::{Recorded, Report};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -45,17 +45,18 @@ pub fn render(report: &Report) -> Result<String, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for cell in &report.cells {
         for layer in &cell.layers {
-            let theory = |quantity: &str| match (quantity, &layer.theory) {
-                ("preactivation", Some(t)) => (t.preactivation_log10_variance, t.preactivation_band),
-                ("activation", Some(t)) => (t.activation_log10_variance, t.band),
-                ("gradient", Some(t)) => (t.gradient_log10_variance, t.gradient_band),
-                ("weight_gradient", Some(t)) => {
+            let theory = |quantity: Recorded| match (quantity, &layer.theory) {
+                (Recorded::Preactivation, Some(t)) => (t.preactivation_log10_variance, t.preactivation_band),
+                (Recorded::Activation, Some(t)) => (t.activation_log10_variance, t.band),
+                (Recorded::Gradient, Some(t)) => (t.gradient_log10_variance, t.gradient_band),
+                (Recorded::WeightGradient, Some(t)) => {
                     (t.weight_gradient_log10_second_moment, t.weight_gradient_band)
                 }
                 _ => (None, None),
             };
-            let row = |quantity, summary: Option<&Summary>, value| {
-                let (mean, band) = theory(quantity);
+            let row = |quantity: &'static str, recorded: Option<Recorded>, value| {
+                let summary = recorded.map(|recorded| recorded.of(layer));
+                let (mean, band) = recorded.map_or((None, None), theory);
                 let (v, s) = (summary.map(|s| &s.log10_variance), summary.map(|s| &s.log10_second_moment));
                 Row {
                     init: &cell.init,
@@ -86,10 +87,9 @@ pub fn render(report: &Report) -> Result<String, csv::Error> {
                     value,
                 }
             };
-            writer.serialize(row("preactivation", Some(&layer.preactivation), None))?;
-            writer.serialize(row("activation", Some(&layer.activation), None))?;
-            writer.serialize(row("gradient", Some(&layer.gradient), None))?;
-            writer.serialize(row("weight_gradient", Some(&layer.weight_gradient), None))?;
+            for recorded in Recorded::ALL {
+                writer.serialize(row(recorded.name(), Some(*recorded), None))?;
+            }
             writer.serialize(row("dead_fraction", None, Some(layer.dead_fraction)))?;
             writer.serialize(row("saturated_fraction", None, layer.saturated_fraction))?;
             writer.serialize(row("correlation", None, layer.correlation))?;

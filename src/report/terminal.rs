@@ -3,7 +3,7 @@
 use crate::law::call::printable;
 use crate::measure::summary::BEYOND;
 use crate::report::wrap::{shown, wrap};
-use crate::result::{Cell, Direction, Layer, Report, Verdict};
+use crate::result::{Cell, Direction, Flag, Layer, Report, Verdict};
 use crate::spec::Experiment;
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write;
@@ -168,7 +168,7 @@ fn row(cell: &Cell, trend: usize) -> [Field; 7] {
     let forward: Vec<_> = layers().map(|l| l.activation.log10_variance.median).collect();
     // From the last layer down, as the gradient flows.
     let backward: Vec<_> = layers().rev().map(|l: &Layer| l.gradient.log10_variance.median).collect();
-    let flags = if cell.flags.is_empty() { "–".into() } else { cell.flags.join(" ") };
+    let flags = if cell.flags.is_empty() { "–".into() } else { joined(&cell.flags) };
     [
         plain(cell.init.clone()),
         plain(cell.act.clone()),
@@ -178,6 +178,11 @@ fn row(cell: &Cell, trend: usize) -> [Field; 7] {
         plain(series(&backward, trend)),
         Field { text: flags, style: if cell.flags.is_empty() { DIM } else { WARN } },
     ]
+}
+
+/// The names of flags, one after another.
+pub fn joined(flags: &[Flag]) -> String {
+    flags.iter().map(|flag| flag.name()).collect::<Vec<_>>().join(" ")
 }
 
 /// `first ▇▆▅▄ last`.

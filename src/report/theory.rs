@@ -2,6 +2,7 @@
 
 use crate::law::short;
 use crate::report::wrap::wrap;
+use crate::theory::meanfield::Phase;
 use crate::theory::survey::Survey;
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr;
@@ -84,9 +85,9 @@ fn phase(survey: &Survey) -> String {
             format!("{name}; no gradient passes")
         }
     };
-    match survey.phase.as_deref() {
-        Some("ordered") => over("ordered", "gradients vanish"),
-        Some("chaotic") => over("chaotic", "gradients explode"),
+    match survey.phase {
+        Some(Phase::Ordered) => over("ordered", "gradients vanish"),
+        Some(Phase::Chaotic) => over("chaotic", "gradients explode"),
         _ => "critical; gradients keep their size".into(),
     }
 }

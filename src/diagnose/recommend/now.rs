@@ -4,12 +4,13 @@ use super::{Change, Question};
 use crate::expectation::field::Weights;
 use crate::initializer::Site;
 use crate::law::call::CatalogError;
-use crate::theory::meanfield::MeanField;
+use crate::theory::meanfield::{MeanField, Phase};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The user's initialiser in theory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Now {
     /// As `--init` takes it.
     pub init: String,
@@ -17,8 +18,8 @@ pub struct Now {
     pub sigma_w2: Option<f64>,
     /// Var(b), its mean over the layers.
     pub sigma_b2: Option<f64>,
-    /// `ordered`, `critical` or `chaotic`.
-    pub phase: Option<String>,
+    /// What happens to small differences between samples.
+    pub phase: Option<Phase>,
     /// Variance that lengths settle at.
     pub q_star: Option<f64>,
     /// Factor on squared gradients a layer.
@@ -119,7 +120,7 @@ pub fn of(question: &Question, depth: usize, laws: &[Option<Weights>]) -> Now {
     Now {
         sigma_w2: Some(sigma_w2),
         sigma_b2: Some(sigma_b2),
-        phase: s.phase.map(|p| p.name().into()),
+        phase: s.phase,
         q_star,
         chi1,
         decades: chi1.map(f64::log10).filter(|x| x.is_finite()),

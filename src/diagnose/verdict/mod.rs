@@ -7,17 +7,14 @@ mod off_theory;
 mod ranges;
 pub(crate) mod words;
 
-pub use flags::{DRIFT, FLAGS};
-
 use crate::numeric::stream::Key;
 use crate::op::Space;
 use crate::op::record::LayerRecord;
-use crate::result::{Direction, FormatRange, Layer, Quantity};
+use crate::result::{Direction, Flag, FormatRange, Layer, Quantity};
 use crate::simulate::{CellPlan, Expectation, Plan};
 use crate::theory::prediction::{Expected, Level};
 use crate::theory::stack::Entering;
 use direction::{Fate, Series, direction};
-use flags::{HEAVY_TAILED, OFF_THEORY};
 use off_theory::{chance_of_median, off_theory};
 use words::{factor, power};
 
@@ -27,8 +24,8 @@ pub struct Judgement {
     pub forward: Direction,
     /// Of the gradients.
     pub backward: Direction,
-    /// Names of what else is wrong.
-    pub flags: Vec<String>,
+    /// What else is wrong.
+    pub flags: Vec<Flag>,
     /// Where number formats end.
     pub formats: Vec<FormatRange>,
     /// One sentence each, with the cause.
@@ -84,10 +81,10 @@ pub fn judge(
     let plain = cell.is_stack(act);
     let expected = plain.then(|| cause::expected(act, cell, layers, entering)).flatten();
     let mut found = flags::flags(act, cell, trials, layers);
-    let heavy = found.iter().any(|(name, _)| *name == HEAVY_TAILED);
+    let heavy = found.iter().any(|(name, _)| *name == Flag::HeavyTailed);
     let homogeneous = act.shape.homogeneous;
     if let Some(words) = theory.and_then(|t| off_theory(cell, t, layers, trials.len(), heavy, homogeneous)) {
-        found.push((OFF_THEORY, words));
+        found.push((Flag::OffTheory, words));
     }
     let formats = ranges::ranges(layers);
     let last = trunk.len();
@@ -135,13 +132,7 @@ pub fn judge(
     ];
     words.extend(ranges::words(&formats, &|layer| layers[layer - 1].name()));
     words.extend(found.iter().map(|(_, text)| text.clone()));
-    Judgement {
-        forward,
-        backward,
-        flags: found.into_iter().map(|(name, _)| name.to_string()).collect(),
-        formats,
-        words,
-    }
+    Judgement { forward, backward, flags: found.into_iter().map(|(flag, _)| flag).collect(), formats, words }
 }
 
 /// Places of the layers that every signal passes.

@@ -569,9 +569,9 @@ mod tests {
         let cell = Cell {
             init: "he-normal".into(),
             act: "relu".into(),
-            engine: "dense".into(),
+            engine: crate::result::EngineUsed::Dense,
             engine_reason: String::new(),
-            law: "exact".into(),
+            law: crate::result::Exactness::Exact,
             trials: 10,
             layers: medians.iter().zip(low).enumerate().map(layer).collect(),
             forward: direction(),

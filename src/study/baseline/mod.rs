@@ -10,10 +10,10 @@
 mod statistic;
 mod words;
 
-use crate::diagnose::verdict::DRIFT;
 use crate::law::call::printable;
 use crate::result::{
-    Baseline, Cell, Comparison, Difference, Kind, Layer, Quantiles, Quantity, Report, Sample, Summary,
+    Baseline, Cell, Comparison, Difference, Flag, Kind, Layer, Quantiles, Quantity, Recorded, Report, Sample,
+    Summary,
 };
 use crate::simulate::Plan;
 use crate::spec::Experiment;
@@ -28,6 +28,7 @@ pub const TOLERANCE: f64 = 0.002;
 /// Why two runs cannot be compared.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum Mismatch {
     #[error("it is of another experiment: {}", .0.join("; "))]
     Spec(Vec<String>),
@@ -191,7 +192,7 @@ pub fn compare(report: &mut Report, old: &Report, pairing: &Pairing, file: &str)
         let old = counterpart(cell);
         cell.words.push(words::say(cell, old, &found, resolution));
         if found.drift {
-            cell.flags.push(DRIFT.into());
+            cell.flags.push(Flag::Drift);
         }
         cell.baseline = Some(found);
     }
@@ -227,7 +228,7 @@ fn comparison(cell: &Cell, old: &Cell, tests: &[Test], corrected: &dyn Fn(&Test)
         alpha: ALPHA,
         clearest: clearest.map(|t| Difference {
             layer: t.layer,
-            quantity: t.quantity.into(),
+            quantity: t.quantity,
             of: t.of,
             kind: t.kind,
             log10_ratio: t.outcome.difference,
@@ -262,7 +263,7 @@ impl Class {
 
 struct Test {
     layer: usize,
-    quantity: &'static str,
+    quantity: Recorded,
     of: Quantity,
     kind: Kind,
     class: Class,
@@ -271,20 +272,13 @@ struct Test {
 
 /// Every test of a cell that can be done.
 fn tests(new: &Cell, old: &Cell, narrowest: usize) -> Vec<Test> {
-    type In = fn(&Layer) -> &Summary;
-    let quantities: [(&'static str, In, bool); 4] = [
-        ("preactivation", |l| &l.preactivation, true),
-        ("activation", |l| &l.activation, true),
-        ("gradient", |l| &l.gradient, false),
-        ("weight_gradient", |l| &l.weight_gradient, false),
-    ];
     let trials = (new.trials, old.trials);
     let last = new.layers.len().min(old.layers.len()).saturating_sub(1);
     let mut found = Vec::new();
-    for (quantity, summary, up) in quantities {
+    for quantity in Recorded::ALL.iter().copied() {
         for (index, (ours, theirs)) in new.layers.iter().zip(&old.layers).enumerate() {
-            let (ours, theirs) = (summary(ours), summary(theirs));
-            let place = if up { index } else { last - index };
+            let (ours, theirs) = (quantity.of(ours), quantity.of(theirs));
+            let place = if quantity.is_forward() { index } else { last - index };
             for of in [Quantity::Variance, Quantity::SecondMoment] {
                 let mut add = |kind, class, outcome: Option<Outcome>| {
                     if let Some(outcome) = outcome {
@@ -296,7 +290,7 @@ fn tests(new: &Cell, old: &Cell, narrowest: usize) -> Vec<Test> {
                 add(Kind::Level, class, level(ours, theirs, of, trials));
                 let class = if place == 1 { Class::End } else { Class::Inner };
                 add(Kind::Step, class, step(ours, theirs, of));
-                if ends && matches!(quantity, "activation" | "gradient") {
+                if ends && matches!(quantity, Recorded::Activation | Recorded::Gradient) {
                     let zeros = (zeros(ours, of, trials.0), zeros(theirs, of, trials.1));
                     let chance = (last + 1) as f64 * 0.5f64.powf(narrowest as f64);
                     add(Kind::Zeros, Class::Zeros, statistic::zeros(zeros, trials, chance));

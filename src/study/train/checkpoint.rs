@@ -15,6 +15,7 @@ const SCHEMA: &str = "initdiag-checkpoint/1";
 /// Why a file is not where this training was left.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum CheckpointError {
     #[error("no checkpoint: {0}")]
     File(String),

@@ -113,6 +113,7 @@ impl Set {
 /// Why a training cannot begin.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum TrainError {
     #[error("nothing to train: batch, epochs, seeds and every list need at least one")]
     Nothing,

@@ -1,0 +1,120 @@
+//! The one representation of a result: what `--json` prints and every report renders (schema `initdiag/1`).
+
+mod baseline;
+mod layer;
+mod names;
+
+pub use crate::theory::formats::NumberFormat;
+pub use baseline::{Baseline, Comparison, Difference};
+pub use layer::{Layer, Quantiles, Sample, Spread, Summary, Theory, Trace};
+pub use names::{EngineUsed, Exactness, Flag, Kind, Quantity, Recorded, Verdict};
+
+use crate::spec::Experiment;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Name and version of the JSON schema.
+pub const SCHEMA: &str = "initdiag/1";
+
+/// The result of a run: one cell for each initialiser × activation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Version of initdiag that wrote it.
+    pub version: String,
+    /// Everything needed to run it again.
+    pub spec: Experiment,
+    /// In the order of the grid: initialisers, and activations within each.
+    pub cells: Vec<Cell>,
+    /// The run was stopped before its end; the cells hold what was complete.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
+    /// With `--baseline`: the earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+}
+
+/// One initialiser with one activation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Cell {
+    /// The initialiser by its full name, or the law as the user wrote it.
+    pub init: String,
+    /// The activation by its full name, or the expression as the user wrote it.
+    pub act: String,
+    /// How products with the weights were drawn.
+    pub engine: EngineUsed,
+    /// Why that engine was taken.
+    #[serde(default)]
+    pub engine_reason: String,
+    /// Whether the engine drew from the law that was asked for or from its limit.
+    pub law: Exactness,
+    /// Trials completed.
+    pub trials: usize,
+    /// First to last.
+    pub layers: Vec<Layer>,
+    /// Of the activations, first layer to last.
+    pub forward: Direction,
+    /// Of the gradients, last layer to first.
+    pub backward: Direction,
+    /// What else is wrong, see [`crate::diagnose::verdict`].
+    #[serde(deserialize_with = "known_flags")]
+    pub flags: Vec<Flag>,
+    /// Where number formats lose it, widest first.
+    #[serde(default)]
+    pub formats: Vec<FormatRange>,
+    /// The verdict in words, with its cause; one sentence each.
+    pub words: Vec<String>,
+    /// With `--baseline`: this cell beside that of the earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Comparison>,
+}
+
+/// The layers at which the median root mean square leaves a format's normal range, in the direction of flow; `None` where it
+/// never does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FormatRange {
+    /// The format.
+    pub format: NumberFormat,
+    /// Of the activation H.
+    pub activation: Option<usize>,
+    /// Of the gradient ∂C/∂Z, from the last layer down.
+    pub gradient: Option<usize>,
+    /// Of the gradient's square, which Adam keeps.
+    pub squared_gradient: Option<usize>,
+}
+
+/// What happens to a signal through the whole stack.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Direction {
+    /// What is followed.
+    #[serde(default)]
+    pub quantity: Quantity,
+    /// Robust slope of its median log₁₀ in the direction of flow, a layer; `None` with a `log10_change` of `None`.
+    pub log10_per_layer: Option<f64>,
+    /// Bootstrap interval over trials.
+    pub ci95: Option<[f64; 2]>,
+    /// Change of its median log₁₀ from the first layer to the last in the direction of flow, in decades; of a single
+    /// layer's signal, from the input. `None` where it becomes zero or leaves the range of a [`crate::numeric::wide::Wide`].
+    pub log10_change: Option<f64>,
+    /// A change beyond ± this many decades is no chance and not small: the threshold asked for, and what the layers' widths
+    /// leave to chance in so many trials.
+    #[serde(default = "one_decade")]
+    pub threshold: f64,
+    /// What the change, or the slope times its steps where that is larger, amounts to.
+    pub verdict: Verdict,
+}
+
+fn one_decade() -> f64 {
+    1.0
+}
+
+/// Flags that a later version may have written and this one does not know are left out: the numbers of its result can be
+/// read all the same.
+fn known_flags<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<Flag>, D::Error> {
+    let names = Vec::<String>::deserialize(source)?;
+    Ok(names.iter().filter_map(|name| Flag::parse(name)).collect())
+}
