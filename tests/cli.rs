@@ -613,7 +613,8 @@ fn formats_are_left_where_the_variance_says() {
     let size = ["--depth", "60", "--width", "256", "--batch", "8", "--trials", "3", "--json"];
     let report = json(&[size.as_slice(), &["--init", "xavier"]].concat());
     // Half a layer from 1: f16's smallest normal 2⁻¹⁴ is the root of 2⁻²⁸, e4m3's 2⁻⁶ of 2⁻¹².
-    let leaves = |name: &str| report.cells[0].formats.iter().find(|f| f.format.name() == name).unwrap().activation;
+    let leaves =
+        |name: &str| report.cells[0].formats.iter().find(|f| f.format.name() == name).unwrap().activation;
     assert!((27..=30).contains(&leaves("f16").unwrap()) && (11..=14).contains(&leaves("fp8-e4m3").unwrap()));
     assert_eq!(leaves("f32"), None);
     assert!(

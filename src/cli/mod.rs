@@ -4,6 +4,7 @@ mod baseline;
 mod catalog;
 mod delivery;
 mod error;
+mod fail_on;
 mod network;
 mod output;
 mod phase;

@@ -1,8 +1,8 @@
 //! The main command: simulate, judge, plot.
 
-use super::delivery::{Delivery, Files};
+use super::delivery::OutputOptions;
 use super::error::{Failure, note, say};
-use super::output::{Directory, When};
+use super::fail_on::{Condition, Met, conclude};
 use super::{baseline, network, progress, size, widths};
 use crate::activation::Activation;
 use crate::data;
@@ -10,8 +10,8 @@ use crate::diagnose::run as simulate;
 use crate::initializer::Initializer;
 use crate::law::call;
 use crate::law::call::{CatalogError, printable};
-use crate::report::{figure, json, table, terminal};
-use crate::result::{Flag, Report, Verdict};
+use crate::report::run::FORMATS;
+use crate::result::{Flag, Report};
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan};
 use crate::spec::{Engine, Experiment, Loss};
 use crate::study::scaling::UNSTABLE;
@@ -78,45 +78,17 @@ pub struct Arguments {
     /// A whole-stack change beyond this many decades is vanishing or exploding
     #[arg(long, value_name = "DECADES", default_value = "1", value_parser = size::decades, allow_hyphen_values = true)]
     threshold: f64,
-    /// Where files go [default: initdiag-out]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Files to write [default: svg,png,csv,json]
-    #[arg(long, value_name = "F[,F…]", value_delimiter = ',', ignore_case = true)]
-    pub(super) format: Option<Vec<Format>>,
-    /// The result on standard output, and no files unless --out is given too
-    #[arg(long)]
-    pub(super) json: bool,
     /// Exit 3 when a cell's verdict or flag is among these
-    #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = outcome)]
-    pub(super) fail_on: Vec<String>,
+    #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = Condition::parse)]
+    pub(super) fail_on: Vec<Condition>,
     /// An earlier result.json of the same experiment: cells that do not follow its laws get the flag drift
     #[arg(long, value_name = "FILE.json")]
     baseline: Option<PathBuf>,
     /// Keep every trial's values in the JSON
     #[arg(long)]
     trace: bool,
-    /// No table on standard output, no progress bar
-    #[arg(long, short)]
-    pub(super) quiet: bool,
-    /// No progress bar
-    #[arg(long)]
-    no_progress: bool,
-    /// When to colour
-    #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
-    pub(super) color: When,
-}
-
-impl Arguments {
-    pub(super) fn delivery(&self) -> Delivery<'_> {
-        Delivery {
-            out: self.out.as_deref(),
-            formats: self.format.is_some(),
-            json: self.json,
-            quiet: self.quiet,
-            color: self.color,
-        }
-    }
+    #[command(flatten)]
+    pub(super) output: OutputOptions,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -136,14 +108,6 @@ enum EngineKind {
     Lazy,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    Svg,
-    Png,
-    Csv,
-    Json,
-}
-
 /// More would only take memory.
 const MAX_THREADS: usize = 4096;
 
@@ -158,28 +122,16 @@ pub(super) fn seed(text: &str) -> Result<u64, String> {
     text.trim().parse().map_err(|_| format!("a whole number from 0 to {} is needed", u64::MAX))
 }
 
-fn outcome(text: &str) -> Result<String, String> {
-    let verdicts = Verdict::ALL.iter().map(|verdict| verdict.name());
-    let all: Vec<&str> = verdicts.chain(Flag::ALL.iter().map(|flag| flag.name())).chain([UNSTABLE]).collect();
-    let text = text.trim().to_lowercase();
-    if all.contains(&text.as_str()) {
-        return Ok(text);
-    }
-    let hint = call::nearest(&text, all.iter().copied());
-    let hint = hint.map_or(String::new(), |name| format!("did you mean `{name}`? "));
-    Err(format!("{hint}one of {} is needed", all.join(", ")))
-}
-
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(list) = &arguments.widths_sweep {
         return widths::run(arguments, list);
     }
-    if arguments.fail_on.iter().any(|name| name == UNSTABLE) {
+    if arguments.fail_on.contains(&Condition::WidthUnstable) {
         return Err(Failure::option("--fail-on", UNSTABLE, "needs --widths-sweep"));
     }
     let (experiment, input) = experiment(arguments)?;
-    if arguments.baseline.is_none() && arguments.fail_on.iter().any(|name| name == Flag::Drift.name()) {
+    if arguments.baseline.is_none() && arguments.fail_on.contains(&Condition::Flag(Flag::Drift)) {
         return Err(Failure::option(
             "--fail-on",
             Flag::Drift.name(),
@@ -191,11 +143,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
     let threads = threads_for(&plan, arguments);
     check_memory(&plan, threads)?;
-    if !arguments.quiet {
+    if arguments.output.speaks() {
         announce(&plan, threads);
     }
-    let delivery = arguments.delivery();
-    let directory = delivery.directory()?;
+    let delivery = arguments.output.open(FORMATS)?;
+    let directory = delivery.directory();
     let session = Session::start(plan.units(), arguments);
     let mut report = session.run(&plan, threads)?;
     session.finish();
@@ -203,10 +155,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         earlier.compare(&mut report);
     }
     let interrupted = report.interrupted;
-    let outcome = deliver(&report, directory.as_ref(), arguments);
+    // Without a complete trial there is nothing to write, and the files of an earlier run stay.
+    let outcome = match report.cells.as_slice() {
+        [] => delivery.print(&report).map(|()| Vec::new()),
+        _ => delivery.deliver(&report),
+    };
     if interrupted {
         let kept: usize = report.cells.iter().map(|c| c.trials).sum();
-        let earlier = directory.as_ref().filter(|d| FILES.iter().any(|name| d.holds(name)));
+        let earlier = directory.filter(|d| FILES.iter().any(|name| d.holds(name)));
         say(&match (kept, earlier) {
             (0, None) => "interrupted before the first trial was complete; there are no results".to_string(),
             (0, Some(earlier)) => format!(
@@ -217,9 +173,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         });
     }
     let written = outcome?;
-    delivery.say(directory.as_ref(), &written);
-    if let (Some(directory), Some(earlier), false) = (&directory, &earlier, arguments.quiet)
-        && written.contains(&"result.json")
+    delivery.say(&written);
+    if let (Some(directory), Some(earlier), true) = (directory, &earlier, arguments.output.speaks())
+        && written.iter().any(|name| name == "result.json")
         && earlier.is(&directory.path().join("result.json"))
     {
         note("the new result took the baseline's place; keep a baseline elsewhere, or give another --out");
@@ -227,16 +183,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if interrupted {
         return Ok(ExitCode::from(130));
     }
-    Ok(if fails(&report, &arguments.fail_on) { ExitCode::from(3) } else { ExitCode::SUCCESS })
+    Ok(conclude(report.cells.iter().filter_map(|cell| Met::of(cell, &arguments.fail_on))))
 }
 
-fn fails(report: &Report, fail_on: &[String]) -> bool {
-    report.cells.iter().any(|cell| {
-        let verdicts = [cell.forward.verdict.name(), cell.backward.verdict.name()];
-        let met = verdicts.into_iter().chain(cell.flags.iter().map(|flag| flag.name()));
-        met.into_iter().any(|name| fail_on.iter().any(|wanted| wanted == name))
-    })
-}
+/// Every file that a run may leave.
+const FILES: [&str; 4] = ["result.json", "layers.csv", "signal.svg", "signal.png"];
 
 /// A run that shows its progress and can be stopped.
 pub(super) struct Session {
@@ -248,9 +199,8 @@ pub(super) struct Session {
 impl Session {
     /// `units` of progress in all.
     pub fn start(units: u64, arguments: &Arguments) -> Self {
-        let wanted = !arguments.quiet && !arguments.no_progress;
         let stop = progress::stop_on_interrupt();
-        Self { stop, bar: progress::bar("simulating", units, wanted), trace: arguments.trace }
+        Self { stop, bar: arguments.output.bar("simulating", units), trace: arguments.trace }
     }
 
     pub fn run(&self, plan: &Plan, threads: usize) -> Result<Report, Failure> {
@@ -272,43 +222,6 @@ pub(super) fn threads_for(plan: &Plan, arguments: &Arguments) -> usize {
 
 pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Files first, then standard output; names of the files.
-fn deliver(
-    report: &Report,
-    directory: Option<&Directory>,
-    arguments: &Arguments,
-) -> Result<Vec<&'static str>, Failure> {
-    let formats =
-        arguments.format.as_deref().unwrap_or(&[Format::Svg, Format::Png, Format::Csv, Format::Json]);
-    let written = match directory {
-        Some(directory) if !report.cells.is_empty() => files(report, directory, formats),
-        _ => Ok(Vec::new()),
-    };
-    let table = |columns| match report.cells.as_slice() {
-        [] => String::new(),
-        _ => terminal::render(report, columns),
-    };
-    arguments.delivery().print(written, || json::render(report), table)
-}
-
-/// Every file that a run may leave.
-const FILES: [&str; 4] = ["result.json", "layers.csv", "signal.svg", "signal.png"];
-
-fn files(report: &Report, directory: &Directory, formats: &[Format]) -> Result<Vec<&'static str>, Failure> {
-    let wants = |format: Format| formats.contains(&format);
-    let mut files = Files::new(directory);
-    if wants(Format::Json) {
-        files.add("result.json", json::render(report).as_bytes())?;
-    }
-    if wants(Format::Csv) {
-        files.add("layers.csv", table::render(report)?.as_bytes())?;
-    }
-    let svg = wants(Format::Svg).then_some("signal.svg");
-    let png = wants(Format::Png).then_some("signal.png");
-    files.figure(svg, png, || figure::svg(report))?;
-    Ok(files.names())
 }
 
 /// What the options ask for, and the input they name.
