@@ -359,16 +359,29 @@ fn options_do_what_they_say() {
         &small(&[&easy[..], &["--threads", "4096"]].concat()).iter().map(String::as_str).collect::<Vec<_>>(),
     );
     assert_eq!((easy.spec.input.as_str(), easy.spec.bias.as_deref()), ("correlated(0.5)", Some("zeros")));
-    // Exit 3 by verdict and by flag.
-    for (fail_on, init, code) in [
-        ("vanishing", "normal(0, 0.01)", 3),
-        ("exploding,symmetric-units", "constant", 3),
-        ("exploding", "normal(0, 0.01)", 0),
-        ("zero-signal", "zeros", 3),
+    // Exit 3 by verdict and by flag, and one line that says which, whatever else is wanted.
+    for (fail_on, init, met) in [
+        ("vanishing", "normal(0, 0.01)", "normal(0, 0.01) × relu: forward vanishing, backward vanishing"),
+        ("exploding,symmetric-units", "constant", "constant × relu: symmetric-units"),
+        ("exploding", "normal(0, 0.01)", ""),
+        ("zero-signal", "zeros", "zeros × relu: zero-signal"),
+        (
+            "vanishing,zero-signal",
+            "he,zeros,normal(0, 0.01)",
+            "zeros × relu: forward vanishing, backward vanishing, zero-signal; \
+             normal(0, 0.01) × relu: forward vanishing, backward vanishing",
+        ),
     ] {
-        let arguments = small(&["--init", init, "--fail-on", fail_on]);
-        let output = tool(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!(output.status.code(), Some(code), "{init} {fail_on}");
+        for quiet in [&["--no-progress"][..], &["--quiet"]] {
+            let extra = [&["--init", init, "--fail-on", fail_on], quiet].concat();
+            let arguments = small(&extra);
+            let output = tool(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+            let code = if met.is_empty() { 0 } else { 3 };
+            assert_eq!(output.status.code(), Some(code), "{init} {fail_on}");
+            let said =
+                if met.is_empty() { String::new() } else { format!("initdiag: --fail-on met: {met}\n") };
+            assert_eq!(String::from_utf8(output.stderr).unwrap(), said, "{init} {fail_on}");
+        }
     }
     let widths = json(&["--widths", "20,30,10", "--trials", "2", "--batch", "4", "--json"]);
     let fans: Vec<_> = widths.cells[0].layers.iter().map(|l| (l.fan_in, l.fan_out)).collect();
@@ -826,7 +839,13 @@ fn a_run_is_held_against_an_earlier_one() {
         let run = ["--baseline", &baseline, "--fail-on", "drift", "--json"];
         let output = tool(&[&size[..6], &run, extra].concat());
         let text = String::from_utf8(output.stderr).unwrap();
-        assert!(text.is_empty(), "{text}");
+        match output.status.code() {
+            Some(3) => {
+                assert!(text.starts_with("initdiag: --fail-on met: ") && text.contains(": drift"), "{text}")
+            }
+            _ => assert!(text.is_empty(), "{text}"),
+        }
+        assert!(text.lines().count() < 2, "{text}");
         (output.status.code(), serde_json::from_slice::<Report>(&output.stdout).unwrap())
     };
     // Other seeds, trials, threads and engines are the same law.
@@ -1012,7 +1031,46 @@ fn a_sweep_over_widths_gives_exponents() {
         let output =
             tool(&[&size[..], &["--init", init, "--quiet", "--fail-on", "width-unstable"], &to].concat());
         assert_eq!(output.status.code(), Some(code), "{init}");
-        assert!(output.stdout.is_empty() && output.stderr.is_empty());
+        let met = match code {
+            0 => String::new(),
+            _ => "initdiag: --fail-on met: normal × relu: width-unstable\n".into(),
+        };
+        assert!(output.stdout.is_empty());
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), met);
+    }
+}
+
+#[test]
+fn output_options_are_the_same_in_every_command() {
+    let section = |command: &[&str]| {
+        let output = tool(&[command, &["-h"]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let start = text.find("Output options:").unwrap_or_else(|| panic!("{command:?}:\n{text}"));
+        let end = text[start..].find("\n\n").map_or(text.len(), |end| start + end);
+        text[start..end].to_string()
+    };
+    let options = section(&[]);
+    for name in ["--out", "--format", "--json", "--quiet", "--no-progress", "--color"] {
+        assert!(options.contains(name), "{name}:\n{options}");
+    }
+    // Columns are as wide as a command's longest option, which is no difference of the texts.
+    let words = |text: &str| text.split_whitespace().map(str::to_string).collect::<Vec<_>>();
+    for command in ["theory", "phase", "recommend", "train"] {
+        assert_eq!(words(&section(&[command])), words(&options), "{command}");
+    }
+}
+
+#[test]
+fn a_format_that_a_command_lacks_is_refused_before_anything_is_done() {
+    for (command, format, words) in [
+        (&["theory", "--sigma-w2", "2"][..], "csv", "this command writes json, svg and png"),
+        (&["phase"], "json,csv", "this command writes json, svg and png"),
+        (&["recommend"], "png", "this command writes json and code"),
+        (&["--depth", "2"], "code", "this command writes json, csv, svg and png"),
+        (&["train"], "code", "this command writes json, csv, svg and png"),
+    ] {
+        let (code, text) = complaint(&[command, &["--format", format]].concat());
+        assert!(code == 2 && text.contains(words), "{command:?}: {text}");
     }
 }
 
