@@ -1239,3 +1239,24 @@ fn a_network_that_cannot_be_built_says_where_and_what_would_fit() {
         assert!(text.contains(words), "{text}");
     }
 }
+
+#[test]
+fn a_bundled_network_takes_its_own_initialiser_unless_the_user_names_one() {
+    use initdiag::frontend::{bundled, toml::Architecture};
+    use initdiag::initializer::Initializer;
+    for name in bundled::NAMES {
+        let source = bundled::source(name).unwrap();
+        let own = Architecture::parse(source).unwrap().init.unwrap_or_else(|| panic!("{name} names none"));
+        assert!(Initializer::parse_for_net(&own).is_ok(), "{name}: {own}");
+        assert!(source.contains("nitialise"), "{name} does not say where it comes from");
+    }
+    let size = ["--net", "mlp-mnist", "--batch", "4", "--trials", "1", "--json"];
+    let own = json(&size);
+    assert_eq!(
+        (own.cells[0].init.as_str(), &own.spec.init[..]),
+        ("keras-dense", &["keras-dense".to_string()][..])
+    );
+    assert_eq!(json(&[&size[..], &["--init", "he"]].concat()).cells[0].init, "he-normal");
+    let text = String::from_utf8(tool(&["--net", "lenet5", "--batch", "4", "--trials", "1"]).stdout).unwrap();
+    assert!(text.contains("torch-linear × relu"), "{text}");
+}

@@ -47,6 +47,14 @@ fn at_once_on_the_embedded_digits() {
 }
 
 #[test]
+fn a_network_s_own_initialiser_is_compared_with_the_usual_ones() {
+    let few = ["--epochs", "1", "--seeds", "1", "--samples", "64"];
+    let compared = ["keras-dense", "normal", "lecun-normal", "xavier-normal", "he-normal"];
+    assert_eq!(json(&few).spec.init, compared);
+    assert_eq!(json(&[&few[..], &["--init", "he"]].concat()).spec.init, ["he-normal"]);
+}
+
+#[test]
 fn nothing_learns_from_zeros() {
     let t = json(&["--epochs", "3", "--seeds", "1", "--init", "zeros,he"]);
     let [zeros, he] = &t.cells[..] else { panic!() };

@@ -26,9 +26,9 @@ pub struct Arguments {
     /// Activations: names, or expressions in x [default: relu, or what the architecture names]
     #[arg(long, value_name = "A[,A…]", allow_hyphen_values = true)]
     act: Option<String>,
-    /// Initialisers, as the main command takes them
-    #[arg(long, value_name = "I[,I…]", default_value = "normal,lecun,xavier,he", allow_hyphen_values = true)]
-    init: String,
+    /// Initialisers, as the main command takes them [default: what the architecture names, and normal, lecun, xavier, he beside it]
+    #[arg(long, value_name = "I[,I…]", allow_hyphen_values = true)]
+    init: Option<String>,
     /// Law of the biases [default: what the initialiser brings, else zeros]
     #[arg(long, value_name = "B", allow_hyphen_values = true)]
     bias: Option<String>,
@@ -114,6 +114,9 @@ pub(super) enum Scale {
     Standard,
 }
 
+/// Initialisers that are compared where the user names none.
+const COMPARED: &str = "normal,lecun,xavier,he";
+
 fn number(text: &str, legal: fn(f64) -> bool, range: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
         Ok(value) if value.is_finite() && legal(value) => Ok(value),
@@ -172,7 +175,11 @@ fn training(arguments: &Arguments) -> Result<(Training, Set), Failure> {
     let default = if arguments.data.is_some() { "mlp-mnist" } else { "mlp-digits" };
     let net = network::read(arguments.net.as_deref().unwrap_or(default))?;
     let act = network::named(&arguments.act, net.act.as_ref(), "relu");
-    let names = training::names(&act, &arguments.init, &arguments.optimizer)?;
+    let compared = match &net.init {
+        Some(own) => format!("{own},{COMPARED}"),
+        None => COMPARED.into(),
+    };
+    let names = training::names(&act, arguments.init.as_ref().unwrap_or(&compared), &arguments.optimizer)?;
     let bias = match arguments.bias.as_deref() {
         Some(text) if text.trim().eq_ignore_ascii_case("none") => Some("zeros".into()),
         other => other.map(str::to_string),
