@@ -17,6 +17,7 @@ use crate::result::{
 };
 use crate::simulate::Plan;
 use crate::spec::Experiment;
+use crate::spec::compare::differences;
 use serde_json::Value;
 use statistic::{Centre, Outcome};
 
@@ -112,47 +113,40 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     seen
 }
 
-/// What differs between two specs beside what may: `depth 50 there, 40 here`. By their fields in JSON, so that a field
-/// that is added to [`Experiment`] is compared without a word here.
+/// What differs between two specs beside what may, in words: `depth 50 there, 40 here`.
 fn differing(old: &Experiment, new: &Experiment) -> Vec<String> {
-    let fields = |e: &Experiment| match serde_json::to_value(e) {
-        Ok(Value::Object(fields)) => fields,
-        _ => serde_json::Map::new(),
-    };
-    let (theirs, ours) = (fields(old), fields(new));
-    let text = |value: Option<&Value>| match value {
+    let text = |value: &Option<Value>| match value {
         None | Some(Value::Null) => "the initialiser's own".into(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(_)) => "unequal".into(),
-        // An architecture.
-        Some(Value::Object(net)) => net.get("name").and_then(Value::as_str).unwrap_or("unnamed").into(),
         Some(other) => other.to_string(),
     };
-    let mut found = Vec::new();
-    for name in ours.keys().chain(theirs.keys().filter(|k| !ours.contains_key(*k))) {
-        if FREE.contains(&name.as_str()) || ours.get(name) == theirs.get(name) {
-            continue;
+    let found = differences(old, new);
+    // With another depth the list of widths differs too, and says no more.
+    let told = found
+        .iter()
+        .filter(|d| !FREE.contains(&d.field.as_str()) && (d.field != "widths" || old.depth == new.depth));
+    told.map(|d| {
+        let there_and_here = |what: &str| format!("{what} {} there, {} here", text(&d.earlier), text(&d.now));
+        match (d.field.as_str(), d.index()) {
+            ("net", _) => networks(old, new),
+            ("widths", Some(0)) => there_and_here("input width"),
+            ("widths", Some(layer)) => there_and_here(&format!("width of layer {layer}")),
+            (field, _) => there_and_here(field),
         }
-        found.push(match name.as_str() {
-            "net"
-                if theirs.get(name).is_some()
-                    && ours.get(name).is_some()
-                    && text(theirs.get(name)) == text(ours.get(name)) =>
-            {
-                format!("net {}, but its layers differ", text(ours.get(name)))
-            }
-            // With another depth the list of widths differs too, and says no more.
-            "widths" if old.depth != new.depth => continue,
-            "widths" => {
-                let place = old.widths.iter().zip(&new.widths).position(|(a, b)| a != b).unwrap_or(0);
-                let width = |e: &Experiment| e.widths.get(place).map_or("none".into(), usize::to_string);
-                let what = if place == 0 { "input width".into() } else { format!("width of layer {place}") };
-                format!("{what} {} there, {} here", width(old), width(new))
-            }
-            _ => format!("{name} {} there, {} here", text(theirs.get(name)), text(ours.get(name))),
-        });
+    })
+    .collect()
+}
+
+/// Two networks that differ, by their names.
+fn networks(old: &Experiment, new: &Experiment) -> String {
+    let name = |e: &Experiment| match &e.net {
+        None => "none".into(),
+        Some(net) => net.name.clone().unwrap_or_else(|| "unnamed".into()),
+    };
+    match (name(old), name(new)) {
+        (theirs, ours) if theirs == ours => format!("net {ours}, but its layers differ"),
+        (theirs, ours) => format!("net {theirs} there, {ours} here"),
     }
-    found
 }
 
 /// Compares every cell of a run with its counterpart: adds [`Comparison`]s, the flag `drift` and words.
