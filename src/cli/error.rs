@@ -110,7 +110,7 @@ fn of_training(fault: &TrainError) -> String {
         TrainError::Activation(fault) => format!("--act {fault}"),
         TrainError::Initializer(fault) => format!("--init {fault}"),
         TrainError::Bias(fault) => format!("--bias {fault}"),
-        TrainError::Optimiser(fault) => format!("--optimizer {fault}"),
+        TrainError::Optimizer(fault) => format!("--optimizer {fault}"),
         TrainError::Schedule(fault) => format!("--schedule {fault}"),
         TrainError::Net(_) | TrainError::Tied(_) | TrainError::Tokens | TrainError::Output { .. } => {
             format!("--net: {fault}")

@@ -32,7 +32,7 @@ pub enum Role {
 /// Names the streams of one layer in one trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Of the run.
+    /// Seed of the run.
     pub seed: u64,
     /// 0-based.
     pub trial: u64,

@@ -73,7 +73,7 @@ fn lines(value: &serde_json::Value, depth: usize, text: &mut String) {
 
 /// Initialisers at one place of a figure.
 pub struct Group {
-    /// From 1.
+    /// Number of the group in the figure, from 1.
     pub number: usize,
     /// (σ_w², σ_b²) of the first.
     pub at: (f64, f64),

@@ -59,7 +59,7 @@ pub struct Difference {
     pub log10_ratio: Option<f64>,
     /// Its standard error.
     pub standard_error: Option<f64>,
-    /// Of [`Kind::Zeros`]: trials that are zero, of this run and of the baseline.
+    /// Trials that are exactly zero, of this run and of the baseline; only where the kind is [`Kind::Zeros`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zero_trials: Option<[usize; 2]>,
     /// Corrected for every test of the run.

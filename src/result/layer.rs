@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Layer {
     /// 1-based.
     pub layer: usize,
-    /// Of a layer of an architecture file, as in `block3/conv1`.
+    /// Path within a network, such as `block3/conv1`; a plain stack has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// `linear`, with the activation behind it; in a network also `conv2d`, `residual` (the sum) and others.
@@ -51,23 +51,23 @@ pub struct Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Theory {
-    /// Of Z.
+    /// log₁₀ of the variance of the pre-activations Z.
     pub preactivation_log10_variance: Option<f64>,
-    /// Of H.
+    /// log₁₀ of the variance of the activations H.
     pub activation_log10_variance: Option<f64>,
-    /// Of ∂C/∂Z.
+    /// log₁₀ of the variance of the gradient ∂C/∂Z.
     pub gradient_log10_variance: Option<f64>,
-    /// Of ∂C/∂W.
+    /// log₁₀ of the second moment of the weight gradient ∂C/∂W.
     pub weight_gradient_log10_second_moment: Option<f64>,
     /// Cosine between two samples' pre-activations.
     pub correlation: Option<f64>,
-    /// Of the variance of H.
+    /// Band of the variance of H.
     pub band: Option<[f64; 2]>,
-    /// Of the variance of Z.
+    /// Band of the variance of Z.
     pub preactivation_band: Option<[f64; 2]>,
-    /// Of the variance of ∂C/∂Z.
+    /// Band of the variance of ∂C/∂Z.
     pub gradient_band: Option<[f64; 2]>,
-    /// Of the second moment of ∂C/∂W.
+    /// Band of the second moment of ∂C/∂W.
     pub weight_gradient_band: Option<[f64; 2]>,
 }
 
@@ -132,16 +132,16 @@ pub struct Quantiles {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Spread {
-    /// Of log₁₀ of the variance.
+    /// Mean and spread of log₁₀ of the variance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log10_variance: Option<Sample>,
-    /// Of log₁₀ of the second moment.
+    /// Mean and spread of log₁₀ of the second moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log10_second_moment: Option<Sample>,
-    /// Of the change of log₁₀ of the variance from the layer before in the direction of flow, within a trial.
+    /// Mean and spread of the change of log₁₀ of the variance from the layer before in the direction of flow, within a trial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_log10_variance: Option<Sample>,
-    /// Of the change of log₁₀ of the second moment, likewise.
+    /// Mean and spread of the change of log₁₀ of the second moment from the layer before, within a trial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_log10_second_moment: Option<Sample>,
 }

@@ -1,4 +1,15 @@
 //! The one representation of a result: what `--json` prints and every report renders (schema `initdiag/1`).
+//!
+//! A [`Report`] holds one [`Cell`] for each combination of initializer and activation; a cell holds its [`Layer`]s, its two
+//! [`Direction`]s and its [`Flag`]s. Words of the JSON are enumerations here. The types may grow: they are read, and written by
+//! [`crate::diagnose::run`], and not put together by hand.
+//!
+//! ```
+//! use initdiag::result::{Flag, Verdict};
+//!
+//! assert_eq!(Flag::parse("dead-units"), Some(Flag::DeadUnits));
+//! assert_eq!(Verdict::ALL.len(), 3);
+//! ```
 
 mod baseline;
 mod layer;
@@ -54,9 +65,9 @@ pub struct Cell {
     pub trials: usize,
     /// First to last.
     pub layers: Vec<Layer>,
-    /// Of the activations, first layer to last.
+    /// What the stack does to the activations, first layer to last.
     pub forward: Direction,
-    /// Of the gradients, last layer to first.
+    /// What the stack does to the gradients, last layer to first.
     pub backward: Direction,
     /// What else is wrong, see [`crate::diagnose::verdict`].
     #[serde(deserialize_with = "known_flags")]
@@ -78,11 +89,11 @@ pub struct Cell {
 pub struct FormatRange {
     /// The format.
     pub format: NumberFormat,
-    /// Of the activation H.
+    /// Layer at which the activation H leaves the range.
     pub activation: Option<usize>,
-    /// Of the gradient ∂C/∂Z, from the last layer down.
+    /// Layer at which the gradient ∂C/∂Z leaves it, from the last layer down.
     pub gradient: Option<usize>,
-    /// Of the gradient's square, which Adam keeps.
+    /// Layer at which the gradient's square leaves it, which Adam keeps.
     pub squared_gradient: Option<usize>,
 }
 

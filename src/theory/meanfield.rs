@@ -138,7 +138,7 @@ pub struct Summary {
     pub xi_c: Answer,
     /// Stable fixed point of the correlation map, from below.
     pub c_star: Answer,
-    /// Of χ₁.
+    /// Phase that χ₁ belongs to.
     pub phase: Option<Phase>,
 }
 

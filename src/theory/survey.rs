@@ -50,7 +50,7 @@ pub struct Survey {
     /// The initialiser that brings σ_w² and σ_b², and the width of its layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
-    /// Of the initialiser's layer.
+    /// Width of the initializer's layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<usize>,
     /// n·Var(W).
@@ -108,7 +108,7 @@ pub struct Maps {
 }
 
 impl Survey {
-    /// Of an activation at (σ_w², σ_b²).
+    /// Surveys an activation at (σ_w², σ_b²).
     pub fn new(act: &Activation, sigma_w2: f64, sigma_b2: f64) -> Self {
         let field = MeanField { act, sigma_w2, sigma_b2 };
         let s = field.summary();

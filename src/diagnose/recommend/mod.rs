@@ -37,7 +37,7 @@ pub struct Question<'a> {
     pub init: &'a Initializer,
     /// Decades that signal and gradient may change by over the whole stack.
     pub threshold: f64,
-    /// Of the simulation.
+    /// Seed of the simulation.
     pub seed: u64,
 }
 

@@ -32,10 +32,10 @@ pub struct Now {
     pub xi_c: Option<f64>,
     /// Layers over ξ_c: beyond some six of them a gradient is below 10^−2.6 of itself, or samples have met or parted.
     pub depths: Option<f64>,
-    /// Of the signal over the network, as in the ranking.
+    /// Change of the signal over the network, as in the ranking.
     #[serde(default)]
     pub forward: Change,
-    /// Of the gradient, likewise.
+    /// Change of the gradient over the network, as in the ranking.
     #[serde(default)]
     pub backward: Change,
     /// For what is absent, why.
@@ -83,7 +83,7 @@ pub fn unknown(question: &Question, why: &str) -> Now {
     }
 }
 
-/// Of a stack with these laws.
+/// Mean-field numbers of a stack with these laws.
 pub fn of(question: &Question, depth: usize, laws: &[Option<Weights>]) -> Now {
     let mut logs = Vec::new();
     let mut biases = Vec::new();

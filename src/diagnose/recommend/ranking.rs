@@ -64,9 +64,9 @@ pub struct Row {
     pub aliases: Vec<String>,
     /// It is what the user has.
     pub now: bool,
-    /// Of the signal's variance, first layer to last.
+    /// Change of the signal's variance, first layer to last.
     pub forward: Change,
-    /// Of the gradient's, last layer to first.
+    /// Change of the gradient's variance, last layer to first.
     pub backward: Change,
     /// The largest size of these, in decades.
     pub score: Option<f64>,
@@ -77,9 +77,9 @@ pub struct Row {
     /// Whether products were drawn from the law itself, or from the Gaussian law of the same moments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub law: Option<Exactness>,
-    /// Its law at layer 1, in words.
+    /// Law of the weights at layer 1, in words.
     pub weights: String,
-    /// Likewise.
+    /// Law of the biases at layer 1, in words.
     pub biases: String,
 }
 

@@ -20,9 +20,9 @@ use words::{factor, power};
 
 /// What is said of a cell.
 pub struct Judgement {
-    /// Of the activations.
+    /// What the stack does to the activations.
     pub forward: Direction,
-    /// Of the gradients.
+    /// What the stack does to the gradients.
     pub backward: Direction,
     /// What else is wrong.
     pub flags: Vec<Flag>,

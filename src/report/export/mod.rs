@@ -85,7 +85,7 @@ pub struct Rendering<'a> {
 }
 
 impl<'a> Rendering<'a> {
-    /// Of this result.
+    /// Makes the rendering of a result; nothing is drawn yet.
     pub fn new(result: &'a dyn Presentation) -> Self {
         Self {
             result,

@@ -78,7 +78,7 @@ pub struct ScalingCell {
     pub layers: Vec<ScalingLayer>,
     /// Robust slope of the exponents of activations against the layer; `None` where one is missing.
     pub forward_per_layer: Option<f64>,
-    /// Of the exponents of gradients, from the last layer to the first.
+    /// Robust slope of the exponents of gradients, from the last layer to the first.
     pub backward_per_layer: Option<f64>,
     /// Nothing scales with width at the first and the last layer; `None` where an interval is too wide to tell.
     pub stable: Option<bool>,

@@ -13,7 +13,7 @@ pub const SCHEMA: &str = "initdiag-train/1";
 pub struct Trained {
     /// [`SCHEMA`].
     pub schema: String,
-    /// Of initdiag.
+    /// Version of initdiag that wrote it.
     pub version: String,
     /// What was asked.
     pub spec: Training,
@@ -39,7 +39,7 @@ pub struct TrainedCell {
     pub optimizer: String,
     /// Learning rate.
     pub lr: f64,
-    /// λ.
+    /// Weight decay λ.
     pub weight_decay: f64,
     /// Over its runs.
     pub summary: Summary,
@@ -70,7 +70,7 @@ pub struct TrainedRun {
 }
 
 impl TrainedRun {
-    /// Of a run that came so far.
+    /// The result of a run that came as far as this state.
     pub fn new(seed: usize, state: State) -> Self {
         Self {
             seed,
@@ -88,11 +88,11 @@ impl TrainedRun {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Epoch {
-    /// From 1.
+    /// Number of the epoch, from 1.
     pub epoch: usize,
-    /// Mean cost of the batches as they came.
+    /// Mean cost of the batches, each taken before its step.
     pub train_loss: f64,
-    /// Likewise.
+    /// Mean accuracy of the batches, each taken before its step.
     pub train_accuracy: f64,
     /// `None` beyond single precision.
     pub test_loss: Option<f64>,
@@ -118,7 +118,7 @@ pub struct Point {
 pub struct Look {
     /// Steps taken before.
     pub step: u64,
-    /// In order.
+    /// The layers, first to last.
     pub layers: Vec<LayerLook>,
 }
 
