@@ -56,7 +56,7 @@ struct Catalog {
 struct InitRow {
     name: &'static str,
     aliases: &'static [&'static str],
-    group: &'static str,
+    group: Group,
     parameters: Vec<String>,
     law: &'static str,
     source: &'static str,
@@ -115,11 +115,7 @@ fn init_row(entry: &'static initializer::Entry, site: &Site) -> InitRow {
     let mut row = InitRow {
         name: entry.name,
         aliases: entry.aliases,
-        group: match entry.group {
-            Group::Classic => "classic",
-            Group::Framework => "framework",
-            Group::AsWritten => "as-written",
-        },
+        group: entry.group,
         parameters,
         law: entry.law,
         source: entry.source,
@@ -228,10 +224,10 @@ fn init_lines(inits: &[InitRow], site: &Site, columns: Option<usize>) -> Vec<Str
     let beside = columns.is_none_or(|c| c >= column + LEAST);
     let column = if beside { column } else { 6 };
     for (group, title) in [
-        ("classic", "From the literature"),
-        ("framework", "What frameworks draw"),
+        (Group::Classic, "From the literature"),
+        (Group::Framework, "What frameworks draw"),
         (
-            "as-written",
+            Group::AsWritten,
             "As written in widely copied articles (stated: n·Var of the initialiser whose name it goes by)",
         ),
     ] {

@@ -21,7 +21,7 @@ pub struct Arguments {
     /// Range of n·Var(W); beyond a factor of 100 the axis is logarithmic [default: about the critical line]
     #[arg(long, value_name = "LO..HI", value_parser = range, allow_hyphen_values = true)]
     sigma_w2: Option<(f64, f64)>,
-    /// Range of Var(b), likewise
+    /// Range of Var(b); beyond a factor of 100 the axis is logarithmic [default: about the critical line]
     #[arg(long, value_name = "LO..HI", value_parser = range, allow_hyphen_values = true)]
     sigma_b2: Option<(f64, f64)>,
     /// Units a layer that named initialisers are placed for
@@ -30,10 +30,10 @@ pub struct Arguments {
     /// Columns of the maps; rows are two thirds as many [default: 81, with --simulate 41]
     #[arg(long, value_name = "N", value_parser = resolution, allow_hyphen_values = true)]
     resolution: Option<usize>,
-    /// The plane once more from simulated stacks, beside theory for the same layers
+    /// Measure the plane with simulated stacks too, and compare it with theory for the same layers
     #[arg(long)]
     simulate: bool,
-    /// Of the simulated stacks' draws
+    /// Seed of the simulated stacks
     #[arg(long, value_name = "N", default_value = "0", requires = "simulate", allow_hyphen_values = true)]
     seed: u64,
     #[command(flatten)]

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Options of `recommend`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Activation: a name, or an expression in x [default: relu, or what the architecture names]
+    /// Activation: a name, or an expression in x [default: relu, or what the network names]
     #[arg(long, value_name = "A", allow_hyphen_values = true)]
     act: Option<String>,
     /// Linear + activation layers [default: 50]
@@ -28,16 +28,16 @@ pub struct Arguments {
     /// Width of the input and of each layer, such as 784,512,10
     #[arg(long, value_name = "N,N…", conflicts_with_all = ["width", "depth"], allow_hyphen_values = true)]
     widths: Option<String>,
-    /// An architecture file, or the name of one that comes with initdiag: initialisers are ranked by short simulations of it
+    /// A network file, or the name of a bundled network; initialisers are ranked by short simulations of it
     #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["width", "depth", "widths"])]
     net: Option<String>,
-    /// What you have now [default: xavier, or what the architecture names]
+    /// Initialiser that you have now [default: xavier, or what the network names]
     #[arg(long, value_name = "I", allow_hyphen_values = true)]
     init: Option<String>,
     /// A whole-stack change beyond this many decades is not kept
     #[arg(long, value_name = "DECADES", default_value = "1", value_parser = size::decades, allow_hyphen_values = true)]
     threshold: f64,
-    /// Of the short simulation
+    /// Seed of the short simulations
     #[arg(long, value_name = "N", default_value = "0", allow_hyphen_values = true)]
     seed: u64,
     #[command(flatten)]

@@ -36,37 +36,37 @@ pub struct Arguments {
     /// Width of the input and of each layer, such as 784,512,10
     #[arg(long, value_name = "N,N…", conflicts_with_all = ["width", "depth"], allow_hyphen_values = true)]
     widths: Option<String>,
-    /// The same run at each of these widths of all layers, such as 128,256,512,1k; the input keeps its own, 512 or the data's:
-    /// how every quantity scales with width
+    /// Repeat the run at each of these widths of all layers, such as 128,256,512,1k, and fit how every quantity scales with width;
+    /// the input keeps its own width, 512 or the data's
     #[arg(long, value_name = "N,N,N…", conflicts_with_all = ["width", "widths", "baseline", "trace", "net"], allow_hyphen_values = true)]
     pub(super) widths_sweep: Option<String>,
-    /// An architecture file, or the name of one that comes with initdiag: lenet5, resnet18, gpt2-small and others
+    /// A network file, or the name of a bundled network: lenet5, resnet18, gpt2-small and others
     #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["width", "depth", "widths"])]
     net: Option<String>,
-    /// Activations: names, or expressions in x [default: relu, or what the architecture names]
+    /// Activations: names, or expressions in x [default: relu, or what the network names]
     #[arg(long, value_name = "A[,A…]", allow_hyphen_values = true)]
     act: Option<String>,
-    /// Initialisers: name, name(param=value), or a law such as normal(0, sqrt(2/fan_in)) [default: xavier, or what the
-    /// architecture names]
+    /// Initialisers: name, name(param=value), or a law such as normal(0, sqrt(2/fan_in)) [default: xavier, or what the network
+    /// names]
     #[arg(long, value_name = "I[,I…]", allow_hyphen_values = true)]
     init: Option<String>,
-    /// Law of the biases [default: what the initialiser brings, else zeros]
+    /// Law of the biases [default: that of the initialiser, else zeros]
     #[arg(long, value_name = "B", allow_hyphen_values = true)]
     bias: Option<String>,
-    /// Rows pushed through
+    /// Samples that are pushed through the network
     #[arg(long, value_name = "N", default_value = "64", value_parser = size::parse, allow_hyphen_values = true)]
     batch: usize,
-    /// normal, uniform, correlated(c), or a data file (IDX, NPY, CSV; may be gzipped)
+    /// Input: normal, uniform, correlated(c), or a data file (IDX, NPY, CSV; may be gzipped)
     #[arg(long, value_name = "KIND", default_value = "normal")]
     input: String,
-    /// What is differentiated at the top: a random read-out; mse, the batch's mean of ½‖h − t‖² (torch's MSELoss has no ½ and
+    /// Loss at the top: random, a random read-out; mse, the batch's mean of ½‖h − t‖² (torch's MSELoss has no ½ and
     /// divides by the features too), t from N(0, 1); or cross-entropy against random classes
     #[arg(long, value_name = "KIND", default_value = "random", ignore_case = true)]
     loss: LossKind,
-    /// Independent draws of all weights
+    /// Number of independent draws of all weights
     #[arg(long, value_name = "N", default_value = "10", value_parser = size::parse, allow_hyphen_values = true)]
     trials: usize,
-    /// The same seed gives the same bytes, whatever --threads
+    /// Seed of all random numbers: the same seed gives the same bytes, whatever --threads
     #[arg(long, value_name = "N", default_value = "0", value_parser = seed, allow_hyphen_values = true)]
     seed: u64,
     /// How weights are drawn
@@ -78,10 +78,10 @@ pub struct Arguments {
     /// A whole-stack change beyond this many decades is vanishing or exploding
     #[arg(long, value_name = "DECADES", default_value = "1", value_parser = size::decades, allow_hyphen_values = true)]
     threshold: f64,
-    /// Exit 3 when a cell's verdict or flag is among these
+    /// Exit with status 3 when a cell's verdict or flag is among these
     #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = Condition::parse)]
     pub(super) fail_on: Vec<Condition>,
-    /// An earlier result.json of the same experiment: cells that do not follow its laws get the flag drift
+    /// Compare with an earlier result.json of the same experiment: cells that do not follow its laws get the flag drift
     #[arg(long, value_name = "FILE.json")]
     baseline: Option<PathBuf>,
     /// Keep every trial's values in the JSON

@@ -20,10 +20,10 @@ pub struct Arguments {
     /// Activation: a name, or an expression in x
     #[arg(long, value_name = "A", default_value = "relu", allow_hyphen_values = true)]
     act: String,
-    /// n·Var(W), n the fan-in
+    /// Weight variance n·Var(W), n the fan-in
     #[arg(long, value_name = "X", value_parser = variance, allow_hyphen_values = true)]
     sigma_w2: Option<f64>,
-    /// Var(b) [default: what the initialiser brings, else 0]
+    /// Bias variance Var(b) [default: that of the initialiser, else 0]
     #[arg(long, value_name = "X", value_parser = variance, allow_hyphen_values = true)]
     sigma_b2: Option<f64>,
     /// An initialiser in place of --sigma-w2

@@ -20,20 +20,20 @@ use std::time::{Duration, Instant};
 /// Options of `train`.
 #[derive(Args)]
 pub struct Arguments {
-    /// An architecture file, or the name of one that comes with initdiag [default: mlp-mnist, or mlp-digits for the embedded set]
+    /// A network file, or the name of a bundled network [default: mlp-mnist, or mlp-digits for the embedded set]
     #[arg(long, value_name = "FILE|NAME")]
     net: Option<String>,
-    /// Activations: names, or expressions in x [default: relu, or what the architecture names]
+    /// Activations: names, or expressions in x [default: relu, or what the network names]
     #[arg(long, value_name = "A[,A…]", allow_hyphen_values = true)]
     act: Option<String>,
-    /// Initialisers, as the main command takes them [default: what the architecture names, and normal, lecun, xavier, he beside it]
+    /// Initialisers, as the main command takes them [default: what the network names, and normal, lecun, xavier, he]
     #[arg(long, value_name = "I[,I…]", allow_hyphen_values = true)]
     init: Option<String>,
-    /// Law of the biases [default: what the initialiser brings, else zeros]
+    /// Law of the biases [default: that of the initialiser, else zeros]
     #[arg(long, value_name = "B", allow_hyphen_values = true)]
     bias: Option<String>,
     /// A directory with the four IDX files of MNIST or its kin, or a CSV or NPY file with a column of classes, all plain or .gz
-    /// [default: 1797 digits of 8×8 pixels that come with initdiag]
+    /// [default: 1797 digits of 8×8 pixels that are built in]
     #[arg(long, value_name = "DIR|FILE")]
     data: Option<PathBuf>,
     /// Test samples in a file of their own [default: those of the directory, else a fifth of the file]
@@ -42,14 +42,14 @@ pub struct Arguments {
     /// Column of the classes: first, last, or a name in the first line [default: label, class, target, digit or y, else last]
     #[arg(long, value_name = "COLUMN", requires = "data")]
     label: Option<String>,
-    /// What is done to the features: none; max, by the largest magnitude of the training samples where that exceeds 1; standard, to mean
-    /// 0 and variance 1 of each
+    /// Scaling of the features: none; max, division by the largest magnitude of the training samples where that exceeds 1; standard, each
+    /// to mean 0 and variance 1
     #[arg(long, value_name = "HOW", default_value = "max", ignore_case = true)]
     scale: Scale,
     /// Train on the first N samples only
     #[arg(long, value_name = "N", value_parser = size::parse, allow_hyphen_values = true)]
     samples: Option<usize>,
-    /// Rules: sgd, momentum(0.9), nesterov(0.9), adam(beta1, beta2, eps), adamw(beta1, beta2, eps)
+    /// Optimizers: sgd, momentum(0.9), nesterov(0.9), adam(beta1, beta2, eps), adamw(beta1, beta2, eps)
     #[arg(long, value_name = "R[,R…]", default_value = "adam", allow_hyphen_values = true)]
     optimizer: String,
     /// Learning rates [default: 0.001 of adam and adamw, 0.01 of momentum and nesterov, 0.1 of sgd]
@@ -58,16 +58,16 @@ pub struct Arguments {
     /// Weight decays
     #[arg(long, value_name = "X[,X…]", value_delimiter = ',', default_value = "0", value_parser = decay, allow_hyphen_values = true)]
     weight_decay: Vec<f64>,
-    /// Of the learning rate: constant, step(epochs, factor), cosine(least)
+    /// Schedule of the learning rate: constant, step(epochs, factor), cosine(least)
     #[arg(long, value_name = "S", default_value = "constant", allow_hyphen_values = true)]
     schedule: String,
     /// Steps over which the learning rate rises to its value
     #[arg(long, value_name = "STEPS", default_value = "0", value_parser = steps, allow_hyphen_values = true)]
     warmup: u64,
-    /// What is lowered: cross-entropy, or mse against one-hot targets, the mean over outputs and samples
+    /// Training loss: cross-entropy, or mse against one-hot targets, the mean over outputs and samples
     #[arg(long, value_name = "KIND", default_value = "cross-entropy", ignore_case = true)]
     loss: Loss,
-    /// Samples a step
+    /// Samples of a step
     #[arg(long, value_name = "N", default_value = "128", value_parser = size::parse, allow_hyphen_values = true)]
     batch: usize,
     /// Passes over the training samples
@@ -76,25 +76,25 @@ pub struct Arguments {
     /// Runs of each cell, with weights and an order of samples of their own
     #[arg(long, value_name = "N", default_value = "3", value_parser = seeds, allow_hyphen_values = true)]
     seeds: usize,
-    /// The same seed gives the same bytes, whatever --threads
+    /// Seed of all random numbers: the same seed gives the same bytes, whatever --threads
     #[arg(long, value_name = "N", default_value = "0", value_parser = seed, allow_hyphen_values = true)]
     seed: u64,
-    /// Accuracy whose first step is told
+    /// Accuracy that is aimed at: the table says after how many steps it is met
     #[arg(long, value_name = "SHARE", default_value = "0.9", value_parser = share, allow_hyphen_values = true)]
     target: f64,
-    /// Times at which the variances of all layers are taken, from the start to the end
+    /// Number of times at which the variances of all layers are recorded, from the start to the end
     #[arg(long, value_name = "N", default_value = "5", value_parser = looks, allow_hyphen_values = true)]
     snapshots: usize,
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
     threads: Option<usize>,
-    /// Kept up to date while training; where it exists, training goes on from it, to the same bytes
+    /// Checkpoint file, kept up to date while training; where it exists, training goes on from it, to the same bytes
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// The weights that the first run begins with, under PyTorch's names and in its layout; needs one --init and one --act
+    /// Write the weights that the first run begins with, under PyTorch's names and in its layout; needs one --init and one --act
     #[arg(long, value_name = "FILE.safetensors")]
     save_init: Option<PathBuf>,
-    /// Exit 3 when a cell is among these: diverged, chance, above-chance
+    /// Exit with status 3 when a cell is among these: diverged, chance, above-chance
     #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = outcome)]
     fail_on: Vec<Verdict>,
     #[command(flatten)]

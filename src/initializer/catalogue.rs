@@ -3,19 +3,22 @@
 use super::{Initializer, Site, Values, as_written, classic, framework, orthogonal};
 use crate::law::Law;
 use crate::law::call::CatalogError;
+use crate::law::named::named;
 
 /// The law at a layer, from the arguments there.
 pub type LawAt = fn(&Values, &Site) -> Result<Law, String>;
 
-/// Where an entry comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
-    /// Papers and common use.
-    Classic,
-    /// What a framework's layer gets, or what its own initialiser of that name draws.
-    Framework,
-    /// Formulas of widely copied articles, as they stand.
-    AsWritten,
+named! {
+    /// Where an entry comes from.
+    #[non_exhaustive]
+    pub enum Group {
+        /// Papers and common use.
+        Classic = "classic",
+        /// What a framework's layer gets, or what its own initialiser of that name draws.
+        Framework = "framework",
+        /// Formulas of widely copied articles, as they stand.
+        AsWritten = "as-written",
+    }
 }
 
 /// A parameter of an entry.

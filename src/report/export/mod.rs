@@ -178,3 +178,73 @@ pub(super) fn pretty<T: Serialize>(result: &T) -> String {
     text.push('\n');
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// A result with a part of every kind, which counts how often it is drawn.
+    #[derive(Default)]
+    struct Whole {
+        drawn: Cell<usize>,
+    }
+
+    impl Presentation for Whole {
+        fn name(&self) -> &'static str {
+            "whole"
+        }
+
+        fn json(&self) -> String {
+            "{}\n".into()
+        }
+
+        fn tables(&self) -> Result<Vec<Table>, ::csv::Error> {
+            Ok(["rows", "more"].map(|name| Table { name, csv: "a,b\n1,2\n".into() }).into())
+        }
+
+        fn sources(&self) -> Vec<Source<'_>> {
+            vec![Source { name: "whole.py", text: "pass\n" }]
+        }
+
+        #[cfg(feature = "figures")]
+        fn figures(&self) -> Result<Vec<Figure>, ChartError> {
+            self.drawn.set(self.drawn.get() + 1);
+            let svg = r#"<svg xmlns="http://www.w3.org/2000/svg" width="4" height="4"/>"#;
+            Ok(vec![Figure { name: "picture", svg: svg.into() }])
+        }
+    }
+
+    fn names(files: &[File]) -> Vec<&str> {
+        files.iter().map(|file| file.name.as_str()).collect()
+    }
+
+    #[test]
+    fn every_format_makes_its_files_of_the_same_parts() {
+        let whole = Whole::default();
+        let rendering = Rendering::new(&whole);
+        assert_eq!(names(&Format::Json.export(&rendering).unwrap()), ["whole.json"]);
+        assert_eq!(names(&Format::Csv.export(&rendering).unwrap()), ["rows.csv", "more.csv"]);
+        assert_eq!(names(&Format::Code.export(&rendering).unwrap()), ["whole.py"]);
+        assert_eq!(whole.drawn.get(), 0, "nothing is drawn that no format shows");
+    }
+
+    #[cfg(feature = "figures")]
+    #[test]
+    fn a_figure_is_drawn_once_for_all_formats() {
+        let whole = Whole::default();
+        let rendering = Rendering::new(&whole);
+        let png = Format::Png.export(&rendering).unwrap();
+        assert_eq!(names(&png), ["picture.png"]);
+        assert!(png[0].bytes.starts_with(b"\x89PNG"));
+        assert_eq!(names(&Format::Svg.export(&rendering).unwrap()), ["picture.svg"]);
+        assert_eq!(whole.drawn.get(), 1);
+    }
+
+    #[cfg(not(feature = "figures"))]
+    #[test]
+    fn a_build_without_figures_says_so() {
+        let fault = Format::Svg.export(&Rendering::new(&Whole::default())).unwrap_err();
+        assert!(fault.to_string().contains("no svg"), "{fault}");
+    }
+}

@@ -50,7 +50,7 @@ pub struct Training {
     pub schedule: String,
     /// Steps over which the rate rises to what it is.
     pub warmup: u64,
-    /// What is lowered.
+    /// Training loss.
     pub loss: Objective,
     /// Samples a step.
     pub batch: usize,
