@@ -13,6 +13,7 @@ use crate::theory::phase::{Diagram, Window, grid, ranges, walk};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Options of `phase`.
 #[derive(Args)]
@@ -108,7 +109,9 @@ fn range(text: &str) -> Result<(f64, f64), String> {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
+    let act = Activation::parse(&arguments.act)
+        .map(Arc::new)
+        .map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
     let delivery = arguments.delivery();
     let directory = delivery.directory()?;
     let line = walk(&act);
@@ -134,7 +137,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 fn simulated(
-    act: &Activation,
+    act: &Arc<Activation>,
     diagram: &Diagram,
     arguments: &Arguments,
 ) -> Option<crate::theory::phase::Measured> {

@@ -134,7 +134,8 @@ enum EngineKind {
     /// Every weight is drawn
     Dense,
     /// Products alone are drawn, from their joint law
-    Lazy,
+    #[value(alias = "lazy")]
+    Implicit,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -330,6 +331,7 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), F
     let experiment = Experiment {
         depth: widths.len().saturating_sub(1),
         widths,
+        more_widths: Vec::new(),
         net,
         act: distinct(acts.into_iter().map(|a| a.name)),
         init: distinct(inits.into_iter().map(|i| i.name)),
@@ -346,7 +348,7 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), F
         engine: match arguments.engine {
             EngineKind::Auto => Engine::Auto,
             EngineKind::Dense => Engine::Dense,
-            EngineKind::Lazy => Engine::Lazy,
+            EngineKind::Implicit => Engine::Implicit,
         },
         threshold: arguments.threshold,
     };

@@ -44,21 +44,21 @@ fn assemble(
         .enumerate()
         .map(|(index, layer)| {
             let records: Vec<&LayerRecord> = trials.iter().map(|t| &t[index]).collect();
-            let entry = cell.net.as_ref().map(|net| &net.entries[index]);
+            let entry = &cell.graph.entries[index];
             let middle =
                 |quantity: fn(&LayerRecord) -> Option<f64>| median(records.iter().map(|r| quantity(r)));
             Layer {
                 layer: index + 1,
-                path: entry.map(|e| e.path.clone()),
-                kind: entry.map_or("linear", |e| e.kind).into(),
+                path: (!entry.path.is_empty()).then(|| entry.path.clone()),
+                kind: entry.kind.into(),
                 fan_in: layer.fan_in,
-                fan_out: entry.map_or(layer.fan_out, |e| e.fan_out),
-                units: entry.filter(|e| e.units != e.fan_out).map(|e| e.units),
+                fan_out: entry.fan_out,
+                units: (entry.units != entry.fan_out).then_some(entry.units),
                 preactivation: summary(&records, |r| r.preactivation, trace),
                 activation: summary(&records, |r| r.activation, trace),
                 gradient: summary(&records, |r| r.gradient, trace),
                 weight_gradient: summary(&records, |r| r.weight_gradient, trace),
-                branch: entry.is_some_and(|e| !e.trunk),
+                branch: !entry.trunk,
                 dead_fraction: middle(|r| Some(r.dead_fraction)).unwrap_or(0.0),
                 saturated_fraction: middle(|r| r.saturated_fraction),
                 correlation: middle(|r| r.correlation),
@@ -80,7 +80,8 @@ fn assemble(
         act: plan.act(cell).name.clone(),
         engine: match cell.choice.engine {
             Engine::Dense => "dense".into(),
-            Engine::Lazy | Engine::Streamed => "lazy".into(),
+            Engine::Implicit | Engine::Streamed => "implicit".into(),
+            Engine::Mixed => "mixed".into(),
         },
         engine_reason: cell.choice.reason.clone(),
         law: if cell.choice.exact { "exact".into() } else { "asymptotic".into() },

@@ -121,12 +121,13 @@ pub fn fill_double(values: &mut [f64], mut stream: Stream) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numeric::stream::{Key, Role};
+    use crate::numeric::stream::{Key, Part, Role};
     use statrs::distribution::{ContinuousCDF, Normal};
 
     fn draws(count: usize) -> Vec<f32> {
         let mut values = vec![0.0; count];
-        Lanes::new(Key { seed: 3, trial: 1, layer: 4 }.stream(Role::Weights, 0)).fill(&mut values);
+        Lanes::new(Key { seed: 3, trial: 1, layer: 4 }.stream(Role::Weights, Part::Block(0)))
+            .fill(&mut values);
         values
     }
 

@@ -4,7 +4,7 @@ use crate::law::draw::{Standard, fill_from};
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
-use crate::numeric::stream::{Key, Role};
+use crate::numeric::stream::{Key, Part, Role};
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
 use rand::RngExt;
@@ -26,7 +26,7 @@ pub enum Loss {
 /// The gradient with respect to the last activation `h` (n × B), of the same shape.
 ///
 /// `h` may be a block of its rows, except for cross-entropy; `first` numbers the block's draws.
-pub fn gradient<T: Real>(loss: Loss, h: &Signal<T>, key: Key, first: u64) -> Signal<T> {
+pub fn gradient<T: Real>(loss: Loss, h: &Signal<T>, key: Key, first: Part) -> Signal<T> {
     match loss {
         Loss::Random => normal(h.values.shape(), key, first),
         Loss::Mse => {
@@ -37,7 +37,7 @@ pub fn gradient<T: Real>(loss: Loss, h: &Signal<T>, key: Key, first: u64) -> Sig
     }
 }
 
-fn normal<T: Real>(shape: (usize, usize), key: Key, first: u64) -> Signal<T> {
+fn normal<T: Real>(shape: (usize, usize), key: Key, first: Part) -> Signal<T> {
     let mut values = DMatrix::from_element(shape.0, shape.1, T::ZERO);
     fill_from(values.as_mut_slice(), Standard::Normal, key, Role::ReadOut, first, Threads::One);
     Signal::new(values, 0)
@@ -46,7 +46,7 @@ fn normal<T: Real>(shape: (usize, usize), key: Key, first: u64) -> Signal<T> {
 /// (softmax(h) − one-hot(class))/B, in the logarithm so that a hopeless class keeps its tiny gradient.
 fn cross_entropy<T: Real>(h: &Signal<T>, key: Key) -> Signal<T> {
     let (rows, batch) = h.values.shape();
-    let mut rng = key.stream(Role::ReadOut, 0);
+    let mut rng = key.stream(Role::ReadOut, Part::Block(0));
     let share = Wide::from(1.0 / batch as f64);
     let mut entries = Vec::with_capacity(rows * batch);
     for column in h.values.column_iter() {

@@ -3,16 +3,16 @@
 mod engine;
 mod expected;
 mod input;
-mod network;
+mod memory;
 mod plan;
 pub mod streamed;
 mod trial;
 
-pub use engine::{Choice, Engine};
+pub use engine::{Choice, Drawing, Engine, draws};
 pub use expected::{Expectation, expectation};
 pub use input::{Entrance, Input, InputError};
-pub use plan::{CellPlan, LayerPlan, Plan, PlanError};
-pub use trial::{Network, backward_gradients};
+pub use memory::{keeps_weights, recomputes};
+pub use plan::{CellPlan, LayerPlan, LeftOut, Plan, PlanError};
 
 use crate::numeric::product::Threads;
 use crate::op::record::LayerRecord;

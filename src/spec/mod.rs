@@ -13,6 +13,9 @@ pub struct Experiment {
     /// `depth + 1` widths: the input's, then each layer's.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub widths: Vec<usize>,
+    /// Widths of further stacks of the grid, each as in `widths`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub more_widths: Vec<Vec<usize>>,
     /// An architecture in place of a plain stack.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub net: Option<Architecture>,
@@ -39,11 +42,17 @@ pub struct Experiment {
 }
 
 impl Experiment {
+    /// The widths of every stack of the grid; of a network, those of nothing.
+    pub fn stacks(&self) -> impl Iterator<Item = &[usize]> {
+        std::iter::once(self.widths.as_slice()).chain(self.more_widths.iter().map(Vec::as_slice))
+    }
+
     /// A stack of `depth` layers, each of `width` units, with the command line's defaults otherwise.
     pub fn plain(depth: usize, width: usize) -> Self {
         Self {
             depth,
             widths: vec![width; depth + 1],
+            more_widths: Vec::new(),
             net: None,
             act: vec!["relu".into()],
             init: vec!["xavier-normal".into()],
@@ -69,5 +78,6 @@ pub enum Engine {
     /// Every weight is drawn.
     Dense,
     /// Products with the weights are drawn from their joint law; no weight is.
-    Lazy,
+    #[serde(alias = "lazy")]
+    Implicit,
 }
