@@ -48,10 +48,14 @@ fn cost(loss: Loss, h: &DMatrix<f64>, top: Key) -> f64 {
     let batch = h.ncols() as f64;
     // The targets are drawn as the engine draws them: the gradient at h = 0 gives them away.
     let zero = Signal::new(DMatrix::from_element(h.nrows(), h.ncols(), 0.0), 0);
-    let at_zero = plain(&loss::gradient(loss, &zero, top, Part::Block(0)));
+    let at_zero = plain(&loss::gradient(loss, &zero, h.nrows(), top, Part::Block(0)));
     match loss {
         Loss::Random => h.dot(&at_zero),
-        Loss::Mse => (h + at_zero * batch).norm_squared() * 0.5 / batch,
+        Loss::Mse => {
+            // ∂C/∂h = 2(h − t)/(n·B).
+            let share = 1.0 / h.len() as f64;
+            (h + at_zero / (2.0 * share)).norm_squared() * share
+        }
         Loss::CrossEntropy => {
             let columns = h.column_iter().zip(at_zero.column_iter());
             let one = |(h, g): (nalgebra::DVectorView<f64>, nalgebra::DVectorView<f64>)| {
@@ -81,7 +85,7 @@ fn gradients_agree_with_finite_differences_for_every_activation_and_loss() {
             (context.given, context.gradients) = (Some(&arrays), Some(gradients_like(&arrays)));
             let signal = Signal::new(input.clone(), 0);
             let (out, tape) = forward(&graph, signal, &mut context, false, &|| true).unwrap();
-            let upstream = loss::gradient(loss, &out.signal, top, Part::Block(0));
+            let upstream = loss::gradient(loss, &out.signal, out.signal.values.nrows(), top, Part::Block(0));
             backward(&graph, tape, upstream, &mut context, &|| true).unwrap();
             let gradients = context.gradients.unwrap();
             let check = |stream: u64, got: f64, moved: &dyn Fn(&mut Arrays<f64>, f64)| {

@@ -44,7 +44,7 @@ fn plain(s: &Signal<f64>) -> DMatrix<f64> {
 fn cost(net: &Graph, x: &DMatrix<f64>, given: Option<&Given>) -> f64 {
     let output = run(net, x, given, 0).output;
     let read_out =
-        loss::gradient(Loss::Random, &output, Key { layer: net.streams() + 1, ..KEY }, Part::Block(0));
+        loss::gradient(Loss::Random, &output, 0, Key { layer: net.streams() + 1, ..KEY }, Part::Block(0));
     plain(&output).dot(&plain(&read_out))
 }
 
@@ -72,7 +72,7 @@ fn collected(net: &Graph, x: &DMatrix<f64>, given: &Given) -> Gradients<f64> {
     (pass.given, pass.quiet, pass.gradients) = (Some(given), true, Some(gradients_like(given)));
     let (out, tapes) = forward(net, Signal::new(x.clone(), 0), &mut pass, false, &|| true).unwrap();
     let read_out =
-        loss::gradient(Loss::Random, &out.signal, Key { layer: net.streams() + 1, ..KEY }, Part::Block(0));
+        loss::gradient(Loss::Random, &out.signal, 0, Key { layer: net.streams() + 1, ..KEY }, Part::Block(0));
     backward(net, tapes, read_out, &mut pass, &|| true).unwrap();
     pass.gradients.unwrap()
 }

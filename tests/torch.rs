@@ -104,8 +104,13 @@ fn compare(python: &str, name: &str, source: &str, batch: usize) {
         }
     }
     let double = run::<f64>(&net, &x);
-    let read_out =
-        loss::gradient(Loss::Random, &double.output, Key { layer: net.streams() + 1, ..KEY }, Part::Block(0));
+    let read_out = loss::gradient(
+        Loss::Random,
+        &double.output,
+        0,
+        Key { layer: net.streams() + 1, ..KEY },
+        Part::Block(0),
+    );
     write(here, "read_out", &plain(&read_out), false);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch/parity.py");
     let status = Command::new(python).arg(script).arg(here).status().unwrap();

@@ -14,7 +14,7 @@ use crate::law::call::{CatalogError, printable};
 use crate::report::{figure, json, table, terminal};
 use crate::result::{Report, Verdict};
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan};
-use crate::spec::{Engine, Experiment, Loss};
+use crate::spec::{Engine, Experiment, Loss, Precision};
 use crate::study::scaling::UNSTABLE;
 use clap::{Args, ValueEnum};
 use indicatif::HumanDuration;
@@ -350,6 +350,7 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), F
             EngineKind::Dense => Engine::Dense,
             EngineKind::Implicit => Engine::Implicit,
         },
+        precision: Precision::Auto,
         threshold: arguments.threshold,
     };
     Ok((experiment, input))

@@ -16,7 +16,7 @@ pub fn run(plan: &Plan, control: &Control) -> Result<Report, RunError> {
     let entrance = plan.input.entrance();
     let mut cells = Vec::new();
     for (cell, records) in plan.cells.iter().zip(&recorded.cells) {
-        let complete: Vec<&Vec<LayerRecord>> = records.iter().collect();
+        let complete: Vec<&Vec<LayerRecord>> = records.trials.iter().collect();
         if !complete.is_empty() {
             cells.push(assemble(plan, cell, &complete, &entrance, control.trace));
         }

@@ -22,6 +22,8 @@ pub type Step<'a> = &'a dyn Fn() -> bool;
 pub struct Passed<T: Precision> {
     /// One for each entry of the network.
     pub records: Vec<LayerRecord>,
+    /// Rounding may have decided some of them.
+    pub doubtful: bool,
     /// The network's output, where the gradient of the input was asked for.
     pub output: Signal<T>,
     /// ∂C/∂input, where it was asked for.
@@ -60,11 +62,12 @@ pub fn trial<'a, T: Precision>(
     step: Step,
 ) -> Result<Passed<T>, Stopped> {
     let (out, tape) = forward(graph, input, &mut context, recompute, step)?;
-    let upstream = loss::gradient(loss, &out.signal, top(graph, context.key), Part::Block(0));
+    let upstream =
+        loss::gradient(loss, &out.signal, graph.output().channels, top(graph, context.key), Part::Block(0));
     let output = if context.input_gradient { out.signal.clone() } else { nothing() };
     drop(out);
     let gradient = backward(graph, tape, upstream, &mut context, step)?;
-    Ok(Passed { records: context.records, output, gradient })
+    Ok(Passed { records: context.records, doubtful: context.doubtful, output, gradient })
 }
 
 /// Names the streams of a loss behind the network.

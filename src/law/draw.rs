@@ -100,7 +100,8 @@ pub fn fill_from<T: Real>(
         let mut rng = key.stream(role, first.block(block));
         match standard {
             Standard::Normal => T::fill_normal(chunk, rng),
-            other => chunk.iter_mut().for_each(|v| *v = T::of(other.sample(&mut rng))),
+            // Rounded to single precision, so that a trial has the same weights in either.
+            other => chunk.iter_mut().for_each(|v| *v = T::of(f64::from(other.sample(&mut rng) as f32))),
         }
     };
     match threads {

@@ -23,6 +23,10 @@ use std::sync::Arc;
 /// A batch, channels × (positions·samples), shared by the nodes that need it again.
 pub type Activations<T> = Rc<Observed<T>>;
 
+/// Samples or positions with a larger mean cosine differ by so little that single precision may lose what they differ in: of
+/// squares that sum to one, less than a thousandth.
+const ALIKE: f64 = 0.999;
+
 /// The node at work, as the graph describes it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Call<'a> {
@@ -64,6 +68,8 @@ pub struct Context<'a, T: Real> {
     pub given: Option<&'a Arrays<T>>,
     /// Where gradients go when a network is trained.
     pub gradients: Option<Gradients<T>>,
+    /// Something was recorded that rounding may have decided: samples or positions that nearly agree.
+    pub doubtful: bool,
     /// The node at work.
     pub call: Call<'a>,
     parameters: &'a [Parameter],
@@ -94,6 +100,7 @@ impl<'a, T: Real> Context<'a, T> {
             scratch: Vec::new(),
             given: None,
             gradients: None,
+            doubtful: false,
             call: Call::default(),
             parameters,
             tables: HashMap::new(),
@@ -236,6 +243,8 @@ impl<'a, T: Real> Context<'a, T> {
         record.position_correlation = position_correlation(z, positions);
         record.effective_rank = ranked;
         record.unit_symmetry = unit_symmetry(&z.signal);
+        let alike = |cosine: Option<f64>| cosine.is_some_and(|c| c > ALIKE);
+        self.doubtful |= alike(record.correlation) || alike(record.position_correlation);
     }
 
     fn effective_rank_of(&self, z: &Observed<T>) -> Option<f64> {

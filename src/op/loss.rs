@@ -17,7 +17,7 @@ pub enum Loss {
     /// Random linear read-out: ∂C/∂H_L iid N(0, 1), independent of the forward pass.
     #[default]
     Random,
-    /// Mean over the batch of ½‖h − t‖², targets t iid N(0, 1).
+    /// Mean over outputs and samples of (h − t)², targets t iid N(0, 1); PyTorch's `MSELoss`, as in training.
     Mse,
     /// Softmax cross-entropy, mean over the batch, against uniformly random classes.
     CrossEntropy,
@@ -25,13 +25,15 @@ pub enum Loss {
 
 /// The gradient with respect to the last activation `h` (n × B), of the same shape.
 ///
-/// `h` may be a block of its rows, except for cross-entropy; `first` numbers the block's draws.
-pub fn gradient<T: Real>(loss: Loss, h: &Signal<T>, key: Key, first: Part) -> Signal<T> {
+/// `h` may be a block of the rows of an output with `rows` of them, except for cross-entropy; `first` names the block's draws.
+pub fn gradient<T: Real>(loss: Loss, h: &Signal<T>, rows: usize, key: Key, first: Part) -> Signal<T> {
     match loss {
         Loss::Random => normal(h.values.shape(), key, first),
         Loss::Mse => {
             let target = normal::<T>(h.values.shape(), key, first);
-            h.clone().plus(target.times(Wide::from(-1.0))).times(Wide::from(1.0 / h.values.ncols() as f64))
+            h.clone()
+                .plus(target.times(Wide::from(-1.0)))
+                .times(Wide::from(2.0 / (rows as f64 * h.values.ncols() as f64)))
         }
         Loss::CrossEntropy => cross_entropy(h, key),
     }

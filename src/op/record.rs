@@ -25,6 +25,19 @@ impl Moments {
     pub const ZERO: Self = Self { mean: Wide::ZERO, variance: Wide::ZERO, second_moment: Wide::ZERO };
 }
 
+/// log₁₀ of the second moment below which rounding hides a quantity, where it lies below: its moments are then given as zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Floors {
+    /// Floor of Z.
+    pub preactivation: Option<f64>,
+    /// Floor of H.
+    pub activation: Option<f64>,
+    /// Floor of ∂C/∂Z.
+    pub gradient: Option<f64>,
+    /// Floor of ∂C/∂W.
+    pub weight_gradient: Option<f64>,
+}
+
 /// Everything recorded at a layer in one trial (SCIENCE: Z pre-activation, H activation, D gradient).
 #[derive(Clone, Copy, Debug)]
 pub struct LayerRecord {
@@ -48,6 +61,8 @@ pub struct LayerRecord {
     pub effective_rank: Option<f64>,
     /// Largest difference between two rows of Z, see [`unit_symmetry`].
     pub unit_symmetry: f64,
+    /// What rounding hides.
+    pub below: Floors,
 }
 
 /// Moments of `offset + v` over all entries v of a signal.
@@ -88,6 +103,7 @@ impl Default for LayerRecord {
             position_correlation: None,
             effective_rank: None,
             unit_symmetry: 0.0,
+            below: Floors::default(),
         }
     }
 }

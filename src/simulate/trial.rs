@@ -12,14 +12,23 @@ use crate::op::Precision;
 use crate::op::record::LayerRecord;
 use std::sync::atomic::Ordering;
 
-/// The records of one trial; `None` when the run was stopped.
+/// What one trial recorded.
+pub struct Trial {
+    /// One for each entry of the network.
+    pub records: Vec<LayerRecord>,
+    /// Rounding may have decided some of it.
+    pub doubtful: bool,
+}
+
+/// One trial in single or in double precision; `None` when the run was stopped.
 pub fn one(
     plan: &Plan,
     cell: &CellPlan,
     number: usize,
+    double: bool,
     threads: Threads,
     control: &Control,
-) -> Option<Vec<LayerRecord>> {
+) -> Option<Trial> {
     let e = &plan.experiment;
     let key = Key { seed: e.seed, trial: number as u64, layer: 0 };
     let effective_rank = number < plan.ranked_trials();
@@ -31,26 +40,32 @@ pub fn one(
     if cell.choice.engine == Engine::Streamed {
         let (layers, act, input) = (&*cell.layers, plan.act(cell), &plan.input);
         let stack = Stack { layers, act, input, batch: e.batch, loss: e.loss, key, threads, effective_rank };
-        return stack.pass(&step);
+        return stack.pass(&step).map(|records| Trial { records, doubtful: false });
     }
-    stored::<f32>(plan, cell, key, threads, control.threads, effective_rank, &step)
+    let stored = Stored { plan, cell, key, threads, side_by_side: control.threads, effective_rank };
+    if double { stored.pass::<f64>(&step) } else { stored.pass::<f32>(&step) }
 }
 
-/// A trial whose layers stay in memory, in one precision.
-fn stored<T: Precision>(
-    plan: &Plan,
-    cell: &CellPlan,
+/// A trial whose layers stay in memory.
+struct Stored<'a> {
+    plan: &'a Plan,
+    cell: &'a CellPlan,
     key: Key,
     threads: Threads,
+    /// Trials that run at once.
     side_by_side: usize,
     effective_rank: bool,
-    step: &dyn Fn() -> bool,
-) -> Option<Vec<LayerRecord>> {
-    let (e, graph) = (&plan.experiment, &*cell.graph);
-    let input = plan.input.draw::<T>(graph.features(), e.batch, key);
-    let mut context = graph.context(key, e.batch, threads);
-    context.keep_weights = keeps_weights(graph, e.batch, side_by_side);
-    context.effective_rank = effective_rank;
-    let passed = trial(graph, input, e.loss, context, recomputes(graph, e.batch), step);
-    passed.ok().map(|passed| passed.records)
+}
+
+impl Stored<'_> {
+    /// In one precision.
+    fn pass<T: Precision>(&self, step: &dyn Fn() -> bool) -> Option<Trial> {
+        let (e, graph) = (&self.plan.experiment, &*self.cell.graph);
+        let input = self.plan.input.draw::<T>(graph.features(), e.batch, self.key);
+        let mut context = graph.context(self.key, e.batch, self.threads);
+        context.keep_weights = keeps_weights(graph, e.batch, self.side_by_side);
+        context.effective_rank = self.effective_rank;
+        let passed = trial(graph, input, e.loss, context, recomputes(graph, e.batch), step).ok()?;
+        Some(Trial { records: passed.records, doubtful: passed.doubtful })
+    }
 }

@@ -37,6 +37,9 @@ pub struct Experiment {
     pub seed: u64,
     /// How products with the weights are drawn.
     pub engine: Engine,
+    /// What trials are computed in.
+    #[serde(default)]
+    pub precision: Precision,
     /// A whole-stack change beyond this many decades is vanishing or exploding.
     pub threshold: f64,
 }
@@ -63,6 +66,7 @@ impl Experiment {
             trials: 10,
             seed: 0,
             engine: Engine::Auto,
+            precision: Precision::Auto,
             threshold: 1.0,
         }
     }
@@ -80,4 +84,17 @@ pub enum Engine {
     /// Products with the weights are drawn from their joint law; no weight is.
     #[serde(alias = "lazy")]
     Implicit,
+}
+
+/// What trials are computed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Single precision, and double where single precision would round a recorded figure away.
+    #[default]
+    Auto,
+    /// Single precision.
+    Single,
+    /// Double precision.
+    Double,
 }

@@ -470,6 +470,7 @@ impl Stack<'_> {
         let entries = layer.fan_out as f64 * self.batch as f64;
         LayerRecord {
             position_correlation: None,
+            below: record::Floors::default(),
             preactivation: up.preactivation.moments(),
             activation: up.activation.moments(),
             gradient: Moments::ZERO,
@@ -515,7 +516,7 @@ impl Stack<'_> {
         self.blocks(units).sum(self.threads, step, |down: &mut Down, block, rows| {
             let (xi, z) = forward.block(block, rows.len());
             let (h, slope) = self.output(&z);
-            let upstream = loss::gradient(self.loss, &h, key, part(block));
+            let upstream = loss::gradient(self.loss, &h, units, key, part(block));
             down.add(&xi, upstream.hadamard(&slope), precise);
         })
     }
