@@ -19,6 +19,7 @@
 //! ```
 
 pub mod activation;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod data;
 pub mod diagnose;

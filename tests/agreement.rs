@@ -42,7 +42,7 @@ fn every_activation_follows_theory_in_every_phase() {
             let report = report(entry.name, factor * critical.sigma_w2, critical.sigma_b2);
             let cell = &report.cells[0];
             assert!(
-                !cell.flags.iter().any(|f| f == "off-theory"),
+                !cell.flags.iter().any(|f| f.name() == "off-theory"),
                 "{} × {factor}: {:?}",
                 entry.name,
                 cell.words

@@ -1,7 +1,7 @@
 //! The binary as a user runs it.
 
 use assert_cmd::Command;
-use initdiag::result::{Quantity, Report, Verdict};
+use initdiag::result::{Flag, Quantity, Report, Verdict};
 use initdiag::study::scaling::Scaling;
 use std::path::Path;
 use std::process::Output;
@@ -359,16 +359,29 @@ fn options_do_what_they_say() {
         &small(&[&easy[..], &["--threads", "4096"]].concat()).iter().map(String::as_str).collect::<Vec<_>>(),
     );
     assert_eq!((easy.spec.input.as_str(), easy.spec.bias.as_deref()), ("correlated(0.5)", Some("zeros")));
-    // Exit 3 by verdict and by flag.
-    for (fail_on, init, code) in [
-        ("vanishing", "normal(0, 0.01)", 3),
-        ("exploding,symmetric-units", "constant", 3),
-        ("exploding", "normal(0, 0.01)", 0),
-        ("zero-signal", "zeros", 3),
+    // Exit 3 by verdict and by flag, and one line that says which, whatever else is wanted.
+    for (fail_on, init, met) in [
+        ("vanishing", "normal(0, 0.01)", "normal(0, 0.01) × relu: forward vanishing, backward vanishing"),
+        ("exploding,symmetric-units", "constant", "constant × relu: symmetric-units"),
+        ("exploding", "normal(0, 0.01)", ""),
+        ("zero-signal", "zeros", "zeros × relu: zero-signal"),
+        (
+            "vanishing,zero-signal",
+            "he,zeros,normal(0, 0.01)",
+            "zeros × relu: forward vanishing, backward vanishing, zero-signal; \
+             normal(0, 0.01) × relu: forward vanishing, backward vanishing",
+        ),
     ] {
-        let arguments = small(&["--init", init, "--fail-on", fail_on]);
-        let output = tool(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!(output.status.code(), Some(code), "{init} {fail_on}");
+        for quiet in [&["--no-progress"][..], &["--quiet"]] {
+            let extra = [&["--init", init, "--fail-on", fail_on], quiet].concat();
+            let arguments = small(&extra);
+            let output = tool(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+            let code = if met.is_empty() { 0 } else { 3 };
+            assert_eq!(output.status.code(), Some(code), "{init} {fail_on}");
+            let said =
+                if met.is_empty() { String::new() } else { format!("initdiag: --fail-on met: {met}\n") };
+            assert_eq!(String::from_utf8(output.stderr).unwrap(), said, "{init} {fail_on}");
+        }
     }
     let widths = json(&["--widths", "20,30,10", "--trials", "2", "--batch", "4", "--json"]);
     let fans: Vec<_> = widths.cells[0].layers.iter().map(|l| (l.fan_in, l.fan_out)).collect();
@@ -487,7 +500,7 @@ fn known_pathologies_are_named() {
         }
         arguments.extend(extra);
         let cell = &json(&arguments).cells[0];
-        assert!(cell.flags.iter().any(|f| f == flag), "{extra:?}: {:?}", cell.flags);
+        assert!(cell.flags.iter().any(|f| f.name() == flag), "{extra:?}: {:?}", cell.flags);
     }
     let clean = json(&["--act", "tanh", "--init", "orthogonal", "--depth", "10", "--json"]);
     assert!(clean.cells[0].flags.is_empty(), "{:?}", clean.cells[0].flags);
@@ -497,7 +510,7 @@ fn known_pathologies_are_named() {
 fn weights_that_are_not_drawn_need_no_memory() {
     let size = ["--width", "1M", "--batch", "4", "--depth", "2", "--trials", "1", "--json", "--init"];
     for (init, engine) in [("constant-0.02", "lazy"), ("zeros", "lazy"), ("identity", "dense")] {
-        assert_eq!(json(&[size.as_slice(), &[init]].concat()).cells[0].engine, engine, "{init}");
+        assert_eq!(json(&[size.as_slice(), &[init]].concat()).cells[0].engine.name(), engine, "{init}");
     }
 }
 
@@ -506,7 +519,7 @@ fn zero_weights_make_units_alike_on_every_engine() {
     for engine in ["dense", "lazy"] {
         let size = ["--width", "20000", "--batch", "16", "--depth", "2", "--trials", "1", "--json"];
         let report = json(&[size.as_slice(), &["--init", "zeros", "--engine", engine]].concat());
-        assert!(report.cells[0].flags.iter().any(|f| f == "symmetric-units"), "{engine}");
+        assert!(report.cells[0].flags.iter().any(|f| f.name() == "symmetric-units"), "{engine}");
     }
 }
 
@@ -569,7 +582,7 @@ fn every_run_carries_its_theory() {
     {
         let report = json(&[size.as_slice(), &["--init", init, "--act", act]].concat());
         let cell = &report.cells[0];
-        assert!(!cell.flags.iter().any(|f| f == "off-theory"), "{init} {act}: {:?}", cell.words);
+        assert!(!cell.flags.iter().any(|f| f.name() == "off-theory"), "{init} {act}: {:?}", cell.words);
         for layer in &cell.layers {
             let theory = layer.theory.unwrap();
             let gradient = layer.gradient.log10_variance.median.unwrap();
@@ -613,7 +626,8 @@ fn formats_are_left_where_the_variance_says() {
     let size = ["--depth", "60", "--width", "256", "--batch", "8", "--trials", "3", "--json"];
     let report = json(&[size.as_slice(), &["--init", "xavier"]].concat());
     // Half a layer from 1: f16's smallest normal 2⁻¹⁴ is the root of 2⁻²⁸, e4m3's 2⁻⁶ of 2⁻¹².
-    let leaves = |name: &str| report.cells[0].formats.iter().find(|f| f.format == name).unwrap().activation;
+    let leaves =
+        |name: &str| report.cells[0].formats.iter().find(|f| f.format.name() == name).unwrap().activation;
     assert!((27..=30).contains(&leaves("f16").unwrap()) && (11..=14).contains(&leaves("fp8-e4m3").unwrap()));
     assert_eq!(leaves("f32"), None);
     assert!(
@@ -685,17 +699,21 @@ fn a_signal_without_variance_is_not_called_zero() {
         let constant = judged(extra);
         assert_eq!(constant.forward.verdict, Verdict::Stable);
         assert!(!constant.words[0].contains("exactly zero"), "{:?}", constant.words);
-        assert!(constant.flags.iter().any(|f| f == "symmetric-units"), "{extra:?}: {:?}", constant.flags);
+        assert!(
+            constant.flags.iter().any(|f| f.name() == "symmetric-units"),
+            "{extra:?}: {:?}",
+            constant.flags
+        );
     }
     let zeros = judged(&["--init", "zeros"]);
     assert_eq!((zeros.forward.verdict, zeros.forward.log10_change), (Verdict::Vanishing, None));
     assert!(zeros.words[0].contains("exactly zero from layer 1 on"));
-    assert!(zeros.flags.iter().any(|f| f == "symmetric-units"));
+    assert!(zeros.flags.iter().any(|f| f.name() == "symmetric-units"));
     assert_eq!(zeros.layers[0].unit_symmetry, Some(0.0));
     // A signal that died in units of different weights is no symmetry of the weights.
     let died = judged(&["--init", "normal(-1, 0.01)"]);
-    assert!(died.flags.iter().any(|f| f == "zero-signal"));
-    assert!(!died.flags.iter().any(|f| f == "symmetric-units"), "{:?}", died.words);
+    assert!(died.flags.iter().any(|f| f.name() == "zero-signal"));
+    assert!(!died.flags.iter().any(|f| f.name() == "symmetric-units"), "{:?}", died.words);
 }
 
 #[test]
@@ -789,13 +807,13 @@ fn half_the_units_dead_is_no_fault_of_a_narrow_stack() {
     for seed in ["0", "1", "2", "3"] {
         let arguments = ["--depth", "300", "--width", "32", "--batch", "16", "--trials", "1", "--seed", seed];
         let cell = cell(&[&["--init", "he"][..], &arguments].concat());
-        assert!(!cell.flags.iter().any(|f| f == "dead-units"), "{:?}", cell.words);
+        assert!(!cell.flags.iter().any(|f| f.name() == "dead-units"), "{:?}", cell.words);
     }
     // Narrow layers that are dead beyond chance only taken together.
     let shifted =
         ["--init", "he", "--bias", "constant(-0.6)", "--depth", "30", "--width", "8", "--trials", "1"];
     let cell = cell(&shifted);
-    assert!(cell.flags.iter().any(|f| f == "dead-units"), "{:?}", cell.layers[20].dead_fraction);
+    assert!(cell.flags.iter().any(|f| f.name() == "dead-units"), "{:?}", cell.layers[20].dead_fraction);
 }
 
 #[test]
@@ -821,7 +839,13 @@ fn a_run_is_held_against_an_earlier_one() {
         let run = ["--baseline", &baseline, "--fail-on", "drift", "--json"];
         let output = tool(&[&size[..6], &run, extra].concat());
         let text = String::from_utf8(output.stderr).unwrap();
-        assert!(text.is_empty(), "{text}");
+        match output.status.code() {
+            Some(3) => {
+                assert!(text.starts_with("initdiag: --fail-on met: ") && text.contains(": drift"), "{text}")
+            }
+            _ => assert!(text.is_empty(), "{text}"),
+        }
+        assert!(text.lines().count() < 2, "{text}");
         (output.status.code(), serde_json::from_slice::<Report>(&output.stdout).unwrap())
     };
     // Other seeds, trials, threads and engines are the same law.
@@ -846,7 +870,7 @@ fn a_run_is_held_against_an_earlier_one() {
     let drifted: Vec<bool> = report.cells.iter().map(|c| c.baseline.as_ref().unwrap().drift).collect();
     assert_eq!(drifted, [true, true, false, false]);
     assert_eq!(report.cells[0].baseline.as_ref().unwrap().init.as_deref(), Some("normal"));
-    assert!(report.cells[0].flags.contains(&"drift".to_string()));
+    assert!(report.cells[0].flags.contains(&Flag::Drift));
     assert!(
         report.cells[0].words.iter().any(|w| w.starts_with("drift (there normal)")),
         "{:?}",
@@ -994,7 +1018,7 @@ fn a_sweep_over_widths_gives_exponents() {
     assert_eq!(again("1"), again("2"));
     let large = tool(&["--widths-sweep", "128,256,1k", "--depth", "2", "--trials", "2", "--json"]).stdout;
     let large: Scaling = serde_json::from_slice(&large).unwrap();
-    assert_eq!((large.cells[0].engine[0].as_str(), large.cells[0].engine[2].as_str()), ("dense", "lazy"));
+    assert_eq!((large.cells[0].engine[0].name(), large.cells[0].engine[2].name()), ("dense", "lazy"));
     // Data bring their own width; zeros and a single trial have no number where there is none.
     let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits.csv.gz");
     let extra = ["--input", digits, "--init", "zeros,he", "--trials", "1", "--json"];
@@ -1007,7 +1031,46 @@ fn a_sweep_over_widths_gives_exponents() {
         let output =
             tool(&[&size[..], &["--init", init, "--quiet", "--fail-on", "width-unstable"], &to].concat());
         assert_eq!(output.status.code(), Some(code), "{init}");
-        assert!(output.stdout.is_empty() && output.stderr.is_empty());
+        let met = match code {
+            0 => String::new(),
+            _ => "initdiag: --fail-on met: normal × relu: width-unstable\n".into(),
+        };
+        assert!(output.stdout.is_empty());
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), met);
+    }
+}
+
+#[test]
+fn output_options_are_the_same_in_every_command() {
+    let section = |command: &[&str]| {
+        let output = tool(&[command, &["-h"]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let start = text.find("Output options:").unwrap_or_else(|| panic!("{command:?}:\n{text}"));
+        let end = text[start..].find("\n\n").map_or(text.len(), |end| start + end);
+        text[start..end].to_string()
+    };
+    let options = section(&[]);
+    for name in ["--out", "--format", "--json", "--quiet", "--no-progress", "--color"] {
+        assert!(options.contains(name), "{name}:\n{options}");
+    }
+    // Columns are as wide as a command's longest option, which is no difference of the texts.
+    let words = |text: &str| text.split_whitespace().map(str::to_string).collect::<Vec<_>>();
+    for command in ["theory", "phase", "recommend", "train"] {
+        assert_eq!(words(&section(&[command])), words(&options), "{command}");
+    }
+}
+
+#[test]
+fn a_format_that_a_command_lacks_is_refused_before_anything_is_done() {
+    for (command, format, words) in [
+        (&["theory", "--sigma-w2", "2"][..], "csv", "this command writes json, svg and png"),
+        (&["phase"], "json,csv", "this command writes json, svg and png"),
+        (&["recommend"], "png", "this command writes json and code"),
+        (&["--depth", "2"], "code", "this command writes json, csv, svg and png"),
+        (&["train"], "code", "this command writes json, csv, svg and png"),
+    ] {
+        let (code, text) = complaint(&[command, &["--format", format]].concat());
+        assert!(code == 2 && text.contains(words), "{command:?}: {text}");
     }
 }
 
@@ -1175,4 +1238,25 @@ fn a_network_that_cannot_be_built_says_where_and_what_would_fit() {
         let (_, text) = complaint(&["--net", name]);
         assert!(text.contains(words), "{text}");
     }
+}
+
+#[test]
+fn a_bundled_network_takes_its_own_initialiser_unless_the_user_names_one() {
+    use initdiag::frontend::{bundled, toml::Architecture};
+    use initdiag::initializer::Initializer;
+    for name in bundled::NAMES {
+        let source = bundled::source(name).unwrap();
+        let own = Architecture::parse(source).unwrap().init.unwrap_or_else(|| panic!("{name} names none"));
+        assert!(Initializer::parse_for_net(&own).is_ok(), "{name}: {own}");
+        assert!(source.contains("nitialise"), "{name} does not say where it comes from");
+    }
+    let size = ["--net", "mlp-mnist", "--batch", "4", "--trials", "1", "--json"];
+    let own = json(&size);
+    assert_eq!(
+        (own.cells[0].init.as_str(), &own.spec.init[..]),
+        ("keras-dense", &["keras-dense".to_string()][..])
+    );
+    assert_eq!(json(&[&size[..], &["--init", "he"]].concat()).cells[0].init, "he-normal");
+    let text = String::from_utf8(tool(&["--net", "lenet5", "--batch", "4", "--trials", "1"]).stdout).unwrap();
+    assert!(text.contains("torch-linear × relu"), "{text}");
 }

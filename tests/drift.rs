@@ -1,7 +1,7 @@
 //! A run beside an earlier one: changed laws are found, equal laws are not accused.
 
 use initdiag::diagnose::run;
-use initdiag::result::{Kind, Report};
+use initdiag::result::{Kind, Recorded, Report};
 use initdiag::simulate::{Control, Input, Plan};
 use initdiag::spec::Experiment;
 use initdiag::study::baseline::{ALPHA, compare, pair};
@@ -76,7 +76,7 @@ fn a_change_of_a_law_is_found_at_ten_trials() {
         let cell = &found.cells[0];
         let comparison = cell.baseline.as_ref().unwrap();
         assert!(
-            comparison.drift && cell.flags.iter().any(|f| f == "drift"),
+            comparison.drift && cell.flags.iter().any(|f| f.name() == "drift"),
             "{before} → {after}: {comparison:?}"
         );
         assert!(comparison.layers.len() > 5, "{:?}", comparison.layers);
@@ -106,9 +106,9 @@ fn the_ratio_is_that_of_the_laws() {
     let clearest = comparison.clearest.unwrap();
     assert!(matches!(clearest.kind, Kind::Level | Kind::Step));
     // A weight gradient holds one factor less than the layers it has passed: its own layer's weights are not in it.
-    let layers = match clearest.quantity.as_str() {
-        "gradient" => 10 - clearest.layer,
-        "weight_gradient" => 9,
+    let layers = match clearest.quantity {
+        Recorded::Gradient => 10 - clearest.layer,
+        Recorded::WeightGradient => 9,
         _ => clearest.layer,
     };
     let factors = if clearest.kind == Kind::Step { 1 } else { layers };

@@ -3,6 +3,7 @@
 mod common;
 
 use common::Tool;
+use initdiag::theory::meanfield::Phase;
 use initdiag::theory::phase::Diagram;
 use std::process::Output;
 
@@ -28,7 +29,7 @@ fn the_plane_in_json() {
     let edge = d.edges.iter().find(|e| e.sigma_b2 == 0.05).unwrap();
     assert!((edge.sigma_w2 - 1.760_955).abs() < 1e-6);
     let he = d.initialisers.iter().find(|p| p.names.iter().any(|n| n == "he-normal")).unwrap();
-    assert!((he.sigma_w2.unwrap() - 2.0).abs() < 1e-12 && he.phase.as_deref() == Some("chaotic"), "{he:?}");
+    assert!((he.sigma_w2.unwrap() - 2.0).abs() < 1e-12 && he.phase == Some(Phase::Chaotic), "{he:?}");
     assert!(d.measured.is_none());
     // Decades are seen in logarithms, and widths move what has no fan in it.
     let d = json(&[

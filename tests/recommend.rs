@@ -73,7 +73,8 @@ fn net_of(text: &str) -> (tempfile::TempDir, String) {
 
 #[test]
 fn a_shipped_network_is_ranked_by_what_a_run_measures() {
-    let r = json(&["--net", "lenet5", "--init", "torch-linear", "--seed", "3"]);
+    let r = json(&["--net", "lenet5", "--seed", "3"]);
+    assert_eq!(r.now.init, "torch-linear", "a network's own initialiser is what the user has");
     let net = r.net.as_ref().unwrap();
     assert_eq!((net.name.as_str(), net.matrices, net.norms, net.branches), ("lenet5", 3, 0, 0));
     assert!(!net.predicted && net.own.is_empty() && net.notes.iter().any(|n| n.contains("plain stacks")));

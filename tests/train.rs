@@ -47,6 +47,14 @@ fn at_once_on_the_embedded_digits() {
 }
 
 #[test]
+fn a_network_s_own_initialiser_is_compared_with_the_usual_ones() {
+    let few = ["--epochs", "1", "--seeds", "1", "--samples", "64"];
+    let compared = ["keras-dense", "normal", "lecun-normal", "xavier-normal", "he-normal"];
+    assert_eq!(json(&few).spec.init, compared);
+    assert_eq!(json(&[&few[..], &["--init", "he"]].concat()).spec.init, ["he-normal"]);
+}
+
+#[test]
 fn nothing_learns_from_zeros() {
     let t = json(&["--epochs", "3", "--seeds", "1", "--init", "zeros,he"]);
     let [zeros, he] = &t.cells[..] else { panic!() };
@@ -55,7 +63,9 @@ fn nothing_learns_from_zeros() {
     assert!(zeros.summary.last.unwrap().median <= t.chance);
     assert_eq!(zeros.runs[0].looks.last().unwrap().layers[0].weight_gradient, None);
     let arguments = ["--epochs", "1", "--seeds", "1", "--init", "zeros", "--json", "--fail-on"];
-    assert_eq!(tool(&[&arguments[..], &["chance"]].concat()).status.code(), Some(3));
+    let failed = tool(&[&arguments[..], &["chance"], &["--quiet"]].concat());
+    assert_eq!(failed.status.code(), Some(3));
+    assert_eq!(String::from_utf8(failed.stderr).unwrap(), "initdiag: --fail-on met: zeros × relu: chance\n");
     assert_eq!(tool(&[&arguments[..], &["diverged"]].concat()).status.code(), Some(0));
 }
 
@@ -290,14 +300,42 @@ fn files_and_table() {
     }
     assert!(!text.contains("NaN") && !text.contains('\u{1b}'));
     let holds = |name: &str| std::fs::read(out.join(name)).unwrap();
-    assert!(holds("curves.png").starts_with(b"\x89PNG") && holds("layers.png").starts_with(b"\x89PNG"));
-    assert!(String::from_utf8(holds("curves.svg")).unwrap().contains("he-normal"));
+    assert!(
+        holds("train-curves.png").starts_with(b"\x89PNG")
+            && holds("train-layers.png").starts_with(b"\x89PNG")
+    );
+    assert!(String::from_utf8(holds("train-curves.svg")).unwrap().contains("he-normal"));
     let rows = |name: &str| String::from_utf8(holds(name)).unwrap().lines().count();
     // 24 points of loss and accuracy and two epochs of both, in four runs.
-    assert_eq!(rows("curves.csv"), 1 + 4 * (2 * 24 + 2 * 2));
-    assert_eq!(rows("layers.csv"), 1 + 4 * 5 * 2);
+    assert_eq!(rows("train-curves.csv"), 1 + 4 * (2 * 24 + 2 * 2));
+    assert_eq!(rows("train-layers.csv"), 1 + 4 * 5 * 2);
     let read: Trained = serde_json::from_slice(&holds("train.json")).unwrap();
     assert_eq!(read.cells.len(), 2);
+    // A run into the same directory leaves all of them, and so does a second training the run's.
+    let mut command = assert_cmd::Command::cargo_bin("initdiag").unwrap();
+    command
+        .args(["--depth", "2", "--width", "8", "--batch", "4", "--out", out.to_str().unwrap(), "-q"])
+        .unwrap();
+    let mut names: Vec<_> =
+        std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "layers.csv",
+            "result.json",
+            "signal.png",
+            "signal.svg",
+            "train-curves.csv",
+            "train-curves.png",
+            "train-curves.svg",
+            "train-layers.csv",
+            "train-layers.png",
+            "train-layers.svg",
+            "train.json",
+        ]
+    );
+    assert_eq!(rows("train-layers.csv"), 1 + 4 * 5 * 2);
 }
 
 #[test]

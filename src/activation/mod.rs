@@ -1,4 +1,17 @@
-//! The catalogue of activations: φ, φ′, what they do at zero and far from it.
+//! The catalogue of activations: φ, its derivative, and what it does near zero and far from it.
+//!
+//! An activation is a name of the catalogue or an expression in x. It is evaluated at any scale of its argument, so a signal of
+//! 10⁻³⁰⁰⁰ keeps its digits.
+//!
+//! ```
+//! use initdiag::activation::Activation;
+//!
+//! let relu = Activation::parse("relu")?;
+//! assert_eq!(relu.at(2.0), (2.0, 1.0));
+//! let own = Activation::parse("x*sigmoid(1.702*x)")?;
+//! assert!((own.at(0.0).1 - 0.5).abs() < 1e-12);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod catalogue;
 mod expression;

@@ -9,7 +9,7 @@ use crate::law::short;
 use crate::numeric::product::Threads;
 use crate::numeric::stream::Key;
 use crate::report::terminal::padded;
-use crate::report::wrap::{shown, wrap};
+use crate::report::terminal::wrap::{shown, wrap};
 use crate::weights::Dense;
 use clap::{Args, ValueEnum};
 use serde::Serialize;

@@ -1,108 +1,147 @@
-//! How a result reaches the user, the same for every command: files, standard output, and a word of what was written.
+//! How a result reaches the user, the same for every command: its options, files, standard output, and a word of what was
+//! written.
 
 use super::error::{Failure, note};
 use super::output::{self, Directory, When};
-use crate::report::figure::{self, ChartError};
-use std::path::Path;
+use super::progress;
+use crate::report::export::{Format, Rendering};
+use crate::report::terminal::Shown;
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+use indicatif::ProgressBar;
+use std::path::{Path, PathBuf};
 
-/// The options that say where results go.
-pub struct Delivery<'a> {
-    /// `--out`.
-    pub out: Option<&'a Path>,
-    /// `--format` is given.
-    pub formats: bool,
-    /// `--json`.
-    pub json: bool,
-    /// `--quiet`.
-    pub quiet: bool,
-    /// `--color`.
-    pub color: When,
+/// The options that say where results go, and what is said meanwhile.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Output options")]
+pub struct OutputOptions {
+    /// Where files go [default: initdiag-out]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Formats of the files [default: all that the command writes]
+    #[arg(long, value_name = "F[,F…]", value_delimiter = ',', ignore_case = true)]
+    format: Option<Vec<Format>>,
+    /// The result on standard output, and no files unless --out is given too
+    #[arg(long)]
+    json: bool,
+    /// No table on standard output and no progress bar; errors, and what --fail-on met, are still said
+    #[arg(long, short)]
+    quiet: bool,
+    /// No progress bar
+    #[arg(long)]
+    no_progress: bool,
+    /// When to colour
+    #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
+    color: When,
 }
 
-impl Delivery<'_> {
-    /// Where files go, if there are to be any.
-    pub fn directory(&self) -> Result<Option<Directory>, Failure> {
-        let directory = match (self.out, self.json) {
+impl ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Self] {
+        Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
+}
+
+/// `a, b and c`.
+fn listed(formats: &[Format]) -> String {
+    let names: Vec<&str> = formats.iter().map(|format| format.name()).collect();
+    match names.as_slice() {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+impl OutputOptions {
+    /// Nobody asked for silence.
+    pub fn speaks(&self) -> bool {
+        !self.quiet
+    }
+
+    /// A bar over `steps` of what `doing` says, where one is wanted.
+    pub fn bar(&self, doing: &str, steps: u64) -> ProgressBar {
+        progress::bar(doing, steps, !self.quiet && !self.no_progress)
+    }
+
+    /// Refuses a format that the command does not write, and opens the directory, if files are to be written: both before any
+    /// time is spent.
+    pub fn open(&self, written: &[Format]) -> Result<Delivery<'_>, Failure> {
+        let wanted = self.format.as_deref().unwrap_or(written);
+        if let Some(other) = wanted.iter().find(|format| !written.contains(format)) {
+            let reason = format!("this command writes {}", listed(written));
+            return Err(Failure::option("--format", other.name(), reason));
+        }
+        let directory = match (&self.out, self.json) {
             (Some(path), _) => Some(Directory::open(path)?),
             (None, true) => None,
             (None, false) => Some(Directory::open(Path::new("initdiag-out"))?),
         };
-        if directory.is_none() && self.formats && !self.quiet {
+        if directory.is_none() && self.format.is_some() && self.speaks() {
             note("--format has no effect: --json writes files only where --out names a directory");
         }
-        Ok(directory)
+        // In the order of the command's own list, each once, whatever order the user wrote.
+        let formats = written.iter().copied().filter(|format| wanted.contains(format)).collect();
+        Ok(Delivery { options: self, formats, directory })
+    }
+}
+
+/// Where a result goes.
+pub struct Delivery<'a> {
+    options: &'a OutputOptions,
+    formats: Vec<Format>,
+    directory: Option<Directory>,
+}
+
+impl Delivery<'_> {
+    /// Where files go, if there are any.
+    pub fn directory(&self) -> Option<&Directory> {
+        self.directory.as_ref()
     }
 
-    /// Prints what is asked for once the files are `written`; a fault of one does not keep the result from the other. Names of
-    /// the files.
-    pub fn print(
-        &self,
-        written: Result<Vec<&'static str>, Failure>,
-        json: impl FnOnce() -> String,
-        table: impl FnOnce(Option<usize>) -> String,
-    ) -> Result<Vec<&'static str>, Failure> {
-        let printed = if self.json {
-            output::print(&json(), When::Never)
-        } else if self.quiet {
+    /// Writes the files, then prints what is asked for; a fault of one does not keep the result from the other. The names of the
+    /// files.
+    pub fn deliver(&self, result: &dyn Shown) -> Result<Vec<String>, Failure> {
+        let written = self.files(result);
+        let printed = self.print(result);
+        let written = written?;
+        printed.map(|()| written)
+    }
+
+    /// Prints what is asked for, and writes no files.
+    pub fn print(&self, result: &dyn Shown) -> Result<(), Failure> {
+        let printed = if self.options.json {
+            output::print(&result.json(), When::Never)
+        } else if self.options.quiet {
             Ok(())
         } else {
-            output::print(&table(output::columns()), self.color)
+            output::print(&result.terminal(output::columns()), self.options.color)
         };
-        let written = written?;
         match printed {
             // Nobody reads the table any more; the exit code still says how the run went.
-            Ok(()) | Err(Failure::Closed) => Ok(written),
+            Ok(()) | Err(Failure::Closed) => Ok(()),
             Err(other) => Err(other),
         }
     }
 
+    fn files(&self, result: &dyn Shown) -> Result<Vec<String>, Failure> {
+        let Some(directory) = &self.directory else { return Ok(Vec::new()) };
+        let rendering = Rendering::new(result);
+        let mut written = Vec::new();
+        for format in &self.formats {
+            for file in format.export(&rendering)? {
+                directory.write(&file.name, &file.bytes)?;
+                written.push(file.name);
+            }
+        }
+        Ok(written)
+    }
+
     /// Says which files were written, if any were and nobody asked for silence.
-    pub fn say(&self, directory: Option<&Directory>, written: &[&str]) {
-        if let (Some(directory), [_, ..], false) = (directory, written, self.quiet) {
+    pub fn say(&self, written: &[String]) {
+        if let (Some(directory), [_, ..], true) = (&self.directory, written, self.options.speaks()) {
             note(&format!("wrote {} to `{}`", written.join(", "), directory.path().display()));
         }
-    }
-}
-
-/// Files written to a directory, one after another.
-pub struct Files<'a> {
-    directory: &'a Directory,
-    written: Vec<&'static str>,
-}
-
-impl<'a> Files<'a> {
-    pub fn new(directory: &'a Directory) -> Self {
-        Self { directory, written: Vec::new() }
-    }
-
-    pub fn add(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), Failure> {
-        self.directory.write(name, bytes)?;
-        self.written.push(name);
-        Ok(())
-    }
-
-    /// A figure as SVG, as PNG, or as both; drawn once, and only where one of them is wanted.
-    pub fn figure(
-        &mut self,
-        svg: Option<&'static str>,
-        png: Option<&'static str>,
-        draw: impl FnOnce() -> Result<String, ChartError>,
-    ) -> Result<(), Failure> {
-        if svg.is_none() && png.is_none() {
-            return Ok(());
-        }
-        let text = draw()?;
-        if let Some(name) = svg {
-            self.add(name, text.as_bytes())?;
-        }
-        if let Some(name) = png {
-            self.add(name, &figure::png(&text)?)?;
-        }
-        Ok(())
-    }
-
-    /// Their names.
-    pub fn names(self) -> Vec<&'static str> {
-        self.written
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::law::call::CatalogError;
 use crate::law::expression::mentions;
-use crate::report::figure::ChartError;
+use crate::report::export::ExportError;
 use crate::simulate::{InputError, PlanError, RunError};
 use crate::study::train::TrainError;
 use clap::error::ErrorKind;
@@ -22,7 +22,7 @@ pub enum Failure {
     #[error(transparent)]
     Run(#[from] RunError),
     #[error(transparent)]
-    Chart(#[from] ChartError),
+    Export(#[from] ExportError),
     #[error("this run needs {needed} of memory and {available} are free; {remedy}")]
     Memory { needed: String, available: String, remedy: &'static str },
     #[error("--out `{}`: cannot write there: {reason}", .directory.display())]
@@ -45,8 +45,6 @@ pub enum Failure {
     Baseline { path: PathBuf, reason: String },
     #[error("cannot write to standard output: {0}")]
     Stdout(String),
-    #[error("cannot make the table: {0}")]
-    Table(#[from] csv::Error),
     /// The reader of standard output went away, as `head` does: not a fault.
     #[error("standard output was closed")]
     Closed,
@@ -111,7 +109,7 @@ fn of_training(fault: &TrainError) -> String {
         TrainError::Activation(fault) => format!("--act {fault}"),
         TrainError::Initializer(fault) => format!("--init {fault}"),
         TrainError::Bias(fault) => format!("--bias {fault}"),
-        TrainError::Optimiser(fault) => format!("--optimizer {fault}"),
+        TrainError::Optimizer(fault) => format!("--optimizer {fault}"),
         TrainError::Schedule(fault) => format!("--schedule {fault}"),
         TrainError::Net(_) | TrainError::Tied(_) | TrainError::Tokens | TrainError::Output { .. } => {
             format!("--net: {fault}")

@@ -1,9 +1,18 @@
-//! The command line: arguments of each command, and what becomes of them.
+//! The command line: the arguments of each command, the experiment they ask for, and the exporter that its result goes to.
+//!
+//! The program is [`main`] and nothing else; every other room of the library works without it.
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     initdiag::cli::main()
+//! }
+//! ```
 
 mod baseline;
 mod catalog;
 mod delivery;
 mod error;
+mod fail_on;
 mod network;
 mod output;
 mod phase;

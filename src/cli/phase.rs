@@ -1,17 +1,15 @@
 //! `initdiag phase`: χ₁ and depth scales over the plane of weight and bias variance, the critical line, and where the named
 //! initialisers lie.
 
-use super::delivery::{Delivery, Files};
+use super::delivery::OutputOptions;
 use super::error::{Failure, note};
-use super::output::{Directory, When};
 use super::{progress, size};
 use crate::activation::Activation;
 use crate::law::short;
-use crate::report::{figure, phase as render};
+use crate::report::phase::FORMATS;
 use crate::study::plane::{Stacks, measure};
 use crate::theory::phase::{Diagram, Window, grid, ranges, walk};
-use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use clap::Args;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -39,43 +37,8 @@ pub struct Arguments {
     /// Of the simulated stacks' draws
     #[arg(long, value_name = "N", default_value = "0", requires = "simulate", allow_hyphen_values = true)]
     seed: u64,
-    /// Where files go [default: initdiag-out]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Files to write [default: svg,png,json]
-    #[arg(long, value_name = "F[,F…]", value_delimiter = ',', ignore_case = true)]
-    format: Option<Vec<Format>>,
-    /// The result on standard output, and no files unless --out is given too
-    #[arg(long)]
-    json: bool,
-    /// No table on standard output
-    #[arg(long, short)]
-    quiet: bool,
-    /// No progress bar
-    #[arg(long)]
-    no_progress: bool,
-    /// When to colour
-    #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
-    color: When,
-}
-
-impl Arguments {
-    fn delivery(&self) -> Delivery<'_> {
-        Delivery {
-            out: self.out.as_deref(),
-            formats: self.format.is_some(),
-            json: self.json,
-            quiet: self.quiet,
-            color: self.color,
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Svg,
-    Png,
-    Json,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 /// Larger variances have no use.
@@ -112,8 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let act = Activation::parse(&arguments.act)
         .map(Arc::new)
         .map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
-    let delivery = arguments.delivery();
-    let directory = delivery.directory()?;
+    let delivery = arguments.output.open(FORMATS)?;
     let line = walk(&act);
     let (mut weights, mut biases) = ranges(&act, &line);
     weights = arguments.sigma_w2.unwrap_or(weights);
@@ -128,11 +90,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         };
         diagram.measured = Some(measured);
     }
-    let written =
-        directory.as_ref().map_or(Ok(Vec::new()), |directory| files(&diagram, directory, arguments));
-    let written =
-        delivery.print(written, || render::json(&diagram), |columns| render::terminal(&diagram, columns))?;
-    delivery.say(directory.as_ref(), &written);
+    let written = delivery.deliver(&diagram)?;
+    delivery.say(&written);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -143,27 +102,10 @@ fn simulated(
 ) -> Option<crate::theory::phase::Measured> {
     let stop = progress::stop_on_interrupt();
     let points = (diagram.sigma_w2.len() * diagram.sigma_b2.len()) as u64;
-    let bar = progress::bar("simulating", points, !(arguments.quiet || arguments.no_progress));
+    let bar = arguments.output.bar("simulating", points);
     let stacks = Stacks { seed: arguments.seed, ..STACKS };
     let step = || bar.inc(1);
     let measured = measure(act, &diagram.sigma_w2, &diagram.sigma_b2, &stacks, &step, &stop);
     bar.finish_and_clear();
     measured.map(|m| m.beside(act, diagram))
-}
-
-fn files(
-    diagram: &Diagram,
-    directory: &Directory,
-    arguments: &Arguments,
-) -> Result<Vec<&'static str>, Failure> {
-    let formats = arguments.format.as_deref().unwrap_or(&[Format::Svg, Format::Png, Format::Json]);
-    let wants = |format: Format| formats.contains(&format);
-    let mut files = Files::new(directory);
-    if wants(Format::Json) {
-        files.add("phase.json", render::json(diagram).as_bytes())?;
-    }
-    let svg = wants(Format::Svg).then_some("phase.svg");
-    let png = wants(Format::Png).then_some("phase.png");
-    files.figure(svg, png, || figure::phase_svg(diagram))?;
-    Ok(files.names())
 }

@@ -1,17 +1,15 @@
 //! `initdiag recommend`: which initialiser for this network, why, and the lines that set it.
 
-use super::delivery::{Delivery, Files};
+use super::delivery::OutputOptions;
 use super::error::{Failure, note};
-use super::output::{Directory, When};
 use super::run::{announce, check_memory, cores};
 use super::{network, progress, size};
 use crate::activation::Activation;
 use crate::diagnose::recommend::{Question, Recommendation, Survey, recommend, recommend_for};
 use crate::initializer::Initializer;
-use crate::report::recommend as render;
+use crate::report::recommend::FORMATS;
 use crate::simulate::{Control, PlanError};
-use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use clap::Args;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,39 +40,8 @@ pub struct Arguments {
     /// Of the short simulation
     #[arg(long, value_name = "N", default_value = "0", allow_hyphen_values = true)]
     seed: u64,
-    /// Where files go [default: initdiag-out]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Files to write: the answer, and the lines of each framework [default: json,code]
-    #[arg(long, value_name = "F[,F…]", value_delimiter = ',', ignore_case = true)]
-    format: Option<Vec<Format>>,
-    /// The result on standard output, and no files unless --out is given too
-    #[arg(long)]
-    json: bool,
-    /// Nothing on standard output
-    #[arg(long, short)]
-    quiet: bool,
-    /// When to colour
-    #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
-    color: When,
-}
-
-impl Arguments {
-    fn delivery(&self) -> Delivery<'_> {
-        Delivery {
-            out: self.out.as_deref(),
-            formats: self.format.is_some(),
-            json: self.json,
-            quiet: self.quiet,
-            color: self.color,
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Json,
-    Code,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 /// Theory walks every layer for every law of the catalogue.
@@ -113,14 +80,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         threshold: arguments.threshold,
         seed: arguments.seed,
     };
-    let delivery = arguments.delivery();
-    let (directory, recommendation) = match &net {
+    let (delivery, recommendation) = match &net {
         None => {
-            let directory = delivery.directory()?;
+            let delivery = arguments.output.open(FORMATS)?;
             // Seconds: a bar would be gone before it is read, and Ctrl-C ends the process.
             let stop = AtomicBool::new(false);
             let control = Control { threads: cores(), stop: &stop, progress: &|_| (), trace: false };
-            (directory, recommend(&question, &control).map_err(catalog)?)
+            (delivery, recommend(&question, &control).map_err(catalog)?)
         }
         Some(net) => {
             let survey = Survey::new(question, net).map_err(|fault| match fault {
@@ -130,9 +96,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             // What fits on one thread only is done on one.
             let threads = if check_memory(&survey.plan, cores()).is_ok() { cores() } else { 1 };
             check_memory(&survey.plan, threads)?;
-            let directory = delivery.directory()?;
-            match measured(survey, threads, arguments.quiet) {
-                Some(recommendation) => (directory, recommendation),
+            let delivery = arguments.output.open(FORMATS)?;
+            match measured(survey, threads, &arguments.output) {
+                Some(recommendation) => (delivery, recommendation),
                 None => {
                     note("interrupted before the laws were measured; there are no results");
                     return Ok(ExitCode::from(130));
@@ -140,45 +106,21 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             }
         }
     };
-    let written =
-        directory.as_ref().map_or(Ok(Vec::new()), |directory| files(&recommendation, directory, arguments));
-    let written = delivery.print(
-        written,
-        || render::json(&recommendation),
-        |columns| render::terminal(&recommendation, columns),
-    )?;
-    delivery.say(directory.as_ref(), &written);
+    let written = delivery.deliver(&recommendation)?;
+    delivery.say(&written);
     Ok(ExitCode::SUCCESS)
 }
 
 /// What a network's simulations say; `None` when the user stopped them.
-fn measured(survey: Survey, threads: usize, quiet: bool) -> Option<Recommendation> {
-    if !quiet {
+fn measured(survey: Survey, threads: usize, output: &OutputOptions) -> Option<Recommendation> {
+    if output.speaks() {
         announce(&survey.plan, threads);
     }
     let stop = progress::stop_on_interrupt();
-    let bar = progress::bar("simulating", survey.plan.units(), !quiet);
+    let bar = output.bar("simulating", survey.plan.units());
     let progress = |units| bar.inc(units);
     let control = Control { threads, stop: &stop, progress: &progress, trace: false };
     let recommendation = recommend_for(survey, &control);
     bar.finish_and_clear();
     (!stop.load(Ordering::Relaxed)).then_some(recommendation)
-}
-
-fn files(
-    recommendation: &Recommendation,
-    directory: &Directory,
-    arguments: &Arguments,
-) -> Result<Vec<&'static str>, Failure> {
-    let formats = arguments.format.as_deref().unwrap_or(&[Format::Json, Format::Code]);
-    let mut files = Files::new(directory);
-    if formats.contains(&Format::Json) {
-        files.add("recommend.json", render::json(recommendation).as_bytes())?;
-    }
-    if formats.contains(&Format::Code) {
-        for (_, name, code) in recommendation.code.all() {
-            files.add(name, code.as_bytes())?;
-        }
-    }
-    Ok(files.names())
 }

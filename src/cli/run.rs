@@ -1,18 +1,17 @@
 //! The main command: simulate, judge, plot.
 
-use super::delivery::{Delivery, Files};
+use super::delivery::OutputOptions;
 use super::error::{Failure, note, say};
-use super::output::{Directory, When};
+use super::fail_on::{Condition, Met, conclude};
 use super::{baseline, network, progress, size, widths};
 use crate::activation::Activation;
 use crate::data;
 use crate::diagnose::run as simulate;
-use crate::diagnose::verdict::{DRIFT, FLAGS};
 use crate::initializer::Initializer;
 use crate::law::call;
 use crate::law::call::{CatalogError, printable};
-use crate::report::{figure, json, table, terminal};
-use crate::result::{Report, Verdict};
+use crate::report::run::FORMATS;
+use crate::result::{Flag, Report};
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan};
 use crate::spec::{Engine, Experiment, Loss, Precision};
 use crate::study::scaling::UNSTABLE;
@@ -28,12 +27,12 @@ use std::time::Duration;
 #[derive(Args)]
 #[command(next_help_heading = "Run options")]
 pub struct Arguments {
-    /// Linear + activation layers [default: 50]
-    #[arg(long, value_name = "N", value_parser = size::depth, allow_hyphen_values = true)]
-    depth: Option<usize>,
-    /// Units a layer; accepts 4096, 4k, 1M [default: 512]
-    #[arg(long, value_name = "N", value_parser = size::parse, allow_hyphen_values = true)]
-    width: Option<usize>,
+    /// Linear + activation layers; several make a grid [default: 50]
+    #[arg(long, value_name = "N[,N…]", value_parser = size::depth, value_delimiter = ',', allow_hyphen_values = true)]
+    depth: Vec<usize>,
+    /// Units a layer; accepts 4096, 4k, 1M; several make a grid [default: 512]
+    #[arg(long, value_name = "N[,N…]", value_parser = size::parse, value_delimiter = ',', allow_hyphen_values = true)]
+    width: Vec<usize>,
     /// Width of the input and of each layer, such as 784,512,10
     #[arg(long, value_name = "N,N…", conflicts_with_all = ["width", "depth"], allow_hyphen_values = true)]
     widths: Option<String>,
@@ -60,8 +59,8 @@ pub struct Arguments {
     /// normal, uniform, correlated(c), or a data file (IDX, NPY, CSV; may be gzipped)
     #[arg(long, value_name = "KIND", default_value = "normal")]
     input: String,
-    /// What is differentiated at the top: a random read-out; mse, the batch's mean of ½‖h − t‖² (torch's MSELoss has no ½ and
-    /// divides by the features too), t from N(0, 1); or cross-entropy against random classes
+    /// What is differentiated at the top: a random read-out; mse, the mean of (h − t)² over outputs and samples (torch's MSELoss,
+    /// as in train), t from N(0, 1); or cross-entropy against random classes
     #[arg(long, value_name = "KIND", default_value = "random", ignore_case = true)]
     loss: LossKind,
     /// Independent draws of all weights
@@ -73,51 +72,26 @@ pub struct Arguments {
     /// How weights are drawn
     #[arg(long, value_name = "E", default_value = "auto", ignore_case = true)]
     engine: EngineKind,
+    /// What trials are computed in; what double precision rounds away too is reported as below rounding
+    #[arg(long, value_name = "P", default_value = "auto", ignore_case = true)]
+    precision: PrecisionKind,
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
     threads: Option<usize>,
     /// A whole-stack change beyond this many decades is vanishing or exploding
     #[arg(long, value_name = "DECADES", default_value = "1", value_parser = size::decades, allow_hyphen_values = true)]
     threshold: f64,
-    /// Where files go [default: initdiag-out]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Files to write [default: svg,png,csv,json]
-    #[arg(long, value_name = "F[,F…]", value_delimiter = ',', ignore_case = true)]
-    pub(super) format: Option<Vec<Format>>,
-    /// The result on standard output, and no files unless --out is given too
-    #[arg(long)]
-    pub(super) json: bool,
     /// Exit 3 when a cell's verdict or flag is among these
-    #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = outcome)]
-    pub(super) fail_on: Vec<String>,
+    #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = Condition::parse)]
+    pub(super) fail_on: Vec<Condition>,
     /// An earlier result.json of the same experiment: cells that do not follow its laws get the flag drift
     #[arg(long, value_name = "FILE.json")]
     baseline: Option<PathBuf>,
     /// Keep every trial's values in the JSON
     #[arg(long)]
     trace: bool,
-    /// No table on standard output, no progress bar
-    #[arg(long, short)]
-    pub(super) quiet: bool,
-    /// No progress bar
-    #[arg(long)]
-    no_progress: bool,
-    /// When to colour
-    #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
-    pub(super) color: When,
-}
-
-impl Arguments {
-    pub(super) fn delivery(&self) -> Delivery<'_> {
-        Delivery {
-            out: self.out.as_deref(),
-            formats: self.format.is_some(),
-            json: self.json,
-            quiet: self.quiet,
-            color: self.color,
-        }
-    }
+    #[command(flatten)]
+    pub(super) output: OutputOptions,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -138,12 +112,12 @@ enum EngineKind {
     Implicit,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    Svg,
-    Png,
-    Csv,
-    Json,
+#[derive(Clone, Copy, ValueEnum)]
+enum PrecisionKind {
+    /// Single, and double where single would round a recorded figure away
+    Auto,
+    Single,
+    Double,
 }
 
 /// More would only take memory.
@@ -160,41 +134,35 @@ pub(super) fn seed(text: &str) -> Result<u64, String> {
     text.trim().parse().map_err(|_| format!("a whole number from 0 to {} is needed", u64::MAX))
 }
 
-fn outcome(text: &str) -> Result<String, String> {
-    let known = || [Verdict::Stable, Verdict::Vanishing, Verdict::Exploding].map(Verdict::name).into_iter();
-    let flags = || FLAGS.iter().copied().chain([UNSTABLE]);
-    let text = text.trim().to_lowercase();
-    if known().chain(flags()).any(|name| name == text) {
-        return Ok(text);
-    }
-    let all: Vec<&str> = known().chain(flags()).collect();
-    let hint = call::nearest(&text, all.iter().copied());
-    let hint = hint.map_or(String::new(), |name| format!("did you mean `{name}`? "));
-    Err(format!("{hint}one of {} is needed", all.join(", ")))
-}
-
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(list) = &arguments.widths_sweep {
         return widths::run(arguments, list);
     }
-    if arguments.fail_on.iter().any(|name| name == UNSTABLE) {
+    if arguments.fail_on.contains(&Condition::WidthUnstable) {
         return Err(Failure::option("--fail-on", UNSTABLE, "needs --widths-sweep"));
     }
     let (experiment, input) = experiment(arguments)?;
-    if arguments.baseline.is_none() && arguments.fail_on.iter().any(|name| name == DRIFT) {
-        return Err(Failure::option("--fail-on", DRIFT, "needs --baseline, a result to compare with"));
+    if arguments.baseline.is_none() && arguments.fail_on.contains(&Condition::Flag(Flag::Drift)) {
+        return Err(Failure::option(
+            "--fail-on",
+            Flag::Drift.name(),
+            "needs --baseline, a result to compare with",
+        ));
     }
     let plan = Plan::new(&experiment, input)?;
     let earlier = arguments.baseline.as_deref().map(|path| baseline::read(path, &plan)).transpose()?;
     let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
     let threads = threads_for(&plan, arguments);
     check_memory(&plan, threads)?;
-    if !arguments.quiet {
+    if arguments.output.speaks() {
+        plan.left_out.iter().for_each(|out| {
+            note(&format!("left out: {} × {} cannot be built: {}", out.init, out.act, out.reason));
+        });
         announce(&plan, threads);
     }
-    let delivery = arguments.delivery();
-    let directory = delivery.directory()?;
+    let delivery = arguments.output.open(FORMATS)?;
+    let directory = delivery.directory();
     let session = Session::start(plan.units(), arguments);
     let mut report = session.run(&plan, threads)?;
     session.finish();
@@ -202,10 +170,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         earlier.compare(&mut report);
     }
     let interrupted = report.interrupted;
-    let outcome = deliver(&report, directory.as_ref(), arguments);
+    // Without a complete trial there is nothing to write, and the files of an earlier run stay.
+    let outcome = match report.cells.as_slice() {
+        [] => delivery.print(&report).map(|()| Vec::new()),
+        _ => delivery.deliver(&report),
+    };
     if interrupted {
         let kept: usize = report.cells.iter().map(|c| c.trials).sum();
-        let earlier = directory.as_ref().filter(|d| FILES.iter().any(|name| d.holds(name)));
+        let earlier = directory.filter(|d| FILES.iter().any(|name| d.holds(name)));
         say(&match (kept, earlier) {
             (0, None) => "interrupted before the first trial was complete; there are no results".to_string(),
             (0, Some(earlier)) => format!(
@@ -216,9 +188,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         });
     }
     let written = outcome?;
-    delivery.say(directory.as_ref(), &written);
-    if let (Some(directory), Some(earlier), false) = (&directory, &earlier, arguments.quiet)
-        && written.contains(&"result.json")
+    delivery.say(&written);
+    if let (Some(directory), Some(earlier), true) = (directory, &earlier, arguments.output.speaks())
+        && written.iter().any(|name| name == "result.json")
         && earlier.is(&directory.path().join("result.json"))
     {
         note("the new result took the baseline's place; keep a baseline elsewhere, or give another --out");
@@ -226,16 +198,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if interrupted {
         return Ok(ExitCode::from(130));
     }
-    Ok(if fails(&report, &arguments.fail_on) { ExitCode::from(3) } else { ExitCode::SUCCESS })
+    Ok(conclude(report.cells.iter().filter_map(|cell| Met::of(cell, &arguments.fail_on))))
 }
 
-fn fails(report: &Report, fail_on: &[String]) -> bool {
-    report.cells.iter().any(|cell| {
-        let verdicts = [cell.forward.verdict.name(), cell.backward.verdict.name()];
-        let met = verdicts.into_iter().chain(cell.flags.iter().map(String::as_str));
-        met.into_iter().any(|name| fail_on.iter().any(|wanted| wanted == name))
-    })
-}
+/// Every file that a run may leave.
+const FILES: [&str; 4] = ["result.json", "layers.csv", "signal.svg", "signal.png"];
 
 /// A run that shows its progress and can be stopped.
 pub(super) struct Session {
@@ -247,9 +214,8 @@ pub(super) struct Session {
 impl Session {
     /// `units` of progress in all.
     pub fn start(units: u64, arguments: &Arguments) -> Self {
-        let wanted = !arguments.quiet && !arguments.no_progress;
         let stop = progress::stop_on_interrupt();
-        Self { stop, bar: progress::bar("simulating", units, wanted), trace: arguments.trace }
+        Self { stop, bar: arguments.output.bar("simulating", units), trace: arguments.trace }
     }
 
     pub fn run(&self, plan: &Plan, threads: usize) -> Result<Report, Failure> {
@@ -273,43 +239,6 @@ pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Files first, then standard output; names of the files.
-fn deliver(
-    report: &Report,
-    directory: Option<&Directory>,
-    arguments: &Arguments,
-) -> Result<Vec<&'static str>, Failure> {
-    let formats =
-        arguments.format.as_deref().unwrap_or(&[Format::Svg, Format::Png, Format::Csv, Format::Json]);
-    let written = match directory {
-        Some(directory) if !report.cells.is_empty() => files(report, directory, formats),
-        _ => Ok(Vec::new()),
-    };
-    let table = |columns| match report.cells.as_slice() {
-        [] => String::new(),
-        _ => terminal::render(report, columns),
-    };
-    arguments.delivery().print(written, || json::render(report), table)
-}
-
-/// Every file that a run may leave.
-const FILES: [&str; 4] = ["result.json", "layers.csv", "signal.svg", "signal.png"];
-
-fn files(report: &Report, directory: &Directory, formats: &[Format]) -> Result<Vec<&'static str>, Failure> {
-    let wants = |format: Format| formats.contains(&format);
-    let mut files = Files::new(directory);
-    if wants(Format::Json) {
-        files.add("result.json", json::render(report).as_bytes())?;
-    }
-    if wants(Format::Csv) {
-        files.add("layers.csv", table::render(report)?.as_bytes())?;
-    }
-    let svg = wants(Format::Svg).then_some("signal.svg");
-    let png = wants(Format::Png).then_some("signal.png");
-    files.figure(svg, png, || figure::svg(report))?;
-    Ok(files.names())
-}
-
 /// What the options ask for, and the input they name.
 pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
     let net = arguments.net.as_deref().map(network::read).transpose()?;
@@ -327,11 +256,13 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), F
         Some(text) => Some(Initializer::parse(text).map_err(|f| law("--bias", text, &f))?.name),
     };
     let (name, input) = input(&arguments.input)?;
-    let widths = if net.is_some() { Vec::new() } else { layer_widths(arguments, &input)? };
+    let mut stacks = if net.is_some() { vec![Vec::new()] } else { layer_widths(arguments, &input)? };
+    let more_widths = stacks.split_off(1);
+    let widths = stacks.pop().unwrap_or_default();
     let experiment = Experiment {
         depth: widths.len().saturating_sub(1),
         widths,
-        more_widths: Vec::new(),
+        more_widths,
         net,
         act: distinct(acts.into_iter().map(|a| a.name)),
         init: distinct(inits.into_iter().map(|i| i.name)),
@@ -350,7 +281,11 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), F
             EngineKind::Dense => Engine::Dense,
             EngineKind::Implicit => Engine::Implicit,
         },
-        precision: Precision::Auto,
+        precision: match arguments.precision {
+            PrecisionKind::Auto => Precision::Auto,
+            PrecisionKind::Single => Precision::Single,
+            PrecisionKind::Double => Precision::Double,
+        },
         threshold: arguments.threshold,
     };
     Ok((experiment, input))
@@ -418,16 +353,27 @@ fn input(text: &str) -> Result<(String, Input), Failure> {
     Ok((text.into(), Input::Data(samples)))
 }
 
-fn layer_widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Failure> {
+/// The widths of each stack of the grid: depths, and widths within each.
+fn layer_widths(arguments: &Arguments, input: &Input) -> Result<Vec<Vec<usize>>, Failure> {
     if let Some(text) = &arguments.widths {
-        return size::widths(text).map_err(|reason| Failure::option("--widths", text, reason));
+        let widths = size::widths(text).map_err(|reason| Failure::option("--widths", text, reason))?;
+        return Ok(vec![widths]);
     }
-    let (depth, width) = (arguments.depth.unwrap_or(50), arguments.width.unwrap_or(512));
-    let mut widths = vec![width; depth + 1];
-    if let Input::Data(samples) = input {
-        widths[0] = samples.nrows();
+    let or = |given: &[usize], default: usize| if given.is_empty() { vec![default] } else { given.to_vec() };
+    let (depths, widths) = (or(&arguments.depth, 50), or(&arguments.width, 512));
+    let mut stacks: Vec<Vec<usize>> = Vec::new();
+    for depth in depths {
+        for width in &widths {
+            let mut stack = vec![*width; depth + 1];
+            if let Input::Data(samples) = input {
+                stack[0] = samples.nrows();
+            }
+            if !stacks.contains(&stack) {
+                stacks.push(stack);
+            }
+        }
     }
-    Ok(widths)
+    Ok(stacks)
 }
 
 /// Seconds from which on a run says beforehand what it will take.
@@ -468,7 +414,7 @@ pub(super) fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
         } else if plan.experiment.net.is_some() {
             "take a smaller --batch, or fewer --trials"
         } else if dense {
-            "take a smaller --width, --batch or --depth, or --engine lazy, which holds no weights"
+            "take a smaller --width, --batch or --depth, or --engine implicit, which holds no weights"
         } else {
             "take a smaller --width, --batch, --depth or --trials"
         };

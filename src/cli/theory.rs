@@ -1,18 +1,16 @@
 //! `initdiag theory`: maps, fixed points and depth scales of wide layers; nothing is drawn at random.
 
-use super::delivery::{Delivery, Files};
+use super::delivery::OutputOptions;
 use super::error::Failure;
-use super::output::{Directory, When};
 use super::size;
 use crate::activation::Activation;
 use crate::expectation::field::Weights;
 use crate::initializer::{Initializer, Site};
 use crate::law::expression::mentions;
 use crate::law::short;
-use crate::report::{figure, theory as render};
+use crate::report::theory::FORMATS;
 use crate::theory::survey::Survey;
-use clap::{ArgGroup, Args, ValueEnum};
-use std::path::PathBuf;
+use clap::{ArgGroup, Args};
 use std::process::ExitCode;
 
 /// Options of `theory`.
@@ -34,40 +32,8 @@ pub struct Arguments {
     /// Units a layer, for an initialiser whose n·Var(W) depends on it [default: 512]
     #[arg(long, value_name = "N", value_parser = size::parse, conflicts_with = "sigma_w2", allow_hyphen_values = true)]
     width: Option<usize>,
-    /// Where files go [default: initdiag-out]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Files to write [default: svg,png,json]
-    #[arg(long, value_name = "F[,F…]", value_delimiter = ',', ignore_case = true)]
-    format: Option<Vec<Format>>,
-    /// The result on standard output, and no files unless --out is given too
-    #[arg(long)]
-    json: bool,
-    /// No table on standard output
-    #[arg(long, short)]
-    quiet: bool,
-    /// When to colour
-    #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
-    color: When,
-}
-
-impl Arguments {
-    fn delivery(&self) -> Delivery<'_> {
-        Delivery {
-            out: self.out.as_deref(),
-            formats: self.format.is_some(),
-            json: self.json,
-            quiet: self.quiet,
-            color: self.color,
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Svg,
-    Png,
-    Json,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 /// Larger variances have no use, and their maps no picture.
@@ -84,13 +50,10 @@ fn variance(text: &str) -> Result<f64, String> {
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
     let (init, width, sigma_w2, brought) = gain(arguments, &act)?;
-    let delivery = arguments.delivery();
-    let directory = delivery.directory()?;
+    let delivery = arguments.output.open(FORMATS)?;
     let survey = Survey { init, width, ..Survey::new(&act, sigma_w2, arguments.sigma_b2.unwrap_or(brought)) };
-    let written = directory.as_ref().map_or(Ok(Vec::new()), |directory| files(&survey, directory, arguments));
-    let written =
-        delivery.print(written, || render::json(&survey), |columns| render::terminal(&survey, columns))?;
-    delivery.say(directory.as_ref(), &written);
+    let written = delivery.deliver(&survey)?;
+    delivery.say(&written);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -123,21 +86,4 @@ fn gain(arguments: &Arguments, act: &Activation) -> Result<Gain, Failure> {
         return Err(fault(&format!("n·Var(W) = {} is beyond {}", short(sigma_w2), short(LARGEST))));
     }
     Ok((Some(init.name.clone()), Some(n), sigma_w2, sigma_b2))
-}
-
-fn files(
-    survey: &Survey,
-    directory: &Directory,
-    arguments: &Arguments,
-) -> Result<Vec<&'static str>, Failure> {
-    let formats = arguments.format.as_deref().unwrap_or(&[Format::Svg, Format::Png, Format::Json]);
-    let wants = |format: Format| formats.contains(&format);
-    let mut files = Files::new(directory);
-    if wants(Format::Json) {
-        files.add("theory.json", render::json(survey).as_bytes())?;
-    }
-    let svg = wants(Format::Svg).then_some("theory.svg");
-    let png = wants(Format::Png).then_some("theory.png");
-    files.figure(svg, png, || figure::theory_svg(survey))?;
-    Ok(files.names())
 }

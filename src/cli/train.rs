@@ -1,15 +1,14 @@
 //! `initdiag train`: from each initialiser, does the network learn?
 
-use super::delivery::{Delivery, Files};
+use super::delivery::OutputOptions;
 use super::error::{Failure, note, say};
-use super::output::{Directory, When, replace};
+use super::fail_on::{Met, conclude, unknown};
+use super::output::replace;
 use super::run::{available_memory, cores, seed, threads};
 use super::{network, progress, size, training};
 use crate::graph::export;
-use crate::law::call;
-use crate::report::figure;
-use crate::report::train as render;
-use crate::study::train::outcome::{Trained, Verdict};
+use crate::report::train::FORMATS;
+use crate::study::train::outcome::Verdict;
 use crate::study::train::{Control, Objective, Plan, Saved, Set, Training, checkpoint, run as train, start};
 use crate::tensorfile::safetensors as tensors;
 use clap::{Args, ValueEnum};
@@ -27,9 +26,9 @@ pub struct Arguments {
     /// Activations: names, or expressions in x [default: relu, or what the architecture names]
     #[arg(long, value_name = "A[,A…]", allow_hyphen_values = true)]
     act: Option<String>,
-    /// Initialisers, as the main command takes them
-    #[arg(long, value_name = "I[,I…]", default_value = "normal,lecun,xavier,he", allow_hyphen_values = true)]
-    init: String,
+    /// Initialisers, as the main command takes them [default: what the architecture names, and normal, lecun, xavier, he beside it]
+    #[arg(long, value_name = "I[,I…]", allow_hyphen_values = true)]
+    init: Option<String>,
     /// Law of the biases [default: what the initialiser brings, else zeros]
     #[arg(long, value_name = "B", allow_hyphen_values = true)]
     bias: Option<String>,
@@ -97,37 +96,9 @@ pub struct Arguments {
     save_init: Option<PathBuf>,
     /// Exit 3 when a cell is among these: diverged, chance, above-chance
     #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = outcome)]
-    fail_on: Vec<String>,
-    /// Where files go [default: initdiag-out]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Files to write [default: svg,png,csv,json]
-    #[arg(long, value_name = "F[,F…]", value_delimiter = ',', ignore_case = true)]
-    format: Option<Vec<Format>>,
-    /// The result on standard output, and no files unless --out is given too
-    #[arg(long)]
-    json: bool,
-    /// No table on standard output, no progress bar
-    #[arg(long, short)]
-    quiet: bool,
-    /// No progress bar
-    #[arg(long)]
-    no_progress: bool,
-    /// When to colour
-    #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
-    color: When,
-}
-
-impl Arguments {
-    fn delivery(&self) -> Delivery<'_> {
-        Delivery {
-            out: self.out.as_deref(),
-            formats: self.format.is_some(),
-            json: self.json,
-            quiet: self.quiet,
-            color: self.color,
-        }
-    }
+    fail_on: Vec<Verdict>,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -143,13 +114,8 @@ pub(super) enum Scale {
     Standard,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Svg,
-    Png,
-    Csv,
-    Json,
-}
+/// Initialisers that are compared where the user names none.
+const COMPARED: &str = "normal,lecun,xavier,he";
 
 fn number(text: &str, legal: fn(f64) -> bool, range: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
@@ -197,15 +163,11 @@ fn looks(text: &str) -> Result<usize, String> {
     }
 }
 
-fn outcome(text: &str) -> Result<String, String> {
-    let known = [Verdict::Diverged, Verdict::Chance, Verdict::AboveChance].map(Verdict::name);
+fn outcome(text: &str) -> Result<Verdict, String> {
+    const KNOWN: [Verdict; 3] = [Verdict::Diverged, Verdict::Chance, Verdict::AboveChance];
     let text = text.trim().to_lowercase();
-    if known.contains(&text.as_str()) {
-        return Ok(text);
-    }
-    let hint = call::nearest(&text, known.into_iter());
-    let hint = hint.map_or(String::new(), |name| format!("did you mean `{name}`? "));
-    Err(format!("{hint}one of {} is needed", known.join(", ")))
+    let known = Verdict::parse(&text).filter(|verdict| KNOWN.contains(verdict));
+    known.ok_or_else(|| unknown(&text, KNOWN.into_iter().map(Verdict::name)))
 }
 
 /// What the options ask for, and its data.
@@ -213,7 +175,11 @@ fn training(arguments: &Arguments) -> Result<(Training, Set), Failure> {
     let default = if arguments.data.is_some() { "mlp-mnist" } else { "mlp-digits" };
     let net = network::read(arguments.net.as_deref().unwrap_or(default))?;
     let act = network::named(&arguments.act, net.act.as_ref(), "relu");
-    let names = training::names(&act, &arguments.init, &arguments.optimizer)?;
+    let compared = match &net.init {
+        Some(own) => format!("{own},{COMPARED}"),
+        None => COMPARED.into(),
+    };
+    let names = training::names(&act, arguments.init.as_ref().unwrap_or(&compared), &arguments.optimizer)?;
     let bias = match arguments.bias.as_deref() {
         Some(text) if text.trim().eq_ignore_ascii_case("none") => Some("zeros".into()),
         other => other.map(str::to_string),
@@ -257,14 +223,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let plan = Plan::new(&training, &set)?;
     let threads = arguments.threads.unwrap_or_else(cores);
     check_memory(&plan, threads)?;
-    let delivery = arguments.delivery();
     if let Some(path) = &arguments.save_init {
         save_init(path, &plan, &set)?;
-        if !arguments.quiet {
+        if arguments.output.speaks() {
             note(&format!("wrote the weights that the first run begins with to `{}`", path.display()));
         }
     }
-    let directory = delivery.directory()?;
+    let delivery = arguments.output.open(FORMATS)?;
     let saved = match &arguments.checkpoint {
         Some(path) => resume(path, &plan)?,
         None => Vec::new(),
@@ -273,7 +238,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     // Found out before any time is spent.
     keeper.write()?;
     let stop = progress::stop_on_interrupt();
-    let bar = progress::bar("training", plan.units(), !arguments.quiet && !arguments.no_progress);
+    let bar = arguments.output.bar("training", plan.units());
     let control = Control {
         threads,
         stop: &stop,
@@ -283,7 +248,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let trained = train(&plan, &set, saved, &control).map_err(Failure::Threads)?;
     bar.finish_and_clear();
     let kept = keeper.write();
-    let written = deliver(&trained, &delivery, directory.as_ref(), arguments);
+    let written = delivery.deliver(&trained);
     if trained.interrupted {
         let runs = plan.cells.len() * training.seeds;
         let complete: usize = trained.cells.iter().map(|c| c.summary.complete).sum();
@@ -297,13 +262,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let written = written?;
     kept?;
-    delivery.say(directory.as_ref(), &written);
+    delivery.say(&written);
     if trained.interrupted {
         return Ok(ExitCode::from(130));
     }
-    let met = |name: &str| arguments.fail_on.iter().any(|wanted| wanted == name);
-    let fails = trained.cells.iter().any(|cell| met(cell.summary.verdict.name()));
-    Ok(if fails { ExitCode::from(3) } else { ExitCode::SUCCESS })
+    let failed = trained.cells.iter().filter(|cell| arguments.fail_on.contains(&cell.summary.verdict));
+    Ok(conclude(failed.filter_map(|c| Met::new(&c.init, &c.act, vec![c.summary.verdict.name().into()]))))
 }
 
 fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
@@ -392,37 +356,4 @@ impl<'a> Keeper<'a> {
         let Some(path) = &self.path else { return Ok(()) };
         replace(path, &checkpoint::encode(self.plan, runs))
     }
-}
-
-/// Files first, then standard output; names of the files.
-fn deliver(
-    trained: &Trained,
-    delivery: &Delivery,
-    directory: Option<&Directory>,
-    arguments: &Arguments,
-) -> Result<Vec<&'static str>, Failure> {
-    let formats =
-        arguments.format.as_deref().unwrap_or(&[Format::Svg, Format::Png, Format::Csv, Format::Json]);
-    let written = directory.map_or(Ok(Vec::new()), |directory| files(trained, directory, formats));
-    delivery.print(written, || render::json(trained), |columns| render::table(trained, columns))
-}
-
-fn files(trained: &Trained, directory: &Directory, formats: &[Format]) -> Result<Vec<&'static str>, Failure> {
-    let wants = |format: Format| formats.contains(&format);
-    let mut files = Files::new(directory);
-    if wants(Format::Json) {
-        files.add("train.json", render::json(trained).as_bytes())?;
-    }
-    if wants(Format::Csv) {
-        files.add("curves.csv", render::curves(trained)?.as_bytes())?;
-        files.add("layers.csv", render::layers(trained)?.as_bytes())?;
-    }
-    let (svg, png) = (wants(Format::Svg), wants(Format::Png));
-    files.figure(svg.then_some("curves.svg"), png.then_some("curves.png"), || figure::curves_svg(trained))?;
-    if trained.cells.iter().any(|cell| cell.runs.iter().any(|run| run.looks.len() > 1)) {
-        files.figure(svg.then_some("layers.svg"), png.then_some("layers.png"), || {
-            figure::looks_svg(trained)
-        })?;
-    }
-    Ok(files.names())
 }

@@ -10,7 +10,7 @@ use crate::initializer::Initializer;
 use crate::law::call::printable;
 use crate::law::call::split_list;
 use crate::numeric::stream::{Key, Part, Role};
-use crate::study::train::{About, Optimiser, Set};
+use crate::study::train::{About, Optimizer, Set};
 use nalgebra::DMatrix;
 use rand::seq::SliceRandom;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub fn names(act: &str, init: &str, optimizer: &str) -> Result<Names, Failure> {
     let fault = |f| Failure::catalog("--optimizer", optimizer, &f);
     let rules = split_list(optimizer).map_err(fault)?;
     for rule in &rules {
-        Optimiser::parse(rule).map_err(fault)?;
+        Optimizer::parse(rule).map_err(fault)?;
     }
     Ok(Names {
         acts: distinct(acts.into_iter().map(|a| a.name)),

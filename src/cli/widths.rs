@@ -1,14 +1,13 @@
 //! `--widths-sweep`: the main command's experiment at several widths.
 
-use super::delivery::Files;
 use super::error::{Failure, say};
-use super::output::Directory;
-use super::run::{Arguments, Format, Session, check_memory, experiment, threads_for};
+use super::fail_on::{Condition, Met, conclude};
+use super::run::{Arguments, Session, check_memory, experiment, threads_for};
 use super::size;
-use crate::report::{figure, scaling as report};
+use crate::report::scaling::FORMATS;
 use crate::simulate::{Input, Plan};
 use crate::spec::Experiment;
-use crate::study::scaling::{FEWEST, Scaling, Sweep, UNSTABLE, scaling};
+use crate::study::scaling::{FEWEST, Sweep, UNSTABLE, scaling};
 use std::process::ExitCode;
 
 /// Width of an input that is drawn: that of the layers where nobody says otherwise.
@@ -17,9 +16,9 @@ const INPUT: usize = 512;
 /// Runs the sweep.
 pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
     let hidden_widths = widths(list)?;
-    if let Some(other) = arguments.fail_on.iter().find(|name| *name != UNSTABLE) {
+    if let Some(other) = arguments.fail_on.iter().find(|c| **c != Condition::WidthUnstable) {
         let reason = format!("a sweep over widths has one verdict, {UNSTABLE}");
-        return Err(Failure::option("--fail-on", other, reason));
+        return Err(Failure::option("--fail-on", other.name(), reason));
     }
     let (experiment, mut input) = experiment(arguments)?;
     let input_width = match &input {
@@ -36,8 +35,7 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
         units += plan.units();
         input = plan.input;
     }
-    let delivery = arguments.delivery();
-    let directory = delivery.directory()?;
+    let delivery = arguments.output.open(FORMATS)?;
     let session = Session::start(units, arguments);
     let mut reports = Vec::new();
     let mut interrupted = false;
@@ -59,8 +57,7 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::from(130));
     }
     let found = scaling(sweep, &reports, interrupted);
-    let written = directory.as_ref().map_or(Ok(Vec::new()), |directory| files(&found, directory, arguments));
-    let outcome = delivery.print(written, || report::json(&found), |columns| report::render(&found, columns));
+    let outcome = delivery.deliver(&found);
     if interrupted {
         say(&format!(
             "interrupted: {} of {asked} widths were complete, and their results are kept",
@@ -68,12 +65,12 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
         ));
     }
     let written = outcome?;
-    delivery.say(directory.as_ref(), &written);
+    delivery.say(&written);
     if interrupted {
         return Ok(ExitCode::from(130));
     }
-    let fails = !arguments.fail_on.is_empty() && found.cells.iter().any(|c| c.stable == Some(false));
-    Ok(if fails { ExitCode::from(3) } else { ExitCode::SUCCESS })
+    let unstable = found.cells.iter().filter(|c| c.stable == Some(false) && !arguments.fail_on.is_empty());
+    Ok(conclude(unstable.filter_map(|c| Met::new(&c.init, &c.act, vec![UNSTABLE.into()]))))
 }
 
 /// Ascending, without repetition.
@@ -90,23 +87,4 @@ fn widths(list: &str) -> Result<Vec<usize>, Failure> {
         )));
     }
     Ok(widths)
-}
-
-fn files(
-    found: &Scaling,
-    directory: &Directory,
-    arguments: &Arguments,
-) -> Result<Vec<&'static str>, Failure> {
-    let wants = |format: Format| arguments.format.as_ref().is_none_or(|formats| formats.contains(&format));
-    let mut files = Files::new(directory);
-    if wants(Format::Json) {
-        files.add("widths.json", report::json(found).as_bytes())?;
-    }
-    if wants(Format::Csv) {
-        files.add("widths.csv", report::csv(found)?.as_bytes())?;
-    }
-    let svg = wants(Format::Svg).then_some("widths.svg");
-    let png = wants(Format::Png).then_some("widths.png");
-    files.figure(svg, png, || figure::scaling_svg(found))?;
-    Ok(files.names())
 }

@@ -51,6 +51,7 @@ pub enum Column {
 /// Why a set cannot be trained on.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum SetError {
     #[error("`{}`: {fault}", .path.display())]
     File { path: PathBuf, fault: DataError },

@@ -1,4 +1,12 @@
-//! Data files as inputs: IDX, NPY and CSV, each plain or gzipped; and labelled sets to train on.
+//! Data files as inputs: IDX, NPY and CSV, each plain or gzipped; and labeled sets to train on.
+//!
+//! [`read`] gives samples as the columns of a matrix, [`read_labelled`] and [`read_set`] give them with their classes, and
+//! [`embedded`] is a small set of digits that needs no file.
+//!
+//! ```
+//! let digits = initdiag::data::embedded();
+//! assert_eq!((digits.len(), digits.samples.nrows()), (1797, 64));
+//! ```
 
 mod csv;
 mod idx;
@@ -15,6 +23,7 @@ use std::path::Path;
 /// Why a file cannot be an input.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum DataError {
     #[error("{0}")]
     Io(#[from] io::Error),

@@ -207,15 +207,15 @@ pub struct Weights {
     pub fan_in: f64,
     /// Rows.
     pub fan_out: f64,
-    /// Of a weight.
+    /// Mean of a weight.
     pub mean: f64,
-    /// Of a weight.
+    /// Variance of a weight.
     pub variance: f64,
-    /// Of a bias.
+    /// Mean of a bias.
     pub bias_mean: f64,
-    /// Of a bias.
+    /// Variance of a bias.
     pub bias_variance: f64,
-    /// Of the weights.
+    /// How the weights scatter about their moments.
     pub scatter: Scatter,
 }
 

@@ -1,4 +1,18 @@
 //! Expectations of activations over one and two normal variables, with their error, and the critical points they give.
+//!
+//! [`field`] follows the moments of one sample through a layer, [`pair`] those of two samples, and [`critical`] finds the weight
+//! and bias variances at which gradients keep their size (χ₁ = 1).
+//!
+//! ```
+//! use initdiag::activation::Activation;
+//! use initdiag::expectation::{critical, second_moment};
+//!
+//! let tanh = Activation::parse("tanh")?;
+//! assert!((second_moment(&tanh, 1.0) - 0.394).abs() < 1e-3);
+//! let point = critical::at_bias(&tanh, 0.05).ok_or("no critical point")?;
+//! assert!((point.sigma_w2 - 1.76).abs() < 0.01);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod critical;
 pub mod field;

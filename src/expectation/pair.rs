@@ -68,7 +68,7 @@ struct Series {
 }
 
 impl<'a> Pair<'a> {
-    /// Of a field, whose own correlation does not matter, with the moments over it.
+    /// Makes the pair from a field, whose own correlation does not matter, and the moments over it.
     pub fn new(act: &'a Activation, field: Field, form: Form, passed: &Passed) -> Self {
         let (mean, q) = (field.mean, field.variance());
         let closed = mean == 0.0 && matches!(form, Form::Slopes(..));
@@ -76,7 +76,7 @@ impl<'a> Pair<'a> {
         Self { act, form, mean, q, passed: *passed, series, near: None, asked: 0, hopeless: false }
     }
 
-    /// Of u₁.
+    /// Variance of u₁.
     pub fn variance(&self) -> f64 {
         self.q
     }

@@ -1,4 +1,18 @@
-//! The catalogue of initialisers: what each entry's weights follow at a layer, and where that is written.
+//! The catalogue of initializers: the law that each gives to a layer's weights and biases, and where that is written.
+//!
+//! A [`Site`] says which layer is asked about: its fans, its place in the stack, its activation. Beside the literature and the
+//! defaults of frameworks the catalogue holds formulas of widely copied articles as they are written there.
+//!
+//! ```
+//! use initdiag::activation::Activation;
+//! use initdiag::initializer::{Initializer, Site};
+//!
+//! let relu = Activation::parse("relu")?;
+//! let site = Site::dense(512, 256, 1, 50, &relu);
+//! let law = Initializer::parse("he")?.weights(&site)?;
+//! assert!((law.moments(512, 256).variance - 2.0 / 512.0).abs() < 1e-12);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod as_written;
 mod catalogue;
@@ -37,7 +51,7 @@ pub struct Place {
     pub convolution: bool,
     /// Residual branches of the network that have weights.
     pub branches: usize,
-    /// Of a layer within a residual branch: its place among the branch's layers with weights, from 0, and their number.
+    /// Within a residual branch: the place among the branch's layers with weights, from 0, and their number.
     pub branch: Option<(usize, usize)>,
 }
 

@@ -14,6 +14,7 @@ pub struct Call {
 /// Why a text does not name an entry of a catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum CatalogError {
     #[error("nothing is named")]
     Empty,

@@ -1,8 +1,21 @@
-//! The law that a layer's entries follow: moments and support, exactly.
+//! Laws of weights and biases: the distribution of one layer's entries, with its exact moments and its support.
+//!
+//! A [`Law`] is the distribution after every fan and gain has been filled in. [`call`] reads the form `name(value,
+//! parameter=value)` in which users name laws, initializers and optimizers; [`expression`] reads their formulas; [`draw`] draws
+//! standardized entries.
+//!
+//! ```
+//! use initdiag::law::Law;
+//!
+//! let law = Law::Uniform { low: -0.5, high: 0.5 };
+//! assert_eq!(law.moments(64, 64).variance, 1.0 / 12.0);
+//! assert_eq!(law.support(), (-0.5, 0.5));
+//! ```
 
 pub mod call;
 pub mod draw;
 pub mod expression;
+pub(crate) mod named;
 
 use statrs::distribution::{Continuous, ContinuousCDF, Normal};
 use std::fmt;
@@ -14,9 +27,9 @@ pub enum Law {
     Constant(f64),
     /// Independent N(mean, std²) entries.
     Normal {
-        /// Of an entry.
+        /// Mean of an entry.
         mean: f64,
-        /// Of an entry, ≥ 0.
+        /// Standard deviation of an entry, at least 0.
         std: f64,
     },
     /// Independent entries, uniform on [low, high).
@@ -28,9 +41,9 @@ pub enum Law {
     },
     /// Independent N(mean, std²) entries conditioned on [low, high]; `std` is the parent's.
     TruncatedNormal {
-        /// Of the parent.
+        /// Mean of the parent.
         mean: f64,
-        /// Of the parent, ≥ 0.
+        /// Standard deviation of the parent, at least 0.
         std: f64,
         /// Lower cut, an absolute value.
         low: f64,
@@ -52,7 +65,7 @@ pub enum Law {
     Sparse {
         /// Share of zeros in a column, in [0, 1].
         sparsity: f64,
-        /// Of the other entries, ≥ 0.
+        /// Standard deviation of the other entries, at least 0.
         std: f64,
     },
 }

@@ -14,7 +14,7 @@ const EVALUATIONS: usize = 1_500_000;
 /// A number from quadrature, and how far off it may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Of the integral.
+    /// Value of the integral.
     pub value: f64,
     /// Estimated absolute error; NaN where the integrand is not finite.
     pub error: f64,

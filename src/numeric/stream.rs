@@ -102,7 +102,7 @@ fn fields(high: u64, high_bits: u32, low: u32, low_bits: u32) -> u64 {
 /// Names the streams of one layer in one trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Of the run.
+    /// Seed of the run.
     pub seed: u64,
     /// 0-based.
     pub trial: u64,

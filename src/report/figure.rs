@@ -9,7 +9,7 @@ mod phase;
 mod style;
 mod train;
 
-use crate::report::terminal::size;
+use crate::report::run::size;
 use crate::result::Report;
 use crate::spec::Experiment;
 use crate::study::scaling::{Scaling, ScalingCell, ScalingLayer};
@@ -23,9 +23,18 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use style::{FAMILY, FONT, GREY, Grid, INK, Look, Ruler};
 pub use train::{curves as curves_svg, looks as looks_svg};
 
+/// A drawing, and the name of its file without the ending.
+pub struct Figure {
+    /// The name.
+    pub name: &'static str,
+    /// The drawing, its font embedded.
+    pub svg: String,
+}
+
 /// Why a figure could not be drawn.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum ChartError {
     #[error("cannot draw the figure: {0}")]
     Draw(String),

@@ -1,13 +1,28 @@
-//! One file a format. Each renders the same [`crate::result::Report`], or what theory says ([`crate::theory::survey::Survey`],
-//! [`crate::theory::phase::Diagram`]) or recommends, and computes nothing of its own.
+//! Results in every form that a person or a program reads. Nothing is computed here.
+//!
+//! A result says what it consists of through [`export::Presentation`]: one JSON text, tables, figures, lines of code. A format
+//! turns these parts into files through [`export::Exporter`], one file a format, and knows nothing of the commands.
+//!
+//! ```
+//! use initdiag::activation::Activation;
+//! use initdiag::report::export::{Format, Rendering};
+//! use initdiag::theory::survey::Survey;
+//!
+//! let survey = Survey::new(&Activation::parse("tanh")?, 1.5, 0.1);
+//! let files = Format::Json.export(&Rendering::new(&survey))?;
+//! assert_eq!(files[0].name, "theory.json");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+pub mod export;
+#[cfg(feature = "figures")]
 pub mod figure;
-pub mod json;
 pub mod phase;
 pub mod recommend;
+pub mod run;
 pub mod scaling;
-pub mod table;
+mod table;
+#[cfg(feature = "cli")]
 pub mod terminal;
 pub mod theory;
 pub mod train;
-pub mod wrap;

@@ -1,25 +1,38 @@
-//! A training for people, as JSON and as CSV.
+//! A training: the names of its files, its facts in words, and its result as CSV.
 
+use super::export::{Format, Presentation, Table, pretty};
+#[cfg(feature = "figures")]
+use super::figure::{self, ChartError, Figure};
 use super::table::written;
-use super::terminal::padded;
-use super::wrap::wrap;
-use crate::study::train::outcome::{Spread, Trained, TrainedCell, Verdict};
-use anstyle::{AnsiColor, Style};
+use crate::study::train::outcome::{Trained, TrainedCell};
 use serde::Serialize;
-use unicode_width::UnicodeWidthStr;
 
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default();
-const WARN: Style = AnsiColor::Yellow.on_default();
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
+/// The formats that a training can be written in.
+pub const FORMATS: &[Format] = &[Format::Json, Format::Csv, Format::Svg, Format::Png];
 
-/// Pretty-printed, ending in a newline.
-pub fn json(trained: &Trained) -> String {
-    let mut text =
-        serde_json::to_string_pretty(trained).expect("a result holds strings and finite numbers only");
-    text.push('\n');
-    text
+impl Presentation for Trained {
+    fn name(&self) -> &'static str {
+        "train"
+    }
+
+    fn json(&self) -> String {
+        pretty(self)
+    }
+
+    fn tables(&self) -> Result<Vec<Table>, csv::Error> {
+        let curves = Table { name: "train-curves", csv: curves(self)? };
+        Ok(vec![curves, Table { name: "train-layers", csv: layers(self)? }])
+    }
+
+    #[cfg(feature = "figures")]
+    fn figures(&self) -> Result<Vec<Figure>, ChartError> {
+        let mut figures = vec![Figure { name: "train-curves", svg: figure::curves_svg(self)? }];
+        // A single look at the layers is no course of training.
+        if self.cells.iter().any(|cell| cell.runs.iter().any(|run| run.looks.len() > 1)) {
+            figures.push(Figure { name: "train-layers", svg: figure::looks_svg(self)? });
+        }
+        Ok(figures)
+    }
 }
 
 /// What tells the cells of a grid apart.
@@ -74,100 +87,10 @@ pub fn facts(trained: &Trained) -> Vec<String> {
     facts
 }
 
-/// A table of all cells.
-pub fn table(trained: &Trained, columns: Option<usize>) -> String {
-    let spec = &trained.spec;
-    let head = format!("{BOLD}initdiag train{BOLD:#} {DIM}{}{DIM:#}", facts(trained).join(" · "));
-    let mut lines = vec![wrap(&head, columns, 2)];
-    if !spec.data.prepared.is_empty() {
-        lines.push(wrap(&format!("{DIM}{}{DIM:#}", spec.data.prepared.join("; ")), columns, 2));
-    }
-    lines.push(String::new());
-    let mut rows = vec![[
-        String::new(),
-        "epoch 1".into(),
-        format!("epoch {}", spec.epochs),
-        format!("steps to {}", percent(spec.target)),
-        "diverged".into(),
-        String::new(),
-    ]];
-    if spec.epochs == 1 {
-        rows[0][1].clear();
-    }
-    for (cell, name) in trained.cells.iter().zip(names(trained)) {
-        let s = &cell.summary;
-        let first = if spec.epochs == 1 { String::new() } else { accuracy(s.first.as_ref()) };
-        rows.push([
-            name,
-            first,
-            accuracy(s.last.as_ref()),
-            steps(s.steps_to_target.as_ref(), (s.reached, cell.runs.len())),
-            format!("{} of {}", s.diverged, cell.runs.len()),
-            verdict(s.verdict),
-        ]);
-    }
-    let width = |c: usize| rows.iter().map(|r| r[c].width()).max().unwrap_or(0);
-    let widths = [0, 1, 2, 3, 4].map(width);
-    for (k, row) in rows.iter().enumerate() {
-        let fields = row.iter().zip(widths).filter(|(_, width)| *width > 0);
-        let fields: Vec<String> = fields.map(|(field, width)| padded(field, width)).collect();
-        let text = format!("{}  {}", fields.join("  "), row[5]);
-        let text = text.trim_end();
-        let line = if k == 0 { format!("  {DIM}{text}{DIM:#}") } else { format!("  {text}") };
-        lines.push(wrap(&line, columns, 4));
-    }
-    let words = "accuracy on the test samples, the median over seeds with least and most; steps until the last 1000 training samples, each \
-                 seen before it was learnt from, met the target";
-    lines.extend([String::new(), wrap(&format!("{DIM}{words}{DIM:#}"), columns, 2)]);
-    let count = |wanted: Verdict| trained.cells.iter().filter(|c| c.summary.verdict == wanted).count();
-    let mut parts = Vec::new();
-    for (wanted, words) in [
-        (Verdict::Learns, "learns"),
-        (Verdict::AboveChance, "above chance"),
-        (Verdict::Chance, "no better than chance"),
-        (Verdict::Diverged, "diverged"),
-        (Verdict::Unfinished, "unfinished"),
-    ] {
-        if count(wanted) > 0 {
-            parts.push(format!("{} {words}", count(wanted)));
-        }
-    }
-    let chance = format!("the most frequent class alone: {}", percent(trained.chance));
-    lines.push(wrap(&format!("{BOLD}verdict{BOLD:#}: {}; {chance}", parts.join(", ")), columns, 2));
-    lines.join("\n") + "\n"
-}
-
-fn verdict(verdict: Verdict) -> String {
-    let (style, text) = match verdict {
-        Verdict::Learns => (GOOD, "learns"),
-        Verdict::AboveChance => (WARN, "above chance"),
-        Verdict::Chance => (BAD, "no better than chance"),
-        Verdict::Diverged => (BAD, "diverged"),
-        Verdict::Unfinished => (WARN, "unfinished"),
-    };
-    format!("{style}{text}{style:#}")
-}
-
 /// `97.8 %`, with as many digits as tell.
 pub fn percent(share: f64) -> String {
     let text = format!("{:.2}", 100.0 * share);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
-}
-
-fn accuracy(spread: Option<&Spread>) -> String {
-    let Some(s) = spread else { return "–".into() };
-    let value = |v: f64| format!("{:.2}", 100.0 * v);
-    if s.least == s.most {
-        return format!("{} %", value(s.median));
-    }
-    format!("{} % ({}–{})", value(s.median), value(s.least), value(s.most))
-}
-
-fn steps(spread: Option<&Spread>, (reached, runs): (usize, usize)) -> String {
-    let Some(s) = spread else { return "never".into() };
-    let range = if s.least == s.most { String::new() } else { format!(" ({}–{})", s.least, s.most) };
-    let some = if reached < runs { format!(", {reached} of {runs}") } else { String::new() };
-    format!("{:.0}{range}{some}", s.median)
 }
 
 #[derive(Serialize)]
@@ -184,10 +107,7 @@ struct CurveRow<'a> {
 }
 
 /// One row a run, quantity and step: training loss and accuracy along the way, test loss and accuracy after each epoch.
-///
-/// # Errors
-/// Never for a well-formed result; the writer's error type is passed on.
-pub fn curves(trained: &Trained) -> Result<String, csv::Error> {
+fn curves(trained: &Trained) -> Result<String, csv::Error> {
     written(|writer| {
         for cell in &trained.cells {
             for run in &cell.runs {
@@ -236,10 +156,7 @@ struct LayerRow<'a> {
 }
 
 /// One row a run, step and layer.
-///
-/// # Errors
-/// Never for a well-formed result; the writer's error type is passed on.
-pub fn layers(trained: &Trained) -> Result<String, csv::Error> {
+fn layers(trained: &Trained) -> Result<String, csv::Error> {
     written(|writer| {
         for cell in &trained.cells {
             for (run, look) in cell.runs.iter().flat_map(|run| run.looks.iter().map(move |look| (run, look)))

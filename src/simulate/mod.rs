@@ -13,7 +13,7 @@ pub use engine::{Choice, Drawing, Engine, draws};
 pub use expected::{Expectation, expectation};
 pub use input::{Entrance, Input, InputError};
 pub use memory::{keeps_weights, recomputes};
-pub use plan::{CellPlan, LayerPlan, LeftOut, Plan, PlanError};
+pub use plan::{CellPlan, LayerPlan, Plan, PlanError};
 
 use crate::numeric::product::Threads;
 use crate::op::record::LayerRecord;

@@ -12,6 +12,7 @@ use crate::law::Law;
 use crate::law::call::CatalogError;
 use crate::law::draw::Affine;
 use crate::op::Space;
+use crate::result::{LeftOut, StackSize};
 use crate::spec::Experiment;
 use std::sync::Arc;
 
@@ -41,21 +42,22 @@ pub struct CellPlan {
     pub layers: Vec<LayerPlan>,
     /// What its trials run on.
     pub choice: Choice,
+    /// Of a grid over several stacks: the size of this one.
+    pub stack: Option<StackSize>,
     /// The network.
     pub graph: Arc<Graph>,
     /// Nothing but linear layers with the cell's activation behind each, which theory knows.
     pub is_stack: bool,
 }
 
-/// A combination of a grid that cannot be built.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOut {
-    /// The initializer.
-    pub init: String,
-    /// The activation.
-    pub act: String,
-    /// Why, in words.
-    pub reason: String,
+impl CellPlan {
+    /// The initializer as tables and figures name it, see [`crate::result::Cell::label`].
+    pub fn label(&self) -> String {
+        match self.stack {
+            None => self.init.clone(),
+            Some(StackSize { depth, width }) => format!("{} {depth}×{width}", self.init),
+        }
+    }
 }
 
 /// A checked experiment.
@@ -142,10 +144,14 @@ impl Plan {
             for init in &inits {
                 for (index, graph) in graphs.iter().enumerate() {
                     match cell(e, init, bias.as_ref(), (index, &plan.acts[index]), graph) {
-                        Ok(cell) => plan.cells.push(cell),
+                        Ok(cell) => plan.cells.push(CellPlan { stack: size(e, widths), ..cell }),
                         Err(fault) => {
-                            let (init, act) = (init.name.clone(), plan.acts[index].name.clone());
-                            plan.left_out.push(LeftOut { init, act, reason: fault.reason.clone() });
+                            let new = LeftOut::new(&init.name, &plan.acts[index].name, &fault.reason);
+                            // The reason may name a size, but a combination fails for all stacks alike.
+                            if !plan.left_out.iter().any(|old| (&old.init, &old.act) == (&new.init, &new.act))
+                            {
+                                plan.left_out.push(new);
+                            }
                             first.get_or_insert(fault);
                         }
                     }
@@ -267,7 +273,14 @@ fn cell(
     let layers: Vec<LayerPlan> = graph.entries.iter().map(|entry| layer(&graph, entry)).collect();
     let stack = e.net.is_none().then_some(layers.as_slice());
     let choice = choose(&mut graph, stack, e.batch, e.loss, e.engine);
-    Ok(CellPlan { init: init.name.clone(), act: index, layers, choice, graph: Arc::new(graph), is_stack })
+    let (init, graph) = (init.name.clone(), Arc::new(graph));
+    Ok(CellPlan { init, act: index, layers, choice, stack: None, graph, is_stack })
+}
+
+/// The size of a stack where there are several.
+fn size(e: &Experiment, widths: &[usize]) -> Option<StackSize> {
+    let width = widths.last().copied().filter(|_| !e.more_widths.is_empty())?;
+    Some(StackSize { depth: widths.len() - 1, width })
 }
 
 fn layer(graph: &Graph, entry: &crate::graph::Entry) -> LayerPlan {

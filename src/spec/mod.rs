@@ -1,4 +1,13 @@
-//! *What* to simulate: checked and serialisable, no behaviour.
+//! What to simulate: everything that is needed to run an experiment again, as plain data.
+//!
+//! ```
+//! use initdiag::spec::Experiment;
+//!
+//! let experiment = Experiment { init: vec!["he".into()], act: vec!["gelu".into()], ..Experiment::plain(20, 256) };
+//! assert_eq!((experiment.depth, experiment.widths.len()), (20, 21));
+//! ```
+
+pub mod compare;
 
 pub use crate::op::loss::Loss;
 

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Of the gradient and of the signal, a layer.
+/// Growth of the gradient and of the signal, in decades a layer.
 type Growth = (Option<f64>, Option<f64>);
 
 /// The stacks, and between which layers growth is taken.
@@ -27,7 +27,7 @@ pub struct Stacks {
     pub batch: usize,
     /// Stacks a point.
     pub trials: usize,
-    /// Of all draws; every point sees the same standardised ones.
+    /// Seed of all draws; every point sees the same standardized ones.
     pub seed: u64,
     /// The stack ends with the window.
     pub window: Window,

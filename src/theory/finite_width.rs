@@ -161,7 +161,7 @@ pub struct NormLaw {
 }
 
 impl NormLaw {
-    /// Of layers of these widths with slopes `(left, right)` on either side of zero; `None` without a layer or a slope.
+    /// Makes the law for layers of these widths with slopes `(left, right)` on either side of zero; `None` without a layer or a slope.
     pub fn new(widths: &[usize], slopes: (f64, f64)) -> Option<Self> {
         let (left, right) = (slopes.0.abs(), slopes.1.abs());
         let (low, high) = (left.min(right), left.max(right));

@@ -1,10 +1,29 @@
 //! Number formats: where a signal leaves the range in which a format keeps all its digits.
 
+use crate::law::named::named;
+
+named! {
+    /// A floating-point format.
+    #[non_exhaustive]
+    pub enum NumberFormat {
+        /// binary32 of IEEE 754.
+        F32 = "f32",
+        /// bfloat16, the upper half of binary32.
+        Bf16 = "bf16",
+        /// binary16 of IEEE 754.
+        F16 = "f16",
+        /// Eight bits, five of them of the exponent.
+        Fp8E5m2 = "fp8-e5m2",
+        /// Eight bits, four of them of the exponent, and no infinities.
+        Fp8E4m3 = "fp8-e4m3",
+    }
+}
+
 /// A floating-point format by its normal range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Format {
-    /// As people write it.
-    pub name: &'static str,
+    /// Which format it is.
+    pub name: NumberFormat,
     /// Smallest normal number.
     pub smallest: f64,
     /// Largest finite number.
@@ -30,16 +49,17 @@ const fn power(exponent: i32) -> f64 {
 
 /// binary32 of IEEE 754-2019, table 3.5.
 pub const F32: Format =
-    Format { name: "f32", smallest: power(-126), largest: (2.0 - power(-23)) * power(127) };
+    Format { name: NumberFormat::F32, smallest: power(-126), largest: (2.0 - power(-23)) * power(127) };
 /// binary16 of IEEE 754-2019, table 3.5.
-pub const F16: Format = Format { name: "f16", smallest: power(-14), largest: (2.0 - power(-10)) * power(15) };
+pub const F16: Format =
+    Format { name: NumberFormat::F16, smallest: power(-14), largest: (2.0 - power(-10)) * power(15) };
 /// bfloat16: the upper half of binary32 (Kalamkar et al. 2019, table 1).
 pub const BF16: Format =
-    Format { name: "bf16", smallest: power(-126), largest: (2.0 - power(-7)) * power(127) };
+    Format { name: NumberFormat::Bf16, smallest: power(-126), largest: (2.0 - power(-7)) * power(127) };
 /// FP8 with four bits of exponent, no infinities (Micikevicius et al. 2022, table 1; OCP OFP8).
-pub const FP8_E4M3: Format = Format { name: "fp8-e4m3", smallest: power(-6), largest: 448.0 };
+pub const FP8_E4M3: Format = Format { name: NumberFormat::Fp8E4m3, smallest: power(-6), largest: 448.0 };
 /// FP8 with five bits of exponent (Micikevicius et al. 2022, table 1; OCP OFP8).
-pub const FP8_E5M2: Format = Format { name: "fp8-e5m2", smallest: power(-14), largest: 57_344.0 };
+pub const FP8_E5M2: Format = Format { name: NumberFormat::Fp8E5m2, smallest: power(-14), largest: 57_344.0 };
 
 /// Widest first.
 pub const FORMATS: [Format; 5] = [F32, BF16, F16, FP8_E5M2, FP8_E4M3];

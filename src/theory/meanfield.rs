@@ -4,6 +4,7 @@ use super::stack::form;
 use crate::activation::Activation;
 use crate::expectation::field::{Field, Form, Passed, pass};
 use crate::expectation::pair::Pair;
+use crate::law::named::named;
 use crate::numeric::quadrature::Estimate;
 use crate::numeric::wide::Wide;
 
@@ -96,28 +97,20 @@ impl Missing {
     }
 }
 
-/// What happens to small differences between samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// χ₁ < 1: gradients vanish, samples grow alike.
-    Ordered,
-    /// χ₁ = 1.
-    Critical,
-    /// χ₁ > 1: gradients explode, like samples part.
-    Chaotic,
+named! {
+    /// What happens to small differences between samples.
+    pub enum Phase {
+        /// χ₁ < 1: gradients vanish, samples grow alike.
+        Ordered = "ordered",
+        /// χ₁ = 1.
+        Critical = "critical",
+        /// χ₁ > 1: gradients explode, like samples part.
+        Chaotic = "chaotic",
+    }
 }
 
 impl Phase {
-    /// In one word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ordered => "ordered",
-            Self::Critical => "critical",
-            Self::Chaotic => "chaotic",
-        }
-    }
-
-    /// Of χ₁.
+    /// The phase at a factor χ₁ on squared gradients a layer.
     pub fn of(chi: f64) -> Self {
         match chi {
             x if (x - 1.0).abs() <= CRITICAL => Self::Critical,
@@ -145,7 +138,7 @@ pub struct Summary {
     pub xi_c: Answer,
     /// Stable fixed point of the correlation map, from below.
     pub c_star: Answer,
-    /// Of χ₁.
+    /// Phase that χ₁ belongs to.
     pub phase: Option<Phase>,
 }
 

@@ -16,9 +16,9 @@ const SMALL: i64 = -80;
 /// What enters layer 1: moments of the entries of a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entering {
-    /// Of the entries.
+    /// Mean of the entries.
     pub mean: f64,
-    /// Of the entries.
+    /// Second moment of the entries.
     pub second_moment: f64,
     /// Cosine between two samples.
     pub correlation: f64,
@@ -63,9 +63,9 @@ struct Output {
 /// A layer of a stack. Lengths are in units of 2^`exponent`, second moments in units of its square.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer {
-    /// Of W and b.
+    /// Laws of W and b.
     pub weights: Weights,
-    /// Of the pre-activations Z.
+    /// Moments of the pre-activations Z.
     pub field: Field,
     /// log₂ of the unit.
     pub exponent: i64,

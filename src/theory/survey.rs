@@ -1,9 +1,10 @@
 //! Everything that mean-field theory says of one activation at (σ_w², σ_b²): what `initdiag theory` prints in every format
 //! (schema `initdiag-theory/1`).
 
-use super::meanfield::{Answer, Length, MeanField};
+use super::meanfield::{Answer, Length, MeanField, Phase};
 use crate::activation::Activation;
 use crate::expectation::critical::{self, CriticalPoint};
+use crate::law::named::named;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -15,8 +16,30 @@ const POINTS: usize = 101;
 /// Steps of a cobweb at most.
 const STEPS: usize = 60;
 
+named! {
+    /// Where the variance of pre-activations goes, layer by layer.
+    #[non_exhaustive]
+    pub enum Limit {
+        /// To a stable fixed point.
+        Point = "point",
+        /// To zero, by a factor a layer.
+        Zero = "zero",
+        /// To zero, as a power of the depth.
+        PowerLaw = "power-law",
+        /// Beyond all bounds.
+        Diverges = "diverges",
+        /// Nowhere: every variance is kept.
+        Every = "every",
+        /// Round a cycle.
+        Cycle = "cycle",
+        /// Quadrature cannot tell.
+        Unknown = "unknown",
+    }
+}
+
 /// The survey. All numbers are finite; `why` says in words why one is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Survey {
     /// [`SCHEMA`].
     pub schema: String,
@@ -27,15 +50,15 @@ pub struct Survey {
     /// The initialiser that brings σ_w² and σ_b², and the width of its layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
-    /// Of the initialiser's layer.
+    /// Width of the initializer's layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<usize>,
     /// n·Var(W).
     pub sigma_w2: f64,
     /// Var(b).
     pub sigma_b2: f64,
-    /// Where lengths go: `point`, `zero`, `power-law`, `diverges`, `every`, `cycle` or `unknown`.
-    pub limit: String,
+    /// Where the variance of pre-activations goes, layer by layer.
+    pub limit: Limit,
     /// Stable fixed point of the length map.
     pub q_star: Option<f64>,
     /// Factor on the gradient's mean square a layer, at q* or in the limit.
@@ -46,8 +69,8 @@ pub struct Survey {
     pub xi_c: Option<f64>,
     /// Stable fixed point of the correlation map.
     pub c_star: Option<f64>,
-    /// `ordered`, `critical` or `chaotic`.
-    pub phase: Option<String>,
+    /// What happens to small differences between samples.
+    pub phase: Option<Phase>,
     /// For each of the above that is absent, why.
     pub why: BTreeMap<String, String>,
     /// The edge of chaos with this σ_b².
@@ -58,6 +81,7 @@ pub struct Survey {
 
 /// A point at which χ₁ = 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Edge {
     /// n·Var(W).
     pub sigma_w2: f64,
@@ -69,6 +93,7 @@ pub struct Edge {
 
 /// The two maps as curves, and how iteration walks along them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Maps {
     /// (q, q′); empty where quadrature does not reach it.
     pub length: Vec<[f64; 2]>,
@@ -83,7 +108,7 @@ pub struct Maps {
 }
 
 impl Survey {
-    /// Of an activation at (σ_w², σ_b²).
+    /// Surveys an activation at (σ_w², σ_b²).
     pub fn new(act: &Activation, sigma_w2: f64, sigma_b2: f64) -> Self {
         let field = MeanField { act, sigma_w2, sigma_b2 };
         let s = field.summary();
@@ -117,13 +142,13 @@ impl Survey {
             width: None,
             sigma_w2,
             sigma_b2,
-            limit: limit(s.length).into(),
+            limit: limit(s.length),
             q_star,
             chi1,
             xi_q,
             xi_c,
             c_star,
-            phase: s.phase.map(|p| p.name().into()),
+            phase: s.phase,
             why,
             edge,
             maps: maps(&field, s.length),
@@ -131,15 +156,15 @@ impl Survey {
     }
 }
 
-fn limit(length: Length) -> &'static str {
+fn limit(length: Length) -> Limit {
     match length {
-        Length::Point { .. } => "point",
-        Length::Zero { factor } if (factor - 1.0).abs() < 1e-12 => "power-law",
-        Length::Zero { .. } => "zero",
-        Length::Diverges { .. } => "diverges",
-        Length::Every => "every",
-        Length::Cycle => "cycle",
-        Length::Unknown => "unknown",
+        Length::Point { .. } => Limit::Point,
+        Length::Zero { factor } if (factor - 1.0).abs() < 1e-12 => Limit::PowerLaw,
+        Length::Zero { .. } => Limit::Zero,
+        Length::Diverges { .. } => Limit::Diverges,
+        Length::Every => Limit::Every,
+        Length::Cycle => Limit::Cycle,
+        Length::Unknown => Limit::Unknown,
     }
 }
 
@@ -226,7 +251,7 @@ mod tests {
     #[test]
     fn a_fixed_point_has_every_number() {
         let survey = of("tanh", 1.5, 0.05);
-        assert!(survey.why.is_empty() && survey.limit == "point", "{survey:?}");
+        assert!(survey.why.is_empty() && survey.limit == Limit::Point, "{survey:?}");
         assert!((survey.edge.unwrap().sigma_w2 - 1.760_955).abs() < 1e-6);
         let last = survey.maps.length_walk[survey.maps.length_walk.len() - 1];
         assert!((last - survey.q_star.unwrap()).abs() < 1e-3);

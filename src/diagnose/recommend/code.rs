@@ -33,7 +33,7 @@ pub struct Recipe {
     pub scale: f64,
     /// Which.
     pub fan: Fan,
-    /// Of a weight.
+    /// Shape of the law of a weight.
     pub shape: Shape,
     /// Var(b).
     pub sigma_b2: f64,

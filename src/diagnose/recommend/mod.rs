@@ -37,12 +37,13 @@ pub struct Question<'a> {
     pub init: &'a Initializer,
     /// Decades that signal and gradient may change by over the whole stack.
     pub threshold: f64,
-    /// Of the simulation.
+    /// Seed of the simulation.
     pub seed: u64,
 }
 
 /// A point at which χ₁ = 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Critical {
     /// fan_in·Var(W).
     pub sigma_w2: f64,
@@ -60,6 +61,7 @@ impl From<CriticalPoint> for Critical {
 
 /// The choice, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Choice {
     /// As `--init` takes it.
     pub init: String,
@@ -73,6 +75,7 @@ pub struct Choice {
 
 /// The answer. All numbers are finite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Recommendation {
     /// [`SCHEMA`].
     pub schema: String,

@@ -11,7 +11,7 @@ use crate::frontend::toml::Architecture;
 use crate::graph::{Graph, GraphError};
 use crate::initializer::{Initializer, entries};
 use crate::law::Law;
-use crate::result::{Direction, Verdict};
+use crate::result::{Direction, Flag, Verdict};
 use crate::simulate::{Control, Input, Plan, PlanError, draws};
 use crate::spec::{Engine, Experiment};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,7 @@ const LISTED: usize = 3;
 
 /// What a network is, as far as the answer depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Network {
     /// As its file or the shipped architecture has it.
     pub name: String,
@@ -288,7 +289,7 @@ impl Survey<'_> {
                     row.forward.measured = decisive(&cell.forward, self.depth);
                     row.backward.measured = decisive(&cell.backward, self.depth);
                     row.flags = cell.flags.clone();
-                    row.law = Some(cell.law.clone());
+                    row.law = Some(cell.law);
                     let both = row.forward.measured.zip(row.backward.measured);
                     row.score = both.map(|(f, b)| f.abs().max(b.abs()));
                     row.keeps = stable(&cell.forward)
@@ -329,7 +330,7 @@ fn decisive(direction: &Direction, places: usize) -> Option<f64> {
 }
 
 fn symmetric(row: &Row) -> bool {
-    row.flags.iter().any(|f| f == "symmetric-units")
+    row.flags.contains(&Flag::SymmetricUnits)
 }
 
 fn row(question: &Question, candidate: &Candidate) -> Row {

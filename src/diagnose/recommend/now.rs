@@ -4,12 +4,13 @@ use super::{Change, Question};
 use crate::expectation::field::Weights;
 use crate::initializer::Site;
 use crate::law::call::CatalogError;
-use crate::theory::meanfield::MeanField;
+use crate::theory::meanfield::{MeanField, Phase};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The user's initialiser in theory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Now {
     /// As `--init` takes it.
     pub init: String,
@@ -17,8 +18,8 @@ pub struct Now {
     pub sigma_w2: Option<f64>,
     /// Var(b), its mean over the layers.
     pub sigma_b2: Option<f64>,
-    /// `ordered`, `critical` or `chaotic`.
-    pub phase: Option<String>,
+    /// What happens to small differences between samples.
+    pub phase: Option<Phase>,
     /// Variance that lengths settle at.
     pub q_star: Option<f64>,
     /// Factor on squared gradients a layer.
@@ -31,10 +32,10 @@ pub struct Now {
     pub xi_c: Option<f64>,
     /// Layers over ξ_c: beyond some six of them a gradient is below 10^−2.6 of itself, or samples have met or parted.
     pub depths: Option<f64>,
-    /// Of the signal over the network, as in the ranking.
+    /// Change of the signal over the network, as in the ranking.
     #[serde(default)]
     pub forward: Change,
-    /// Of the gradient, likewise.
+    /// Change of the gradient over the network, as in the ranking.
     #[serde(default)]
     pub backward: Change,
     /// For what is absent, why.
@@ -82,7 +83,7 @@ pub fn unknown(question: &Question, why: &str) -> Now {
     }
 }
 
-/// Of a stack with these laws.
+/// Mean-field numbers of a stack with these laws.
 pub fn of(question: &Question, depth: usize, laws: &[Option<Weights>]) -> Now {
     let mut logs = Vec::new();
     let mut biases = Vec::new();
@@ -119,7 +120,7 @@ pub fn of(question: &Question, depth: usize, laws: &[Option<Weights>]) -> Now {
     Now {
         sigma_w2: Some(sigma_w2),
         sigma_b2: Some(sigma_b2),
-        phase: s.phase.map(|p| p.name().into()),
+        phase: s.phase,
         q_star,
         chi1,
         decades: chi1.map(f64::log10).filter(|x| x.is_finite()),

@@ -7,6 +7,7 @@ use crate::expectation::field::Weights;
 use crate::initializer::{Initializer, entries};
 use crate::law::Law;
 use crate::numeric::wide::Wide;
+use crate::result::{Exactness, Flag};
 use crate::simulate::{Control, Input, LayerPlan, Plan};
 use crate::spec::{Engine, Experiment};
 use crate::theory::prediction::{Quantity, Setting, predict};
@@ -25,6 +26,7 @@ const DRAWN: f64 = 0.3 * BUDGET;
 
 /// Decades from one end of the stack to the other, in the direction of flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Change {
     /// By theory, the median over trials; absent where theory has no number or the change is to exactly zero.
     pub predicted: Option<f64>,
@@ -53,6 +55,7 @@ impl Change {
 
 /// A law and every name that it goes by at these sizes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Row {
     /// In the catalogue's order.
     pub names: Vec<String>,
@@ -61,22 +64,22 @@ pub struct Row {
     pub aliases: Vec<String>,
     /// It is what the user has.
     pub now: bool,
-    /// Of the signal's variance, first layer to last.
+    /// Change of the signal's variance, first layer to last.
     pub forward: Change,
-    /// Of the gradient's, last layer to first.
+    /// Change of the gradient's variance, last layer to first.
     pub backward: Change,
     /// The largest size of these, in decades.
     pub score: Option<f64>,
     /// Both directions stay within the threshold, by all that is known of them.
     pub keeps: bool,
     /// What else was found, as in `initdiag/1`.
-    pub flags: Vec<String>,
-    /// `exact`, or `asymptotic` where products were drawn from the Gaussian law of the same moments.
+    pub flags: Vec<Flag>,
+    /// Whether products were drawn from the law itself, or from the Gaussian law of the same moments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub law: Option<String>,
-    /// Its law at layer 1, in words.
+    pub law: Option<Exactness>,
+    /// Law of the weights at layer 1, in words.
     pub weights: String,
-    /// Likewise.
+    /// Law of the biases at layer 1, in words.
     pub biases: String,
 }
 
@@ -103,14 +106,14 @@ pub fn ranking(question: &Question, half: Option<CriticalPoint>, control: &Contr
     });
     let mut rows: Vec<Row> = candidates.iter().map(|c| row(question, c)).collect();
     let words = measure(question, &candidates, &mut rows, control);
+    let symmetric = |row: &Row| row.flags.contains(&Flag::SymmetricUnits);
     for row in &mut rows {
         let sizes = [row.forward.size(), row.backward.size()];
         let known = [row.forward, row.backward].iter().all(|c| c.size().is_some());
         row.score = if known { sizes.into_iter().flatten().reduce(f64::max) } else { None };
         let kept = |size: Option<f64>| size.is_some_and(|s| s <= question.threshold);
-        row.keeps = sizes.into_iter().all(kept) && !row.flags.iter().any(|f| f == "symmetric-units");
+        row.keeps = sizes.into_iter().all(kept) && !symmetric(row);
     }
-    let symmetric = |row: &Row| row.flags.iter().any(|f| f == "symmetric-units");
     let score = |row: &Row| row.score.unwrap_or(f64::INFINITY);
     rows.sort_by(|a, b| symmetric(a).cmp(&symmetric(b)).then(score(a).total_cmp(&score(b))));
     (rows, words)
@@ -269,7 +272,7 @@ fn measure(question: &Question, candidates: &[Candidate], rows: &mut [Row], cont
             }
         }
         row.flags = cell.flags.clone();
-        row.law = Some(cell.law.clone());
+        row.law = Some(cell.law);
     }
     let share = if chosen.len() == rows.len() {
         "every law".into()

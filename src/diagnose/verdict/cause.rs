@@ -159,7 +159,7 @@ fn outweighing(laws: &[Weights]) -> Option<String> {
     })
 }
 
-/// Of the signal.
+/// Why the signal changes as it does, in words.
 pub fn forward(
     act: &Activation,
     cell: &CellPlan,
@@ -256,7 +256,7 @@ pub fn forward(
     Some(text)
 }
 
-/// Of the gradient.
+/// Why the gradient changes as it does, in words.
 pub fn backward(cell: &CellPlan, expected: Option<&Expected>, measured: &Direction) -> Option<String> {
     let laws = laws(cell)?;
     let expected = expected.filter(|e| e.gradient.len() > 1)?;

@@ -3,39 +3,19 @@
 use super::words::{four, percent, round};
 use crate::activation::Activation;
 use crate::law::short;
+use crate::op::Space;
 use crate::op::record::LayerRecord;
-use crate::result::{Layer, Summary};
+use crate::result::{Flag, Layer, Summary};
 use crate::simulate::{CellPlan, LayerPlan};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
-/// The flag of a cell that does not follow the laws of an earlier run, see [`crate::study::baseline`].
-pub const DRIFT: &str = "drift";
-
-/// Trials differ by more than widths explain.
-pub const HEAVY_TAILED: &str = "heavy-tailed";
-/// The measurement is not what theory expects.
-pub const OFF_THEORY: &str = "off-theory";
-
-/// Every flag that a cell can carry.
-pub const FLAGS: &[&str] = &[
-    "saturated",
-    "dead-units",
-    "correlation-collapse",
-    "decorrelated",
-    "symmetric-units",
-    "zero-signal",
-    HEAVY_TAILED,
-    OFF_THEORY,
-    DRIFT,
-];
-
-/// Flags with their words.
+/// The flags of a cell, each with its sentence.
 pub fn flags(
     act: &Activation,
     cell: &CellPlan,
     trials: &[&Vec<LayerRecord>],
     layers: &[Layer],
-) -> Vec<(&'static str, String)> {
+) -> Vec<(Flag, String)> {
     let mut found = Vec::new();
     let (first, last) = (&layers[0], &layers[layers.len() - 1]);
     let saturated = layers.iter().filter_map(|l| l.saturated_fraction.map(|share| (share, l.name())));
@@ -43,16 +23,16 @@ pub fn flags(
         && let Some((share, layer)) = saturated.max_by(|a, b| a.0.total_cmp(&b.0))
         && share > 0.5
     {
-        found.push(("saturated", format!("{} of the units of {layer} are saturated", percent(share))));
+        found.push((Flag::Saturated, format!("{} of the units of {layer} are saturated", percent(share))));
     }
     if let Some(words) = dead(trials, layers) {
-        found.push(("dead-units", words));
+        found.push((Flag::DeadUnits, words));
     }
     if let Some(cosine) = last.correlation
         && cosine > 0.99
     {
         found.push((
-            "correlation-collapse",
+            Flag::CorrelationCollapse,
             format!("samples become indistinguishable: mean cosine {} at {}", four(cosine), last.name()),
         ));
     }
@@ -61,7 +41,7 @@ pub fn flags(
         && after < 0.5 * before
     {
         found.push((
-            "decorrelated",
+            Flag::Decorrelated,
             format!(
                 "like samples are driven apart: mean cosine {} at {}, {} at {}",
                 four(before),
@@ -71,7 +51,23 @@ pub fn flags(
             ),
         ));
     }
-    let silent = |s: &Summary| s.log10_second_moment.median.is_none();
+    // Sequences alone: the positions of an image are not told apart by what follows, but pooled.
+    let sequence = matches!(cell.graph.input().space, Space::Sequence(_) | Space::Tokens(_));
+    let positions = layers.iter().rev().find(|layer| !layer.branch && layer.position_correlation.is_some());
+    if let Some((layer, cosine)) = positions.and_then(|l| Some((l, l.position_correlation?)))
+        && sequence
+        && cosine > 0.99
+    {
+        found.push((
+            Flag::RankCollapse,
+            format!(
+                "the positions of a sample become indistinguishable: mean cosine {} at {}",
+                four(cosine),
+                layer.name()
+            ),
+        ));
+    }
+    let silent = |s: &Summary| s.log10_second_moment.median.is_none() && s.below_trials == 0;
     // A branch of zeros, as Fixup has it, gets a gradient from the stream around it, and that tells its units apart.
     let closed = |plan: &LayerPlan| plan.weights.is_point_mass();
     let by_design = layers.iter().zip(&cell.layers).any(|(layer, plan)| layer.branch && closed(plan));
@@ -84,13 +80,13 @@ pub fn flags(
     });
     if let Some((layer, _)) = alike {
         found.push((
-            "symmetric-units",
+            Flag::SymmetricUnits,
             format!("all units of {} are identical: training cannot tell them apart", layer.name()),
         ));
     }
     let told = |l: &&Layer| !(l.branch && by_design);
     if layers.iter().filter(told).any(|l| silent(&l.activation) || silent(&l.gradient)) {
-        found.push(("zero-signal", "signal or gradient is exactly zero in some layer".into()));
+        found.push((Flag::ZeroSignal, "signal or gradient is exactly zero in some layer".into()));
     }
     // Finite width: the log of the norm spreads by at most about Σ 5/n over independent trials (Hanin & Nica 2019).
     let beta: f64 = cell.layers.iter().map(|l| 5.0 / l.fan_out as f64).sum();
@@ -100,7 +96,7 @@ pub fn flags(
         [spread(&last.activation), spread(&first.gradient)].into_iter().flatten().fold(0.0, f64::max);
     if widest > allowed {
         found.push((
-            HEAVY_TAILED,
+            Flag::HeavyTailed,
             format!(
                 "trials differ by {} decades where width explains {}",
                 short(round(widest)),

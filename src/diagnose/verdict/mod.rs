@@ -7,28 +7,25 @@ mod off_theory;
 mod ranges;
 pub(crate) mod words;
 
-pub use flags::{DRIFT, FLAGS};
-
 use crate::numeric::stream::Key;
 use crate::op::Space;
 use crate::op::record::LayerRecord;
-use crate::result::{Direction, FormatRange, Layer, Quantity};
+use crate::result::{Direction, Flag, FormatRange, Layer, Quantity};
 use crate::simulate::{CellPlan, Expectation, Plan};
 use crate::theory::prediction::{Expected, Level};
 use crate::theory::stack::Entering;
 use direction::{Fate, Series, direction};
-use flags::{HEAVY_TAILED, OFF_THEORY};
 use off_theory::{chance_of_median, off_theory};
 use words::{factor, power};
 
 /// What is said of a cell.
 pub struct Judgement {
-    /// Of the activations.
+    /// What the stack does to the activations.
     pub forward: Direction,
-    /// Of the gradients.
+    /// What the stack does to the gradients.
     pub backward: Direction,
-    /// Names of what else is wrong.
-    pub flags: Vec<String>,
+    /// What else is wrong.
+    pub flags: Vec<Flag>,
     /// Where number formats end.
     pub formats: Vec<FormatRange>,
     /// One sentence each, with the cause.
@@ -84,10 +81,10 @@ pub fn judge(
     let plain = cell.is_stack;
     let expected = plain.then(|| cause::expected(act, cell, layers, entering)).flatten();
     let mut found = flags::flags(act, cell, trials, layers);
-    let heavy = found.iter().any(|(name, _)| *name == HEAVY_TAILED);
+    let heavy = found.iter().any(|(name, _)| *name == Flag::HeavyTailed);
     let homogeneous = act.shape.homogeneous;
     if let Some(words) = theory.and_then(|t| off_theory(cell, t, layers, trials.len(), heavy, homogeneous)) {
-        found.push((OFF_THEORY, words));
+        found.push((Flag::OffTheory, words));
     }
     let formats = ranges::ranges(layers);
     let last = trunk.len();
@@ -118,6 +115,7 @@ pub fn judge(
             onward: "on",
             unit,
             layer: &up,
+            hidden: &|place| layers[trunk[place.min(last - 1)]].activation.below_trials > 0,
         }
         .say(if plain { cause::forward(act, cell, expected.as_ref(), &forward) } else { None }),
         Sentence {
@@ -130,18 +128,13 @@ pub fn judge(
             onward: "down",
             unit,
             layer: &down,
+            hidden: &|place| layers[trunk[last - 1 - place]].gradient.below_trials > 0,
         }
         .say(if plain { cause::backward(cell, expected.as_ref(), &backward) } else { None }),
     ];
     words.extend(ranges::words(&formats, &|layer| layers[layer - 1].name()));
     words.extend(found.iter().map(|(_, text)| text.clone()));
-    Judgement {
-        forward,
-        backward,
-        flags: found.into_iter().map(|(name, _)| name.to_string()).collect(),
-        formats,
-        words,
-    }
+    Judgement { forward, backward, flags: found.into_iter().map(|(flag, _)| flag).collect(), formats, words }
 }
 
 /// Places of the layers that every signal passes.
@@ -173,6 +166,8 @@ struct Sentence<'a> {
     unit: &'static str,
     /// The layer of a place.
     layer: &'a dyn Fn(usize) -> String,
+    /// Rounding hides what is at a place.
+    hidden: &'a dyn Fn(usize) -> bool,
 }
 
 impl Sentence<'_> {
@@ -180,6 +175,12 @@ impl Sentence<'_> {
         let verdict = format!("{} {}", self.name, self.direction.verdict.name());
         let fact = match self.fate {
             Fate::Flows { uniform_from } => self.change(uniform_from),
+            Fate::Zero { place } if (self.hidden)(place) => format!(
+                "{} falls below what double precision resolves from {} {}",
+                self.what,
+                (self.layer)(place),
+                self.onward
+            ),
             Fate::Zero { place } => {
                 format!("{} is exactly zero from {} {}", self.what, (self.layer)(place), self.onward)
             }

@@ -10,7 +10,7 @@ pub fn ranges(layers: &[Layer]) -> Vec<FormatRange> {
     let down: Vec<_> = layers.iter().rev().map(|l| second(&l.gradient)).collect();
     let from_top = |place: usize| layers[layers.len() - 1 - place].layer;
     let one = |format: &crate::theory::formats::Format| FormatRange {
-        format: format.name.into(),
+        format: format.name,
         activation: first_outside(up.iter().copied(), Magnitude::Root, format).map(|k| layers[k].layer),
         gradient: first_outside(down.iter().copied(), Magnitude::Root, format).map(from_top),
         squared_gradient: first_outside(down.iter().copied(), Magnitude::Square, format).map(from_top),
@@ -40,8 +40,8 @@ fn sentence(
     for range in ranges {
         let Some(layer) = layer(range) else { continue };
         match groups.last_mut() {
-            Some((last, names)) if *last == layer => names.push(&range.format),
-            _ => groups.push((layer, vec![&range.format])),
+            Some((last, names)) if *last == layer => names.push(range.format.name()),
+            _ => groups.push((layer, vec![range.format.name()])),
         }
     }
     let group = |(layer, names): &(usize, Vec<&str>)| format!("of {} at {}", list(names), name(*layer));
@@ -60,20 +60,21 @@ fn list(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::NumberFormat;
 
     #[test]
     fn formats_are_named_where_they_end() {
-        let range = |format: &str, activation, gradient, squared_gradient| FormatRange {
-            format: format.into(),
+        let range = |format: NumberFormat, activation, gradient, squared_gradient| FormatRange {
+            format,
             activation,
             gradient,
             squared_gradient,
         };
         let ranges = [
-            range("f32", None, None, Some(49)),
-            range("bf16", None, None, Some(49)),
-            range("f16", Some(30), Some(20), Some(20)),
-            range("fp8-e5m2", Some(30), None, None),
+            range(NumberFormat::F32, None, None, Some(49)),
+            range(NumberFormat::Bf16, None, None, Some(49)),
+            range(NumberFormat::F16, Some(30), Some(20), Some(20)),
+            range(NumberFormat::Fp8E5m2, Some(30), None, None),
         ];
         let expected = [
             "the signal leaves the range of f16 and fp8-e5m2 at layer 30",

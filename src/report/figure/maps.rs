@@ -50,7 +50,7 @@ fn heading(root: &Area, survey: &Survey) -> Drawn {
     let ruler = Ruler::new();
     let room = f64::from(WIDTH as i32 - 2 * MARGIN);
     let value = |name: &str, value: Option<f64>| value.map(|v| format!("{name} = {}", number(v)));
-    let mut facts: Vec<String> = survey.phase.iter().cloned().collect();
+    let mut facts: Vec<String> = survey.phase.iter().map(ToString::to_string).collect();
     facts.extend(
         [
             value("χ₁", survey.chi1),
@@ -105,7 +105,7 @@ fn length(survey: &Survey) -> Map {
 }
 
 fn correlation(survey: &Survey) -> Map {
-    let at = match (survey.maps.correlation_at, survey.limit.as_str()) {
+    let at = match (survey.maps.correlation_at, survey.limit.name()) {
         (Some(q), _) => format!("at q* = {}", number(q)),
         (None, "every") => "at every q".into(),
         (None, "zero" | "power-law") => "as q goes to 0".into(),

@@ -103,7 +103,7 @@ pub fn limits(report: &Report, leaves: fn(&FormatRange) -> (bool, bool)) -> Vec<
         let (low, high) = format.decades();
         for end in [low, high] {
             if root {
-                limits.push(Limit { value: 2.0 * end, name: format.name.into() });
+                limits.push(Limit { value: 2.0 * end, name: format.name.to_string() });
             }
             if square {
                 limits.push(Limit { value: end, name: format!("{}²", format.name) });

@@ -295,7 +295,7 @@ pub fn looks(trained: &Trained) -> Result<String, ChartError> {
         let title = format!("Layers during training: {}", subject(trained));
         let mut about = about(trained);
         let left = trained.cells.len() - shown.len();
-        about.extend((left > 0).then(|| format!("{left} more cells are in layers.csv")));
+        about.extend((left > 0).then(|| format!("{left} more cells are in train-layers.csv")));
         titled(&root, &title, &about, &ruler).map_err(draw)?;
         for (name, (x, row), color) in &legend {
             let y = 88 + row * LEGEND_ROW;

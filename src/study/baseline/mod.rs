@@ -10,13 +10,14 @@
 mod statistic;
 mod words;
 
-use crate::diagnose::verdict::DRIFT;
 use crate::law::call::printable;
 use crate::result::{
-    Baseline, Cell, Comparison, Difference, Kind, Layer, Quantiles, Quantity, Report, Sample, Summary,
+    Baseline, Cell, Comparison, Difference, Flag, Kind, Layer, Quantiles, Quantity, Recorded, Report, Sample,
+    Summary,
 };
 use crate::simulate::Plan;
 use crate::spec::Experiment;
+use crate::spec::compare::differences;
 use serde_json::Value;
 use statistic::{Centre, Outcome};
 
@@ -28,6 +29,7 @@ pub const TOLERANCE: f64 = 0.002;
 /// Why two runs cannot be compared.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum Mismatch {
     #[error("it is of another experiment: {}", .0.join("; "))]
     Spec(Vec<String>),
@@ -67,20 +69,23 @@ pub fn pair(plan: &Plan, old: &Report) -> Result<Pairing, Mismatch> {
         return Err(Mismatch::Spec(differing));
     }
     let depth = old.spec.depth;
-    if let Some(cell) = old.cells.iter().find(|c| c.layers.len() != depth) {
-        let name = format!("{} × {}", cell.init, cell.act);
+    if let Some(cell) =
+        old.cells.iter().find(|c| c.layers.len() != c.stack.map_or(depth, |stack| stack.depth))
+    {
+        let name = format!("{} × {}", cell.label(), cell.act);
         return Err(Mismatch::Layers { cell: name, found: cell.layers.len(), depth });
     }
     let cells: Vec<(String, String)> =
-        plan.cells.iter().map(|c| (c.init.clone(), plan.act(c).name.clone())).collect();
+        plan.cells.iter().map(|c| (c.label(), plan.act(c).name.clone())).collect();
     let ours = distinct(cells.iter().map(|c| c.0.as_str()));
-    let theirs = distinct(old.cells.iter().map(|c| c.init.as_str()));
+    let labels: Vec<String> = old.cells.iter().map(Cell::label).collect();
+    let theirs = distinct(labels.iter().map(String::as_str));
     let by_place = ours.len() == theirs.len() && !ours.iter().any(|name| theirs.contains(name));
     let mut found = Pairing::default();
     for (init, act) in &cells {
         let place = ours.iter().position(|name| name == init).filter(|_| by_place);
         let wanted = place.map_or(init.as_str(), |place| theirs[place]);
-        match old.cells.iter().position(|c| c.init == wanted && c.act == *act) {
+        match old.cells.iter().position(|c| c.label() == wanted && c.act == *act) {
             Some(counterpart) => found.pairs.push(((init.clone(), act.clone()), counterpart)),
             None => found.new.push((init.clone(), act.clone())),
         }
@@ -111,53 +116,46 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     seen
 }
 
-/// What differs between two specs beside what may: `depth 50 there, 40 here`. By their fields in JSON, so that a field
-/// that is added to [`Experiment`] is compared without a word here.
+/// What differs between two specs beside what may, in words: `depth 50 there, 40 here`.
 fn differing(old: &Experiment, new: &Experiment) -> Vec<String> {
-    let fields = |e: &Experiment| match serde_json::to_value(e) {
-        Ok(Value::Object(fields)) => fields,
-        _ => serde_json::Map::new(),
-    };
-    let (theirs, ours) = (fields(old), fields(new));
-    let text = |value: Option<&Value>| match value {
+    let text = |value: &Option<Value>| match value {
         None | Some(Value::Null) => "the initialiser's own".into(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(_)) => "unequal".into(),
-        // An architecture.
-        Some(Value::Object(net)) => net.get("name").and_then(Value::as_str).unwrap_or("unnamed").into(),
         Some(other) => other.to_string(),
     };
-    let mut found = Vec::new();
-    for name in ours.keys().chain(theirs.keys().filter(|k| !ours.contains_key(*k))) {
-        if FREE.contains(&name.as_str()) || ours.get(name) == theirs.get(name) {
-            continue;
+    let found = differences(old, new);
+    // With another depth the list of widths differs too, and says no more.
+    let told = found
+        .iter()
+        .filter(|d| !FREE.contains(&d.field.as_str()) && (d.field != "widths" || old.depth == new.depth));
+    told.map(|d| {
+        let there_and_here = |what: &str| format!("{what} {} there, {} here", text(&d.earlier), text(&d.now));
+        match (d.field.as_str(), d.index()) {
+            ("net", _) => networks(old, new),
+            ("widths", Some(0)) => there_and_here("input width"),
+            ("widths", Some(layer)) => there_and_here(&format!("width of layer {layer}")),
+            (field, _) => there_and_here(field),
         }
-        found.push(match name.as_str() {
-            "net"
-                if theirs.get(name).is_some()
-                    && ours.get(name).is_some()
-                    && text(theirs.get(name)) == text(ours.get(name)) =>
-            {
-                format!("net {}, but its layers differ", text(ours.get(name)))
-            }
-            // With another depth the list of widths differs too, and says no more.
-            "widths" if old.depth != new.depth => continue,
-            "widths" => {
-                let place = old.widths.iter().zip(&new.widths).position(|(a, b)| a != b).unwrap_or(0);
-                let width = |e: &Experiment| e.widths.get(place).map_or("none".into(), usize::to_string);
-                let what = if place == 0 { "input width".into() } else { format!("width of layer {place}") };
-                format!("{what} {} there, {} here", width(old), width(new))
-            }
-            _ => format!("{name} {} there, {} here", text(theirs.get(name)), text(ours.get(name))),
-        });
+    })
+    .collect()
+}
+
+/// Two networks that differ, by their names.
+fn networks(old: &Experiment, new: &Experiment) -> String {
+    let name = |e: &Experiment| match &e.net {
+        None => "none".into(),
+        Some(net) => net.name.clone().unwrap_or_else(|| "unnamed".into()),
+    };
+    match (name(old), name(new)) {
+        (theirs, ours) if theirs == ours => format!("net {ours}, but its layers differ"),
+        (theirs, ours) => format!("net {theirs} there, {ours} here"),
     }
-    found
 }
 
 /// Compares every cell of a run with its counterpart: adds [`Comparison`]s, the flag `drift` and words.
 pub fn compare(report: &mut Report, old: &Report, pairing: &Pairing, file: &str) {
     let counterpart = |cell: &Cell| {
-        let same = |p: &&((String, String), usize)| p.0.0 == cell.init && p.0.1 == cell.act;
+        let same = |p: &&((String, String), usize)| p.0.0 == cell.label() && p.0.1 == cell.act;
         pairing.pairs.iter().find(same).map(|p| &old.cells[p.1])
     };
     let units = report.cells.iter().flat_map(|c| &c.layers).map(Layer::units).min();
@@ -191,7 +189,7 @@ pub fn compare(report: &mut Report, old: &Report, pairing: &Pairing, file: &str)
         let old = counterpart(cell);
         cell.words.push(words::say(cell, old, &found, resolution));
         if found.drift {
-            cell.flags.push(DRIFT.into());
+            cell.flags.push(Flag::Drift);
         }
         cell.baseline = Some(found);
     }
@@ -227,7 +225,7 @@ fn comparison(cell: &Cell, old: &Cell, tests: &[Test], corrected: &dyn Fn(&Test)
         alpha: ALPHA,
         clearest: clearest.map(|t| Difference {
             layer: t.layer,
-            quantity: t.quantity.into(),
+            quantity: t.quantity,
             of: t.of,
             kind: t.kind,
             log10_ratio: t.outcome.difference,
@@ -262,7 +260,7 @@ impl Class {
 
 struct Test {
     layer: usize,
-    quantity: &'static str,
+    quantity: Recorded,
     of: Quantity,
     kind: Kind,
     class: Class,
@@ -271,20 +269,13 @@ struct Test {
 
 /// Every test of a cell that can be done.
 fn tests(new: &Cell, old: &Cell, narrowest: usize) -> Vec<Test> {
-    type In = fn(&Layer) -> &Summary;
-    let quantities: [(&'static str, In, bool); 4] = [
-        ("preactivation", |l| &l.preactivation, true),
-        ("activation", |l| &l.activation, true),
-        ("gradient", |l| &l.gradient, false),
-        ("weight_gradient", |l| &l.weight_gradient, false),
-    ];
     let trials = (new.trials, old.trials);
     let last = new.layers.len().min(old.layers.len()).saturating_sub(1);
     let mut found = Vec::new();
-    for (quantity, summary, up) in quantities {
+    for quantity in Recorded::ALL.iter().copied() {
         for (index, (ours, theirs)) in new.layers.iter().zip(&old.layers).enumerate() {
-            let (ours, theirs) = (summary(ours), summary(theirs));
-            let place = if up { index } else { last - index };
+            let (ours, theirs) = (quantity.of(ours), quantity.of(theirs));
+            let place = if quantity.is_forward() { index } else { last - index };
             for of in [Quantity::Variance, Quantity::SecondMoment] {
                 let mut add = |kind, class, outcome: Option<Outcome>| {
                     if let Some(outcome) = outcome {
@@ -296,7 +287,7 @@ fn tests(new: &Cell, old: &Cell, narrowest: usize) -> Vec<Test> {
                 add(Kind::Level, class, level(ours, theirs, of, trials));
                 let class = if place == 1 { Class::End } else { Class::Inner };
                 add(Kind::Step, class, step(ours, theirs, of));
-                if ends && matches!(quantity, "activation" | "gradient") {
+                if ends && matches!(quantity, Recorded::Activation | Recorded::Gradient) {
                     let zeros = (zeros(ours, of, trials.0), zeros(theirs, of, trials.1));
                     let chance = (last + 1) as f64 * 0.5f64.powf(narrowest as f64);
                     add(Kind::Zeros, Class::Zeros, statistic::zeros(zeros, trials, chance));

@@ -12,9 +12,9 @@ const DISCRETE: f64 = 1e-4;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Centre {
     value: f64,
-    /// Of the value.
+    /// Variance of the value.
     variance: f64,
-    /// Of the variance.
+    /// Degrees of freedom of that variance.
     freedom: f64,
     count: usize,
 }
@@ -64,7 +64,7 @@ fn expected(count: usize, p: f64) -> f64 {
 pub struct Outcome {
     /// New less old, in decades.
     pub difference: Option<f64>,
-    /// Of the difference.
+    /// Standard error of the difference.
     pub standard_error: Option<f64>,
     /// Trials that are zero, where they are compared.
     pub zeros: Option<[usize; 2]>,

@@ -1,7 +1,7 @@
 //! A comparison in words.
 
 use crate::diagnose::verdict::words::factor;
-use crate::result::{Cell, Comparison, Difference, Kind, Quantity};
+use crate::result::{Cell, Comparison, Difference, Kind, Quantity, Recorded};
 
 /// One sentence about a cell; `resolution` in decades.
 pub fn say(cell: &Cell, old: Option<&Cell>, found: &Comparison, resolution: Option<f64>) -> String {
@@ -39,10 +39,10 @@ pub fn say(cell: &Cell, old: Option<&Cell>, found: &Comparison, resolution: Opti
 }
 
 fn difference(d: &Difference) -> String {
-    let quantity = match d.quantity.as_str() {
-        "preactivation" => "pre-activation",
-        "weight_gradient" => "weight-gradient",
-        other => other,
+    let quantity = match d.quantity {
+        Recorded::Preactivation => "pre-activation",
+        Recorded::WeightGradient => "weight-gradient",
+        other => other.name(),
     };
     let of = match d.of {
         Quantity::Variance => "variance",
@@ -53,7 +53,8 @@ fn difference(d: &Difference) -> String {
     match d.kind {
         Kind::Level => format!("{quantity} {of} of layer {} is {times} the baseline's", d.layer),
         Kind::Step => {
-            let before = if d.quantity == "gradient" { d.layer + 1 } else { d.layer.saturating_sub(1) };
+            let before =
+                if d.quantity == Recorded::Gradient { d.layer + 1 } else { d.layer.saturating_sub(1) };
             format!(
                 "the step of the {quantity} {of} from layer {before} to {} is {times} the baseline's",
                 d.layer

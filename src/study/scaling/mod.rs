@@ -9,7 +9,7 @@ pub(crate) mod words;
 pub use fit::Fit;
 
 use crate::diagnose::verdict::direction::slope;
-use crate::result::{Cell, Layer, Report, Summary};
+use crate::result::{Cell, EngineUsed, Exactness, Layer, Recorded, Report, Summary};
 use crate::spec::Experiment;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,7 @@ pub const UNSTABLE: &str = "width-unstable";
 
 /// The result of a sweep over widths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Scaling {
     /// [`SCHEMA`].
     pub schema: String,
@@ -63,20 +64,21 @@ impl Sweep {
 
 /// One initialiser with one activation at every width.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ScalingCell {
     /// The initialiser.
     pub init: String,
     /// The activation.
     pub act: String,
-    /// Of each width.
-    pub engine: Vec<String>,
-    /// Of each width: `exact`, or `asymptotic`.
-    pub law: Vec<String>,
+    /// The engine that each width took.
+    pub engine: Vec<EngineUsed>,
+    /// Whether that engine drew from the law that was asked for, at each width.
+    pub law: Vec<Exactness>,
     /// First to last.
     pub layers: Vec<ScalingLayer>,
     /// Robust slope of the exponents of activations against the layer; `None` where one is missing.
     pub forward_per_layer: Option<f64>,
-    /// Of the exponents of gradients, from the last layer to the first.
+    /// Robust slope of the exponents of gradients, from the last layer to the first.
     pub backward_per_layer: Option<f64>,
     /// Nothing scales with width at the first and the last layer; `None` where an interval is too wide to tell.
     pub stable: Option<bool>,
@@ -86,6 +88,7 @@ pub struct ScalingCell {
 
 /// Exponents at a layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ScalingLayer {
     /// 1-based.
     pub layer: usize,
@@ -101,18 +104,19 @@ pub struct ScalingLayer {
 
 impl ScalingLayer {
     /// All four, with their names.
-    pub fn quantities(&self) -> [(&'static str, &Exponent); 4] {
+    pub fn quantities(&self) -> [(Recorded, &Exponent); 4] {
         [
-            ("preactivation", &self.preactivation),
-            ("activation", &self.activation),
-            ("gradient", &self.gradient),
-            ("weight_gradient", &self.weight_gradient),
+            (Recorded::Preactivation, &self.preactivation),
+            (Recorded::Activation, &self.activation),
+            (Recorded::Gradient, &self.gradient),
+            (Recorded::WeightGradient, &self.weight_gradient),
         ]
     }
 }
 
 /// How one quantity at one layer scales with width.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Exponent {
     /// a in mean square ∝ widthᵃ; `None` where it is zero at some width.
     pub exponent: Option<f64>,
@@ -177,8 +181,8 @@ fn cell(spec: &Sweep, cells: &[&Cell]) -> ScalingCell {
     let mut found = ScalingCell {
         init: cells.first().map_or(String::new(), |c| c.init.clone()),
         act: cells.first().map_or(String::new(), |c| c.act.clone()),
-        engine: cells.iter().map(|c| c.engine.clone()).collect(),
-        law: cells.iter().map(|c| c.law.clone()).collect(),
+        engine: cells.iter().map(|c| c.engine).collect(),
+        law: cells.iter().map(|c| c.law).collect(),
         forward_per_layer: per_layer(|l| &l.activation),
         backward_per_layer: per_layer(|l| &l.gradient).map(|slope| -slope),
         stable: if verdicts.contains(&Some(false)) {

@@ -1,6 +1,7 @@
 //! A sweep in words.
 
 use super::{Exponent, ScalingCell};
+use crate::result::Recorded;
 
 /// One sentence for the cell, and one for each end of it at which something scales.
 pub fn say(cell: &ScalingCell) -> Vec<String> {
@@ -16,7 +17,7 @@ pub fn say(cell: &ScalingCell) -> Vec<String> {
     }];
     let ends = if cell.layers.len() > 1 { vec![first, last] } else { vec![first] };
     for layer in ends {
-        let scaling = |(name, e): (&str, &Exponent)| {
+        let scaling = |(name, e): (Recorded, &Exponent)| {
             let exponent = e.exponent.filter(|_| e.stable == Some(false))?;
             Some(format!("{} ∝ n^{exponent:+.2}", called(name)))
         };
@@ -34,10 +35,10 @@ pub fn say(cell: &ScalingCell) -> Vec<String> {
 }
 
 /// A quantity's name for people.
-pub(crate) fn called(name: &str) -> &str {
-    match name {
-        "preactivation" => "pre-activation",
-        "weight_gradient" => "weight gradient",
-        other => other,
+pub(crate) fn called(quantity: Recorded) -> &'static str {
+    match quantity {
+        Recorded::Preactivation => "pre-activation",
+        Recorded::WeightGradient => "weight gradient",
+        other => other.name(),
     }
 }

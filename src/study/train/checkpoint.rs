@@ -2,9 +2,11 @@
 
 use super::{Plan, Saved, State, Training, Weights};
 use crate::op::{Arrays, ParameterArrays};
+use crate::spec::compare::differences;
 use crate::tensorfile::safetensors::{Tensor, decode as arrays, encode as file};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ const SCHEMA: &str = "initdiag-checkpoint/1";
 /// Why a file is not where this training was left.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum CheckpointError {
     #[error("no checkpoint: {0}")]
     File(String),
@@ -85,14 +88,14 @@ pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Vec<Saved>, CheckpointError> 
                 let (rows, columns) = like.shape;
                 let matrix = DMatrix::from_vec(rows, columns, take("weights", rows * columns)?);
                 let mut moments = [Vec::new(), Vec::new()];
-                for k in 0..cell.optimiser.moments() {
+                for k in 0..cell.rule.moments() {
                     moments[0].push(take(&format!("weights/{k}"), rows * columns)?);
                 }
                 let mut bias = None;
                 if like.is_biased() {
                     bias = Some(DMatrix::from_vec(rows, 1, take("biases", rows)?));
                 }
-                for k in 0..cell.optimiser.moments() {
+                for k in 0..cell.rule.moments() {
                     let count = if like.is_biased() { rows } else { 0 };
                     moments[1].push(if count == 0 {
                         Vec::new()
@@ -111,13 +114,10 @@ pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Vec<Saved>, CheckpointError> 
 
 /// The first thing that differs, in words.
 fn difference(then: &Training, now: &Training) -> Option<String> {
-    let json = |training| serde_json::to_value(training).unwrap_or_default();
-    let (then, now) = (json(then), json(now));
-    let (Some(before), Some(after)) = (then.as_object(), now.as_object()) else { return None };
-    let field = before.keys().chain(after.keys()).find(|key| before.get(*key) != after.get(*key))?;
-    let short = |value: Option<&serde_json::Value>| {
-        let text = value.map_or_else(|| "nothing".into(), ToString::to_string);
+    let first = differences(then, now).into_iter().next()?;
+    let short = |value: Option<Value>| {
+        let text = value.map_or_else(|| "nothing".into(), |value| value.to_string());
         if text.chars().count() > 60 { text.chars().take(57).chain("…".chars()).collect() } else { text }
     };
-    Some(format!("its {field} is {}, not {}", short(before.get(field)), short(after.get(field))))
+    Some(format!("its {} is {}, not {}", first.path, short(first.earlier), short(first.now)))
 }

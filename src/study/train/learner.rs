@@ -1,7 +1,7 @@
 //! One run: one network from one start, step by step.
 
 use super::objective::Outcome;
-use super::optimiser::At;
+use super::optimizer::At;
 use super::outcome::{Epoch, LayerLook, Look, Point};
 use super::{Cell, Plan, Set};
 use crate::data::Labelled;
@@ -65,7 +65,7 @@ impl State {
     }
 }
 
-/// Of some steps.
+/// Sums over some steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Sum {
     cost: f64,
@@ -142,7 +142,7 @@ impl<'a> Learner<'a> {
     ) -> Self {
         let (state, weights) = saved.unwrap_or_else(|| {
             let start = start(plan, set, cell, seed);
-            (State::default(), Weights::new(start, cell.optimiser.moments()))
+            (State::default(), Weights::new(start, cell.rule.moments()))
         });
         Self { plan, cell, set, seed, alone, state, weights, rooms: Vec::new(), order: (None, Vec::new()) }
     }
@@ -289,7 +289,7 @@ impl<'a> Learner<'a> {
         let pairs = parameters.values_mut().zip(gradients.values()).zip(moments.values_mut());
         for ((parameter, gradient), [of_weights, of_biases]) in pairs {
             let mut follow = |w: &mut [f32], g: &[f32], moments: &mut [Vec<f32>]| {
-                self.cell.optimiser.step(w, g, moments, at);
+                self.cell.rule.step(w, g, moments, at);
                 finite &= all_finite(g) && all_finite(w);
             };
             let weights = Arc::make_mut(&mut parameter.weights);

@@ -6,14 +6,14 @@
 pub mod checkpoint;
 mod learner;
 pub mod objective;
-pub mod optimiser;
+pub mod optimizer;
 pub mod outcome;
 pub mod run;
 pub mod schedule;
 
 pub use learner::{State, Weights, start};
 pub use objective::Objective;
-pub use optimiser::Optimiser;
+pub use optimizer::Optimizer;
 pub use run::{Control, Saved, run};
 pub use schedule::Schedule;
 
@@ -39,11 +39,11 @@ pub struct Training {
     pub init: Vec<String>,
     /// Law of the biases; `None` for what the initialiser brings.
     pub bias: Option<String>,
-    /// Rules, as [`Optimiser::parse`] reads them.
+    /// Rules, as [`Optimizer::parse`] reads them.
     pub optimizer: Vec<String>,
     /// Learning rates; none for each rule's own.
     pub lr: Vec<f64>,
-    /// λ of weight decay.
+    /// Weight decays λ.
     pub weight_decay: Vec<f64>,
     /// As [`Schedule::parse`] reads it.
     pub schedule: String,
@@ -112,6 +112,7 @@ impl Set {
 /// Why a training cannot begin.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum TrainError {
     #[error("nothing to train: batch, epochs, seeds and every list need at least one")]
     Nothing,
@@ -122,7 +123,7 @@ pub enum TrainError {
     #[error("{0}")]
     Bias(CatalogError),
     #[error("{0}")]
-    Optimiser(CatalogError),
+    Optimizer(CatalogError),
     #[error("{0}")]
     Schedule(CatalogError),
     #[error("{0}")]
@@ -145,17 +146,17 @@ pub enum TrainError {
 
 /// One combination.
 pub struct Cell {
-    /// As the user wrote it, in its full name.
+    /// The initializer by its full name.
     pub init: String,
-    /// Likewise.
+    /// The activation by its full name.
     pub act: String,
     /// The rule.
-    pub optimiser: Optimiser,
+    pub rule: Optimizer,
     /// Its text.
     pub optimizer: String,
     /// Learning rate.
     pub rate: f64,
-    /// λ.
+    /// Weight decay λ.
     pub decay: f64,
     /// The network with this initialiser's laws.
     pub net: Arc<Graph>,
@@ -167,7 +168,7 @@ pub struct Plan {
     pub training: Training,
     /// In the order initialiser, activation, rule, rate, decay.
     pub cells: Vec<Cell>,
-    /// Of the learning rate.
+    /// Schedule of the learning rate.
     pub schedule: Schedule,
     /// Steps at which layers are looked at, increasing.
     pub snapshots: Vec<u64>,
@@ -189,8 +190,8 @@ impl Plan {
         let inits = t.init.iter().map(|text| Initializer::parse_for_net(text)).collect::<Result<Vec<_>, _>>();
         let inits = inits.map_err(TrainError::Initializer)?;
         let bias = t.bias.as_deref().map(Initializer::parse_for_net).transpose().map_err(TrainError::Bias)?;
-        let rules = t.optimizer.iter().map(|text| Optimiser::parse(text)).collect::<Result<Vec<_>, _>>();
-        let rules = rules.map_err(TrainError::Optimiser)?;
+        let rules = t.optimizer.iter().map(|text| Optimizer::parse(text)).collect::<Result<Vec<_>, _>>();
+        let rules = rules.map_err(TrainError::Optimizer)?;
         let mut cells = Vec::new();
         for init in &inits {
             for act in &acts {
@@ -203,7 +204,7 @@ impl Plan {
                             cells.push(Cell {
                                 init: init.name.clone(),
                                 act: act.name.clone(),
-                                optimiser: *rule,
+                                rule: *rule,
                                 optimizer: text.clone(),
                                 rate: *rate,
                                 decay: *decay,
@@ -257,7 +258,7 @@ impl Plan {
         let runs = threads.min(self.cells.len() * self.training.seeds).max(1) as u128;
         let one = |cell: &Cell| {
             let rooms = self.batch().div_ceil(learner::shard(self.batch())) as u128;
-            let copies = 1 + cell.optimiser.moments() as u128 + rooms;
+            let copies = 1 + cell.rule.moments() as u128 + rooms;
             cell.net.weight_bytes().0 * copies + cell.net.tape_bytes(self.batch())
         };
         runs * self.cells.iter().map(one).max().unwrap_or(0)

@@ -16,7 +16,7 @@ pub enum Objective {
     Mse,
 }
 
-/// Of some samples.
+/// Cost and hits of some samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Outcome {
     /// Sum of the samples' costs.
@@ -28,7 +28,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Of both.
+    /// Cost and hits of both together.
     pub fn plus(self, other: Self) -> Self {
         Self {
             cost: self.cost + other.cost,

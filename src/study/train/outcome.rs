@@ -1,6 +1,7 @@
 //! What a training came to: the one representation that every format renders. Schema `initdiag-train/1`.
 
 use super::{State, Training};
+use crate::law::named::named;
 use serde::{Deserialize, Serialize};
 
 /// Name and version of the JSON schema.
@@ -8,10 +9,11 @@ pub const SCHEMA: &str = "initdiag-train/1";
 
 /// All cells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Trained {
     /// [`SCHEMA`].
     pub schema: String,
-    /// Of initdiag.
+    /// Version of initdiag that wrote it.
     pub version: String,
     /// What was asked.
     pub spec: Training,
@@ -27,6 +29,7 @@ pub struct Trained {
 
 /// One combination.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TrainedCell {
     /// Initialiser.
     pub init: String,
@@ -36,7 +39,7 @@ pub struct TrainedCell {
     pub optimizer: String,
     /// Learning rate.
     pub lr: f64,
-    /// λ.
+    /// Weight decay λ.
     pub weight_decay: f64,
     /// Over its runs.
     pub summary: Summary,
@@ -48,6 +51,7 @@ pub struct TrainedCell {
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TrainedRun {
     /// Number of the run: its weights are those of the trial of this number.
     pub seed: usize,
@@ -66,7 +70,7 @@ pub struct TrainedRun {
 }
 
 impl TrainedRun {
-    /// Of a run that came so far.
+    /// The result of a run that came as far as this state.
     pub fn new(seed: usize, state: State) -> Self {
         Self {
             seed,
@@ -82,12 +86,13 @@ impl TrainedRun {
 
 /// A pass over the training samples, and the test behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Epoch {
-    /// From 1.
+    /// Number of the epoch, from 1.
     pub epoch: usize,
-    /// Mean cost of the batches as they came.
+    /// Mean cost of the batches, each taken before its step.
     pub train_loss: f64,
-    /// Likewise.
+    /// Mean accuracy of the batches, each taken before its step.
     pub train_accuracy: f64,
     /// `None` beyond single precision.
     pub test_loss: Option<f64>,
@@ -97,6 +102,7 @@ pub struct Epoch {
 
 /// A stretch of steps up to this one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Point {
     /// The last of the stretch.
     pub step: u64,
@@ -108,15 +114,17 @@ pub struct Point {
 
 /// The layers at a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Look {
     /// Steps taken before.
     pub step: u64,
-    /// In order.
+    /// The layers, first to last.
     pub layers: Vec<LayerLook>,
 }
 
 /// log₁₀, `None` for zero.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LayerLook {
     /// Variance of the activation.
     pub activation: Option<f64>,
@@ -128,6 +136,7 @@ pub struct LayerLook {
 
 /// Median and range over the runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Spread {
     /// Middle value, or the mean of the two.
     pub median: f64,
@@ -149,6 +158,7 @@ impl Spread {
 
 /// A cell in some numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Summary {
     /// Test accuracy after the first epoch.
     pub first: Option<Spread>,
@@ -166,32 +176,20 @@ pub struct Summary {
     pub verdict: Verdict,
 }
 
-/// Whether a cell's network learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Most runs met the target, or the median run ends there.
-    Learns,
-    /// The median run ends above chance, and below the target.
-    AboveChance,
-    /// The median run ends no better than the most frequent class.
-    Chance,
-    /// A run left the numbers.
-    Diverged,
-    /// No run came to its end.
-    Unfinished,
-}
-
-impl Verdict {
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Learns => "learns",
-            Self::AboveChance => "above-chance",
-            Self::Chance => "chance",
-            Self::Diverged => "diverged",
-            Self::Unfinished => "unfinished",
-        }
+named! {
+    /// Whether a cell's network learns.
+    #[non_exhaustive]
+    pub enum Verdict {
+        /// Most runs met the target, or the median run ends there.
+        Learns = "learns",
+        /// The median run ends above chance, and below the target.
+        AboveChance = "above-chance",
+        /// The median run ends no better than the most frequent class.
+        Chance = "chance",
+        /// A run left the numbers.
+        Diverged = "diverged",
+        /// No run came to its end.
+        Unfinished = "unfinished",
     }
 }
 

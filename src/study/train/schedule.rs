@@ -14,7 +14,7 @@ pub enum Schedule {
     Step {
         /// Epochs between changes.
         epochs: f64,
-        /// Of each change.
+        /// Factor of each change.
         factor: f64,
     },
     /// Half a cosine from 1 to `least` (Loshchilov & Hutter 2017, eq. 5, one cycle).

@@ -22,17 +22,17 @@ pub struct Measured {
     pub batch: usize,
     /// Stacks a point; what is given is their mean.
     pub trials: usize,
-    /// Of all draws.
+    /// Seed of all draws.
     pub seed: u64,
     /// Between which layers.
     pub window: Window,
-    /// Of the gradient, from the last layer of the window down to its first.
+    /// Decades a layer of the gradient, from the last layer of the window down to its first.
     pub gradient: Map,
-    /// Of the activations, from the first layer of the window up to its last.
+    /// Decades a layer of the activations, from the first layer of the window up to its last.
     pub signal: Map,
     /// What theory has for the same layers.
     pub expected_gradient: Map,
-    /// Likewise.
+    /// What theory expects of the signal over the same window.
     pub expected_signal: Map,
     /// Where the gradient is furthest from it.
     pub largest_gradient: Option<Deviation>,

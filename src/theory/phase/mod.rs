@@ -31,6 +31,7 @@ pub type Map = Vec<Vec<Option<f64>>>;
 
 /// The diagram. All numbers are finite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Diagram {
     /// [`SCHEMA`].
     pub schema: String,

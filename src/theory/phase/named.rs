@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// A point of the plane and the initialisers there; without one, `why` says why.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Place {
     /// Names in the catalogue, in its order.
     pub names: Vec<String>,
@@ -19,9 +20,9 @@ pub struct Place {
     /// Var(b) that the initialiser brings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sigma_b2: Option<f64>,
-    /// `ordered`, `critical` or `chaotic`.
+    /// What happens to small differences between samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<String>,
+    pub phase: Option<Phase>,
     /// Factor on the gradient's mean square a layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chi1: Option<f64>,
@@ -107,7 +108,7 @@ fn judge(act: &Activation, curves: &Curves, place: &mut Place) {
     let chi1 = chi1.map(|x| if (x - 1.0).abs() < 1e-6 { 1.0 } else { x });
     place.chi1 = chi1;
     place.q_star = numbers.q_star.filter(|x| x.is_finite());
-    place.phase = chi1.map(|x| Phase::of(x).name().into());
+    place.phase = chi1.map(Phase::of);
     let slope = match (place.q_star, chi1) {
         (Some(q), Some(chi)) if chi > 1.0 => {
             curves.fixed_point(q, sigma_w2, sigma_b2).map(|(_, slope)| slope)
@@ -147,8 +148,8 @@ mod tests {
         assert_eq!(count, entries().count());
         let of = |name: &str| here.iter().find(|p| p.names.iter().any(|n| n == name)).unwrap();
         assert_eq!(of("he-normal").sigma_w2, of("keras-he-normal").sigma_w2);
-        assert_eq!(of("he-normal").phase.as_deref(), Some("chaotic"));
-        assert_eq!(of("critical").phase.as_deref(), Some("critical"));
+        assert_eq!(of("he-normal").phase, Some(Phase::Chaotic));
+        assert_eq!(of("critical").phase, Some(Phase::Critical));
         assert!((of("torch-linear").sigma_b2.unwrap() - 1.0 / 1536.0).abs() < 1e-12);
         // As the maps have them, by double integrals.
         let he = MeanField { act: &act, sigma_w2: 2.0, sigma_b2: 0.0 }.summary();

@@ -8,7 +8,7 @@ pub const NAMES: [&str; 5] = ["sgd", "momentum", "nesterov", "adam", "adamw"];
 
 /// A rule, with its own parameters; the rate and the weight decay λ come with each step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Optimiser {
+pub enum Optimizer {
     /// w −= η g, with g + λw for g.
     Sgd,
     /// v = μv + g, w −= η v (Polyak 1964 as torch has it: the first v is g).
@@ -29,7 +29,7 @@ pub enum Optimiser {
     },
 }
 
-impl Optimiser {
+impl Optimizer {
     /// Reads a rule: `sgd`, `momentum(0.9)`, `nesterov(0.9)`, `adam(beta1, beta2, eps)`, `adamw(…)`.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Optimiser {
                 let eps = call.number(given[2], ("eps", 1e-8), positive, "a positive number")?;
                 Ok(Self::Adam { betas, eps, decoupled: call.name == "adamw" })
             }
-            other => Err(CatalogError::unknown("optimiser", other, NAMES.into_iter())),
+            other => Err(CatalogError::unknown("optimizer", other, NAMES.into_iter())),
         }
     }
 
@@ -104,11 +104,11 @@ impl Optimiser {
 /// Where a step is taken.
 #[derive(Clone, Copy, Debug)]
 pub struct At {
-    /// From 1 on.
+    /// Number of the step, from 1.
     pub step: u64,
     /// η.
     pub rate: f64,
-    /// λ.
+    /// Weight decay λ.
     pub decay: f64,
 }
 
@@ -153,7 +153,7 @@ mod tests {
 
     /// Three steps of one parameter along the gradients 0.5, −0.25, 1, from 1, at rate 0.1.
     fn walk(text: &str, decay: f64) -> f32 {
-        let rule = Optimiser::parse(text).unwrap();
+        let rule = Optimizer::parse(text).unwrap();
         let mut w = [1.0];
         let mut moments = vec![vec![0.0]; rule.moments()];
         for (k, g) in [0.5, -0.25, 1.0].into_iter().enumerate() {
@@ -206,7 +206,7 @@ mod tests {
             ("adam(eps=0)", "positive"),
             ("adam(0.9, x)", "beta2 = x"),
         ] {
-            let fault = Optimiser::parse(text).unwrap_err().to_string();
+            let fault = Optimizer::parse(text).unwrap_err().to_string();
             assert!(fault.contains(words), "{fault}");
         }
     }

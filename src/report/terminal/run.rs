@@ -1,19 +1,13 @@
-//! The result for people: a table with inline trends, then the verdict in words.
+//! A run: a table with inline trends, then the verdict in words.
 
-use crate::law::call::printable;
+use super::wrap::{shown, wrap};
+use super::{BAD, BOLD, DIM, GOOD, WARN, joined, padded};
 use crate::measure::summary::BEYOND;
-use crate::report::wrap::{shown, wrap};
+use crate::report::run::size;
 use crate::result::{Cell, Direction, Layer, Report, Verdict};
-use crate::spec::Experiment;
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
-
-const GOOD: Style = AnsiColor::Green.on_default();
-const BAD: Style = AnsiColor::Red.on_default();
-const WARN: Style = AnsiColor::Yellow.on_default();
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
 
 /// Characters of an inline trend where there is room.
 const TREND: usize = 12;
@@ -24,6 +18,9 @@ const LEVEL: f64 = 1.0;
 ///
 /// For a terminal of so many `columns` the table narrows and sentences wrap; without, each stays in one line.
 pub fn render(report: &Report, columns: Option<usize>) -> String {
+    if report.cells.is_empty() {
+        return String::new();
+    }
     let spec = &report.spec;
     let head = format!(
         "{BOLD}initdiag{BOLD:#} {DIM}{} · batch {} · {} trial{} · input {} · seed {}{DIM:#}",
@@ -38,7 +35,7 @@ pub fn render(report: &Report, columns: Option<usize>) -> String {
     lines.extend(overview(&report.cells, columns));
     for cell in &report.cells {
         lines.push(String::new());
-        let name = format!("{BOLD}{} × {}{BOLD:#}{}", cell.init, cell.act, completed(cell, spec.trials));
+        let name = format!("{BOLD}{} × {}{BOLD:#}{}", cell.label(), cell.act, completed(cell, spec.trials));
         lines.push(wrap(&name, columns, 2));
         lines.extend(cell.words.iter().map(|words| wrap(&format!("  {words}"), columns, 4)));
     }
@@ -72,27 +69,6 @@ fn unpaired(report: &Report, columns: Option<usize>) -> Vec<String> {
 
 fn completed(cell: &Cell, asked: usize) -> String {
     if cell.trials == asked { String::new() } else { format!(" ({} of {asked} trials)", cell.trials) }
-}
-
-/// What is simulated: depth and width, or the network's name.
-pub fn size(spec: &Experiment) -> [String; 2] {
-    match &spec.net {
-        None => [format!("depth {}", spec.depth), format!("width {}", widths(&spec.widths))],
-        Some(net) => {
-            let name = net.name.as_deref().map_or("network".into(), printable);
-            [name, format!("{} recorded layer{}", spec.depth, if spec.depth == 1 { "" } else { "s" })]
-        }
-    }
-}
-
-/// `512` for equal widths, else the first few of them.
-pub fn widths(widths: &[usize]) -> String {
-    match widths {
-        [first, rest @ ..] if rest.iter().all(|w| w == first) => first.to_string(),
-        [input, first, rest @ ..] if rest.iter().all(|w| w == first) => format!("{input}→{first}"),
-        all if all.len() <= 6 => all.iter().map(usize::to_string).collect::<Vec<_>>().join("→"),
-        all => format!("{}→{}→…→{}", all[0], all[1], all[all.len() - 1]),
-    }
 }
 
 struct Field {
@@ -168,9 +144,9 @@ fn row(cell: &Cell, trend: usize) -> [Field; 7] {
     let forward: Vec<_> = layers().map(|l| l.activation.log10_variance.median).collect();
     // From the last layer down, as the gradient flows.
     let backward: Vec<_> = layers().rev().map(|l: &Layer| l.gradient.log10_variance.median).collect();
-    let flags = if cell.flags.is_empty() { "–".into() } else { cell.flags.join(" ") };
+    let flags = if cell.flags.is_empty() { "–".into() } else { joined(&cell.flags) };
     [
-        plain(cell.init.clone()),
+        plain(cell.label()),
         plain(cell.act.clone()),
         verdict(&cell.forward),
         plain(series(&forward, trend)),
@@ -221,11 +197,6 @@ fn styled(direction: &Direction) -> String {
     format!("{style}{}{style:#}", direction.verdict.name())
 }
 
-/// Padded by display width, not by characters.
-pub fn padded(text: &str, width: usize) -> String {
-    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,12 +235,5 @@ mod tests {
             assert!(text.lines().all(|l| l.width() <= columns), "{columns}:\n{text}");
             assert!(text.contains("exploding") && text.contains("symmetric-units"));
         }
-    }
-
-    #[test]
-    fn widths_are_short() {
-        assert_eq!(widths(&[512; 51]), "512");
-        assert_eq!(widths(&[784, 512, 512]), "784→512");
-        assert_eq!(widths(&[784, 128, 10]), "784→128→10");
     }
 }

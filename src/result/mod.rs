@@ -1,0 +1,175 @@
+//! The one representation of a result: what `--json` prints and every report renders (schema `initdiag/1`).
+//!
+//! A [`Report`] holds one [`Cell`] for each combination of initializer and activation; a cell holds its [`Layer`]s, its two
+//! [`Direction`]s and its [`Flag`]s. Words of the JSON are enumerations here. The types may grow: they are read, and written by
+//! [`crate::diagnose::run`], and not put together by hand.
+//!
+//! ```
+//! use initdiag::result::{Flag, Verdict};
+//!
+//! assert_eq!(Flag::parse("dead-units"), Some(Flag::DeadUnits));
+//! assert_eq!(Verdict::ALL.len(), 3);
+//! ```
+
+mod baseline;
+mod layer;
+mod names;
+
+pub use crate::theory::formats::NumberFormat;
+pub use baseline::{Baseline, Comparison, Difference};
+pub use layer::{Drawing, Layer, Quantiles, Sample, Spread, Summary, Theory, Trace};
+pub use names::{EngineUsed, Exactness, Flag, Kind, Quantity, Recorded, Rounding, Verdict};
+
+use crate::spec::Experiment;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Name and version of the JSON schema.
+pub const SCHEMA: &str = "initdiag/1";
+
+/// The result of a run: one cell for each initialiser × activation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Version of initdiag that wrote it.
+    pub version: String,
+    /// Everything needed to run it again.
+    pub spec: Experiment,
+    /// In the order of the grid: initialisers, and activations within each.
+    pub cells: Vec<Cell>,
+    /// The run was stopped before its end; the cells hold what was complete.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
+    /// Combinations of the grid that cannot be built, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+    /// With `--baseline`: the earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+}
+
+/// A combination of a grid that cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// The initializer.
+    pub init: String,
+    /// The activation.
+    pub act: String,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl LeftOut {
+    /// A combination with its reason.
+    pub fn new(init: &str, act: &str, reason: &str) -> Self {
+        Self { init: init.into(), act: act.into(), reason: reason.into() }
+    }
+}
+
+/// Layers of a plain stack, and the units of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackSize {
+    /// Linear layers, each with an activation.
+    pub depth: usize,
+    /// Units of the last layer.
+    pub width: usize,
+}
+
+/// One initialiser with one activation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Cell {
+    /// The initialiser by its full name, or the law as the user wrote it.
+    pub init: String,
+    /// The activation by its full name, or the expression as the user wrote it.
+    pub act: String,
+    /// Of a grid over several stacks: the size of this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<StackSize>,
+    /// How products with the weights were drawn.
+    pub engine: EngineUsed,
+    /// Why that engine was taken.
+    #[serde(default)]
+    pub engine_reason: String,
+    /// Whether the engine drew from the law that was asked for or from its limit.
+    pub law: Exactness,
+    /// Trials completed.
+    pub trials: usize,
+    /// First to last.
+    pub layers: Vec<Layer>,
+    /// What the stack does to the activations, first layer to last.
+    pub forward: Direction,
+    /// What the stack does to the gradients, last layer to first.
+    pub backward: Direction,
+    /// What else is wrong, see [`crate::diagnose::verdict`].
+    #[serde(deserialize_with = "known_flags")]
+    pub flags: Vec<Flag>,
+    /// Where number formats lose it, widest first.
+    #[serde(default)]
+    pub formats: Vec<FormatRange>,
+    /// The verdict in words, with its cause; one sentence each.
+    pub words: Vec<String>,
+    /// With `--baseline`: this cell beside that of the earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Comparison>,
+}
+
+impl Cell {
+    /// The initializer as tables and figures name it: of a grid over several stacks, with the size of the stack.
+    pub fn label(&self) -> String {
+        match self.stack {
+            None => self.init.clone(),
+            Some(StackSize { depth, width }) => format!("{} {depth}×{width}", self.init),
+        }
+    }
+}
+
+/// The layers at which the median root mean square leaves a format's normal range, in the direction of flow; `None` where it
+/// never does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FormatRange {
+    /// The format.
+    pub format: NumberFormat,
+    /// Layer at which the activation H leaves the range.
+    pub activation: Option<usize>,
+    /// Layer at which the gradient ∂C/∂Z leaves it, from the last layer down.
+    pub gradient: Option<usize>,
+    /// Layer at which the gradient's square leaves it, which Adam keeps.
+    pub squared_gradient: Option<usize>,
+}
+
+/// What happens to a signal through the whole stack.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Direction {
+    /// What is followed.
+    #[serde(default)]
+    pub quantity: Quantity,
+    /// Robust slope of its median log₁₀ in the direction of flow, a layer; `None` with a `log10_change` of `None`.
+    pub log10_per_layer: Option<f64>,
+    /// Bootstrap interval over trials.
+    pub ci95: Option<[f64; 2]>,
+    /// Change of its median log₁₀ from the first layer to the last in the direction of flow, in decades; of a single
+    /// layer's signal, from the input. `None` where it becomes zero or leaves the range of a [`crate::numeric::wide::Wide`].
+    pub log10_change: Option<f64>,
+    /// A change beyond ± this many decades is no chance and not small: the threshold asked for, and what the layers' widths
+    /// leave to chance in so many trials.
+    #[serde(default = "one_decade")]
+    pub threshold: f64,
+    /// What the change, or the slope times its steps where that is larger, amounts to.
+    pub verdict: Verdict,
+}
+
+fn one_decade() -> f64 {
+    1.0
+}
+
+/// Flags that a later version may have written and this one does not know are left out: the numbers of its result can be
+/// read all the same.
+fn known_flags<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<Flag>, D::Error> {
+    let names = Vec::<String>::deserialize(source)?;
+    Ok(names.iter().filter_map(|name| Flag::parse(name)).collect())
+}
