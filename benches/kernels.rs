@@ -12,7 +12,7 @@ use initdiag::numeric::product::{Threads, gram, mul, tr_mul};
 use initdiag::numeric::signal::Signal;
 use initdiag::numeric::stream::{Key, Role};
 use initdiag::op::activate::activate;
-use initdiag::weights::{Factor, Method, operator};
+use initdiag::weights::{Factor, Method, linear_map};
 use nalgebra::DMatrix;
 
 const KEY: Key = Key { seed: 0, trial: 0, layer: 1 };
@@ -68,12 +68,12 @@ fn activation(bencher: Bencher, name: &str) {
 }
 
 /// Forward and back through one layer of 512 units, batch 64.
-#[divan::bench(args = [Method::Dense, Method::Lazy])]
+#[divan::bench(args = [Method::Dense, Method::Implicit])]
 fn layer(bencher: Bencher, method: Method) {
     let (x, y) =
         (Observed::from(Signal::new(batch(512, 64), 0)), Observed::from(Signal::new(batch(512, 64), 0)));
     bencher.bench_local(|| {
-        let mut w = operator::<f32>(method, Law::Normal { mean: 0.0, std: 0.05 }, 512, 512, KEY);
+        let mut w = linear_map::<f32>(method, Law::Normal { mean: 0.0, std: 0.05 }, 512, 512, KEY);
         (w.forward(&x, Threads::One), w.backward(&y, Threads::One))
     });
 }

@@ -18,7 +18,7 @@ fn report(act: &str, sigma_w2: f64, sigma_b2: f64) -> Report {
         batch: 8,
         trials: 5,
         seed: 3,
-        engine: Engine::Lazy,
+        engine: Engine::Implicit,
         ..Experiment::plain(16, 4096)
     };
     let plan = Plan::new(&experiment, Input::Normal).unwrap();

@@ -1,18 +1,23 @@
 //! The engine against laws that hold exactly. Every test has a fixed seed, states its sample size and false-alarm rate,
 //! and fails on a wrong law.
 
+#[path = "common/stack.rs"]
+mod common;
+
 use initdiag::activation::Activation;
+use initdiag::graph;
 use initdiag::law::Law;
 use initdiag::numeric::product::Threads;
 use initdiag::numeric::signal::Signal;
 use initdiag::numeric::stream::Key;
 use initdiag::op::record::LayerRecord;
-use initdiag::simulate::{LayerPlan, Network};
+use initdiag::simulate::LayerPlan;
 use initdiag::spec::Loss;
 use initdiag::weights::Method;
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 use statrs::distribution::{Binomial, ChiSquared, ContinuousCDF, Discrete};
+use std::sync::Arc;
 
 /// KS statistic times √n above which a true law is rejected with probability 2e^(−2·2.7²) ≈ 9·10⁻⁷.
 const KS_BOUND: f64 = 2.7;
@@ -20,7 +25,7 @@ const KS_BOUND: f64 = 2.7;
 const SIGMAS: f64 = 5.3;
 
 fn stack(depth: usize, n: usize, weights: Law) -> Vec<LayerPlan> {
-    vec![LayerPlan { fan_in: n, fan_out: n, weights, bias: Law::Constant(0.0) }; depth]
+    vec![LayerPlan { fan_in: n, fan_out: n, weights, bias: Law::Constant(0.0), rescaled: false }; depth]
 }
 
 fn he(n: usize) -> Law {
@@ -28,18 +33,11 @@ fn he(n: usize) -> Law {
 }
 
 /// Records of one trial with a batch of one constant sample.
-fn trial(layers: &[LayerPlan], act: &Activation, trial: u64) -> Vec<LayerRecord> {
-    let network = Network {
-        layers,
-        act,
-        key: Key { seed: 11, trial, layer: 0 },
-        threads: Threads::One,
-        keep_weights: true,
-        effective_rank: false,
-        method: Method::Dense,
-    };
+fn trial(layers: &[LayerPlan], act: &Arc<Activation>, trial: u64) -> Vec<LayerRecord> {
+    let graph = common::stack(layers, act, Method::Dense);
+    let context = graph.context(Key { seed: 11, trial, layer: 0 }, 1, Threads::One);
     let input = Signal::<f32>::new(DMatrix::from_element(layers[0].fan_in, 1, 1.0), 0);
-    network.pass(input, Loss::Random, &|| true).unwrap()
+    graph::trial(&graph, input, Loss::Random, context, false, &|| true).unwrap().records
 }
 
 /// log₂ of ‖h‖² at each layer, the input's first.
@@ -78,7 +76,7 @@ fn relu_ratio_cdf(r: f64, n: u64, scale: f64) -> f64 {
 #[test]
 fn he_relu_ratios_follow_a_chi_squared_of_binomial_degrees() {
     let n = 16;
-    let act = Activation::parse("relu").unwrap();
+    let act = Arc::new(Activation::parse("relu").unwrap());
     let layers = stack(30, n, he(n));
     let ratios: Vec<f64> = (0..400u64)
         .into_par_iter()
@@ -104,7 +102,7 @@ fn he_relu_ratios_follow_a_chi_squared_of_binomial_degrees() {
 fn he_relu_log_norm_at_depth_50_follows_its_law() {
     use rand::{RngExt, SeedableRng};
     let (n, depth, trials) = (100, 50, 1500);
-    let act = Activation::parse("relu").unwrap();
+    let act = Arc::new(Activation::parse("relu").unwrap());
     let layers = stack(depth, n, he(n));
     let measured: Vec<f64> = (0..trials)
         .into_par_iter()
@@ -161,7 +159,7 @@ fn he_relu_log_norm_at_depth_50_follows_its_law() {
 #[test]
 fn linear_gaussian_ratios_are_chi_squared() {
     let n = 8;
-    let act = Activation::parse("linear").unwrap();
+    let act = Arc::new(Activation::parse("linear").unwrap());
     let layers = stack(20, n, Law::Normal { mean: 0.0, std: (1.0 / n as f64).sqrt() });
     let ratios: Vec<f64> = (0..300)
         .flat_map(|t| {
@@ -180,7 +178,7 @@ fn linear_gaussian_ratios_are_chi_squared() {
 #[test]
 fn linear_gaussian_gradients_are_chi_squared() {
     let n = 8;
-    let act = Activation::parse("linear").unwrap();
+    let act = Arc::new(Activation::parse("linear").unwrap());
     let layers = stack(20, n, Law::Normal { mean: 0.0, std: (1.0 / n as f64).sqrt() });
     let ratios: Vec<f64> = (0..300)
         .flat_map(|t| {
@@ -198,7 +196,7 @@ fn linear_gaussian_gradients_are_chi_squared() {
 /// Orthogonal & linear: norms of signal and gradient are kept to rounding over 100 layers of width 96.
 #[test]
 fn orthogonal_linear_stacks_keep_norms() {
-    let act = Activation::parse("linear").unwrap();
+    let act = Arc::new(Activation::parse("linear").unwrap());
     let records = trial(&stack(100, 96, Law::Haar { gain: 1.0 }), &act, 0);
     // An inner product of n terms rounds by about √n units (Higham & Mary 2019), twice that for a squared norm.
     let unit = 96f64.sqrt() * f64::from(f32::EPSILON) * std::f64::consts::LOG10_E;
@@ -210,17 +208,11 @@ fn orthogonal_linear_stacks_keep_norms() {
     // A gain off by 10⁻⁴ is no rounding.
     let off = trial(&stack(100, 96, Law::Haar { gain: 1.0001 }), &act, 0);
     assert!(off[99].activation.second_moment.log10_abs().unwrap().abs() > 100.0 * unit);
-    let double = Network {
-        layers: &stack(100, 96, Law::Haar { gain: 1.0 }),
-        act: &act,
-        key: Key { seed: 0, trial: 0, layer: 0 },
-        threads: Threads::One,
-        keep_weights: false,
-        effective_rank: false,
-        method: Method::Dense,
-    };
+    let graph = common::stack(&stack(100, 96, Law::Haar { gain: 1.0 }), &act, Method::Dense);
+    let mut context = graph.context(Key { seed: 0, trial: 0, layer: 0 }, 1, Threads::One);
+    context.keep_weights = false;
     let input = Signal::<f64>::new(DMatrix::from_element(96, 1, 1.0), 0);
-    let records = double.pass(input, Loss::Random, &|| true).unwrap();
+    let records = graph::trial(&graph, input, Loss::Random, context, false, &|| true).unwrap().records;
     assert!(records[99].activation.second_moment.log10_abs().unwrap().abs() < 1e-13);
 }
 
@@ -229,7 +221,7 @@ fn orthogonal_linear_stacks_keep_norms() {
 #[test]
 fn mean_ratios_are_the_expected_fractions() {
     let n = 64;
-    let act = Activation::parse("relu").unwrap();
+    let act = Arc::new(Activation::parse("relu").unwrap());
     let mean_ratio = |law: Law| {
         let layers = stack(10, n, law);
         let ratios: Vec<f64> = (0..200)

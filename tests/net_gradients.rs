@@ -4,14 +4,13 @@
 
 use initdiag::activation::Activation;
 use initdiag::frontend::toml::Architecture;
-use initdiag::frontend::toml::Builder;
-use initdiag::graph::{Net, Passed, backward, onward, trial};
+use initdiag::graph::{Graph, Laws, Passed, backward, forward, trial};
 use initdiag::initializer::Initializer;
 use initdiag::numeric::product::Threads;
 use initdiag::numeric::signal::Signal;
-use initdiag::numeric::stream::Key;
+use initdiag::numeric::stream::{Key, Part};
 use initdiag::op::parameters::gradients_like;
-use initdiag::op::{Gradients, Parameters, Pass, loss};
+use initdiag::op::{Arrays, Gradients, loss};
 use initdiag::spec::Loss;
 use nalgebra::DMatrix;
 use std::collections::HashMap;
@@ -20,18 +19,18 @@ use std::sync::Arc;
 const KEY: Key = Key { seed: 3, trial: 1, layer: 0 };
 const BATCH: usize = 3;
 
-type Given = Parameters<f64>;
+type Given = Arrays<f64>;
 
-fn net(text: &str) -> Net {
+fn net(text: &str) -> Graph {
     let architecture = Architecture::parse(text).unwrap();
     let init = Initializer::parse_for_net("normal(0.05, 0.6)").unwrap();
     let bias = Initializer::parse("normal(0.1, 0.3)").unwrap();
     let act = Arc::new(Activation::parse("tanh").unwrap());
-    Builder { architecture: &architecture, init: &init, bias: Some(&bias), act: &act }.build().unwrap()
+    architecture.with_laws(&Laws { init: &init, bias: Some(&bias), act: &act }).unwrap()
 }
 
-fn run(net: &Net, x: &DMatrix<f64>, given: Option<&Given>, exponent: i64) -> Passed<f64> {
-    let mut pass = Pass::new(KEY, BATCH, Threads::One, net.entries.len());
+fn run(net: &Graph, x: &DMatrix<f64>, given: Option<&Given>, exponent: i64) -> Passed<f64> {
+    let mut pass = net.context(KEY, BATCH, Threads::One);
     pass.input_gradient = true;
     pass.given = given;
     trial(net, Signal::new(x.clone(), exponent), Loss::Random, pass, false, &|| true).unwrap()
@@ -42,15 +41,16 @@ fn plain(s: &Signal<f64>) -> DMatrix<f64> {
 }
 
 /// ⟨output, read-out⟩.
-fn cost(net: &Net, x: &DMatrix<f64>, given: Option<&Given>) -> f64 {
+fn cost(net: &Graph, x: &DMatrix<f64>, given: Option<&Given>) -> f64 {
     let output = run(net, x, given, 0).output;
-    let read_out = loss::gradient(Loss::Random, &output, Key { layer: net.streams + 1, ..KEY }, 0);
+    let read_out =
+        loss::gradient(Loss::Random, &output, 0, Key { layer: net.streams() + 1, ..KEY }, Part::Block(0));
     plain(&output).dot(&plain(&read_out))
 }
 
 /// Features × samples in the order of the user, from channels × (positions·samples).
-fn arranged(net: &Net, gradient: DMatrix<f64>) -> DMatrix<f64> {
-    let (shape, positions) = (net.input, net.input.positions());
+fn arranged(net: &Graph, gradient: DMatrix<f64>) -> DMatrix<f64> {
+    let (shape, positions) = (net.input(), net.input().positions());
     let image = matches!(shape.space, initdiag::op::Space::Image(..));
     DMatrix::from_fn(shape.size(), BATCH, |feature, sample| {
         let (channel, position) = if image {
@@ -62,16 +62,17 @@ fn arranged(net: &Net, gradient: DMatrix<f64>) -> DMatrix<f64> {
     })
 }
 
-fn weights(net: &Net) -> Given {
-    net.parameters(&Pass::<f64>::new(KEY, BATCH, Threads::One, 0))
+fn weights(net: &Graph) -> Given {
+    net.arrays(&net.context::<f64>(KEY, BATCH, Threads::One))
 }
 
 /// ∂⟨output, read-out⟩ with respect to all weights and biases.
-fn collected(net: &Net, x: &DMatrix<f64>, given: &Given) -> Gradients<f64> {
-    let mut pass = Pass::new(KEY, BATCH, Threads::One, net.entries.len());
+fn collected(net: &Graph, x: &DMatrix<f64>, given: &Given) -> Gradients<f64> {
+    let mut pass = net.context(KEY, BATCH, Threads::One);
     (pass.given, pass.quiet, pass.gradients) = (Some(given), true, Some(gradients_like(given)));
-    let (out, tapes) = onward(net, Signal::new(x.clone(), 0), &mut pass, false, &|| true).unwrap();
-    let read_out = loss::gradient(Loss::Random, &out.signal, Key { layer: net.streams + 1, ..KEY }, 0);
+    let (out, tapes) = forward(net, Signal::new(x.clone(), 0), &mut pass, false, &|| true).unwrap();
+    let read_out =
+        loss::gradient(Loss::Random, &out.signal, 0, Key { layer: net.streams() + 1, ..KEY }, Part::Block(0));
     backward(net, tapes, read_out, &mut pass, &|| true).unwrap();
     pass.gradients.unwrap()
 }
@@ -86,10 +87,10 @@ fn check(text: &str) {
     let passed = run(&net, &x, None, 0);
     let step = 1e-5;
     // Tokens have no gradient.
-    if !matches!(net.input.space, initdiag::op::Space::Tokens(_)) {
+    if !matches!(net.input().space, initdiag::op::Space::Tokens(_)) {
         let gradient = arranged(&net, plain(&passed.gradient));
         let top = gradient.amax();
-        for feature in 0..net.input.size() {
+        for feature in 0..net.input().size() {
             for sample in 0..BATCH {
                 let at = |delta: f64| {
                     let mut x = x.clone();
@@ -113,7 +114,7 @@ fn check(text: &str) {
     // Tokens' tables are not trained.
     let tokens = net.features() == 0;
     let gradients = collected(&net, &x, &given);
-    for w in net.weights() {
+    for w in net.own_parameters() {
         let (count, total, square) = entries.entry(w.entry).or_default();
         let matrix = gradients[&w.stream].weights.clone();
         *count += matrix.len() as f64;
@@ -164,7 +165,7 @@ fn check(text: &str) {
 }
 
 /// Several steps share weights, whose gradient is recorded step by step.
-fn recurrent_steps(net: &Net) -> bool {
+fn recurrent_steps(net: &Graph) -> bool {
     net.entries.iter().any(|e| e.path.ends_with("step2"))
 }
 
@@ -385,7 +386,7 @@ fn a_way_computed_twice_is_the_same_way() {
         ]"#);
     let x = DMatrix::from_fn(6, BATCH, |i, j| f64::sin((3 * i + 7 * j) as f64));
     let once = run(&net, &x, None, 0);
-    let mut pass = Pass::new(KEY, BATCH, Threads::One, net.entries.len());
+    let mut pass = net.context(KEY, BATCH, Threads::One);
     pass.input_gradient = true;
     pass.keep_weights = false;
     let twice = trial(&net, Signal::new(x, 0), Loss::Random, pass, true, &|| true).unwrap();

@@ -44,7 +44,7 @@ fn both(case: &Case, trials: usize) -> (Vec<Layer>, Vec<Expected>) {
         batch: case.batch,
         trials,
         seed: 77,
-        engine: Engine::Lazy,
+        engine: Engine::Implicit,
         ..Experiment::plain(case.depth, case.width)
     };
     let plan = Plan::new(&experiment, Input::Normal).unwrap();

@@ -9,15 +9,14 @@
 use initdiag::activation::Activation;
 use initdiag::frontend::bundled;
 use initdiag::frontend::toml::Architecture;
-use initdiag::frontend::toml::Builder;
-use initdiag::graph::{Net, Passed, trial};
+use initdiag::graph::{Graph, Laws, Passed, trial};
 use initdiag::initializer::Initializer;
 use initdiag::numeric::product::Threads;
 use initdiag::numeric::real::Real;
 use initdiag::numeric::signal::Signal;
-use initdiag::numeric::stream::Key;
+use initdiag::numeric::stream::{Key, Part};
 use initdiag::numeric::wide::Wide;
-use initdiag::op::{Pass, Space, loss};
+use initdiag::op::{Precision, Space, loss};
 use initdiag::spec::Loss;
 use nalgebra::DMatrix;
 use npyz::WriterBuilder;
@@ -60,15 +59,15 @@ fn plain<T: Real>(s: &Signal<T>) -> DMatrix<f64> {
     s.values.map(|v| v.to_f64() * 2f64.powi(s.exponent as i32))
 }
 
-fn run<T: Real>(net: &Net, x: &DMatrix<f64>) -> Passed<T> {
-    let mut pass = Pass::new(KEY, x.ncols(), Threads::All, net.entries.len());
+fn run<T: Precision>(net: &Graph, x: &DMatrix<f64>) -> Passed<T> {
+    let mut pass = net.context(KEY, x.ncols(), Threads::All);
     pass.input_gradient = true;
     trial(net, Signal::new(x.map(T::of), 0), Loss::Random, pass, false, &|| true).unwrap()
 }
 
 /// Features × samples in the order of files, from channels × (positions·samples).
-fn arranged(net: &Net, gradient: &DMatrix<f64>) -> DMatrix<f64> {
-    let (shape, positions) = (net.input, net.input.positions());
+fn arranged(net: &Graph, gradient: &DMatrix<f64>) -> DMatrix<f64> {
+    let (shape, positions) = (net.input(), net.input().positions());
     let image = matches!(shape.space, Space::Image(..));
     DMatrix::from_fn(shape.size(), gradient.len() / shape.size(), |feature, sample| {
         let (channel, position) = match image {
@@ -91,22 +90,27 @@ fn compare(python: &str, name: &str, source: &str, batch: usize) {
     let bias = Initializer::parse("uniform(-0.3, 0.4)").unwrap();
     let act = Arc::new(Activation::parse(&act).unwrap());
     // Uniform draws are the same in both precisions.
-    let builder = Builder { architecture: &architecture, init: &init, bias: Some(&bias), act: &act };
-    let net = builder.build().unwrap();
+    let net = architecture.with_laws(&Laws { init: &init, bias: Some(&bias), act: &act }).unwrap();
     let x = DMatrix::from_fn(net.features(), batch, |i, j| f64::sin((3 * i + 7 * j + i * j) as f64));
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();
     std::fs::write(here.join("net.json"), serde_json::to_string(&architecture).unwrap()).unwrap();
     write(here, "x", &x, false);
-    let pass = Pass::<f64>::new(KEY, batch, Threads::One, 0);
-    for w in net.weights() {
+    let pass = net.context::<f64>(KEY, batch, Threads::One);
+    for w in net.own_parameters() {
         write(here, &format!("w{}", w.stream), &net.matrix(w, &pass), false);
         if let Some(bias) = pass.bias(w) {
             write(here, &format!("b{}", w.stream), &plain(&bias), true);
         }
     }
     let double = run::<f64>(&net, &x);
-    let read_out = loss::gradient(Loss::Random, &double.output, Key { layer: net.streams + 1, ..KEY }, 0);
+    let read_out = loss::gradient(
+        Loss::Random,
+        &double.output,
+        0,
+        Key { layer: net.streams() + 1, ..KEY },
+        Part::Block(0),
+    );
     write(here, "read_out", &plain(&read_out), false);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch/parity.py");
     let status = Command::new(python).arg(script).arg(here).status().unwrap();

@@ -93,7 +93,6 @@ fn in_options(fault: &PlanError) -> String {
         PlanError::Bias(fault) => format!("--bias {fault}"),
         PlanError::DependentBias(_) => format!("--bias: {fault}"),
         PlanError::Net(fault) => format!("--net: {fault}"),
-        PlanError::LazyNet => format!("--engine lazy: {fault}"),
         PlanError::Features { .. } | PlanError::Entries { .. } | PlanError::Tokens => {
             format!("--input: {fault}")
         }

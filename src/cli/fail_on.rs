@@ -68,7 +68,7 @@ impl Met {
         let verdicts = directions.into_iter().filter(|(_, v)| wanted.contains(&Condition::Verdict(*v)));
         let flags = cell.flags.iter().filter(|flag| wanted.contains(&Condition::Flag(**flag)));
         let verdicts = verdicts.map(|(direction, verdict)| format!("{direction} {verdict}"));
-        Self::new(&cell.init, &cell.act, verdicts.chain(flags.map(ToString::to_string)).collect())
+        Self::new(&cell.label(), &cell.act, verdicts.chain(flags.map(ToString::to_string)).collect())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::study::plane::{Stacks, measure};
 use crate::theory::phase::{Diagram, Window, grid, ranges, walk};
 use clap::Args;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Options of `phase`.
 #[derive(Args)]
@@ -71,7 +72,9 @@ fn range(text: &str) -> Result<(f64, f64), String> {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
+    let act = Activation::parse(&arguments.act)
+        .map(Arc::new)
+        .map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
     let delivery = arguments.output.open(FORMATS)?;
     let line = walk(&act);
     let (mut weights, mut biases) = ranges(&act, &line);
@@ -93,7 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 fn simulated(
-    act: &Activation,
+    act: &Arc<Activation>,
     diagram: &Diagram,
     arguments: &Arguments,
 ) -> Option<crate::theory::phase::Measured> {

@@ -13,7 +13,7 @@ use crate::law::call::{CatalogError, printable};
 use crate::report::run::FORMATS;
 use crate::result::{Flag, Report};
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan};
-use crate::spec::{Engine, Experiment, Loss};
+use crate::spec::{Engine, Experiment, Loss, Precision};
 use crate::study::scaling::UNSTABLE;
 use clap::{Args, ValueEnum};
 use indicatif::HumanDuration;
@@ -27,12 +27,12 @@ use std::time::Duration;
 #[derive(Args)]
 #[command(next_help_heading = "Run options")]
 pub struct Arguments {
-    /// Linear + activation layers [default: 50]
-    #[arg(long, value_name = "N", value_parser = size::depth, allow_hyphen_values = true)]
-    depth: Option<usize>,
-    /// Units a layer; accepts 4096, 4k, 1M [default: 512]
-    #[arg(long, value_name = "N", value_parser = size::parse, allow_hyphen_values = true)]
-    width: Option<usize>,
+    /// Linear + activation layers; several make a grid [default: 50]
+    #[arg(long, value_name = "N[,N…]", value_parser = size::depth, value_delimiter = ',', allow_hyphen_values = true)]
+    depth: Vec<usize>,
+    /// Units a layer; accepts 4096, 4k, 1M; several make a grid [default: 512]
+    #[arg(long, value_name = "N[,N…]", value_parser = size::parse, value_delimiter = ',', allow_hyphen_values = true)]
+    width: Vec<usize>,
     /// Width of the input and of each layer, such as 784,512,10
     #[arg(long, value_name = "N,N…", conflicts_with_all = ["width", "depth"], allow_hyphen_values = true)]
     widths: Option<String>,
@@ -59,8 +59,8 @@ pub struct Arguments {
     /// Input: normal, uniform, correlated(c), or a data file (IDX, NPY, CSV; may be gzipped)
     #[arg(long, value_name = "KIND", default_value = "normal")]
     input: String,
-    /// Loss at the top: random, a random read-out; mse, the batch's mean of ½‖h − t‖² (torch's MSELoss has no ½ and
-    /// divides by the features too), t from N(0, 1); or cross-entropy against random classes
+    /// Loss at the top: random, a random read-out; mse, the mean of (h − t)² over outputs and samples (torch's MSELoss, as in train),
+    /// t from N(0, 1); or cross-entropy against random classes
     #[arg(long, value_name = "KIND", default_value = "random", ignore_case = true)]
     loss: LossKind,
     /// Number of independent draws of all weights
@@ -72,6 +72,9 @@ pub struct Arguments {
     /// How weights are drawn
     #[arg(long, value_name = "E", default_value = "auto", ignore_case = true)]
     engine: EngineKind,
+    /// Precision that trials are computed in; what double precision rounds away too is reported as below rounding
+    #[arg(long, value_name = "P", default_value = "auto", ignore_case = true)]
+    precision: PrecisionKind,
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
     threads: Option<usize>,
@@ -105,7 +108,16 @@ enum EngineKind {
     /// Every weight is drawn
     Dense,
     /// Products alone are drawn, from their joint law
-    Lazy,
+    #[value(alias = "lazy")]
+    Implicit,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PrecisionKind {
+    /// Single, and double where single would round a recorded figure away
+    Auto,
+    Single,
+    Double,
 }
 
 /// More would only take memory.
@@ -144,6 +156,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let threads = threads_for(&plan, arguments);
     check_memory(&plan, threads)?;
     if arguments.output.speaks() {
+        plan.left_out.iter().for_each(|out| {
+            note(&format!("left out: {} × {} cannot be built: {}", out.init, out.act, out.reason));
+        });
         announce(&plan, threads);
     }
     let delivery = arguments.output.open(FORMATS)?;
@@ -241,10 +256,13 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), F
         Some(text) => Some(Initializer::parse(text).map_err(|f| law("--bias", text, &f))?.name),
     };
     let (name, input) = input(&arguments.input)?;
-    let widths = if net.is_some() { Vec::new() } else { layer_widths(arguments, &input)? };
+    let mut stacks = if net.is_some() { vec![Vec::new()] } else { layer_widths(arguments, &input)? };
+    let more_widths = stacks.split_off(1);
+    let widths = stacks.pop().unwrap_or_default();
     let experiment = Experiment {
         depth: widths.len().saturating_sub(1),
         widths,
+        more_widths,
         net,
         act: distinct(acts.into_iter().map(|a| a.name)),
         init: distinct(inits.into_iter().map(|i| i.name)),
@@ -261,7 +279,12 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), F
         engine: match arguments.engine {
             EngineKind::Auto => Engine::Auto,
             EngineKind::Dense => Engine::Dense,
-            EngineKind::Lazy => Engine::Lazy,
+            EngineKind::Implicit => Engine::Implicit,
+        },
+        precision: match arguments.precision {
+            PrecisionKind::Auto => Precision::Auto,
+            PrecisionKind::Single => Precision::Single,
+            PrecisionKind::Double => Precision::Double,
         },
         threshold: arguments.threshold,
     };
@@ -330,16 +353,27 @@ fn input(text: &str) -> Result<(String, Input), Failure> {
     Ok((text.into(), Input::Data(samples)))
 }
 
-fn layer_widths(arguments: &Arguments, input: &Input) -> Result<Vec<usize>, Failure> {
+/// The widths of each stack of the grid: depths, and widths within each.
+fn layer_widths(arguments: &Arguments, input: &Input) -> Result<Vec<Vec<usize>>, Failure> {
     if let Some(text) = &arguments.widths {
-        return size::widths(text).map_err(|reason| Failure::option("--widths", text, reason));
+        let widths = size::widths(text).map_err(|reason| Failure::option("--widths", text, reason))?;
+        return Ok(vec![widths]);
     }
-    let (depth, width) = (arguments.depth.unwrap_or(50), arguments.width.unwrap_or(512));
-    let mut widths = vec![width; depth + 1];
-    if let Input::Data(samples) = input {
-        widths[0] = samples.nrows();
+    let or = |given: &[usize], default: usize| if given.is_empty() { vec![default] } else { given.to_vec() };
+    let (depths, widths) = (or(&arguments.depth, 50), or(&arguments.width, 512));
+    let mut stacks: Vec<Vec<usize>> = Vec::new();
+    for depth in depths {
+        for width in &widths {
+            let mut stack = vec![*width; depth + 1];
+            if let Input::Data(samples) = input {
+                stack[0] = samples.nrows();
+            }
+            if !stacks.contains(&stack) {
+                stacks.push(stack);
+            }
+        }
     }
-    Ok(widths)
+    Ok(stacks)
 }
 
 /// Seconds from which on a run says beforehand what it will take.
@@ -380,7 +414,7 @@ pub(super) fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
         } else if plan.experiment.net.is_some() {
             "take a smaller --batch, or fewer --trials"
         } else if dense {
-            "take a smaller --width, --batch or --depth, or --engine lazy, which holds no weights"
+            "take a smaller --width, --batch or --depth, or --engine implicit, which holds no weights"
         } else {
             "take a smaller --width, --batch, --depth or --trials"
         };

@@ -296,7 +296,11 @@ fn save_init(path: &Path, plan: &Plan, set: &Set) -> Result<(), Failure> {
         "init": cell.init, "act": cell.act, "seed": plan.training.seed, "net": plan.training.net,
         "version": env!("CARGO_PKG_VERSION"),
     });
-    let bytes = tensors::encode(export::named(&cell.net, &parameters), ("initdiag", about.to_string()));
+    let named = export::named(&cell.net, &parameters).into_iter().map(|array| {
+        let values = std::borrow::Cow::Owned(array.values);
+        (array.name, tensors::Tensor { shape: array.shape, values })
+    });
+    let bytes = tensors::encode(named.collect(), ("initdiag", about.to_string()));
     replace(path, &bytes)
 }
 

@@ -9,7 +9,7 @@ use crate::frontend::toml::Architecture;
 use crate::initializer::Initializer;
 use crate::law::call::printable;
 use crate::law::call::split_list;
-use crate::numeric::stream::{Key, Role};
+use crate::numeric::stream::{Key, Part, Role};
 use crate::study::train::{About, Optimizer, Set};
 use nalgebra::DMatrix;
 use rand::seq::SliceRandom;
@@ -117,7 +117,7 @@ impl Source<'_> {
 fn held_back(all: &Labelled) -> (Labelled, Labelled) {
     let mut places: Vec<usize> = (0..all.len()).collect();
     let key = Key { seed: 0, trial: 0, layer: 0 };
-    places.shuffle(&mut key.stream(Role::Order, 1));
+    places.shuffle(&mut key.stream(Role::Order, Part::Block(1)));
     let (test, train) = places.split_at(all.len() / 5);
     (all.select(train), all.select(test))
 }

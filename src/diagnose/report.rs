@@ -3,9 +3,10 @@
 use super::verdict::judge;
 use crate::measure::spread::add_spread;
 use crate::measure::summary::{median, summary};
-use crate::op::record::LayerRecord;
-use crate::result::{Cell, EngineUsed, Exactness, Layer, Report, SCHEMA};
+use crate::op::record::{Floors, LayerRecord};
+use crate::result::{Cell, Drawing, EngineUsed, Exactness, Layer, Report, Rounding, SCHEMA};
 use crate::simulate::{CellPlan, Control, Engine, Entrance, Plan, RunError, expectation, record};
+use crate::weights::Method;
 
 /// Runs all trials of all cells, and judges them.
 ///
@@ -16,9 +17,9 @@ pub fn run(plan: &Plan, control: &Control) -> Result<Report, RunError> {
     let entrance = plan.input.entrance();
     let mut cells = Vec::new();
     for (cell, records) in plan.cells.iter().zip(&recorded.cells) {
-        let complete: Vec<&Vec<LayerRecord>> = records.iter().collect();
+        let complete: Vec<&Vec<LayerRecord>> = records.trials.iter().collect();
         if !complete.is_empty() {
-            cells.push(assemble(plan, cell, &complete, &entrance, control.trace));
+            cells.push(assemble(plan, cell, (&complete, records.double), &entrance, control.trace));
         }
     }
     Ok(Report {
@@ -27,14 +28,42 @@ pub fn run(plan: &Plan, control: &Control) -> Result<Report, RunError> {
         spec: plan.experiment.clone(),
         cells,
         interrupted: recorded.interrupted,
+        left_out: plan.left_out.clone(),
         baseline: None,
+    })
+}
+
+/// What a layer's numbers were computed in, from its records over trials.
+fn rounding(records: &[&LayerRecord], double: bool) -> Rounding {
+    let below = |r: &LayerRecord| r.below != Floors::default();
+    match double {
+        false => Rounding::Single,
+        true if 2 * records.iter().filter(|r| below(r)).count() > records.len() => Rounding::Below,
+        true => Rounding::Double,
+    }
+}
+
+/// How the weights that are recorded at an entry were drawn.
+fn drawing(cell: &CellPlan, entry: usize) -> Option<Drawing> {
+    let entries = &cell.graph.entries;
+    // The later steps of a recurrent layer have the parameters of its first.
+    let first =
+        (0..=entry).rev().find(|index| entries[*index].parameter.is_some() || !entries[*index].weighted)?;
+    let drawing = cell.choice.drawings.get(entries[first].parameter?)?;
+    Some(Drawing {
+        engine: match drawing.method {
+            Method::Dense => EngineUsed::Dense,
+            Method::Implicit => EngineUsed::Implicit,
+        },
+        law: if drawing.exact { Exactness::Exact } else { Exactness::Asymptotic },
+        reason: drawing.reason.clone(),
     })
 }
 
 fn assemble(
     plan: &Plan,
     cell: &CellPlan,
-    trials: &[&Vec<LayerRecord>],
+    (trials, double): (&[&Vec<LayerRecord>], bool),
     entrance: &Entrance,
     trace: bool,
 ) -> Cell {
@@ -44,26 +73,29 @@ fn assemble(
         .enumerate()
         .map(|(index, layer)| {
             let records: Vec<&LayerRecord> = trials.iter().map(|t| &t[index]).collect();
-            let entry = cell.net.as_ref().map(|net| &net.entries[index]);
+            let entry = &cell.graph.entries[index];
             let middle =
                 |quantity: fn(&LayerRecord) -> Option<f64>| median(records.iter().map(|r| quantity(r)));
             Layer {
                 layer: index + 1,
-                path: entry.map(|e| e.path.clone()),
-                kind: entry.map_or("linear", |e| e.kind).into(),
+                path: (!entry.path.is_empty()).then(|| entry.path.clone()),
+                kind: entry.kind.into(),
                 fan_in: layer.fan_in,
-                fan_out: entry.map_or(layer.fan_out, |e| e.fan_out),
-                units: entry.filter(|e| e.units != e.fan_out).map(|e| e.units),
-                preactivation: summary(&records, |r| r.preactivation, trace),
-                activation: summary(&records, |r| r.activation, trace),
-                gradient: summary(&records, |r| r.gradient, trace),
-                weight_gradient: summary(&records, |r| r.weight_gradient, trace),
-                branch: entry.is_some_and(|e| !e.trunk),
+                fan_out: entry.fan_out,
+                units: (entry.units != entry.fan_out).then_some(entry.units),
+                preactivation: summary(&records, |r| r.preactivation, |r| r.below.preactivation, trace),
+                activation: summary(&records, |r| r.activation, |r| r.below.activation, trace),
+                gradient: summary(&records, |r| r.gradient, |r| r.below.gradient, trace),
+                weight_gradient: summary(&records, |r| r.weight_gradient, |r| r.below.weight_gradient, trace),
+                branch: !entry.trunk,
                 dead_fraction: middle(|r| Some(r.dead_fraction)).unwrap_or(0.0),
                 saturated_fraction: middle(|r| r.saturated_fraction),
                 correlation: middle(|r| r.correlation),
                 effective_rank: middle(|r| r.effective_rank),
                 unit_symmetry: middle(|r| Some(r.unit_symmetry)),
+                position_correlation: middle(|r| r.position_correlation),
+                rounding: rounding(&records, double),
+                drawing: drawing(cell, index),
                 theory: None,
             }
         })
@@ -78,9 +110,11 @@ fn assemble(
     Cell {
         init: cell.init.clone(),
         act: plan.act(cell).name.clone(),
+        stack: cell.stack,
         engine: match cell.choice.engine {
             Engine::Dense => EngineUsed::Dense,
-            Engine::Lazy | Engine::Streamed => EngineUsed::Lazy,
+            Engine::Implicit | Engine::Streamed => EngineUsed::Implicit,
+            Engine::Mixed => EngineUsed::Mixed,
         },
         engine_reason: cell.choice.reason.clone(),
         law: if cell.choice.exact { Exactness::Exact } else { Exactness::Asymptotic },

@@ -1,305 +1,298 @@
-//! Networks of any architecture: a tree of layers with their paths, checked before anything is drawn, and one trial through
-//! it.
+//! Networks: nodes in the order in which they are computed, values with their shapes, parameters, and what is recorded.
+//!
+//! A frontend adds nodes to an [`Assembly`] and finishes it; the graph that comes out is checked, so that it can be computed.
+//! [`assign`] gives its parameters their laws, [`trial`] takes a batch through it and a gradient back.
+//!
+//! ```
+//! use initdiag::activation::Activation;
+//! use initdiag::frontend::stack;
+//! use initdiag::graph::{Laws, assign};
+//! use initdiag::initializer::Initializer;
+//! use std::sync::Arc;
+//!
+//! let act = Arc::new(Activation::parse("relu")?);
+//! let mut graph = stack::graph(&[8, 16, 4], &act)?;
+//! let init = Initializer::parse("he")?;
+//! assign(&mut graph, &Laws { init: &init, bias: None, act: &act })?;
+//! assert_eq!(graph.parameters.len(), 2);
+//! assert_eq!(graph.parameters[1].fans, (16, 4));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod assembly;
+mod execute;
 pub mod export;
-mod trial;
+mod laws;
 
-pub use trial::{Passed, Step, Stopped, Tapes, backward, onward, trial};
+pub use assembly::Assembly;
+pub use execute::{Passed, Step, Stopped, Tape, backward, forward, trial};
+pub use laws::{Laws, assign};
 
 use crate::activation::Activation;
 use crate::law::Law;
+use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, power_of_two};
-use crate::op::act::Act;
-use crate::op::attention::Attention;
-use crate::op::conv::Conv;
-use crate::op::dropout::Dropout;
-use crate::op::embedding::{self, Embedding};
-use crate::op::linear::Linear;
-use crate::op::norm::{Norm, Over};
-use crate::op::pass::Weights;
-use crate::op::pool::Pool;
-use crate::op::recurrent::Recurrent;
-use crate::op::{Layer, Parameter, Parameters, Pass, Shape, Space};
+use crate::op::conv::with_all_taps;
+use crate::op::{
+    Arrays, Context, Nature, Operator, Parameter, ParameterArrays, Role, Shape, Shapes, Source, Space,
+};
+use crate::weights::{Dense, Table};
 use nalgebra::DMatrix;
-use std::borrow::Cow;
 use std::sync::Arc;
 
-/// A network that can be drawn: every shape fits and every law is known.
-#[derive(Debug)]
-pub struct Net {
-    /// In order.
-    pub nodes: Vec<Node>,
-    /// What is recorded, in the order in which the signal meets it.
-    pub entries: Vec<Entry>,
-    /// Of a sample.
-    pub input: Shape,
-    /// Of a sample.
-    pub output: Shape,
-    /// Layers with weights.
-    pub streams: u64,
-    /// Operations of the passes of one sample.
-    pub cost: f64,
-    /// Operations in the time of drawing all weights once.
-    pub draws: f64,
-    /// Bytes that the tapes of one sample hold.
-    pub tape: u128,
-    /// Bytes of all weights, and of the largest layer's.
-    pub weights: (u128, u128),
-    /// Entries of the largest signal of a sample.
-    pub widest: usize,
+/// Why a network cannot be built: where, and what would fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct GraphError {
+    /// As in `block3/conv1`.
+    pub path: String,
+    /// In words.
+    pub reason: String,
 }
 
-impl Net {
-    /// Entries of a sample that are drawn or read: none of tokens, which the embedding draws.
-    pub fn features(&self) -> usize {
-        if matches!(self.input.space, Space::Tokens(_)) { 0 } else { self.input.size() }
-    }
-
-    /// The weights of all layers, in the order of their streams.
-    pub fn weights(&self) -> Vec<&Weights> {
-        self.matrices().into_iter().map(|(weights, _)| weights).collect()
-    }
-
-    /// The same, each with the convolution that it belongs to.
-    fn matrices(&self) -> Vec<(&Weights, Option<&Conv>)> {
-        let mut all = Vec::new();
-        collect(&self.nodes, &mut all);
-        all
-    }
-
-    /// Rows and columns of a layer's weights in [`Net::parameters`].
-    pub fn weight_shape(&self, weights: &Weights) -> (usize, usize) {
-        let conv =
-            self.matrices().into_iter().find_map(|(w, conv)| conv.filter(|_| w.stream == weights.stream));
-        let columns = match conv {
-            Some(conv) if conv.centre => conv.window.taps() * (conv.channels / conv.groups),
-            _ => weights.fan_in,
-        };
-        (weights.units, columns)
-    }
-
-    /// Norms, those of branches and shortcuts among them.
-    pub fn norms(&self) -> usize {
-        fn of(nodes: &[Node]) -> usize {
-            let one = |node: &Node| match &node.kind {
-                Kind::Norm(_) => 1,
-                Kind::Residual(block) => of(&block.branch) + of(&block.shortcut),
-                _ => 0,
-            };
-            nodes.iter().map(one).sum()
-        }
-        of(&self.nodes)
-    }
-
-    /// Residual branches with weights.
-    pub fn branches(&self) -> usize {
-        fn of(nodes: &[Node]) -> usize {
-            let one = |node: &Node| match &node.kind {
-                Kind::Residual(block) => {
-                    let mut own = Vec::new();
-                    collect(&block.branch, &mut own);
-                    usize::from(!own.is_empty()) + of(&block.branch) + of(&block.shortcut)
-                }
-                _ => 0,
-            };
-            nodes.iter().map(one).sum()
-        }
-        of(&self.nodes)
-    }
-
-    /// The weights of a layer as a pass draws them: units × fan-in, a table's features × rows.
-    pub fn matrix<T: Real>(&self, weights: &Weights, pass: &Pass<T>) -> DMatrix<f64> {
-        let table = self.entries.get(weights.entry).is_some_and(|e| e.kind == "embedding");
-        if table {
-            return embedding::tied(weights, pass).matrix(pass.threads).transpose();
-        }
-        pass.dense(weights).matrix(pass.threads)
-    }
-
-    /// Weights and biases as a pass draws them, of a convolution with all its taps.
-    pub fn parameters<T: Real>(&self, pass: &Pass<T>) -> Parameters<T> {
-        let of = |(weights, conv): (&Weights, Option<&Conv>)| {
-            let drawn = self.matrix(weights, pass).map(T::of);
-            let matrix = conv.map_or(Cow::Borrowed(&drawn), |conv| conv.with_all_taps(&drawn)).into_owned();
-            let zero = || DMatrix::from_element(weights.units, 1, T::ZERO);
-            let plain = |bias: Signal<T>| bias.values * power_of_two::<T>(bias.exponent);
-            let bias = weights.biased.then(|| pass.bias(weights).map_or_else(zero, plain));
-            (weights.stream, Parameter { weights: Arc::new(matrix), bias })
-        };
-        self.matrices().into_iter().map(of).collect()
-    }
-
-    /// Nothing but linear layers with this activation behind each, perhaps flattened at first.
-    pub fn is_stack(&self, act: &Activation) -> bool {
-        let nodes = match self.nodes.as_slice() {
-            [Node { kind: Kind::Flatten { .. }, .. }, rest @ ..] => rest,
-            all => all,
-        };
-        let pair = |pair: &[Node]| match pair {
-            [Node { kind: Kind::Linear(linear), .. }, Node { kind: Kind::Act(layer), .. }] => {
-                linear.tied.is_none() && layer.function.name == act.name
-            }
-            _ => false,
-        };
-        nodes.chunks(2).all(pair) && self.entries.iter().all(|e| e.positions == 1)
-    }
-
-    /// What a sample becomes depends on the others of its batch.
-    pub fn mixes_samples(&self) -> bool {
-        self.any(&|kind| matches!(kind, Kind::Norm(norm) if norm.over == Over::Batch)).is_some()
-    }
-
-    /// The path of a layer whose weights are an embedding's.
-    pub fn tied(&self) -> Option<&str> {
-        self.any(&|kind| matches!(kind, Kind::Linear(linear) if linear.tied.is_some()))
-    }
-
-    /// The path of the first node of this kind.
-    fn any(&self, wanted: &dyn Fn(&Kind) -> bool) -> Option<&str> {
-        fn of<'a>(nodes: &'a [Node], wanted: &dyn Fn(&Kind) -> bool) -> Option<&'a str> {
-            nodes.iter().find_map(|node| match &node.kind {
-                kind if wanted(kind) => Some(node.path.as_str()),
-                Kind::Residual(block) => of(&block.branch, wanted).or_else(|| of(&block.shortcut, wanted)),
-                _ => None,
-            })
-        }
-        of(&self.nodes, wanted)
-    }
-
-    /// Layers of all lists: a pass reports its progress so often.
-    pub fn steps(&self) -> u64 {
-        fn of(nodes: &[Node]) -> u64 {
-            let inner = |node: &Node| match &node.kind {
-                Kind::Residual(block) => of(&block.branch) + of(&block.shortcut),
-                _ => 0,
-            };
-            nodes.iter().map(|node| 1 + inner(node)).sum()
-        }
-        of(&self.nodes)
+impl GraphError {
+    /// What is wrong at a path.
+    pub fn new(path: &str, reason: impl Into<String>) -> Self {
+        Self { path: path.into(), reason: reason.into() }
     }
 }
 
-/// The weights of a list, in the order of their streams, each with the convolution that it belongs to.
-fn collect<'a>(nodes: &'a [Node], all: &mut Vec<(&'a Weights, Option<&'a Conv>)>) {
-    for node in nodes {
-        match &node.kind {
-            Kind::Linear(layer) if layer.tied.is_some() => {}
-            Kind::Linear(layer) => all.push((&layer.weights, None)),
-            Kind::Recurrent(layer) => {
-                all.extend(layer.gates.iter().flat_map(|(input, state)| [(input, None), (state, None)]));
-            }
-            Kind::Attention(layer) => {
-                all.extend(layer.project.iter().map(|part| (&part.weights, None)));
-                all.push((&layer.out.weights, None));
-            }
-            Kind::Embedding(layer) => {
-                all.push((&layer.table, None));
-                all.extend(layer.positions.iter().map(|w| (w, None)));
-            }
-            Kind::Conv(layer) => all.push((&layer.weights, Some(layer))),
-            Kind::Residual(block) => {
-                collect(&block.branch, all);
-                collect(&block.shortcut, all);
-            }
-            Kind::Pool(_) | Kind::Flatten { .. } | Kind::Act(_) | Kind::Norm(_) | Kind::Dropout(_) => {}
-        }
-    }
+/// An operator with its place in the graph.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// As in `block3/conv1`; empty in a plain stack.
+    pub path: String,
+    /// What it does.
+    pub operator: Arc<dyn Operator>,
+    /// Values that go in.
+    pub inputs: Vec<usize>,
+    /// Values that come out.
+    pub outputs: Vec<usize>,
+    /// Places in the list of all parameters.
+    pub parameters: Vec<usize>,
+    /// Where its first output is recorded.
+    pub entry: Option<usize>,
+    /// Of an activation: the entry whose activation its output is.
+    pub completes: Option<usize>,
 }
 
 /// A line of the result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// As in `block3/conv1`.
+    /// As in `block3/conv1`; empty in a plain stack.
     pub path: String,
     /// As in JSON.
     pub kind: &'static str,
-    /// As initialisers count it.
+    /// As initializers count it.
     pub fan_in: usize,
-    /// As initialisers count it.
+    /// As initializers count it.
     pub fan_out: usize,
     /// Rows of what is recorded: units, or channels.
     pub units: usize,
     /// Positions of a sample.
     pub positions: usize,
-    /// Of the weights; the identity where there are none.
+    /// Law of the weights; the identity where there are none.
     pub weights: Law,
-    /// Of the biases.
+    /// Law of the biases.
     pub bias: Law,
+    /// The first parameter that is recorded here.
+    pub parameter: Option<usize>,
     /// It has weights.
     pub weighted: bool,
-    /// On the way that every signal takes, not within a residual branch.
+    /// Every way from input to output leads through it.
     pub trunk: bool,
 }
 
-/// A layer and where it stands.
-#[derive(Debug)]
-pub struct Node {
-    /// As in `block3/conv1`.
-    pub path: String,
-    /// What it does.
-    pub kind: Kind,
+/// A value: what one node makes and others take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// Of a sample.
+    pub shape: Shape,
+    /// The last node that takes it; `usize::MAX` for the output of the network.
+    pub last_use: usize,
+    /// It depends on a parameter, so a gradient must come back to it.
+    pub trained: bool,
 }
 
-/// What a node does.
-#[derive(Debug)]
-pub enum Kind {
-    /// Linear layer.
-    Linear(Linear),
-    /// Convolution.
-    Conv(Conv),
-    /// Pooling.
-    Pool(Pool),
-    /// All positions become features.
-    Flatten {
-        /// Features behind it.
-        rows: usize,
-        /// Features at each position before it.
-        channels: usize,
-    },
-    /// Activation.
-    Act(Act),
-    /// Norm.
-    Norm(Norm),
-    /// Dropout.
-    Dropout(Dropout),
-    /// Recurrent layer.
-    Recurrent(Recurrent),
-    /// Attention.
-    Attention(Box<Attention>),
-    /// Embedding.
-    Embedding(Embedding),
-    /// shortcut + scale·branch.
-    Residual(Residual),
+/// A network that can be drawn: every shape fits.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// In the order in which they are computed.
+    pub nodes: Vec<Node>,
+    /// All values; the first is the input.
+    pub values: Vec<Value>,
+    /// In the order of their streams.
+    pub parameters: Vec<Parameter>,
+    /// What is recorded, in the order in which the signal meets it.
+    pub entries: Vec<Entry>,
+    /// The value that is the output.
+    pub output: usize,
+    /// Of each residual branch, the layers with weights in it as initializers count them.
+    pub branches: Vec<usize>,
+    /// Nodes behind which a single value is alive, with that value.
+    cuts: Vec<(usize, usize)>,
 }
 
-/// A residual block.
-#[derive(Debug)]
-pub struct Residual {
-    /// Place of the sum among the records.
-    pub entry: usize,
-    /// Factor of the branch.
-    pub scale: f64,
-    /// The branch.
-    pub branch: Vec<Node>,
-    /// Empty for the identity.
-    pub shortcut: Vec<Node>,
-}
+/// The input of a graph.
+pub const INPUT: usize = 0;
 
-impl Kind {
-    /// The layer's own pass; `None` for what holds layers or moves nothing.
-    fn layer<T: Real>(&self) -> Option<&dyn Layer<T>> {
-        match self {
-            Self::Linear(layer) => Some(layer),
-            Self::Conv(layer) => Some(layer),
-            Self::Pool(layer) => Some(layer),
-            Self::Act(layer) => Some(layer),
-            Self::Norm(layer) => Some(layer),
-            Self::Dropout(layer) => Some(layer),
-            Self::Recurrent(layer) => Some(layer),
-            Self::Attention(layer) => Some(layer.as_ref()),
-            Self::Embedding(layer) => Some(layer),
-            Self::Flatten { .. } | Self::Residual(_) => None,
+impl Graph {
+    /// Shape of a sample that comes in.
+    pub fn input(&self) -> Shape {
+        self.values[INPUT].shape
+    }
+
+    /// Shape of a sample that comes out.
+    pub fn output(&self) -> Shape {
+        self.values[self.output].shape
+    }
+
+    /// Entries of a sample that are drawn or read: none of tokens, which the embedding draws.
+    pub fn features(&self) -> usize {
+        let input = self.input();
+        if matches!(input.space, Space::Tokens(_)) { 0 } else { input.size() }
+    }
+
+    /// Streams of weights: the number of the last parameter.
+    pub fn streams(&self) -> u64 {
+        self.parameters.len() as u64
+    }
+
+    /// Shapes of a node's inputs and outputs.
+    pub fn shapes(&self, node: &Node) -> Shapes {
+        let of = |values: &[usize]| values.iter().map(|value| self.values[*value].shape).collect();
+        Shapes { inputs: of(&node.inputs), outputs: of(&node.outputs) }
+    }
+
+    /// A node's parameters.
+    pub fn parameters_of(&self, node: &Node) -> Vec<&Parameter> {
+        node.parameters.iter().map(|place| &self.parameters[*place]).collect()
+    }
+
+    /// Parameters that have numbers of their own, not those of another.
+    pub fn own_parameters(&self) -> impl Iterator<Item = &Parameter> {
+        self.parameters.iter().filter(|parameter| parameter.is_own())
+    }
+
+    /// Operations of the passes of one sample.
+    pub fn operations(&self) -> f64 {
+        let one = |node: &Node| node.operator.operations(&self.shapes(node), &self.parameters_of(node));
+        self.nodes.iter().map(one).sum()
+    }
+
+    /// Bytes that the tape of so many samples holds in single precision.
+    pub fn tape_bytes(&self, samples: usize) -> u128 {
+        self.nodes.iter().map(|node| node.operator.tape_bytes(&self.shapes(node), samples)).sum()
+    }
+
+    /// Bytes of all weights in single precision, and of the largest matrix.
+    pub fn weight_bytes(&self) -> (u128, u128) {
+        let bytes = |p: &Parameter| 4 * p.rows() as u128 * p.drawn_columns() as u128;
+        let all = || self.own_parameters().map(bytes);
+        (all().sum(), all().max().unwrap_or(0))
+    }
+
+    /// Entries of the largest value of a sample.
+    pub fn widest(&self) -> usize {
+        let sizes = self.values.iter().skip(1).map(|value| value.shape.size());
+        sizes.max().unwrap_or(0).max(self.features())
+    }
+
+    /// Numbers that a framework would count: weights and biases.
+    pub fn parameter_count(&self) -> u128 {
+        let one = |p: &Parameter| {
+            let weights = if p.is_own() { p.rows() as u128 * p.shape.1 as u128 } else { 0 };
+            weights + if p.is_biased() { p.rows() as u128 } else { 0 }
+        };
+        self.parameters.iter().map(one).sum()
+    }
+
+    /// Norms, those of branches and shortcuts among them.
+    pub fn norms(&self) -> usize {
+        self.nodes.iter().filter(|node| matches!(node.operator.nature(), Nature::Norm { .. })).count()
+    }
+
+    /// Residual branches with weights.
+    pub fn residual_branches(&self) -> usize {
+        self.branches.iter().filter(|depth| **depth > 0).count()
+    }
+
+    /// What a sample becomes depends on the others of its batch.
+    pub fn mixes_samples(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(node.operator.nature(), Nature::Norm { over_batch: true }))
+    }
+
+    /// The path of a layer whose weights are another's.
+    pub fn tied(&self) -> Option<&str> {
+        self.parameters.iter().find(|parameter| !parameter.is_own()).map(|parameter| parameter.path.as_str())
+    }
+
+    /// Nothing but linear layers with this activation behind each, one behind the other and perhaps flattened at first.
+    pub fn is_stack(&self, act: &Activation) -> bool {
+        let chain = self.nodes.iter().enumerate().all(|(index, node)| {
+            let before =
+                if index == 0 { Some(INPUT) } else { self.nodes[index - 1].outputs.first().copied() };
+            node.inputs.len() == 1 && node.outputs.len() == 1 && before == node.inputs.first().copied()
+        });
+        let nodes = match self.nodes.as_slice() {
+            [first, rest @ ..] if matches!(first.operator.nature(), Nature::Flatten) => rest,
+            all => all,
+        };
+        let pair = |pair: &[Node]| match pair {
+            [linear, pointwise] => match (linear.operator.nature(), pointwise.operator.nature()) {
+                (Nature::Linear, Nature::Pointwise(function)) => function.name == act.name,
+                _ => false,
+            },
+            _ => false,
+        };
+        chain
+            && nodes.chunks(2).all(pair)
+            && self.entries.iter().all(|entry| entry.positions == 1)
+            && self.parameters.iter().all(Parameter::is_own)
+    }
+
+    /// Calls of the progress of a pass.
+    pub fn steps(&self) -> u64 {
+        self.nodes.len() as u64
+    }
+
+    /// The context of a trial through this network.
+    pub fn context<T: Real>(
+        &self,
+        key: crate::numeric::stream::Key,
+        batch: usize,
+        threads: Threads,
+    ) -> Context<'_, T> {
+        Context::new(&self.parameters, self.entries.len(), key, batch, threads)
+    }
+
+    /// The weights of a parameter with numbers of its own as a context draws them, rows × drawn columns.
+    pub fn matrix<T: Real>(&self, parameter: &Parameter, context: &Context<T>) -> DMatrix<f64> {
+        if matches!(parameter.role, Role::Embedding | Role::Position) {
+            let key = context.key_of(parameter.stream);
+            let mut table = match context.array(parameter) {
+                Some(arrays) => Table::given(Arc::clone(&arrays.weights)),
+                None => Table::<T>::new(parameter.law, parameter.shape, parameter.method, key),
+            };
+            return table.whole(context.threads).matrix(context.threads).transpose();
         }
+        let mut dense: Dense<T> = context.dense(parameter);
+        dense.matrix(context.threads)
+    }
+
+    /// Weights and biases as a context draws them, of a convolution with all its taps.
+    pub fn arrays<T: Real>(&self, context: &Context<T>) -> Arrays<T> {
+        let of = |parameter: &Parameter| {
+            let weights = match parameter.source {
+                Source::Law => with_all_taps(parameter, self.matrix(parameter, context).map(T::of)),
+                Source::Transposed(_) => DMatrix::from_element(0, 0, T::ZERO),
+            };
+            let zero = || DMatrix::from_element(parameter.rows(), 1, T::ZERO);
+            let plain = |bias: Signal<T>| bias.values * power_of_two::<T>(bias.exponent);
+            let bias = parameter.is_biased().then(|| context.bias(parameter).map_or_else(zero, plain));
+            (parameter.stream, ParameterArrays { weights: Arc::new(weights), bias })
+        };
+        self.parameters.iter().filter(|p| p.is_own() || p.is_biased()).map(of).collect()
     }
 }

@@ -52,6 +52,14 @@ pub enum Kind {
     Word(&'static [&'static str]),
 }
 
+/// What an initialiser does beside drawing weights: a pass through the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Procedure {
+    /// Layer after layer, the weights are divided by the standard deviation of the layer's first output (LSUV, Mishkin & Matas
+    /// 2016, algorithm 1; one division is enough, for the output is linear in them).
+    UnitVariance,
+}
+
 /// An initialiser of the catalogue.
 #[derive(Debug)]
 pub struct Entry {
@@ -75,6 +83,8 @@ pub struct Entry {
     pub nominal: Option<fn(&Values, &Site) -> f64>,
     /// The law changes with the layer's number whatever the arguments.
     pub depends_on_layer: bool,
+    /// What is done to the network once its weights are drawn.
+    pub procedure: Option<Procedure>,
     /// On a convolution the law is that of the centre tap, and all other taps are zero.
     pub centre: bool,
     /// Why it has no meaning for a dense layer of a plain stack, and what to use.
@@ -98,6 +108,7 @@ impl Entry {
         bias: None,
         nominal: None,
         depends_on_layer: false,
+        procedure: None,
         centre: false,
         not_dense: None,
     };

@@ -20,7 +20,7 @@ mod classic;
 mod framework;
 mod orthogonal;
 
-pub use catalogue::{Entry, Group, Kind, Nearest, Parameter, entries, nearest_proper};
+pub use catalogue::{Entry, Group, Kind, Nearest, Parameter, Procedure, entries, nearest_proper};
 
 use crate::activation::Activation;
 use crate::law::Law;
@@ -168,8 +168,13 @@ impl Initializer {
     }
 
     /// On a convolution the law is that of the centre tap, and all other taps are zero.
-    pub fn is_of_the_centre(&self) -> bool {
+    pub fn is_of_the_center(&self) -> bool {
         self.entry.centre
+    }
+
+    /// What the initialiser does beside drawing weights.
+    pub fn procedure(&self) -> Option<Procedure> {
+        self.entry.procedure
     }
 
     /// The entry of the catalogue that this is an instance of.

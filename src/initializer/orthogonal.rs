@@ -1,6 +1,6 @@
 //! Initialisers whose entries are not independent.
 
-use super::catalogue::Entry;
+use super::catalogue::{Entry, Procedure};
 use super::classic::number;
 use crate::law::Law;
 
@@ -19,8 +19,8 @@ pub const ENTRIES: &[Entry] = &[
         name: "lsuv",
         law: "orthogonal, then each layer scaled to unit output variance on the batch",
         source: "Mishkin & Matas 2016",
-        weights: |_, _| Ok(Law::UnitVarianceHaar),
-        nominal: None,
+        weights: |_, _| Ok(Law::Haar { gain: 1.0 }),
+        procedure: Some(Procedure::UnitVariance),
         ..Entry::BASE
     },
     Entry {

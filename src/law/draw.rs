@@ -4,7 +4,7 @@ use super::{Law, zeros_per_column};
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
-use crate::numeric::stream::{Key, Role, Stream};
+use crate::numeric::stream::{Key, Part, Role, Stream};
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
@@ -56,7 +56,7 @@ impl Affine {
             Law::TruncatedNormal { mean, std, low, high } => {
                 spread(Standard::Truncated { low: (low - mean) / std, high: (high - mean) / std }, std, mean)
             }
-            Law::Haar { .. } | Law::UnitVarianceHaar | Law::Identity { .. } | Law::Sparse { .. } => {
+            Law::Haar { .. } | Law::Identity { .. } | Law::Sparse { .. } => {
                 return None;
             }
         })
@@ -79,28 +79,29 @@ const BLOCK: usize = 1 << 16;
 
 /// Fills a slice with independent draws. Block k comes from stream (role, k), whoever draws it.
 pub fn fill<T: Real>(values: &mut [T], standard: Standard, key: Key, role: Role, threads: Threads) {
-    fill_from(values, standard, key, role, 0, threads);
+    fill_from(values, standard, key, role, Part::Block(0), threads);
 }
 
-/// The draws that answer a map's query of this number; each has streams of its own.
+/// Fills a slice with the draws that answer a query of a map; each query has streams of its own.
 pub fn fill_query<T: Real>(values: &mut [T], standard: Standard, key: Key, query: u32, threads: Threads) {
-    fill_from(values, standard, key, Role::Weights, u64::from(query) << 32, threads);
+    fill_from(values, standard, key, Role::Weights, Part::Query { query, block: 0 }, threads);
 }
 
-/// As [`fill`], with the first block numbered `first`.
+/// As [`fill`], with `first` as the part of the first block.
 pub fn fill_from<T: Real>(
     values: &mut [T],
     standard: Standard,
     key: Key,
     role: Role,
-    first: u64,
+    first: Part,
     threads: Threads,
 ) {
     let fill_block = |(block, chunk): (usize, &mut [T])| {
-        let mut rng = key.stream(role, first + block as u64);
+        let mut rng = key.stream(role, first.block(block));
         match standard {
             Standard::Normal => T::fill_normal(chunk, rng),
-            other => chunk.iter_mut().for_each(|v| *v = T::of(other.sample(&mut rng))),
+            // Rounded to single precision, so that a trial has the same weights in either.
+            other => chunk.iter_mut().for_each(|v| *v = T::of(f64::from(other.sample(&mut rng) as f32))),
         }
     };
     match threads {
@@ -165,7 +166,7 @@ pub fn sparse<T: Real>(
     let mut w = DMatrix::from_element(fan_out, fan_in, T::ZERO);
     fill(w.as_mut_slice(), Standard::Normal, key, Role::Weights, threads);
     let zeros = zeros_per_column(sparsity, fan_out);
-    let mut rng = key.stream(Role::Weights, u64::from(u32::MAX));
+    let mut rng = key.stream(Role::Weights, Part::Zeros);
     for mut column in w.column_iter_mut() {
         for row in rand::seq::index::sample(&mut rng, fan_out, zeros) {
             column[row] = T::ZERO;

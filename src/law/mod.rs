@@ -56,9 +56,6 @@ pub enum Law {
         /// Every singular value's magnitude.
         gain: f64,
     },
-    /// [`Law::Haar`] of gain 1, then scaled so that the layer's output has unit variance on the batch
-    /// (Mishkin & Matas 2016).
-    UnitVarianceHaar,
     /// `gain` on the main diagonal, zero elsewhere (PyTorch `eye_`).
     Identity {
         /// The value on the diagonal.
@@ -128,7 +125,6 @@ impl Law {
                 Ok(())
             }
             Self::Haar { gain } | Self::Identity { gain } => finite("gain", gain),
-            Self::UnitVarianceHaar => Ok(()),
             Self::Sparse { sparsity, std } => {
                 spread(std)?;
                 if (0.0..=1.0).contains(&sparsity) {
@@ -141,8 +137,6 @@ impl Law {
     }
 
     /// Mean and variance of an entry of a `fan_out × fan_in` matrix, taken over the draw and over its entries.
-    ///
-    /// [`Law::UnitVarianceHaar`] answers for the Haar matrix before it is scaled.
     pub fn moments(&self, fan_in: usize, fan_out: usize) -> EntryMoments {
         let (n, m) = (fan_in as f64, fan_out as f64);
         let (mean, variance) = match *self {
@@ -151,7 +145,6 @@ impl Law {
             Self::Uniform { low, high } => (f64::midpoint(low, high), (high - low).powi(2) / 12.0),
             Self::TruncatedNormal { mean, std, low, high } => truncated_moments(mean, std, low, high),
             Self::Haar { gain } => (0.0, gain * gain / n.max(m)),
-            Self::UnitVarianceHaar => (0.0, 1.0 / n.max(m)),
             Self::Identity { gain } => {
                 let p = n.min(m) / (n * m);
                 (gain * p, gain * gain * p * (1.0 - p))
@@ -168,9 +161,7 @@ impl Law {
         match *self {
             Self::Constant(value) => (value, value),
             Self::Normal { mean, std: 0.0 } => (mean, mean),
-            Self::Normal { .. } | Self::Sparse { .. } | Self::UnitVarianceHaar => {
-                (f64::NEG_INFINITY, f64::INFINITY)
-            }
+            Self::Normal { .. } | Self::Sparse { .. } => (f64::NEG_INFINITY, f64::INFINITY),
             Self::Uniform { low, high } | Self::TruncatedNormal { low, high, .. } => (low, high),
             Self::Haar { gain } => (-gain.abs(), gain.abs()),
             Self::Identity { gain } => (gain.min(0.0), gain.max(0.0)),
@@ -187,7 +178,7 @@ impl Law {
 
     /// Haar-distributed up to a factor: products are drawn as frames.
     pub fn is_orthogonal(&self) -> bool {
-        matches!(self, Self::Haar { .. } | Self::UnitVarianceHaar)
+        matches!(self, Self::Haar { .. })
     }
 
     /// Has no random entry: the matrix need not be formed.
@@ -230,7 +221,6 @@ impl fmt::Display for Law {
                 write!(f, "N({}, {}²) cut to [{}, {}]", short(mean), short(std), short(low), short(high))
             }
             Self::Haar { gain } => write!(f, "{} × Haar", short(gain)),
-            Self::UnitVarianceHaar => write!(f, "Haar, scaled to unit output variance"),
             Self::Identity { gain } => write!(f, "{} × identity", short(gain)),
             Self::Sparse { sparsity, std } => {
                 write!(f, "N(0, {}²), {} of each column zero", short(std), short(sparsity))

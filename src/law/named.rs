@@ -1,18 +1,18 @@
 //! Enumerations whose values have one name each: the same one in JSON, in tables and on the command line.
 
-/// Defines such an enumeration: every value is followed by its name.
+/// Defines such an enumeration: every value is followed by its name, and by names of earlier versions that are still read.
 ///
 /// The list of values (`ALL`), the names (`name`), the reader (`parse`) and serde's form all come from this one table, so they
 /// cannot disagree.
 macro_rules! named {
     (
         $(#[$outer:meta])*
-        pub enum $name:ident { $($(#[$inner:meta])* $value:ident = $text:literal),+ $(,)? }
+        pub enum $name:ident { $($(#[$inner:meta])* $value:ident = $text:literal $(| $alias:literal)*),+ $(,)? }
     ) => {
         $(#[$outer])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name {
-            $($(#[$inner])* #[serde(rename = $text)] $value),+
+            $($(#[$inner])* #[serde(rename = $text $(, alias = $alias)*)] $value),+
         }
 
         impl $name {
@@ -28,7 +28,10 @@ macro_rules! named {
 
             /// The value of this name.
             pub fn parse(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|value| value.name() == name)
+                match name {
+                    $($text $(| $alias)* => Some(Self::$value),)+
+                    _ => None,
+                }
             }
         }
 
@@ -50,7 +53,7 @@ mod tests {
             /// Of blood.
             Red = "red",
             /// Of the deep sea.
-            DarkBlue = "dark-blue",
+            DarkBlue = "dark-blue" | "navy",
         }
     }
 
@@ -61,7 +64,8 @@ mod tests {
             assert_eq!(serde_json::to_string(colour).unwrap(), format!("\"{colour}\""));
             assert_eq!(serde_json::from_str::<Colour>(&format!("\"{}\"", colour.name())).unwrap(), *colour);
         }
-        assert_eq!(Colour::parse("blue"), None);
+        assert_eq!((Colour::parse("blue"), Colour::parse("navy")), (None, Some(Colour::DarkBlue)));
+        assert_eq!(serde_json::from_str::<Colour>("\"navy\"").unwrap(), Colour::DarkBlue);
         assert_eq!(format!("{:>10}|", Colour::DarkBlue), " dark-blue|");
     }
 }

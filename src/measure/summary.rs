@@ -52,8 +52,14 @@ pub fn quantiles(values: &[Wide]) -> Quantiles {
     }
 }
 
-/// One quantity at one layer, over the trials' records of that layer.
-pub fn summary(records: &[&LayerRecord], quantity: fn(&LayerRecord) -> Moments, trace: bool) -> Summary {
+/// One quantity at one layer, over the trials' records of that layer; `floor` is what rounding hides of it.
+pub fn summary(
+    records: &[&LayerRecord],
+    quantity: fn(&LayerRecord) -> Moments,
+    floor: fn(&LayerRecord) -> Option<f64>,
+    trace: bool,
+) -> Summary {
+    let below = records.iter().filter(|r| floor(r).is_some()).count();
     let moments: Vec<Moments> = records.iter().map(|r| quantity(r)).collect();
     let finite = |w: Wide| Some(w.to_f64()).filter(|x| x.is_finite());
     let variances: Vec<Wide> = moments.iter().map(|m| m.variance).collect();
@@ -64,7 +70,9 @@ pub fn summary(records: &[&LayerRecord], quantity: fn(&LayerRecord) -> Moments, 
         mean: finite(mean),
         log10_variance: quantiles(&variances),
         log10_second_moment: quantiles(&seconds),
-        zero_trials: variances.iter().filter(|v| v.is_zero()).count(),
+        zero_trials: variances.iter().filter(|v| v.is_zero()).count() - below,
+        below_trials: below,
+        floor: median(records.iter().map(|r| floor(r))),
         beyond_trials: seconds.iter().filter(|v| v.log10_abs().is_some_and(|x| x.abs() >= BEYOND)).count(),
         trials: trace.then(|| {
             let one = |m: &Moments| Trace {

@@ -6,8 +6,6 @@
 use crate::numeric::slice::for_each_machine;
 use crate::numeric::stream::Stream;
 use rand::Rng;
-use rand::RngExt;
-use rand_distr::StandardNormal;
 
 /// Generators side by side.
 const LANES: usize = 16;
@@ -113,20 +111,29 @@ pub fn fill_single(values: &mut [f32], stream: Stream) {
     Lanes::new(stream).fill(values);
 }
 
-/// N(0, 1) entries, one after another (ziggurat, Marsaglia & Tsang 2000).
-pub fn fill_double(values: &mut [f64], mut stream: Stream) {
-    values.iter_mut().for_each(|v| *v = stream.sample(StandardNormal));
+/// The entries of [`fill_single`] as doubles: a trial has the same weights whatever precision it is computed in.
+pub fn fill_double(values: &mut [f64], stream: Stream) {
+    /// A multiple of the lanes, so that pieces are drawn as one.
+    const PIECE: usize = 4096;
+    let mut lanes = Lanes::new(stream);
+    let mut drawn = [0.0f32; PIECE];
+    for piece in values.chunks_mut(PIECE) {
+        let drawn = &mut drawn[..piece.len()];
+        lanes.fill(drawn);
+        piece.iter_mut().zip(drawn).for_each(|(v, d)| *v = f64::from(*d));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numeric::stream::{Key, Role};
+    use crate::numeric::stream::{Key, Part, Role};
     use statrs::distribution::{ContinuousCDF, Normal};
 
     fn draws(count: usize) -> Vec<f32> {
         let mut values = vec![0.0; count];
-        Lanes::new(Key { seed: 3, trial: 1, layer: 4 }.stream(Role::Weights, 0)).fill(&mut values);
+        Lanes::new(Key { seed: 3, trial: 1, layer: 4 }.stream(Role::Weights, Part::Block(0)))
+            .fill(&mut values);
         values
     }
 

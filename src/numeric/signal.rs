@@ -3,7 +3,7 @@
 use crate::numeric::real::Real;
 use crate::numeric::slice::{max_abs, multiply, scale, widen};
 use crate::numeric::wide::{LIMIT, Wide};
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, Dyn};
 
 /// `values · 2^exponent`; one sample a column (width × batch). Like [`Wide`]'s, the exponent saturates at ±2⁶⁰.
 #[derive(Clone, Debug)]
@@ -151,6 +151,34 @@ impl<T: Real> Signal<T> {
         );
         Self::new(values, top)
     }
+}
+
+/// The largest exponent of several signals, and the factor that brings each one's mantissas to it.
+pub fn aligned<T: Real>(parts: &[Signal<T>]) -> (i64, Vec<T>) {
+    let top = parts.iter().filter_map(Signal::top_exponent).max().unwrap_or(0);
+    let scale = |s: &Signal<T>| T::of(libm::scalbn(1.0, (s.exponent - top).clamp(-2000, 1000) as i32));
+    (top, parts.iter().map(scale).collect())
+}
+
+/// Signals of as many columns one below the other.
+pub fn stacked<T: Real>(parts: &[Signal<T>]) -> Signal<T> {
+    let columns = parts.first().map_or(0, |part| part.values.ncols());
+    let rows = parts.iter().map(|part| part.values.nrows()).sum();
+    let (exponent, scales) = aligned(parts);
+    let mut values = DMatrix::from_element(rows, columns, T::ZERO);
+    for (j, mut column) in values.column_iter_mut().enumerate() {
+        let mut entries = column.iter_mut();
+        for (part, factor) in parts.iter().zip(&scales) {
+            part.values.column(j).iter().zip(entries.by_ref()).for_each(|(v, to)| *to = *v * *factor);
+        }
+    }
+    Signal::new(values, exponent)
+}
+
+/// The same entries in another shape of as many.
+pub fn reshaped<T: Real>(signal: Signal<T>, rows: usize) -> Signal<T> {
+    let columns = signal.values.len() / rows.max(1);
+    Signal { values: signal.values.reshape_generic(Dyn(rows), Dyn(columns)), exponent: signal.exponent }
 }
 
 /// The same entries in double precision.

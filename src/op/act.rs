@@ -1,25 +1,60 @@
 //! The activation as a layer: what follows a layer with weights completes its record.
 
 use super::activate::{activate, activation, dead_units};
-use super::pass::{Back, Layer, Pass, Value};
+use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read, table};
+use super::record;
+use super::{Activations, Context, Nature, Operator, Shapes, Unary, UnaryBackward};
 use crate::activation::Activation;
 use crate::numeric::cached::Observed;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
-use crate::op::record;
+use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use std::sync::Arc;
+use toml::Table;
 
 /// A slope below this share of the largest counts as saturated.
 pub const SATURATED: f64 = 0.01;
+
+/// As an architecture file spells it.
+pub const LAYER: LayerType = LayerType { name: "act", fields: &["fn"], read: read::<Spec> };
+
+/// The fields of an activation layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Spec {
+    /// In place of `--act`.
+    #[serde(rename = "fn", default, skip_serializing_if = "Option::is_none")]
+    function: Option<String>,
+}
+
+impl Layer for Spec {
+    fn fields(&self) -> Table {
+        table(self)
+    }
+
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        let input = features("act", inputs)?;
+        let function = to.activation(self.function.as_deref())?;
+        to.node(NewNode::plain(Act { function }, input, input.shape))
+    }
+}
 
 /// An activation layer.
 #[derive(Clone, Debug)]
 pub struct Act {
     /// φ.
     pub function: Arc<Activation>,
-    /// The entry whose activation this is.
-    pub completes: Option<usize>,
+}
+
+impl Operator for Act {
+    fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
+        let bytes = if self.function.shape.homogeneous { 1 } else { 4 };
+        bytes * shapes.output_size() as u128 * samples as u128
+    }
+
+    fn nature(&self) -> Nature<'_> {
+        Nature::Pointwise(&self.function)
+    }
 }
 
 /// φ′(Z).
@@ -35,7 +70,7 @@ enum Tape<T: Real> {
 
 impl Act {
     /// A homogeneous activation in one pass over the entries, in their own memory where nobody else needs them.
-    fn two_sided<T: Real>(&self, z: Value<T>, (left, right): (T, T)) -> (Signal<T>, Vec<bool>) {
+    fn two_sided<T: Real>(&self, z: Activations<T>, (left, right): (T, T)) -> (Signal<T>, Vec<bool>) {
         let mut signal = Rc::try_unwrap(z).map_or_else(|shared| shared.signal.clone(), |z| z.signal);
         let mut positive = vec![false; signal.values.len()];
         rectify(signal.values.as_mut_slice(), &mut positive, left, right);
@@ -69,12 +104,30 @@ fn silent_rows(positive: &[bool], rows: usize) -> usize {
     alive.iter().filter(|a| !**a).count()
 }
 
-impl<T: Real> Layer<T> for Act {
-    fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
+super::one_to_one!(Act);
+
+impl<T: Real> Unary<T> for Act {
+    fn apply(
+        &self,
+        x: Activations<T>,
+        context: &mut Context<T>,
+    ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
+        self.completing(x, context.call.completes, context)
+    }
+}
+
+impl Act {
+    /// The activation, which completes the record of this entry.
+    pub fn completing<T: Real>(
+        &self,
+        x: Activations<T>,
+        entry: Option<usize>,
+        context: &mut Context<T>,
+    ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
         let shape = &self.function.shape;
         let threshold = shape.max_slope.map(|top| SATURATED * top);
         let rows = x.signal.values.nrows();
-        let wanted = self.completes.filter(|_| pass.records_forward());
+        let wanted = entry.filter(|_| context.records_forward());
         let (left, right) = shape.slopes_at_zero;
         let plain = |slope: f64| slope == 0.0 || (1e-6..1e6).contains(&slope.abs());
         if shape.homogeneous && plain(left) && plain(right) {
@@ -88,7 +141,7 @@ impl<T: Real> Layer<T> for Act {
                     let of = |slope: f64, entries: usize| if slope.abs() < threshold { entries } else { 0 };
                     of(right, above) + of(left, count - above)
                 };
-                let record = &mut pass.records[entry];
+                let record = &mut context.records[entry];
                 record.activation = record::moments(&out, 0.0);
                 record.dead_fraction = match (left == 0.0, right == 0.0) {
                     (true, true) => 1.0,
@@ -105,7 +158,7 @@ impl<T: Real> Layer<T> for Act {
         if let Some(entry) = wanted {
             let (steepest, below) = record::slopes(&activated.slope, threshold.unwrap_or(0.0).into());
             let dead = dead_units(&self.function, &x.signal, &steepest);
-            let record = &mut pass.records[entry];
+            let record = &mut context.records[entry];
             record.activation = record::moments(&psi, shape.at_zero);
             record.dead_fraction = dead as f64 / rows as f64;
             record.saturated_fraction = threshold.map(|_| below as f64 / x.signal.values.len() as f64);
@@ -115,8 +168,9 @@ impl<T: Real> Layer<T> for Act {
     }
 }
 
-impl<T: Real> Back<T> for Tape<T> {
-    fn backward(self: Box<Self>, mut d: Signal<T>, _: &mut Pass<T>) -> Signal<T> {
+impl<T: Real> UnaryBackward<T> for Tape<T> {
+    fn backward(self: Box<Self>, d: Observed<T>, _: &mut Context<T>) -> Signal<T> {
+        let mut d = d.signal;
         match *self {
             Self::Sides { positive, left, right } => {
                 slope(d.values.as_mut_slice(), &positive, left, right);

@@ -1,10 +1,12 @@
-//! Multi-head self-attention: O = V·softmax(KᵀQ/√d), a column for each query.
+//! Multi-head attention: O = V·softmax(KᵀQ/√d), a column for each query.
 //!
 //! The softmax sees the scores at their true scale. Where they lie so far apart that all but one weight underflow, their
 //! gradient is computed in wide numbers: it is tiny, not zero.
 
-use super::linear::Linear;
-use super::pass::{Back, Layer, Pass, Value};
+use super::forms::BiasSpec;
+use super::layer::{self, Assembler, LayerType, NewNode, Port, read, single, table};
+use super::linear::{Part, project};
+use super::{Activations, Backward, Context, Forward, Operator, Parameter, Role, Shapes, Space, exactly};
 use crate::numeric::cached::Observed;
 use crate::numeric::product::{Threads, View, product_to};
 use crate::numeric::real::Real;
@@ -13,21 +15,91 @@ use crate::numeric::slice::max_abs;
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::rc::Rc;
+use toml::Table;
 
-/// Multi-head self-attention (Vaswani et al. 2017, § 3.2).
-#[derive(Clone, Debug, PartialEq)]
+/// As an architecture file spells it.
+pub const LAYER: LayerType =
+    LayerType { name: "attention", fields: &["heads", "causal", "init", "bias"], read: read::<Spec> };
+
+/// The fields of multi-head self-attention.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Spec {
+    /// Heads, of width features/heads each.
+    heads: usize,
+    /// A position sees those before it and itself only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    causal: bool,
+    /// Of all four projections, in place of `--init`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    init: Option<String>,
+    /// Law of the biases; false for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bias: Option<BiasSpec>,
+}
+
+impl layer::Layer for Spec {
+    fn fields(&self) -> Table {
+        table(self)
+    }
+
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        let input = single("attention", inputs)?;
+        let Space::Sequence(length) = input.shape.space else {
+            return Err(format!("attention takes a sequence [length, features], not {}", input.shape));
+        };
+        let features = input.shape.channels;
+        if self.heads == 0 || !features.is_multiple_of(self.heads) {
+            let divisors = (1..=features.isqrt())
+                .filter(|d| features.is_multiple_of(*d))
+                .flat_map(|d| [d, features / d]);
+            let fits = divisors.min_by_key(|h| (h.abs_diff(self.heads), *h));
+            return Err(format!(
+                "heads = {} does not divide the {features} features; {} does",
+                self.heads,
+                fits.unwrap_or(1)
+            ));
+        }
+        let part = |name: &'static str, role: Role, beside: bool| Part {
+            name: Some(name),
+            role,
+            init: self.init.as_deref(),
+            bias: self.bias.as_ref(),
+            beside,
+            ..Part::default()
+        };
+        // Queries, keys and values are one step in depth.
+        let q = project(to, input, input.shape, &part("query", Role::Query, true))?;
+        let k = project(to, input, input.shape, &part("key", Role::Key, true))?;
+        let v = project(to, input, input.shape, &part("value", Role::Value, false))?;
+        let operator = Attention { heads: self.heads, causal: self.causal, length };
+        let node = NewNode { inputs: vec![q, k, v], ..NewNode::plain(operator, input, input.shape) };
+        let [mixed] = exactly(to.node(node)?);
+        project(to, mixed, input.shape, &part("out", Role::Output, false)).map(|port| vec![port])
+    }
+}
+
+/// Multi-head attention (Vaswani et al. 2017, § 3.2) of queries, keys and values, its three inputs, each of features × length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attention {
-    /// Of queries, keys and values.
-    pub project: [Linear; 3],
-    /// Of the heads' outputs.
-    pub out: Linear,
     /// Heads, of width features/heads each.
     pub heads: usize,
     /// A position sees those before it and itself only.
     pub causal: bool,
     /// Positions.
     pub length: usize,
+}
+
+impl Operator for Attention {
+    fn operations(&self, shapes: &Shapes, _: &[&Parameter]) -> f64 {
+        12.0 * self.length as f64 * shapes.output_size() as f64
+    }
+
+    fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
+        let square = self.length as u128 * self.length as u128 * self.heads as u128;
+        samples as u128 * (4 * square + 12 * shapes.output_size() as u128)
+    }
 }
 
 /// Where the heads lie in features × (positions·samples).
@@ -106,11 +178,9 @@ crate::numeric::slice::for_each_machine! {
 
 struct Tape<T: Real> {
     heads: Heads,
-    tapes: Vec<Box<dyn Back<T>>>,
-    out: Box<dyn Back<T>>,
-    q: Value<T>,
-    k: Value<T>,
-    v: Value<T>,
+    q: Activations<T>,
+    k: Activations<T>,
+    v: Activations<T>,
     /// length × length for each head of each sample.
     weights: Vec<T>,
 }
@@ -127,16 +197,14 @@ fn each_sample<T: Real>(
     }
 }
 
-impl<T: Real> Layer<T> for Attention {
-    fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
-        let mut tapes = Vec::with_capacity(3);
-        let [q, k, v] = [0, 1, 2].map(|index: usize| {
-            let (value, tape) = self.project[index].forward(Rc::clone(&x), pass);
-            tapes.push(tape);
-            value
-        });
-        drop(x);
-        let (features, length, batch) = (q.signal.values.nrows(), self.length, pass.batch);
+impl<T: Real> Forward<T> for Attention {
+    fn forward(
+        &self,
+        inputs: Vec<Activations<T>>,
+        context: &mut Context<T>,
+    ) -> (Vec<Activations<T>>, Box<dyn Backward<T>>) {
+        let [q, k, v] = exactly(inputs);
+        let (features, length, batch) = (q.signal.values.nrows(), self.length, context.batch);
         let width = features / self.heads;
         let exponent = (q.signal.exponent + k.signal.exponent).clamp(-1000, 1000);
         let scale = libm::scalbn(1.0 / (width as f64).sqrt(), exponent as i32);
@@ -151,7 +219,7 @@ impl<T: Real> Layer<T> for Attention {
             .enumerate()
             .map(|(sample, (weights, mixed))| (sample, vec![weights, mixed]))
             .collect();
-        each_sample(pass.threads, parts, |sample, mut slices| {
+        each_sample(context.threads, parts, |sample, mut slices| {
             let [weights, mixed] = slices.as_mut_slice() else { return };
             for (head, weights) in weights.chunks_exact_mut(square).enumerate() {
                 heads.products(queries, keys, sample, head, weights);
@@ -163,8 +231,7 @@ impl<T: Real> Layer<T> for Attention {
             }
         });
         let mixed = Rc::new(Observed::from(Signal::new(mixed, v.signal.exponent)));
-        let (out, out_tape) = self.out.forward(mixed, pass);
-        (out, Box::new(Tape { heads, tapes, out: out_tape, q, k, v, weights }))
+        (vec![mixed], Box::new(Tape { heads, q, k, v, weights }))
     }
 }
 
@@ -204,10 +271,10 @@ impl<T: Real> Tape<T> {
 /// A gradient of scores that lies so far below that of the weights is looked at again in wide numbers.
 const LOST: f64 = 1e-20;
 
-impl<T: Real> Back<T> for Tape<T> {
-    fn backward(mut self: Box<Self>, d: Signal<T>, pass: &mut Pass<T>) -> Signal<T> {
-        let nothing = Box::new(Nothing);
-        let d = std::mem::replace(&mut self.out, nothing).backward(d, pass);
+impl<T: Real> Backward<T> for Tape<T> {
+    fn backward(self: Box<Self>, gradients: Vec<Observed<T>>, context: &mut Context<T>) -> Vec<Signal<T>> {
+        let [d] = exactly(gradients);
+        let d = d.signal;
         let heads = self.heads;
         let (features, length, width) = (heads.features(), heads.length, heads.width);
         let square = length * length;
@@ -222,7 +289,7 @@ impl<T: Real> Back<T> for Tape<T> {
             .enumerate()
             .map(|(sample, (slopes, dv))| (sample, vec![slopes, dv]))
             .collect();
-        each_sample(pass.threads, parts, |sample, mut slices| {
+        each_sample(context.threads, parts, |sample, mut slices| {
             let [slopes, dv] = slices.as_mut_slice() else { return };
             for (head, slopes) in slopes.chunks_exact_mut(square).enumerate() {
                 let from = (sample * heads.count + head) * square;
@@ -248,7 +315,7 @@ impl<T: Real> Back<T> for Tape<T> {
         let mut exponent = v.exponent + d.exponent;
         let (largest, of) = (max_abs(&scores).to_f64(), max_abs(&slopes).to_f64());
         if length > 1 && largest < LOST * of {
-            let (wide, shift) = self.wide(&slopes, pass.batch);
+            let (wide, shift) = self.wide(&slopes, context.batch);
             scores = wide;
             exponent += shift;
         }
@@ -263,7 +330,7 @@ impl<T: Real> Back<T> for Tape<T> {
             .map(|(sample, (dq, dk))| (sample, vec![dq, dk]))
             .collect();
         let alpha = T::of(1.0 / (width as f64).sqrt());
-        each_sample(pass.threads, parts, |sample, mut slices| {
+        each_sample(context.threads, parts, |sample, mut slices| {
             let [dq, dk] = slices.as_mut_slice() else { return };
             for head in 0..heads.count {
                 let from = (sample * heads.count + head) * square;
@@ -282,20 +349,11 @@ impl<T: Real> Back<T> for Tape<T> {
                 );
             }
         });
-        let gradients = [
+        vec![
             Signal::new(dq, exponent + k.exponent),
             Signal::new(dk, exponent + q.exponent),
             Signal::new(dv, d.exponent),
-        ];
-        let mut sum: Option<Signal<T>> = None;
-        for (tape, gradient) in std::mem::take(&mut self.tapes).into_iter().zip(gradients) {
-            let part = tape.backward(gradient, pass);
-            sum = Some(match sum {
-                None => part,
-                Some(sum) => sum.plus(part),
-            });
-        }
-        sum.unwrap_or(d)
+        ]
     }
 }
 
@@ -308,14 +366,5 @@ crate::numeric::slice::for_each_machine! {
         }
         let mean = T::of(mean);
         slopes.iter_mut().zip(shares).for_each(|(s, p)| *s = *p * (*s - mean));
-    }
-}
-
-/// Stands where a tape was taken from.
-struct Nothing;
-
-impl<T: Real> Back<T> for Nothing {
-    fn backward(self: Box<Self>, d: Signal<T>, _: &mut Pass<T>) -> Signal<T> {
-        d
     }
 }

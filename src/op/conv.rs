@@ -3,37 +3,189 @@
 //! No more than a block of the gathered input is in memory, and of the weight gradient no more than some rows of the kernel:
 //! only its moments are wanted.
 
+use super::forms::{BiasSpec, Padding, Pair};
+use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, single, sized, table};
 use super::parameters::gradient_of;
-use super::pass::{Back, Layer, Pass, Value, Weights};
+use super::record::{Moments, product_moments};
 use super::window::{Channels, Window};
+use super::{
+    Activations, Context, Exported, Exports, Operator, Parameter, Role, Shape, Shapes, Source, Space, Unary,
+    UnaryBackward, linear,
+};
 use crate::numeric::cached::Observed;
 use crate::numeric::product::{View, product_to};
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, power_of_two};
 use crate::numeric::slice::sums;
 use crate::numeric::wide::Wide;
-use crate::op::record::{Moments, product_moments};
-use crate::weights::{Dense, Operator};
+use crate::weights::{Dense, LinearMap};
 use nalgebra::DMatrix;
-use std::borrow::Cow;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::rc::Rc;
+use toml::Table;
+
+/// As an architecture file spells it.
+pub const LAYER: LayerType = LayerType {
+    name: "conv2d",
+    fields: &["out", "kernel", "stride", "padding", "dilation", "groups", "init", "bias"],
+    read: read::<Spec>,
+};
+
+/// The fields of a convolution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Spec {
+    /// Channels.
+    out: usize,
+    /// Height and width of the kernel.
+    kernel: Pair,
+    /// Positions between two outputs.
+    #[serde(default = "Pair::one", skip_serializing_if = "Pair::is_one")]
+    stride: Pair,
+    /// Zeros around the image.
+    #[serde(default)]
+    padding: Padding,
+    /// Positions between two taps.
+    #[serde(default = "Pair::one", skip_serializing_if = "Pair::is_one")]
+    dilation: Pair,
+    /// Groups of channels that do not see one another.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    groups: usize,
+    /// In place of `--init`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    init: Option<String>,
+    /// Law of the biases; false for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bias: Option<BiasSpec>,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_one(count: &usize) -> bool {
+    *count == 1
+}
+
+/// The number of groups nearest to a wish that divides both numbers of channels.
+fn groups_near(wish: usize, a: usize, b: usize) -> usize {
+    let common = gcd(a, b);
+    let pairs = (1..=common.isqrt()).filter(|d| common.is_multiple_of(*d)).flat_map(|d| [d, common / d]);
+    // Of 10¹² channels there are at most 6720 divisors, found among the first million numbers.
+    pairs.min_by_key(|d| (d.abs_diff(wish), *d)).unwrap_or(1)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+impl layer::Layer for Spec {
+    fn fields(&self) -> Table {
+        table(self)
+    }
+
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        let input = single("conv2d", inputs)?;
+        let Space::Image(height, width) = input.shape.space else {
+            return Err(format!(
+                "conv2d takes an image [channels, height, width], not {}; `linear` takes it as it is",
+                input.shape
+            ));
+        };
+        let window = Window::of([height, width], self.kernel, self.stride, self.padding, self.dilation)?;
+        let (channels, groups) = (input.shape.channels, self.groups);
+        if groups == 0 || !channels.is_multiple_of(groups) || !self.out.is_multiple_of(groups) {
+            return Err(format!(
+                "groups = {groups} does not divide both the {channels} channels that come in and out = {}; {} does",
+                self.out,
+                groups_near(groups, channels, self.out)
+            ));
+        }
+        let out = Shape { channels: self.out, space: Space::Image(window.output[0], window.output[1]) };
+        let taps = sized("its kernel", &window.kernel)?;
+        let fan_in = sized("its fan-in", &[channels / groups, taps])?;
+        let fans = (fan_in, sized("its fan-out", &[self.out, taps])?);
+        let entry = to.entry(&NewEntry {
+            part: None,
+            kind: "conv2d",
+            fans,
+            units: self.out,
+            positions: out.positions(),
+            weighted: true,
+        })?;
+        let parameter = to.parameter(&Wanted {
+            part: None,
+            role: Role::Weight,
+            shape: (self.out, fan_in),
+            fans,
+            kernel: Some(window.kernel),
+            init: self.init.as_deref(),
+            bias: self.bias.as_ref(),
+            entry,
+            source: Source::Law,
+            deepens: true,
+        });
+        let operator = Conv { units: self.out, window, channels, groups };
+        to.node(NewNode {
+            parameters: vec![parameter],
+            entry: Some(entry),
+            ..NewNode::plain(operator, input, out)
+        })
+    }
+}
+
+impl Operator for Conv {
+    fn operations(&self, shapes: &Shapes, parameters: &[&Parameter]) -> f64 {
+        parameters.iter().map(|parameter| linear::operations(parameter, shapes.positions())).sum()
+    }
+
+    fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
+        4 * shapes.input_size() as u128 * samples as u128
+    }
+
+    /// out × in/groups × height × width.
+    fn export(&self, exported: &Exported) -> Vec<Exports> {
+        let mut all = Vec::new();
+        for (parameter, arrays) in &exported.parameters {
+            let [height, width] = self.window.kernel;
+            let (size, taps) = (self.channels / self.groups, height * width);
+            let mut values = Vec::with_capacity(arrays.weights.len());
+            for unit in 0..self.units {
+                for channel in 0..size {
+                    values.extend((0..taps).map(|tap| arrays.weights[(unit, tap * size + channel)]));
+                }
+            }
+            let shape = vec![self.units, size, height, width];
+            all.push(Exports::of(&parameter.path, "weight", shape, values));
+            all.extend(Exports::bias(parameter, arrays));
+        }
+        all
+    }
+}
+
+/// The drawn weights of a parameter with all its taps, rows × columns.
+pub fn with_all_taps<T: Real>(parameter: &Parameter, drawn: DMatrix<T>) -> DMatrix<T> {
+    if !parameter.center {
+        return drawn;
+    }
+    let (size, first) = (drawn.ncols(), parameter.center_tap() * drawn.ncols());
+    let mut all = DMatrix::from_element(parameter.rows(), parameter.shape.1, T::ZERO);
+    all.columns_mut(first, size).copy_from(&drawn);
+    all
+}
 
 /// A convolution. Rows of W are output channels, columns (tap, input channel of the group).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {
-    /// W and b.
-    pub weights: Weights,
+    /// Output channels.
+    pub units: usize,
     /// Where its windows lie.
     pub window: Window,
     /// Channels that come in.
     pub channels: usize,
     /// Groups of channels that do not see one another.
     pub groups: usize,
-    /// The law is that of the centre tap; all others are zero.
-    pub centre: bool,
-    /// Nothing below needs a gradient.
-    pub first: bool,
 }
 
 /// Entries of the gathered input that are in memory at once.
@@ -52,21 +204,10 @@ fn blocks(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
 
 impl Conv {
     /// Given weights have all taps.
-    fn drawn_window<T: Real>(&self, pass: &Pass<T>) -> Window {
-        if self.centre && pass.given.is_none() { self.window.centre() } else { self.window }
-    }
-
-    /// The weights of all taps, of drawn ones.
-    pub fn with_all_taps<'a, T: Real>(&self, drawn: &'a DMatrix<T>) -> Cow<'a, DMatrix<T>> {
-        if !self.centre {
-            return Cow::Borrowed(drawn);
-        }
-        let [rows, columns] = self.window.kernel.map(|size| (size - 1) / 2);
-        let size = self.channels / self.groups;
-        let first = (rows * self.window.kernel[1] + columns) * size;
-        let mut all = DMatrix::from_element(self.weights.units, self.window.taps() * size, T::ZERO);
-        all.columns_mut(first, size).copy_from(drawn);
-        Cow::Owned(all)
+    fn drawn_window<T: Real>(&self, context: &Context<T>) -> Window {
+        let parameter = context.parameter(0);
+        let center = parameter.center && context.array(parameter).is_none();
+        if center { self.window.centre() } else { self.window }
     }
 
     fn group(&self, group: usize) -> Channels {
@@ -75,15 +216,20 @@ impl Conv {
     }
 
     /// Σ of W·x without bias.
-    fn product<T: Real>(&self, x: &Value<T>, dense: &mut Dense<T>, pass: &mut Pass<T>) -> Signal<T> {
-        let window = self.drawn_window(pass);
-        let units = self.weights.units;
-        let count = window.windows() * pass.batch;
+    fn product<T: Real>(
+        &self,
+        x: &Activations<T>,
+        dense: &mut Dense<T>,
+        context: &mut Context<T>,
+    ) -> Signal<T> {
+        let window = self.drawn_window(context);
+        let units = self.units;
+        let count = window.windows() * context.batch;
         let (scale, mean) = dense.affine();
         let alpha = T::of(scale.mantissa());
         let mut z = DMatrix::from_element(units, count, T::ZERO);
         let entries = x.signal.values.as_slice();
-        if let Some(unit) = dense.unit(pass.threads) {
+        if let Some(unit) = dense.unit(context.threads) {
             let rows = units / self.groups;
             for group in 0..self.groups {
                 let channels = self.group(group);
@@ -95,25 +241,31 @@ impl Conv {
                         let view = View::of(entries, self.channels, count, self.channels);
                         let view = view.rows(channels.first, channels.first + channels.size);
                         let view = view.columns(part.start, part.end);
-                        product_to(out, units, &weights, &view, alpha, false, pass.threads);
+                        product_to(out, units, &weights, &view, alpha, false, context.threads);
                         continue;
                     }
                     let rows = 0..window.kernel[0];
-                    let view =
-                        window.gathered(entries, channels, &rows, &part, &mut pass.scratch, pass.threads);
-                    product_to(out, units, &weights, &view, alpha, false, pass.threads);
+                    let view = window.gathered(
+                        entries,
+                        channels,
+                        &rows,
+                        &part,
+                        &mut context.scratch,
+                        context.threads,
+                    );
+                    product_to(out, units, &weights, &view, alpha, false, context.threads);
                 }
             }
         }
         let z = Signal::new(z, x.signal.exponent + scale.exponent());
-        if mean.is_zero() { z } else { z.plus(self.mean_forward(&x.signal, mean, &window, pass.batch)) }
+        if mean.is_zero() { z } else { z.plus(self.mean_forward(&x.signal, mean, &window, context.batch)) }
     }
 
     /// mean·Σ of what a window covers, the same for all units of a group.
     fn mean_forward<T: Real>(&self, x: &Signal<T>, mean: Wide, window: &Window, batch: usize) -> Signal<T> {
-        let (size, rows) = (self.channels / self.groups, self.weights.units / self.groups);
+        let (size, rows) = (self.channels / self.groups, self.units / self.groups);
         let count = window.windows();
-        let mut out = DMatrix::from_element(self.weights.units, count * batch, T::ZERO);
+        let mut out = DMatrix::from_element(self.units, count * batch, T::ZERO);
         for (index, mut column) in out.column_iter_mut().enumerate() {
             let first = index / count * window.positions();
             for group in 0..self.groups {
@@ -130,7 +282,7 @@ impl Conv {
 
     /// Σ over units of the gradient, at every position that a window covers.
     fn mean_backward<T: Real>(&self, d: &Signal<T>, mean: Wide, window: &Window, batch: usize) -> Signal<T> {
-        let (size, rows) = (self.channels / self.groups, self.weights.units / self.groups);
+        let (size, rows) = (self.channels / self.groups, self.units / self.groups);
         let (count, positions) = (window.windows(), window.positions());
         let mut sums = vec![0.0; positions * batch * self.groups];
         for (index, column) in d.values.column_iter().enumerate() {
@@ -148,15 +300,20 @@ impl Conv {
     }
 
     /// Wᵀ·D at every position.
-    fn input_gradient<T: Real>(&self, d: &Signal<T>, dense: &mut Dense<T>, pass: &mut Pass<T>) -> Signal<T> {
-        let window = self.drawn_window(pass);
-        let units = self.weights.units;
-        let (count, positions) = (window.windows() * pass.batch, window.positions() * pass.batch);
+    fn input_gradient<T: Real>(
+        &self,
+        d: &Signal<T>,
+        dense: &mut Dense<T>,
+        context: &mut Context<T>,
+    ) -> Signal<T> {
+        let window = self.drawn_window(context);
+        let units = self.units;
+        let (count, positions) = (window.windows() * context.batch, window.positions() * context.batch);
         let (scale, mean) = dense.affine();
         let alpha = T::of(scale.mantissa());
         let mut dx = DMatrix::from_element(self.channels, positions, T::ZERO);
         let gradient = View::plain(&d.values);
-        if let Some(unit) = dense.unit(pass.threads) {
+        if let Some(unit) = dense.unit(context.threads) {
             let rows = units / self.groups;
             for group in 0..self.groups {
                 let channels = self.group(group);
@@ -164,29 +321,42 @@ impl Conv {
                 let gradient = gradient.rows(group * rows, (group + 1) * rows);
                 if window.is_pointwise() {
                     let out = &mut dx.as_mut_slice()[channels.first..];
-                    product_to(out, self.channels, &weights, &gradient, alpha, false, pass.threads);
+                    product_to(out, self.channels, &weights, &gradient, alpha, false, context.threads);
                     continue;
                 }
                 let height = window.taps() * channels.size;
                 for part in blocks(count, block(height)) {
                     let room = height * part.len();
-                    grow(&mut pass.scratch, room);
+                    grow(&mut context.scratch, room);
                     let columns = gradient.columns(part.start, part.end);
-                    product_to(&mut pass.scratch, height, &weights, &columns, alpha, false, pass.threads);
+                    product_to(
+                        &mut context.scratch,
+                        height,
+                        &weights,
+                        &columns,
+                        alpha,
+                        false,
+                        context.threads,
+                    );
                     let sample = part.start / window.windows() * window.positions() * self.channels;
                     let dx = &mut dx.as_mut_slice()[sample..];
-                    window.scatter(dx, channels, &part, &pass.scratch, pass.threads);
+                    window.scatter(dx, channels, &part, &context.scratch, context.threads);
                 }
             }
         }
         let dx = Signal::new(dx, d.exponent + scale.exponent());
-        if mean.is_zero() { dx } else { dx.plus(self.mean_backward(d, mean, &window, pass.batch)) }
+        if mean.is_zero() { dx } else { dx.plus(self.mean_backward(d, mean, &window, context.batch)) }
     }
 
     /// Moments of the entries of ∂C/∂W, summed kernel row by kernel row.
-    fn weight_gradient<T: Real>(&self, x: &Value<T>, d: &Signal<T>, pass: &mut Pass<T>) -> Moments {
+    fn weight_gradient<T: Real>(
+        &self,
+        x: &Activations<T>,
+        d: &Signal<T>,
+        context: &mut Context<T>,
+    ) -> Moments {
         let window = &self.window;
-        let rows = self.weights.units / self.groups;
+        let rows = self.units / self.groups;
         let size = self.channels / self.groups;
         let row = window.kernel[1] * size;
         let (mut total, mut square) = (0.0, 0.0);
@@ -195,30 +365,35 @@ impl Conv {
             for taps in blocks(window.kernel[0], TALL.div_ceil(row).min(window.kernel[0])) {
                 sum.clear();
                 sum.resize(rows * taps.len() * row, T::ZERO);
-                self.tile((&mut sum, rows), &Tile { group, taps, scale: T::ONE, add: false }, (x, d), pass);
+                self.tile(
+                    (&mut sum, rows),
+                    &Tile { group, taps, scale: T::ONE, add: false },
+                    (x, d),
+                    context,
+                );
                 let (plain, squares) = sums(&sum);
                 total += plain;
                 square += squares;
             }
         }
         let exponent = x.signal.exponent + d.exponent;
-        product_moments((window.taps() * size, self.weights.units), square, total, exponent)
+        product_moments((window.taps() * size, self.units), square, total, exponent)
     }
 
     /// Adds ∂C/∂W and ∂C/∂b where they are wanted.
-    fn collect<T: Real>(&self, x: &Value<T>, d: &Signal<T>, pass: &mut Pass<T>) {
-        let mut all = pass.gradients.take();
-        if let Some(gradient) = gradient_of(&mut all, &self.weights) {
+    fn collect<T: Real>(&self, x: &Activations<T>, d: &Signal<T>, context: &mut Context<T>) {
+        let mut all = context.gradients.take();
+        if let Some(gradient) = gradient_of(&mut all, context.parameter(0)) {
             let add = gradient.begin();
             gradient.add_bias(d, add);
-            let (units, scale) = (self.weights.units, power_of_two(x.signal.exponent + d.exponent));
+            let (units, scale) = (self.units, power_of_two(x.signal.exponent + d.exponent));
             for group in 0..self.groups {
                 let to = &mut gradient.weights.as_mut_slice()[group * (units / self.groups)..];
                 let taps = 0..self.window.kernel[0];
-                self.tile((to, units), &Tile { group, taps, scale, add }, (x, d), pass);
+                self.tile((to, units), &Tile { group, taps, scale, add }, (x, d), context);
             }
         }
-        pass.gradients = all;
+        context.gradients = all;
     }
 
     /// The part of D·(gathered x)ᵀ that belongs to a tile of W, into columns that lie `stride` apart.
@@ -226,12 +401,12 @@ impl Conv {
         &self,
         (to, stride): (&mut [T], usize),
         tile: &Tile<T>,
-        (x, d): (&Value<T>, &Signal<T>),
-        pass: &mut Pass<T>,
+        (x, d): (&Activations<T>, &Signal<T>),
+        context: &mut Context<T>,
     ) {
         let window = &self.window;
-        let count = window.windows() * pass.batch;
-        let rows = self.weights.units / self.groups;
+        let count = window.windows() * context.batch;
+        let rows = self.units / self.groups;
         let channels = self.group(tile.group);
         let gradient = View::plain(&d.values).rows(tile.group * rows, (tile.group + 1) * rows);
         let entries = x.signal.values.as_slice();
@@ -243,11 +418,12 @@ impl Conv {
                 let view = View::of(entries, self.channels, count, self.channels);
                 let view = view.rows(channels.first, channels.first + channels.size);
                 let view = view.columns(part.start, part.end).turned();
-                product_to(to, stride, &columns, &view, tile.scale, add, pass.threads);
+                product_to(to, stride, &columns, &view, tile.scale, add, context.threads);
                 continue;
             }
-            let view = window.gathered(entries, channels, &tile.taps, &part, &mut pass.scratch, pass.threads);
-            product_to(to, stride, &columns, &view.turned(), tile.scale, add, pass.threads);
+            let view =
+                window.gathered(entries, channels, &tile.taps, &part, &mut context.scratch, context.threads);
+            product_to(to, stride, &columns, &view.turned(), tile.scale, add, context.threads);
         }
     }
 }
@@ -271,41 +447,45 @@ fn grow<T: Real>(scratch: &mut Vec<T>, room: usize) {
 struct Tape<T: Real> {
     conv: Conv,
     dense: Dense<T>,
-    x: Value<T>,
+    x: Activations<T>,
 }
 
-impl<T: Real> Layer<T> for Conv {
-    fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
-        let mut dense = pass.dense(&self.weights);
-        let z = self.product(&x, &mut dense, pass);
-        let mut z = dense.settled(z);
-        if !pass.keep_weights {
+super::one_to_one!(Conv);
+
+impl<T: Real> Unary<T> for Conv {
+    fn apply(
+        &self,
+        x: Activations<T>,
+        context: &mut Context<T>,
+    ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
+        let parameter = context.parameter(0);
+        let mut dense = context.dense(parameter);
+        let z = self.product(&x, &mut dense, context);
+        let mut z = context.rescaled(parameter, z);
+        if !context.keep_weights {
             dense.release();
         }
-        if let Some(bias) = pass.bias(&self.weights) {
+        if let Some(bias) = context.bias(parameter) {
             z = z.plus_column(&bias);
         }
-        let z = Observed::from(z);
-        pass.observe(self.weights.entry, &z);
-        (Rc::new(z), Box::new(Tape { conv: self.clone(), dense, x }))
+        (Rc::new(Observed::from(z)), Box::new(Tape { conv: *self, dense, x }))
     }
 }
 
-impl<T: Real> Back<T> for Tape<T> {
-    fn backward(self: Box<Self>, d: Signal<T>, pass: &mut Pass<T>) -> Signal<T> {
+impl<T: Real> UnaryBackward<T> for Tape<T> {
+    fn backward(self: Box<Self>, d: Observed<T>, context: &mut Context<T>) -> Signal<T> {
         let Self { conv, mut dense, x } = *self;
-        let entry = conv.weights.entry;
-        let d = Observed::from(d);
-        pass.observe_gradient(entry, &d);
-        conv.collect(&x, &d.signal, pass);
-        if !pass.quiet {
-            let moments = conv.weight_gradient(&x, &d.signal, pass);
-            pass.observe_weight_gradient(entry, moments);
+        let parameter = context.parameter(0);
+        conv.collect(&x, &d.signal, context);
+        if !context.quiet {
+            let moments = conv.weight_gradient(&x, &d.signal, context);
+            context.observe_own_weight_gradient(moments);
         }
         drop(x);
-        if conv.first && !pass.input_gradient {
+        if !context.call.input_gradient {
             return d.signal;
         }
-        conv.input_gradient(&d.signal, &mut dense, pass)
+        let dx = conv.input_gradient(&d.signal, &mut dense, context);
+        context.with_factor(parameter, dx)
     }
 }

@@ -1,12 +1,47 @@
 //! Dropout as in training: entries pass with probability 1 − p, scaled by 1/(1 − p) (Srivastava et al. 2014, inverted).
 
-use super::pass::{Back, Layer, Pass, Value};
+use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read, table};
+use super::{Activations, Context, Nature, Operator, Shapes, Unary, UnaryBackward};
 use crate::numeric::cached::Observed;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
-use crate::numeric::stream::Role;
+use crate::numeric::stream::{Part, Role};
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 use std::rc::Rc;
+use toml::Table;
+
+/// As an architecture file spells it.
+pub const LAYER: LayerType = LayerType { name: "dropout", fields: &["p"], read: read::<Spec> };
+
+/// The fields of a dropout layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Spec {
+    /// Probability of a zero.
+    #[serde(default = "Spec::half")]
+    p: f64,
+}
+
+impl Spec {
+    fn half() -> f64 {
+        0.5
+    }
+}
+
+impl Layer for Spec {
+    fn fields(&self) -> Table {
+        table(self)
+    }
+
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        let input = features("dropout", inputs)?;
+        if !(0.0..1.0).contains(&self.p) {
+            return Err(format!("p = {} is not at least 0 and below 1", self.p));
+        }
+        let operator = Dropout { p: self.p, stream: to.next_mask() };
+        to.node(NewNode::plain(operator, input, input.shape))
+    }
+}
 
 /// A dropout layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,6 +50,16 @@ pub struct Dropout {
     pub p: f64,
     /// Running number among the dropout layers, from 1: names its stream.
     pub stream: u64,
+}
+
+impl Operator for Dropout {
+    fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
+        shapes.output_size() as u128 * samples as u128
+    }
+
+    fn nature(&self) -> Nature<'_> {
+        Nature::Passing
+    }
 }
 
 struct Tape {
@@ -31,12 +76,19 @@ impl Tape {
     }
 }
 
-impl<T: Real> Layer<T> for Dropout {
-    fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
-        if pass.evaluating {
-            return (Rc::clone(&x), Box::new(Tape { passes: vec![true; x.signal.values.len()], scale: 1.0 }));
+super::one_to_one!(Dropout);
+
+impl<T: Real> Unary<T> for Dropout {
+    fn apply(
+        &self,
+        x: Activations<T>,
+        context: &mut Context<T>,
+    ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
+        if context.evaluating {
+            let passes = vec![true; x.signal.values.len()];
+            return (x, Box::new(Tape { passes, scale: 1.0 }));
         }
-        let mut rng = pass.key_of(self.stream).stream(Role::Dropout, 0);
+        let mut rng = context.key_of(self.stream).stream(Role::Dropout, Part::Block(0));
         let passes = (0..x.signal.values.len()).map(|_| rng.random::<f64>() >= self.p).collect();
         let tape = Tape { passes, scale: 1.0 / (1.0 - self.p) };
         let out = tape.apply(x.signal.clone());
@@ -44,8 +96,8 @@ impl<T: Real> Layer<T> for Dropout {
     }
 }
 
-impl<T: Real> Back<T> for Tape {
-    fn backward(self: Box<Self>, d: Signal<T>, _: &mut Pass<T>) -> Signal<T> {
-        self.apply(d)
+impl<T: Real> UnaryBackward<T> for Tape {
+    fn backward(self: Box<Self>, d: Observed<T>, _: &mut Context<T>) -> Signal<T> {
+        self.apply(d.signal)
     }
 }

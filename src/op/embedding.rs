@@ -1,109 +1,151 @@
 //! Random tokens become features: rows of a table, of which only those that occur are drawn.
 
-use super::pass::{Back, Layer, Pass, Value, Weights};
-use super::recurrent::pooled;
-use crate::law::draw::{Affine, fill_from};
+use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, single, table};
+use super::record::{Moments, pooled, product_moments};
+use super::{
+    Activations, BiasSpec, Context, Exported, Exports, Operator, Parameter, Role, Shape, Shapes, Space,
+    Unary, UnaryBackward,
+};
 use crate::numeric::cached::Observed;
-use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::slice::sums;
-use crate::numeric::stream::{Key, Role};
+use crate::numeric::stream::{self, Part};
 use crate::numeric::wide::Wide;
-use crate::op::record::{Moments, product_moments};
-use crate::weights::Dense;
-use nalgebra::DMatrix;
 use rand::RngExt;
-use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
+use toml::Table;
 
-/// An embedding of tokens.
-#[derive(Clone, Debug, PartialEq)]
+/// As an architecture file spells it.
+pub const LAYER: LayerType =
+    LayerType { name: "embedding", fields: &["out", "positions", "init"], read: read::<Spec> };
+
+/// The fields of an embedding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Spec {
+    /// Features.
+    out: usize,
+    /// Adds a learnt row for each position.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    positions: bool,
+    /// Law of the rows: normal(0, 1) where it is left out. `--init` is for products, which a table is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    init: Option<String>,
+}
+
+impl layer::Layer for Spec {
+    fn fields(&self) -> Table {
+        table(self)
+    }
+
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        let input = single("embedding", inputs)?;
+        let Space::Tokens(length) = input.shape.space else {
+            return Err(format!(
+                "embedding takes tokens, not {}: input = {{ tokens = .., length = .. }} fits",
+                input.shape
+            ));
+        };
+        let out = Shape { channels: self.out, space: Space::Sequence(length) };
+        let tokens = input.shape.channels;
+        let entry = to.entry(&NewEntry {
+            part: None,
+            kind: "embedding",
+            fans: (tokens, self.out),
+            units: self.out,
+            positions: length,
+            weighted: true,
+        })?;
+        let init = self.init.as_deref().unwrap_or("normal(0, 1)");
+        let wanted = |rows: usize, role: Role, deepens: bool| Wanted {
+            role,
+            deepens,
+            ..Wanted::linear(entry, rows, self.out).with(Some(init), Some(&BiasSpec::Has(false)))
+        };
+        let mut parameters = vec![to.parameter(&wanted(tokens, Role::Embedding, true))];
+        if self.positions {
+            parameters.push(to.parameter(&wanted(length, Role::Position, false)));
+        }
+        let node =
+            NewNode { parameters, entry: Some(entry), ..NewNode::plain(Embedding { length }, input, out) };
+        to.node(node)
+    }
+}
+
+/// An embedding of tokens: a table, features × tokens, and perhaps one of features × positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Embedding {
-    /// The table: features × tokens.
-    pub table: Weights,
-    /// Features × positions.
-    pub positions: Option<Weights>,
     /// Tokens of a sequence.
     pub length: usize,
 }
 
-/// scale and mean of a table's entries, and whether they vary.
-fn affine(weights: &Weights) -> Affine {
-    Affine::of(weights.law).unwrap_or(Affine { standard: None, scale: 0.0, mean: 0.0 })
-}
+impl Operator for Embedding {
+    fn tape_bytes(&self, _: &Shapes, samples: usize) -> u128 {
+        8 * self.length as u128 * samples as u128
+    }
 
-/// The standardised row of a token. Each token has blocks of streams of its own.
-fn row<T: Real>(entries: &mut [T], weights: &Weights, key: Key, token: usize) {
-    if let Some(standard) = affine(weights).standard {
-        fill_from(entries, standard, key, Role::Weights, (token as u64) << 24, Threads::One);
+    /// Rows × features, as `nn.Embedding` has it.
+    fn export(&self, exported: &Exported) -> Vec<Exports> {
+        let one = |(parameter, arrays): &(&Parameter, &super::ParameterArrays<f32>)| {
+            let name = if parameter.role == Role::Position { "positions" } else { "weight" };
+            // Features × rows by columns is rows × features by rows.
+            let shape = vec![arrays.weights.ncols(), arrays.weights.nrows()];
+            Exports::of(&parameter.path, name, shape, arrays.weights.as_slice().to_vec())
+        };
+        exported.parameters.iter().map(one).collect()
     }
-}
-
-/// Rows of a table as columns: features × tokens.
-fn rows<T: Real>(weights: &Weights, tokens: &[usize], pass: &Pass<T>) -> Signal<T> {
-    let mut values = DMatrix::from_element(weights.units, tokens.len(), T::ZERO);
-    if let Some(given) = pass.given.and_then(|given| given.get(&weights.stream)) {
-        let values = DMatrix::from_fn(weights.units, tokens.len(), |i, j| given.weights[(i, tokens[j])]);
-        return Signal::new(values, 0);
-    }
-    let key = pass.key_of(weights.stream);
-    for (column, token) in values.as_mut_slice().chunks_exact_mut(weights.units).zip(tokens) {
-        row(column, weights, key, *token);
-    }
-    let law = affine(weights);
-    let shape = values.shape();
-    let signal = Signal::new(values, 0).times(law.scale.into());
-    if law.mean == 0.0 {
-        return signal;
-    }
-    signal.plus(Signal::new(DMatrix::from_element(shape.0, shape.1, T::ONE), 0).times(law.mean.into()))
-}
-
-/// All of a table as the weights of a linear layer from features to tokens.
-pub fn tied<T: Real>(table: &Weights, pass: &Pass<T>) -> Dense<T> {
-    if let Some(given) = pass.given.and_then(|given| given.get(&table.stream)) {
-        return Dense::given(Arc::new(given.weights.transpose()));
-    }
-    let key = pass.key_of(table.stream);
-    let mut values = DMatrix::from_element(table.units, table.fan_in, T::ZERO);
-    let fill = |(token, column): (usize, &mut [T])| row(column, table, key, token);
-    match pass.threads {
-        Threads::One => values.as_mut_slice().chunks_exact_mut(table.units).enumerate().for_each(fill),
-        Threads::All => values.as_mut_slice().par_chunks_exact_mut(table.units).enumerate().for_each(fill),
-    }
-    let law = affine(table);
-    Dense::of_units(values, law.scale.into(), law.mean.into())
 }
 
 struct Tape {
-    layer: Embedding,
     tokens: Vec<usize>,
+    length: usize,
 }
 
-impl<T: Real> Layer<T> for Embedding {
-    fn forward(&self, _: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
-        let mut rng = pass.key.stream(Role::Input, 0);
+impl Tape {
+    /// Of each column, the position that it stands at.
+    fn places(&self) -> Vec<usize> {
+        (0..self.tokens.len()).map(|k| k % self.length).collect()
+    }
+}
+
+super::one_to_one!(Embedding);
+
+impl<T: Real> Unary<T> for Embedding {
+    fn apply(
+        &self,
+        _: Activations<T>,
+        context: &mut Context<T>,
+    ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
+        let mut rng = context.key.stream(stream::Role::Input, Part::Block(0));
+        let count = context.parameter(0).shape.1;
         let tokens: Vec<usize> =
-            (0..self.length * pass.batch).map(|_| rng.random_range(0..self.table.fan_in)).collect();
-        let mut out = rows(&self.table, &tokens, pass);
-        if let Some(positions) = &self.positions {
-            let places: Vec<usize> = (0..tokens.len()).map(|k| k % self.length).collect();
-            out = out.plus(rows(positions, &places, pass));
+            (0..self.length * context.batch).map(|_| rng.random_range(0..count)).collect();
+        let tape = Tape { tokens, length: self.length };
+        let mut out: Option<Signal<T>> = None;
+        let own: Vec<&Parameter> = context.own().collect();
+        for parameter in own {
+            let table = context.table(parameter);
+            let rows = match parameter.role {
+                Role::Position => table.borrow_mut().look_up(&tape.places()),
+                _ => table.borrow_mut().look_up(&tape.tokens),
+            };
+            out = Some(match out {
+                None => rows,
+                Some(sum) => sum.plus(rows),
+            });
         }
-        let out = Observed::from(out);
-        pass.observe(self.table.entry, &out);
-        (Rc::new(out), Box::new(Tape { layer: self.clone(), tokens }))
+        let out = out.unwrap_or_else(|| Signal::new(nalgebra::DMatrix::from_element(0, 0, T::ZERO), 0));
+        (Rc::new(Observed::from(out)), Box::new(tape))
     }
 }
 
 /// Moments of a table's gradient: for each row the sum over the places where it occurs.
-fn table_gradient<T: Real>(weights: &Weights, places: &[usize], d: &Signal<T>) -> Moments {
+fn table_gradient<T: Real>(parameter: &Parameter, places: &[usize], d: &Signal<T>) -> Moments {
     let mut by_row: BTreeMap<usize, Vec<T>> = BTreeMap::new();
-    for (column, row) in d.values.as_slice().chunks_exact(weights.units).zip(places) {
-        let sum = by_row.entry(*row).or_insert_with(|| vec![T::ZERO; weights.units]);
+    for (column, row) in d.values.as_slice().chunks_exact(parameter.rows()).zip(places) {
+        let sum = by_row.entry(*row).or_insert_with(|| vec![T::ZERO; parameter.rows()]);
         sum.iter_mut().zip(column).for_each(|(s, v)| *s += *v);
     }
     let (mut total, mut square) = (0.0, 0.0);
@@ -112,23 +154,24 @@ fn table_gradient<T: Real>(weights: &Weights, places: &[usize], d: &Signal<T>) -
         total += plain;
         square += squares;
     }
-    let moments = product_moments((weights.fan_in, weights.units), square, total, d.exponent);
+    let moments = product_moments((parameter.shape.1, parameter.rows()), square, total, d.exponent);
     // Most rows get nothing: the variance is the second moment to rounding.
     Moments { variance: moments.second_moment + -(moments.mean * moments.mean), ..moments }
 }
 
-impl<T: Real> Back<T> for Tape {
-    fn backward(self: Box<Self>, d: Signal<T>, pass: &mut Pass<T>) -> Signal<T> {
-        let Embedding { table, positions, length } = &self.layer;
-        let d = Observed::from(d);
-        pass.observe_gradient(table.entry, &d);
-        let count = |w: &Weights| w.fan_in as f64 * w.units as f64;
-        let mut groups = vec![(table_gradient(table, &self.tokens, &d.signal), count(table))];
-        if let Some(positions) = positions {
-            let places: Vec<usize> = (0..self.tokens.len()).map(|k| k % length).collect();
-            groups.push((table_gradient(positions, &places, &d.signal), count(positions)));
+impl<T: Real> UnaryBackward<T> for Tape {
+    fn backward(self: Box<Self>, d: Observed<T>, context: &mut Context<T>) -> Signal<T> {
+        let group = |parameter: &Parameter| {
+            let count = parameter.shape.0 as f64 * parameter.shape.1 as f64;
+            match parameter.role {
+                Role::Position => (table_gradient(parameter, &self.places(), &d.signal), count),
+                _ => (table_gradient(parameter, &self.tokens, &d.signal), count),
+            }
+        };
+        if !context.quiet {
+            let groups: Vec<(Moments, f64)> = context.own().map(group).collect();
+            context.observe_own_weight_gradient(pooled(&groups));
         }
-        pass.observe_weight_gradient(table.entry, pooled(&groups));
         d.signal.times(Wide::ZERO)
     }
 }

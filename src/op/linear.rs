@@ -1,28 +1,120 @@
 //! Z = W·H + b at every position.
 
-use super::embedding::tied;
+use super::forms::BiasSpec;
+use super::layer::{Assembler, Layer, LayerType, NewEntry, NewNode, Port, Wanted, features, read, table};
 use super::parameters::gradient_of;
-use super::pass::{Back, Layer, Pass, Value, Weights};
-use super::{Shape, Space};
+use super::record::{Moments, product_moments};
+use super::{
+    Activations, Context, Exported, Exports, Nature, Operator, Parameter, Shape, Shapes, Source, Space,
+    Unary, UnaryBackward,
+};
 use crate::numeric::cached::Observed;
 use crate::numeric::product::{Threads, mul_tr};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::slice::{inner, sums};
-use crate::op::record::{Moments, product_moments};
-use crate::weights::{Dense, Operator};
+use crate::weights::LinearMap;
+use serde::{Deserialize, Serialize};
 use std::rc::Rc;
+use toml::Table;
+
+/// As an architecture file spells it.
+pub const LAYER: LayerType =
+    LayerType { name: "linear", fields: &["out", "init", "bias", "tied"], read: read::<Spec> };
+
+/// The fields of a linear layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Spec {
+    /// Units.
+    out: usize,
+    /// In place of `--init`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    init: Option<String>,
+    /// Law of the biases; false for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bias: Option<BiasSpec>,
+    /// The weights are those of the network's embedding.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    tied: bool,
+}
+
+impl Layer for Spec {
+    fn fields(&self) -> Table {
+        table(self)
+    }
+
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        let input = features("linear", inputs)?;
+        let out = output(input.shape, self.out)?;
+        let source = if self.tied { tied(to, (input.shape.channels, self.out))? } else { Source::Law };
+        let part = Part { init: self.init.as_deref(), bias: self.bias.as_ref(), source, ..Part::default() };
+        project(to, input, out, &part).map(|port| vec![port])
+    }
+}
+
+/// The table that a layer from so many features to so many tokens shares.
+fn tied(to: &dyn Assembler, (features, tokens): (usize, usize)) -> Result<Source, String> {
+    match to.table() {
+        None => Err("tied = true needs an `embedding` at the bottom of the network".into()),
+        Some((place, shape)) if shape == (features, tokens) => Ok(Source::Transposed(place)),
+        Some((_, (rows, columns))) => Err(format!(
+            "tied weights make {rows} features {columns} tokens, not {features} {tokens}: out = {columns} behind [.., {rows}] fits"
+        )),
+    }
+}
+
+/// A linear layer that may be a part of another.
+#[derive(Debug, Default)]
+pub struct Part<'a> {
+    /// Path segment below the layer's own.
+    pub name: Option<&'static str>,
+    /// What its matrix is for.
+    pub role: super::Role,
+    /// In place of `--init`.
+    pub init: Option<&'a str>,
+    /// Its biases.
+    pub bias: Option<&'a BiasSpec>,
+    /// Where its numbers come from.
+    pub source: Source,
+    /// Initializers do not count it as a step in depth of its own.
+    pub beside: bool,
+}
+
+/// Adds a linear layer at every position.
+///
+/// # Errors
+/// An output that is empty or too large.
+pub fn project(to: &mut dyn Assembler, input: Port, out: Shape, part: &Part) -> Result<Port, String> {
+    let (from, units) = (input.shape.channels, out.channels);
+    let entry = to.entry(&NewEntry {
+        part: part.name,
+        kind: "linear",
+        fans: (from, units),
+        units,
+        positions: out.positions(),
+        weighted: true,
+    })?;
+    let wanted = Wanted {
+        part: part.name,
+        role: part.role,
+        source: part.source,
+        deepens: !part.beside,
+        ..Wanted::linear(entry, from, units).with(part.init, part.bias)
+    };
+    let parameter = to.parameter(&wanted);
+    let node = NewNode {
+        part: part.name,
+        parameters: vec![parameter],
+        entry: Some(entry),
+        ..NewNode::plain(Linear, input, out)
+    };
+    let [port] = super::exactly(to.node(node)?);
+    Ok(port)
+}
 
 /// A linear layer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Linear {
-    /// W and b.
-    pub weights: Weights,
-    /// Nothing below needs a gradient.
-    pub first: bool,
-    /// W is this embedding's table.
-    pub tied: Option<Weights>,
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linear;
 
 /// The shape behind a linear layer.
 ///
@@ -39,6 +131,47 @@ pub fn output(input: Shape, out: usize) -> Result<Shape, String> {
     }
 }
 
+/// Operations of the three products of a weight matrix with a sample's positions.
+pub fn operations(parameter: &Parameter, positions: usize) -> f64 {
+    6.0 * parameter.shape.1 as f64 * parameter.rows() as f64 * positions as f64
+}
+
+impl Operator for Linear {
+    fn operations(&self, shapes: &Shapes, parameters: &[&Parameter]) -> f64 {
+        parameters.iter().map(|parameter| operations(parameter, shapes.positions())).sum()
+    }
+
+    fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
+        let of = |list: &[Shape]| list.first().map_or(1, |shape| shape.channels) as u128;
+        let (rows, units) = (of(&shapes.inputs), of(&shapes.outputs));
+        let columns = shapes.positions() as u128 * samples as u128;
+        if keeps_gram(rows, units, columns) { 8 * columns * columns } else { 4 * rows * columns }
+    }
+
+    fn nature(&self) -> Nature<'_> {
+        Nature::Linear
+    }
+}
+
+/// A weight as PyTorch's `nn.Linear` has it: out × in, its inputs counted channel after channel behind a `flatten`.
+pub fn export(exported: &Exported) -> Vec<Exports> {
+    let mut all = Vec::new();
+    for (parameter, arrays) in &exported.parameters {
+        if parameter.is_own() {
+            let w = &*arrays.weights;
+            let (units, fan_in) = w.shape();
+            let flattened = exported.flattened.filter(|(channels, positions)| channels * positions == fan_in);
+            let (channels, positions) = flattened.unwrap_or((1, fan_in));
+            let column = |place: usize| place % positions * channels + place / positions;
+            let values =
+                (0..units).flat_map(|unit| (0..fan_in).map(move |place| w[(unit, column(place))])).collect();
+            all.push(Exports::of(&parameter.path, "weight", vec![units, fan_in], values));
+        }
+        all.extend(Exports::bias(parameter, arrays).filter(|_| parameter.is_own()));
+    }
+    all
+}
+
 /// What a weight gradient D·Hᵀ needs of H beside D: H itself, or its Gram matrix where the product costs more and its moments are
 /// all that is wanted.
 pub struct Trace<T: Real> {
@@ -47,19 +180,24 @@ pub struct Trace<T: Real> {
     exponent: i64,
 }
 
+/// The Gram matrices of both sides cost no more than the product: c²·(rows + units) against c·rows·units multiplications.
+fn keeps_gram(rows: u128, units: u128, columns: u128) -> bool {
+    columns.saturating_mul(rows + units) <= rows.saturating_mul(units)
+}
+
 enum Form<T: Real> {
     Gram(nalgebra::DMatrix<f64>, Vec<f64>),
-    Whole(Value<T>),
+    Whole(Activations<T>),
 }
 
 impl<T: Real> Trace<T> {
     /// Of a layer's input, for so many units.
-    pub fn new(h: &Value<T>, units: usize, pass: &Pass<T>) -> Self {
+    pub fn new(h: &Activations<T>, units: usize, context: &Context<T>) -> Self {
         let (rows, columns) = h.signal.values.shape();
-        let form = if pass.gradients.is_some() {
+        let form = if context.gradients.is_some() {
             Form::Whole(Rc::clone(h))
-        } else if columns as u128 * (rows as u128 + units as u128) <= rows as u128 * units as u128 {
-            Form::Gram(h.gram(pass.threads).clone(), h.sums().plain.clone())
+        } else if keeps_gram(rows as u128, units as u128, columns as u128) {
+            Form::Gram(h.gram(context.threads).clone(), h.sums().plain.clone())
         } else {
             Form::Whole(Rc::clone(h))
         };
@@ -67,12 +205,13 @@ impl<T: Real> Trace<T> {
     }
 
     /// Adds ∂C/∂W and ∂C/∂b where they are wanted; moments of the former's entries, zero where nothing is recorded.
-    pub fn gradient(&self, weights: &Weights, d: &Observed<T>, pass: &mut Pass<T>) -> Moments {
-        let threads = pass.threads;
-        if let (Form::Whole(h), Some(gradient)) = (&self.form, gradient_of(&mut pass.gradients, weights)) {
+    pub fn gradient(&self, parameter: &Parameter, d: &Observed<T>, context: &mut Context<T>) -> Moments {
+        let threads = context.threads;
+        if let (Form::Whole(h), Some(gradient)) = (&self.form, gradient_of(&mut context.gradients, parameter))
+        {
             gradient.add(&d.signal, &h.signal, threads);
         }
-        if pass.quiet { Moments::ZERO } else { self.weight_gradient(d, threads) }
+        if context.quiet { Moments::ZERO } else { self.weight_gradient(d, threads) }
     }
 
     /// Moments of the entries of ∂C/∂W = D·Hᵀ.
@@ -92,44 +231,40 @@ impl<T: Real> Trace<T> {
 }
 
 struct Tape<T: Real> {
-    weights: Weights,
-    operator: Dense<T>,
+    map: Box<dyn LinearMap<T>>,
     trace: Trace<T>,
-    first: bool,
 }
 
-impl<T: Real> Layer<T> for Linear {
-    fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
-        let weights = &self.weights;
-        let mut operator = match &self.tied {
-            None => pass.dense(weights),
-            Some(table) => tied(table, pass),
-        };
-        let mut z = operator.forward(&x, pass.threads);
-        if let Some(bias) = pass.bias(weights) {
+super::one_to_one!(Linear);
+
+impl<T: Real> Unary<T> for Linear {
+    fn apply(
+        &self,
+        x: Activations<T>,
+        context: &mut Context<T>,
+    ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
+        let parameter = context.parameter(0);
+        let mut map = context.map(parameter);
+        let mut z = context.product(parameter, map.as_mut(), &x);
+        if let Some(bias) = context.bias(parameter) {
             z = z.plus_column(&bias);
         }
-        if !pass.keep_weights {
-            operator.release();
+        if !context.keep_weights {
+            map.release();
         }
-        let z = Observed::from(z);
-        pass.observe(weights.entry, &z);
-        let trace = Trace::new(&x, weights.units, pass);
-        let tape = Tape { weights: weights.clone(), operator, trace, first: self.first };
-        (Rc::new(z), Box::new(tape))
+        let trace = Trace::new(&x, parameter.rows(), context);
+        (Rc::new(Observed::from(z)), Box::new(Tape { map, trace }))
     }
 }
 
-impl<T: Real> Back<T> for Tape<T> {
-    fn backward(mut self: Box<Self>, d: Signal<T>, pass: &mut Pass<T>) -> Signal<T> {
-        let d = Observed::from(d);
-        let entry = self.weights.entry;
-        pass.observe_gradient(entry, &d);
-        let moments = self.trace.gradient(&self.weights, &d, pass);
-        pass.observe_weight_gradient(entry, moments);
-        if self.first && !pass.input_gradient {
+impl<T: Real> UnaryBackward<T> for Tape<T> {
+    fn backward(mut self: Box<Self>, d: Observed<T>, context: &mut Context<T>) -> Signal<T> {
+        let parameter = context.parameter(0);
+        let moments = self.trace.gradient(parameter, &d, context);
+        context.observe_own_weight_gradient(moments);
+        if !context.call.input_gradient {
             return d.signal;
         }
-        self.operator.backward(&d, pass.threads)
+        context.transposed_product(parameter, self.map.as_mut(), &d)
     }
 }

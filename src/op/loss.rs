@@ -4,7 +4,7 @@ use crate::law::draw::{Standard, fill_from};
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
-use crate::numeric::stream::{Key, Role};
+use crate::numeric::stream::{Key, Part, Role};
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
 use rand::RngExt;
@@ -17,7 +17,7 @@ pub enum Loss {
     /// Random linear read-out: ∂C/∂H_L iid N(0, 1), independent of the forward pass.
     #[default]
     Random,
-    /// Mean over the batch of ½‖h − t‖², targets t iid N(0, 1).
+    /// Mean over outputs and samples of (h − t)², targets t iid N(0, 1); PyTorch's `MSELoss`, as in training.
     Mse,
     /// Softmax cross-entropy, mean over the batch, against uniformly random classes.
     CrossEntropy,
@@ -25,19 +25,21 @@ pub enum Loss {
 
 /// The gradient with respect to the last activation `h` (n × B), of the same shape.
 ///
-/// `h` may be a block of its rows, except for cross-entropy; `first` numbers the block's draws.
-pub fn gradient<T: Real>(loss: Loss, h: &Signal<T>, key: Key, first: u64) -> Signal<T> {
+/// `h` may be a block of the rows of an output with `rows` of them, except for cross-entropy; `first` names the block's draws.
+pub fn gradient<T: Real>(loss: Loss, h: &Signal<T>, rows: usize, key: Key, first: Part) -> Signal<T> {
     match loss {
         Loss::Random => normal(h.values.shape(), key, first),
         Loss::Mse => {
             let target = normal::<T>(h.values.shape(), key, first);
-            h.clone().plus(target.times(Wide::from(-1.0))).times(Wide::from(1.0 / h.values.ncols() as f64))
+            h.clone()
+                .plus(target.times(Wide::from(-1.0)))
+                .times(Wide::from(2.0 / (rows as f64 * h.values.ncols() as f64)))
         }
         Loss::CrossEntropy => cross_entropy(h, key),
     }
 }
 
-fn normal<T: Real>(shape: (usize, usize), key: Key, first: u64) -> Signal<T> {
+fn normal<T: Real>(shape: (usize, usize), key: Key, first: Part) -> Signal<T> {
     let mut values = DMatrix::from_element(shape.0, shape.1, T::ZERO);
     fill_from(values.as_mut_slice(), Standard::Normal, key, Role::ReadOut, first, Threads::One);
     Signal::new(values, 0)
@@ -46,7 +48,7 @@ fn normal<T: Real>(shape: (usize, usize), key: Key, first: u64) -> Signal<T> {
 /// (softmax(h) − one-hot(class))/B, in the logarithm so that a hopeless class keeps its tiny gradient.
 fn cross_entropy<T: Real>(h: &Signal<T>, key: Key) -> Signal<T> {
     let (rows, batch) = h.values.shape();
-    let mut rng = key.stream(Role::ReadOut, 0);
+    let mut rng = key.stream(Role::ReadOut, Part::Block(0));
     let share = Wide::from(1.0 / batch as f64);
     let mut entries = Vec::with_capacity(rows * batch);
     for column in h.values.column_iter() {

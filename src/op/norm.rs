@@ -3,14 +3,114 @@
 //! A norm removes the signal's scale: the variance and ε meet as wide numbers, so a signal of 10⁻³⁰⁰ meets ε as it would
 //! in exact arithmetic.
 
-use super::pass::{Back, Layer, Pass, Value};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read, table};
+use super::{Activations, Context, Nature, Operator, Shapes, Space, Unary, UnaryBackward};
 use crate::numeric::cached::Observed;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::slice::sums;
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
+use serde::{Deserialize, Serialize};
 use std::rc::Rc;
+use toml::Table;
+
+/// Batch norm, as an architecture file spells it.
+pub const BATCH: LayerType = LayerType { name: "batchnorm", fields: &["eps"], read: read::<BatchSpec> };
+/// Layer norm, likewise.
+pub const LAYER: LayerType = LayerType { name: "layernorm", fields: &["eps"], read: read::<LayerSpec> };
+/// Root-mean-square norm, likewise.
+pub const RMS: LayerType = LayerType { name: "rmsnorm", fields: &["eps"], read: read::<RmsSpec> };
+
+fn eps() -> f64 {
+    1e-5
+}
+
+/// Over the batch and all positions, a channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct BatchSpec {
+    /// Added to the variance.
+    #[serde(default = "eps")]
+    eps: f64,
+}
+
+/// Over the features of a position, or over all of an image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct LayerSpec {
+    /// Added to the variance.
+    #[serde(default = "eps")]
+    eps: f64,
+}
+
+/// As layer norm, without the mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct RmsSpec {
+    /// Added to the mean square.
+    #[serde(default = "eps")]
+    eps: f64,
+}
+
+impl layer::Layer for BatchSpec {
+    fn fields(&self) -> Table {
+        table(self)
+    }
+
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        assemble(to, features("batchnorm", inputs)?, Over::Batch, true, self.eps)
+    }
+}
+
+impl layer::Layer for LayerSpec {
+    fn fields(&self) -> Table {
+        table(self)
+    }
+
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        let input = features("layernorm", inputs)?;
+        assemble(to, input, Over::features(input.shape.space), true, self.eps)
+    }
+}
+
+impl layer::Layer for RmsSpec {
+    fn fields(&self) -> Table {
+        table(self)
+    }
+
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        let input = features("rmsnorm", inputs)?;
+        assemble(to, input, Over::features(input.shape.space), false, self.eps)
+    }
+}
+
+fn assemble(
+    to: &mut dyn Assembler,
+    input: Port,
+    over: Over,
+    centred: bool,
+    eps: f64,
+) -> Result<Vec<Port>, String> {
+    if !(eps.is_finite() && eps >= 0.0) {
+        return Err(format!("eps = {eps} is not a number from 0 on"));
+    }
+    to.node(NewNode::plain(Norm { over, centred, eps }, input, input.shape))
+}
+
+impl Over {
+    /// The features of a position, or all of an image.
+    fn features(space: Space) -> Self {
+        if matches!(space, Space::Image(..)) { Self::Sample } else { Self::Position }
+    }
+}
+
+impl Operator for Norm {
+    fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
+        4 * shapes.output_size() as u128 * samples as u128
+    }
+
+    fn nature(&self) -> Nature<'_> {
+        Nature::Norm { over_batch: self.over == Over::Batch }
+    }
+}
 
 /// A norm.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,7 +137,7 @@ pub enum Over {
 struct Tape<T: Real> {
     norm: Norm,
     /// x̂.
-    out: Value<T>,
+    out: Activations<T>,
     /// 1/√(variance + ε) of each set, times 2^−`shift`.
     scales: Vec<T>,
     shift: i64,
@@ -115,13 +215,19 @@ impl Norm {
     }
 }
 
-impl<T: Real> Layer<T> for Norm {
-    fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
+super::one_to_one!(Norm);
+
+impl<T: Real> Unary<T> for Norm {
+    fn apply(
+        &self,
+        x: Activations<T>,
+        context: &mut Context<T>,
+    ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
         let (values, exponent) = (&x.signal.values, x.signal.exponent);
-        let mut moments = self.moments(values, pass.batch);
+        let mut moments = self.moments(values, context.batch);
         for (index, (mean, variance)) in moments.iter_mut().enumerate() {
             if *variance < 1e-2 * *mean * *mean {
-                *variance = self.precise(values, pass.batch, index, *mean);
+                *variance = self.precise(values, context.batch, index, *mean);
             }
         }
         let inverse: Vec<Wide> = moments
@@ -136,7 +242,7 @@ impl<T: Real> Layer<T> for Norm {
         let means: Vec<T> = moments.iter().map(|(mean, _)| T::of(*mean)).collect();
         let signal = Rc::try_unwrap(x).map_or_else(|shared| shared.signal.clone(), |x| x.signal);
         let mut out = signal.values;
-        let run = self.run(&out, pass.batch);
+        let run = self.run(&out, context.batch);
         if self.over == Over::Batch {
             let rows = out.nrows();
             out.as_mut_slice().chunks_exact_mut(rows).for_each(|column| standardise(column, &means, &scales));
@@ -151,9 +257,10 @@ impl<T: Real> Layer<T> for Norm {
     }
 }
 
-impl<T: Real> Back<T> for Tape<T> {
+impl<T: Real> UnaryBackward<T> for Tape<T> {
     /// dx = (d − mean(d) − x̂·mean(d·x̂))/√(variance + ε), means over the set.
-    fn backward(self: Box<Self>, d: Signal<T>, pass: &mut Pass<T>) -> Signal<T> {
+    fn backward(self: Box<Self>, d: Observed<T>, context: &mut Context<T>) -> Signal<T> {
+        let d = d.signal;
         let Self { norm, out, scales, shift } = *self;
         let hat = &out.signal.values;
         // x̂ has mean square 1 unless ε outweighs the variance; then its exponent is negative, and this term small.
@@ -167,10 +274,10 @@ impl<T: Real> Back<T> for Tape<T> {
             let slopes: Vec<T> = product.iter().map(|p| T::of(p / count) * square).collect();
             let rows = dx.nrows();
             for (dx, hat) in dx.as_mut_slice().chunks_exact_mut(rows).zip(hat.as_slice().chunks_exact(rows)) {
-                take(dx, hat, &means, &slopes, &scales);
+                norm_backward(dx, hat, &means, &slopes, &scales);
             }
         } else {
-            let run = norm.run(hat, pass.batch);
+            let run = norm.run(hat, context.batch);
             let sets = dx.as_mut_slice().chunks_exact_mut(run).zip(hat.as_slice().chunks_exact(run));
             for ((dx, hat), scale) in sets.zip(&scales) {
                 let (plain, _) = sums(dx);
@@ -184,7 +291,7 @@ impl<T: Real> Back<T> for Tape<T> {
 }
 
 crate::numeric::slice::for_each_machine! {
-    fn take<T: Real>(dx: &mut [T], hat: &[T], mean: &[T], slope: &[T], scale: &[T]) {
+    fn norm_backward<T: Real>(dx: &mut [T], hat: &[T], mean: &[T], slope: &[T], scale: &[T]) {
         for ((((d, hat), mean), slope), scale) in dx.iter_mut().zip(hat).zip(mean).zip(slope).zip(scale) {
             *d = (*d - *mean - *hat * *slope) * *scale;
         }

@@ -1,6 +1,6 @@
 //! Weights and biases that are given instead of drawn, and the gradients that training wants of them.
 
-use super::pass::Weights;
+use super::parameter::Parameter;
 use crate::numeric::product::{Threads, View, product_to};
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, power_of_two};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// W (units × fan-in, of an embedding features × rows) and b (units × 1) of one layer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Parameter<T: Real> {
+pub struct ParameterArrays<T: Real> {
     /// Shared with the tapes of a pass.
     pub weights: Arc<DMatrix<T>>,
     /// `None` where there is none.
@@ -18,7 +18,7 @@ pub struct Parameter<T: Real> {
 }
 
 /// Those of a network, by the numbers of their streams.
-pub type Parameters<T> = BTreeMap<u64, Parameter<T>>;
+pub type Arrays<T> = BTreeMap<u64, ParameterArrays<T>>;
 
 /// ∂C/∂W and ∂C/∂b of one layer, of the parameter's shapes.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ pub struct Gradient<T: Real> {
 
 impl<T: Real> Gradient<T> {
     /// Of a parameter of this shape.
-    pub fn like(parameter: &Parameter<T>) -> Self {
+    pub fn like(parameter: &ParameterArrays<T>) -> Self {
         let zero = |m: &DMatrix<T>| DMatrix::from_element(m.nrows(), m.ncols(), T::ZERO);
         Self { weights: zero(&parameter.weights), bias: parameter.bias.as_ref().map(zero), begun: false }
     }
@@ -80,14 +80,14 @@ crate::numeric::slice::for_each_machine! {
 pub type Gradients<T> = BTreeMap<u64, Gradient<T>>;
 
 /// Zeros of the shapes of all parameters.
-pub fn gradients_like<T: Real>(parameters: &Parameters<T>) -> Gradients<T> {
+pub fn gradients_like<T: Real>(parameters: &Arrays<T>) -> Gradients<T> {
     parameters.iter().map(|(stream, parameter)| (*stream, Gradient::like(parameter))).collect()
 }
 
 /// The gradient of these weights, where it is wanted.
 pub fn gradient_of<'a, T: Real>(
     gradients: &'a mut Option<Gradients<T>>,
-    weights: &Weights,
+    parameter: &Parameter,
 ) -> Option<&'a mut Gradient<T>> {
-    gradients.as_mut().and_then(|all| all.get_mut(&weights.stream))
+    gradients.as_mut().and_then(|all| all.get_mut(&parameter.stream))
 }

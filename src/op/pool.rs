@@ -1,12 +1,106 @@
 //! Largest entry or mean of windows; both commute with the signal's scale.
 
-use super::pass::{Back, Layer, Pass, Value};
+use super::forms::{Padding, Pair};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, read, single, table};
 use super::window::Window;
+use super::{Activations, Context, Nature, Operator, Shape, Shapes, Space, Unary, UnaryBackward};
 use crate::numeric::cached::Observed;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use nalgebra::DMatrix;
+use serde::{Deserialize, Serialize};
 use std::rc::Rc;
+use toml::Table;
+
+const FIELDS: &[&str] = &["kernel", "stride", "padding"];
+
+/// Largest entry of a window, as an architecture file spells it.
+pub const MAX: LayerType = LayerType { name: "maxpool", fields: FIELDS, read: read::<MaxSpec> };
+/// Mean of a window, or of all positions where no kernel is given, likewise.
+pub const MEAN: LayerType = LayerType { name: "avgpool", fields: FIELDS, read: read::<MeanSpec> };
+
+/// The fields of a pooling layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Spec {
+    /// Height and width of the window; all of the image where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kernel: Option<Pair>,
+    /// Positions between two windows; the kernel where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stride: Option<Pair>,
+    /// Positions around the image: zeros to a mean, nothing to a maximum.
+    #[serde(default)]
+    padding: Padding,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct MaxSpec(Spec);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct MeanSpec(Spec);
+
+impl layer::Layer for MaxSpec {
+    fn fields(&self) -> Table {
+        table(self)
+    }
+
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        self.0.assemble("maxpool", Of::Largest, to, inputs)
+    }
+}
+
+impl layer::Layer for MeanSpec {
+    fn fields(&self) -> Table {
+        table(self)
+    }
+
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        self.0.assemble("avgpool", Of::Mean, to, inputs)
+    }
+}
+
+impl Spec {
+    fn assemble(
+        &self,
+        kind: &str,
+        of: Of,
+        to: &mut dyn Assembler,
+        inputs: &[Port],
+    ) -> Result<Vec<Port>, String> {
+        let input = single(kind, inputs)?;
+        let Space::Image(height, width) = input.shape.space else {
+            return Err(format!(
+                "{kind} takes an image [channels, height, width], not {}: put it before `flatten`",
+                input.shape
+            ));
+        };
+        let kernel = self.kernel.unwrap_or(Pair(height, width));
+        let stride = self.stride.unwrap_or(kernel);
+        let window = Window::of([height, width], kernel, stride, self.padding, Pair(1, 1))?;
+        if (0..2).any(|axis| 2 * window.padding[axis] as usize > window.kernel[axis]) {
+            return Err(format!(
+                "a padding of more than half the kernel would make windows without an entry; at most {} and {} fit",
+                window.kernel[0] / 2,
+                window.kernel[1] / 2
+            ));
+        }
+        let space = Space::Image(window.output[0], window.output[1]);
+        let out = Shape { channels: input.shape.channels, space };
+        to.node(NewNode::plain(Pool { window, of }, input, out))
+    }
+}
+
+impl Operator for Pool {
+    fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
+        if self.of == Of::Largest { 4 * shapes.output_size() as u128 * samples as u128 } else { 0 }
+    }
+
+    fn nature(&self) -> Nature<'_> {
+        Nature::Passing
+    }
+}
 
 /// A pooling layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +126,17 @@ enum Tape {
     Mean(Pool),
 }
 
-impl<T: Real> Layer<T> for Pool {
-    fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
+super::one_to_one!(Pool);
+
+impl<T: Real> Unary<T> for Pool {
+    fn apply(
+        &self,
+        x: Activations<T>,
+        context: &mut Context<T>,
+    ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
         let window = &self.window;
         let channels = x.signal.values.nrows();
-        let count = window.windows() * pass.batch;
+        let count = window.windows() * context.batch;
         let image = window.positions() * channels;
         let entries = x.signal.values.as_slice();
         let mut out = DMatrix::from_element(channels, count, T::ZERO);
@@ -75,12 +175,13 @@ impl<T: Real> Layer<T> for Pool {
     }
 }
 
-impl<T: Real> Back<T> for Tape {
-    fn backward(self: Box<Self>, d: Signal<T>, pass: &mut Pass<T>) -> Signal<T> {
+impl<T: Real> UnaryBackward<T> for Tape {
+    fn backward(self: Box<Self>, d: Observed<T>, context: &mut Context<T>) -> Signal<T> {
+        let d = d.signal;
         let (Self::Largest(pool, _) | Self::Mean(pool)) = &*self;
         let window = &pool.window;
         let channels = d.values.nrows();
-        let mut dx = DMatrix::from_element(channels, window.positions() * pass.batch, T::ZERO);
+        let mut dx = DMatrix::from_element(channels, window.positions() * context.batch, T::ZERO);
         let image = window.positions() * channels;
         let share = T::of(1.0 / window.taps() as f64);
         let seen = window.positions_seen();

@@ -1,10 +1,10 @@
 //! One layer of one trial: moments of all entries, and how units and samples relate.
 
 use crate::numeric::cached::Observed;
-use crate::numeric::product::{Threads, gram_of_rows, mul_tr};
+use crate::numeric::product::{Threads, gram_of_rows};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
-use crate::numeric::slice::{accumulate, inner, raise, range, sums};
+use crate::numeric::slice::{accumulate, raise, range};
 use crate::numeric::spectrum::eigenvalues;
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
@@ -25,6 +25,19 @@ impl Moments {
     pub const ZERO: Self = Self { mean: Wide::ZERO, variance: Wide::ZERO, second_moment: Wide::ZERO };
 }
 
+/// log₁₀ of the second moment below which rounding hides a quantity, where it lies below: its moments are then given as zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Floors {
+    /// Floor of Z.
+    pub preactivation: Option<f64>,
+    /// Floor of H.
+    pub activation: Option<f64>,
+    /// Floor of ∂C/∂Z.
+    pub gradient: Option<f64>,
+    /// Floor of ∂C/∂W.
+    pub weight_gradient: Option<f64>,
+}
+
 /// Everything recorded at a layer in one trial (SCIENCE: Z pre-activation, H activation, D gradient).
 #[derive(Clone, Copy, Debug)]
 pub struct LayerRecord {
@@ -42,10 +55,14 @@ pub struct LayerRecord {
     pub saturated_fraction: Option<f64>,
     /// Mean cosine between the columns of Z, see [`correlation`].
     pub correlation: Option<f64>,
+    /// Mean cosine between the positions of one sample, over samples; `None` where a sample has one position.
+    pub position_correlation: Option<f64>,
     /// Of the columns of Z, between 1 and B, see [`effective_rank`].
     pub effective_rank: Option<f64>,
     /// Largest difference between two rows of Z, see [`unit_symmetry`].
     pub unit_symmetry: f64,
+    /// What rounding hides.
+    pub below: Floors,
 }
 
 /// Moments of `offset + v` over all entries v of a signal.
@@ -83,58 +100,11 @@ impl Default for LayerRecord {
             dead_fraction: 0.0,
             saturated_fraction: None,
             correlation: None,
+            position_correlation: None,
             effective_rank: None,
             unit_symmetry: 0.0,
+            below: Floors::default(),
         }
-    }
-}
-
-/// What the weight gradient needs of a layer's input: enough for ‖D·Hᵀ‖_F and for the sum of its entries.
-pub struct InputTrace<T: Real> {
-    exponent: i64,
-    sums: Vec<f64>,
-    rows: usize,
-    form: Form<T>,
-}
-
-enum Form<T: Real> {
-    /// HᵀH, B × B.
-    Gram(DMatrix<f64>),
-    /// H itself, where the batch is so large that the product costs less.
-    Whole(DMatrix<T>),
-}
-
-impl<T: Real> InputTrace<T> {
-    /// Keeps of H (fan_in × B) what costs less for a layer of `fan_out` units.
-    pub fn new(h: Observed<T>, fan_out: usize, threads: Threads) -> Self {
-        let (fan_in, batch) = h.signal.values.shape();
-        let (exponent, sums) = (h.signal.exponent, h.sums().plain.clone());
-        let form = if Self::keeps_gram(fan_in, fan_out, batch) {
-            Form::Gram(h.into_gram(threads))
-        } else {
-            Form::Whole(h.signal.values)
-        };
-        Self { exponent, sums, rows: fan_in, form }
-    }
-
-    /// B²(n_in + n_out) against B·n_in·n_out multiplications.
-    pub fn keeps_gram(fan_in: usize, fan_out: usize, batch: usize) -> bool {
-        batch as u128 * (fan_in as u128 + fan_out as u128) <= fan_in as u128 * fan_out as u128
-    }
-
-    /// Moments of the entries of ∂C/∂W = D·Hᵀ, from ‖DHᵀ‖²_F = ⟨DᵀD, HᵀH⟩_F where that is cheaper.
-    pub fn weight_gradient(&self, d: &Observed<T>, threads: Threads) -> Moments {
-        let square = match &self.form {
-            Form::Gram(trace) => inner(trace.as_slice(), d.gram(threads).as_slice()),
-            Form::Whole(h) => sums(mul_tr(&d.signal.values, h, threads).as_slice()).1,
-        };
-        let total = inner(&self.sums, &d.sums().plain);
-        product_moments(
-            (self.rows, d.signal.values.nrows()),
-            square,
-            total,
-            self.exponent + d.signal.exponent,
-        )
     }
 }
 
@@ -151,6 +121,18 @@ pub fn product_moments(shape: (usize, usize), square: f64, total: f64, exponent:
         variance: Wide::new(variance, 2 * exponent),
         second_moment: Wide::new(second, 2 * exponent),
     }
+}
+
+/// Moments of several groups of entries together.
+pub fn pooled(groups: &[(Moments, f64)]) -> Moments {
+    let total: f64 = groups.iter().map(|g| g.1).sum();
+    let mean = |of: fn(&Moments) -> Wide| {
+        groups.iter().fold(Wide::ZERO, |sum, (m, count)| sum + of(m) * Wide::from(count / total))
+    };
+    let (first, second_moment) = (mean(|m| m.mean), mean(|m| m.second_moment));
+    let variance = second_moment + -(first * first);
+    let variance = if variance.mantissa() < 0.0 { Wide::ZERO } else { variance };
+    Moments { mean: first, variance, second_moment }
 }
 
 /// Mean cosine between the columns of Z, over pairs of different samples; `None` with fewer than two that are not zero.
@@ -173,6 +155,20 @@ pub fn correlation_of<T: Real>(values: &[T], squares: &[f64]) -> Option<f64> {
         }
     }
     mean_cosine(sum.iter().map(|s| s * s).sum(), count)
+}
+
+/// Mean over samples of the mean cosine between the positions of a sample, which are so many neighboring columns; samples with
+/// fewer than two positions that are not zero are left out, and `None` stands for all samples of that kind.
+pub fn position_correlation<T: Real>(z: &Observed<T>, positions: usize) -> Option<f64> {
+    if positions < 2 {
+        return None;
+    }
+    let (values, squares) = (z.signal.values.as_slice(), &z.sums().square);
+    let rows = z.signal.values.nrows();
+    let samples = values.chunks(rows.max(1) * positions).zip(squares.chunks(positions));
+    let cosines: Vec<f64> = samples.filter_map(|(sample, squares)| correlation_of(sample, squares)).collect();
+    let count = cosines.len() as f64;
+    (count > 0.0).then(|| cosines.iter().sum::<f64>() / count)
 }
 
 /// The same from ZᵀZ.

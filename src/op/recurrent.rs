@@ -4,18 +4,218 @@
 
 use super::act::{Act, SATURATED};
 use super::activate::{activate, activation};
-use super::linear::Trace;
-use super::pass::{Back, Layer, Pass, Value, Weights};
+use super::forms::BiasSpec;
+use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, single, sized, table};
+use super::linear::{self, Trace};
+use super::record::{moments, pooled, slopes};
+use super::{
+    Activations, Context, Exported, Exports, Nature, Operator, Parameter, ParameterArrays, Role, Shape,
+    Shapes, Space, Unary, UnaryBackward,
+};
 use crate::activation::Activation;
 use crate::numeric::cached::Observed;
 use crate::numeric::real::Real;
-use crate::numeric::signal::Signal;
+use crate::numeric::signal::{Signal, aligned, stacked};
 use crate::numeric::wide::Wide;
-use crate::op::record::{Moments, moments, slopes};
-use crate::weights::{Dense, Operator};
+use crate::weights::LinearMap;
 use nalgebra::DMatrix;
+use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use std::sync::Arc;
+use toml::Table;
+
+/// A plain recurrent layer, as an architecture file spells it.
+pub const RNN: LayerType = LayerType {
+    name: "rnn",
+    fields: &["out", "fn", "init", "recurrent", "bias", "last"],
+    read: read::<RnnSpec>,
+};
+/// Long short-term memory, likewise.
+pub const LSTM: LayerType = LayerType {
+    name: "lstm",
+    fields: &["out", "init", "recurrent", "bias", "forget", "last"],
+    read: read::<LstmSpec>,
+};
+/// Gated recurrent units, likewise.
+pub const GRU: LayerType =
+    LayerType { name: "gru", fields: &["out", "init", "recurrent", "bias", "last"], read: read::<GruSpec> };
+
+/// The fields of a recurrent layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Spec {
+    /// Units of the state.
+    out: usize,
+    /// In place of `--act`; of a plain rnn only.
+    #[serde(rename = "fn", default, skip_serializing_if = "Option::is_none")]
+    function: Option<String>,
+    /// Of the input's weights, in place of `--init`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    init: Option<String>,
+    /// Of the state's weights, in place of `--init`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recurrent: Option<String>,
+    /// Law of the biases; false for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bias: Option<BiasSpec>,
+    /// Biases of the forget gate, of an lstm only; as the others where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    forget: Option<f64>,
+    /// The last state alone goes on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    last: bool,
+}
+
+/// The three kinds share their fields and differ in their cell.
+macro_rules! kind {
+    ($name:ident, $word:literal, $cell:expr) => {
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(transparent)]
+        struct $name(Spec);
+
+        impl layer::Layer for $name {
+            fn fields(&self) -> Table {
+                table(self)
+            }
+
+            fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+                let cell = $cell(&self.0, &mut *to)?;
+                self.0.assemble($word, cell, to, inputs)
+            }
+        }
+    };
+}
+
+kind!(RnnSpec, "rnn", |spec: &Spec, to: &mut dyn Assembler| to
+    .activation(spec.function.as_deref())
+    .map(Cell::Plain));
+kind!(LstmSpec, "lstm", |_: &Spec, _: &mut dyn Assembler| Ok::<_, String>(Cell::Lstm));
+kind!(GruSpec, "gru", |_: &Spec, _: &mut dyn Assembler| Ok::<_, String>(Cell::Gru));
+
+/// More steps than this are refused.
+const MOST_STEPS: usize = 1_000_000;
+
+impl Spec {
+    fn assemble(
+        &self,
+        kind: &'static str,
+        cell: Cell,
+        to: &mut dyn Assembler,
+        inputs: &[Port],
+    ) -> Result<Vec<Port>, String> {
+        let input = single(kind, inputs)?;
+        let Space::Sequence(length) = input.shape.space else {
+            return Err(format!(
+                "{kind} takes a sequence [length, features], not {}: input = {{ shape = [length, features] }} fits",
+                input.shape
+            ));
+        };
+        if length > MOST_STEPS {
+            return Err(format!("{length} steps would be more than {MOST_STEPS} layers"));
+        }
+        let space = if self.last { Space::Flat } else { input.shape.space };
+        let out = Shape { channels: self.out, space };
+        let (sigmoid, tanh) = (to.activation(Some("sigmoid"))?, to.activation(Some("tanh"))?);
+        let operator = Recurrent { cell, units: self.out, length, last: self.last, sigmoid, tanh };
+        let (features, units) = (input.shape.channels, self.out);
+        let gates = operator.gates();
+        let rows = sized("its gates", &[gates, units])?;
+        let fan_in = features.checked_add(units).ok_or("its fan-in is more than any machine holds")?;
+        let mut first = None;
+        for step in 1..=length {
+            let path = format!("step{step}");
+            let entry = to.entry(&NewEntry {
+                part: Some(&path),
+                kind,
+                fans: (fan_in, units),
+                units: rows,
+                positions: 1,
+                weighted: true,
+            })?;
+            first.get_or_insert(entry);
+        }
+        let entry = first.ok_or("a sequence of no steps")?;
+        let forget = self.forget.map(|value| BiasSpec::Law(format!("constant({value})")));
+        let mut parameters = Vec::with_capacity(2 * gates);
+        for gate in 0..gates {
+            let bias = if kind == "lstm" && gate == 1 {
+                forget.as_ref().or(self.bias.as_ref())
+            } else {
+                self.bias.as_ref()
+            };
+            parameters.push(to.parameter(&Wanted {
+                role: Role::Gate,
+                deepens: false,
+                ..Wanted::linear(entry, features, units).with(self.init.as_deref(), bias)
+            }));
+            parameters.push(
+                to.parameter(&Wanted {
+                    role: Role::Recurrent,
+                    deepens: gate + 1 == gates,
+                    ..Wanted::linear(entry, units, units)
+                        .with(self.recurrent.as_deref(), Some(&BiasSpec::Has(false)))
+                }),
+            );
+        }
+        to.node(NewNode { parameters, entry: Some(entry), ..NewNode::plain(operator, input, out) })
+    }
+}
+
+impl Operator for Recurrent {
+    fn operations(&self, _: &Shapes, parameters: &[&Parameter]) -> f64 {
+        parameters.iter().map(|parameter| linear::operations(parameter, self.length)).sum()
+    }
+
+    fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
+        let features = shapes.inputs.first().map_or(0, |shape| shape.channels) as u128;
+        4 * samples as u128
+            * self.length as u128
+            * (features + (2 + 5 * self.gates() as u128) * self.units as u128)
+    }
+
+    fn nature(&self) -> Nature<'_> {
+        match &self.cell {
+            Cell::Plain(function) => Nature::Activated(function),
+            _ => Nature::Activated(&self.tanh),
+        }
+    }
+
+    fn records_steps(&self) -> bool {
+        true
+    }
+
+    /// The gates one below the other, as `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0` and a zero `bias_hh_l0`
+    /// (torch/nn/modules/rnn.py).
+    fn export(&self, exported: &Exported) -> Vec<Exports> {
+        let part = |second: usize| -> Vec<&(&Parameter, &ParameterArrays<f32>)> {
+            exported.parameters.iter().skip(second).step_by(2).collect()
+        };
+        let rows = |of: &[&(&Parameter, &ParameterArrays<f32>)]| {
+            let (units, columns) = of.first().map_or((0, 0), |(_, arrays)| arrays.weights.shape());
+            let values: Vec<f32> =
+                of.iter().flat_map(|(_, arrays)| arrays.weights.transpose().as_slice().to_vec()).collect();
+            (vec![units * of.len(), columns], values)
+        };
+        let (input, state) = (part(0), part(1));
+        let Some((first, _)) = input.first() else { return Vec::new() };
+        let path = &first.path;
+        let (of_input, of_state) = (rows(&input), rows(&state));
+        let mut all = vec![
+            Exports::of(path, "weight_ih_l0", of_input.0, of_input.1),
+            Exports::of(path, "weight_hh_l0", of_state.0, of_state.1),
+        ];
+        let biases: Vec<f32> = input
+            .iter()
+            .filter_map(|(_, arrays)| arrays.bias.as_ref())
+            .flat_map(|bias| bias.as_slice().to_vec())
+            .collect();
+        if !biases.is_empty() {
+            let count = biases.len();
+            all.push(Exports::of(path, "bias_ih_l0", vec![count], biases));
+            all.push(Exports::of(path, "bias_hh_l0", vec![count], vec![0.0; count]));
+        }
+        all
+    }
+}
 
 /// What happens at a step.
 #[derive(Clone, Debug)]
@@ -33,10 +233,8 @@ pub enum Cell {
 pub struct Recurrent {
     /// What happens at a step.
     pub cell: Cell,
-    /// For each gate: weights of the input with the biases, weights of the state.
-    pub gates: Vec<(Weights, Weights)>,
-    /// Place of the first step among the records.
-    pub entry: usize,
+    /// Units of the state.
+    pub units: usize,
     /// Steps.
     pub length: usize,
     /// The last state alone goes on.
@@ -57,13 +255,6 @@ fn slice<T: Real>(x: &Signal<T>, step: usize, length: usize) -> Signal<T> {
     Signal::new(values, x.exponent)
 }
 
-/// The mantissas at a common exponent: that of the largest.
-fn aligned<T: Real>(parts: &[Signal<T>]) -> (i64, Vec<T>) {
-    let top = parts.iter().filter_map(Signal::top_exponent).max().unwrap_or(0);
-    let scale = |s: &Signal<T>| T::of(libm::scalbn(1.0, (s.exponent - top).clamp(-2000, 1000) as i32));
-    (top, parts.iter().map(scale).collect())
-}
-
 /// Steps as the columns of one signal.
 fn joined<T: Real>(steps: &[Signal<T>]) -> Signal<T> {
     let length = steps.len();
@@ -77,28 +268,6 @@ fn joined<T: Real>(steps: &[Signal<T>]) -> Signal<T> {
         }
     }
     Signal::new(values, exponent)
-}
-
-/// Gates as rows, one below the other.
-fn stacked<T: Real>(gates: &[Signal<T>]) -> Signal<T> {
-    let (rows, batch) = gates[0].values.shape();
-    let (exponent, scales) = aligned(gates);
-    let values = DMatrix::from_fn(rows * gates.len(), batch, |i, j| {
-        gates[i / rows].values[(i % rows, j)] * scales[i / rows]
-    });
-    Signal::new(values, exponent)
-}
-
-/// Moments of several groups of entries together.
-pub fn pooled(groups: &[(Moments, f64)]) -> Moments {
-    let total: f64 = groups.iter().map(|g| g.1).sum();
-    let mean = |of: fn(&Moments) -> Wide| {
-        groups.iter().fold(Wide::ZERO, |sum, (m, count)| sum + of(m) * Wide::from(count / total))
-    };
-    let (first, second_moment) = (mean(|m| m.mean), mean(|m| m.second_moment));
-    let variance = second_moment + -(first * first);
-    let variance = if variance.mantissa() < 0.0 { Wide::ZERO } else { variance };
-    Moments { mean: first, variance, second_moment }
 }
 
 /// A gate's value and slope.
@@ -124,7 +293,7 @@ struct Step<T: Real> {
 }
 
 enum StepCell<T: Real> {
-    Plain(Box<dyn Back<T>>),
+    Plain(Box<dyn UnaryBackward<T>>),
     Lstm(LstmStep<T>),
     Gru(GruStep<T>),
 }
@@ -145,25 +314,35 @@ struct GruStep<T: Real> {
     /// Of the candidate's weights with the state.
     product: Signal<T>,
     /// State before the step.
-    before: Value<T>,
+    before: Activations<T>,
 }
 
 struct Tape<T: Real> {
     layer: Recurrent,
-    input: Vec<Dense<T>>,
-    state: Vec<Dense<T>>,
+    input: Vec<Box<dyn LinearMap<T>>>,
+    state: Vec<Box<dyn LinearMap<T>>>,
     steps: Vec<Step<T>>,
     features: usize,
 }
 
 impl Recurrent {
-    fn units(&self) -> usize {
-        self.gates[0].0.units
+    fn gates(&self) -> usize {
+        match self.cell {
+            Cell::Plain(_) => 1,
+            Cell::Lstm => 4,
+            Cell::Gru => 3,
+        }
     }
 
-    fn observe_gates<T: Real>(&self, entry: usize, z: &[Signal<T>], gates: &[Gate<T>], pass: &mut Pass<T>) {
-        pass.observe(entry, &Observed::from(stacked(z)));
-        if !pass.records_forward() {
+    fn observe_gates<T: Real>(
+        &self,
+        entry: usize,
+        z: &[Signal<T>],
+        gates: &[Gate<T>],
+        context: &mut Context<T>,
+    ) {
+        context.observe(entry, &Observed::from(stacked(z)));
+        if !context.records_forward() {
             return;
         }
         let below = |gate: &Gate<T>, act: &Activation| {
@@ -176,46 +355,64 @@ impl Recurrent {
         };
         let saturated: usize = gates.iter().enumerate().map(|(k, gate)| below(gate, act(k))).sum();
         let entries: usize = gates.iter().map(|gate| gate.slope.values.len()).sum();
-        pass.records[entry].saturated_fraction = Some(saturated as f64 / entries as f64);
+        context.records[entry].saturated_fraction = Some(saturated as f64 / entries as f64);
     }
 
-    fn observe_state<T: Real>(&self, entry: usize, h: &Observed<T>, pass: &mut Pass<T>) {
-        if pass.records_forward() {
-            pass.records[entry].activation = moments(h, 0.0);
+    fn observe_state<T: Real>(&self, entry: usize, h: &Observed<T>, context: &mut Context<T>) {
+        if context.records_forward() {
+            context.records[entry].activation = moments(h, 0.0);
         }
     }
 }
 
-impl<T: Real> Layer<T> for Recurrent {
-    fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
-        let (units, batch) = (self.units(), pass.batch);
-        let mut input: Vec<Dense<T>> = self.gates.iter().map(|(w, _)| pass.dense(w)).collect();
-        let mut state: Vec<Dense<T>> = self.gates.iter().map(|(_, u)| pass.dense(u)).collect();
+super::one_to_one!(Recurrent);
+
+impl<T: Real> Unary<T> for Recurrent {
+    fn apply(
+        &self,
+        x: Activations<T>,
+        context: &mut Context<T>,
+    ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
+        let (units, batch) = (self.units, context.batch);
+        let parameters: Vec<&Parameter> = context.own().collect();
+        let first = context.call.entry.unwrap_or(0);
+        let mut maps: Vec<_> = parameters.iter().map(|parameter| context.map(parameter)).collect();
+        // Of each gate: the matrix of the input, then that of the state.
+        let mut input = Vec::with_capacity(self.gates());
+        let mut state = Vec::with_capacity(self.gates());
+        for (index, map) in maps.drain(..).enumerate() {
+            if index % 2 == 0 { input.push(map) } else { state.push(map) }
+        }
         let mut driven = Vec::new();
-        for ((weights, _), operator) in self.gates.iter().zip(&mut input) {
-            let z = operator.forward(&x, pass.threads);
-            driven.push(match pass.bias(weights) {
+        for (map, parameter) in input.iter_mut().zip(parameters.iter().step_by(2)) {
+            let z = context.product(parameter, map.as_mut(), &x);
+            driven.push(match context.bias(parameter) {
                 Some(bias) => z.plus_column(&bias),
                 None => z,
             });
         }
         let zero = || Signal::new(DMatrix::from_element(units, batch, T::ZERO), 0);
-        let mut h: Value<T> = Rc::new(Observed::from(zero()));
+        let mut h: Activations<T> = Rc::new(Observed::from(zero()));
         let mut memory = zero();
         let mut steps = Vec::with_capacity(self.length);
         let mut states = Vec::with_capacity(self.length);
         for time in 0..self.length {
-            let entry = self.entry + time;
+            let entry = first + time;
             let now = Rc::new(Observed::from(slice(&x.signal, time, self.length)));
-            let traces = (Trace::new(&now, units, pass), Trace::new(&h, units, pass));
-            let products: Vec<Signal<T>> = state.iter_mut().map(|u| u.forward(&h, pass.threads)).collect();
+            let traces = (Trace::new(&now, units, context), Trace::new(&h, units, context));
+            let recurring = parameters.iter().skip(1).step_by(2);
+            let products: Vec<Signal<T>> = state
+                .iter_mut()
+                .zip(recurring)
+                .map(|(map, parameter)| context.product(parameter, map.as_mut(), &h))
+                .collect();
             let drive = |k: usize| slice(&driven[k], time, self.length);
             let cell = match &self.cell {
                 Cell::Plain(function) => {
                     let z = Rc::new(Observed::from(drive(0).plus(products[0].clone())));
-                    pass.observe(entry, &z);
-                    let act = Act { function: Arc::clone(function), completes: Some(entry) };
-                    let (next, back) = act.forward(z, pass);
+                    context.observe(entry, &z);
+                    let act = Act { function: Arc::clone(function) };
+                    let (next, back) = act.completing(z, Some(entry), context);
                     h = next;
                     StepCell::Plain(back)
                 }
@@ -229,8 +426,8 @@ impl<T: Real> Layer<T> for Recurrent {
                     let before = std::mem::replace(&mut memory, next);
                     let out = gate(&self.tanh, &memory);
                     h = Rc::new(Observed::from(o.hadamard(&out.value)));
-                    self.observe_gates(entry, &z, &gates, pass);
-                    self.observe_state(entry, &h, pass);
+                    self.observe_gates(entry, &z, &gates, context);
+                    self.observe_state(entry, &h, context);
                     StepCell::Lstm(LstmStep { gates, before, out })
                 }
                 Cell::Gru => {
@@ -243,8 +440,8 @@ impl<T: Real> Layer<T> for Recurrent {
                     let next = keep.hadamard(&candidate.value).plus(update.value.hadamard(&h.signal));
                     let before = std::mem::replace(&mut h, Rc::new(Observed::from(next)));
                     let gates = [reset, update, candidate];
-                    self.observe_gates(entry, &[r, u, n], &gates, pass);
-                    self.observe_state(entry, &h, pass);
+                    self.observe_gates(entry, &[r, u, n], &gates, context);
+                    self.observe_state(entry, &h, context);
                     StepCell::Gru(GruStep { gates, keep, product: products[2].clone(), before })
                 }
             };
@@ -253,8 +450,8 @@ impl<T: Real> Layer<T> for Recurrent {
                 states.push(h.signal.clone());
             }
         }
-        if !pass.keep_weights {
-            input.iter_mut().chain(&mut state).for_each(Dense::release);
+        if !context.keep_weights {
+            input.iter_mut().chain(&mut state).for_each(|map| map.release());
         }
         let features = x.signal.values.nrows();
         let out = if self.last { h } else { Rc::new(Observed::from(joined(&states))) };
@@ -300,18 +497,20 @@ impl<T: Real> GruStep<T> {
     }
 }
 
-impl<T: Real> Back<T> for Tape<T> {
-    fn backward(mut self: Box<Self>, d: Signal<T>, pass: &mut Pass<T>) -> Signal<T> {
+impl<T: Real> UnaryBackward<T> for Tape<T> {
+    fn backward(mut self: Box<Self>, d: Observed<T>, context: &mut Context<T>) -> Signal<T> {
         let length = self.layer.length;
-        let (units, batch) = (self.layer.units(), pass.batch);
-        let count = self.layer.gates.len();
+        let (units, batch) = (self.layer.units, context.batch);
+        let count = self.layer.gates();
+        let parameters: Vec<&Parameter> = context.own().collect();
+        let first = context.call.entry.unwrap_or(0);
         let zero = || Signal::new(DMatrix::from_element(units, batch, T::ZERO), 0);
         let (mut dh, mut dc) = (zero(), zero());
         let mut driven: Vec<Vec<Signal<T>>> = (0..count).map(|_| Vec::with_capacity(length)).collect();
-        let mut d = Some(d);
+        let mut d = Some(d.signal);
         while let Some(step) = self.steps.pop() {
             let time = self.steps.len();
-            let entry = self.layer.entry + time;
+            let entry = first + time;
             let from_above = match (self.layer.last, &d) {
                 (true, _) => d.take(),
                 (false, Some(d)) => Some(slice(d, time, length)),
@@ -322,32 +521,37 @@ impl<T: Real> Back<T> for Tape<T> {
             }
             let Through { gates, products, direct } = match step.cell {
                 StepCell::Plain(back) => {
-                    let dz = back.backward(std::mem::replace(&mut dh, zero()), pass);
+                    let dh = std::mem::replace(&mut dh, zero());
+                    let dz = back.backward(dh.into(), context);
                     Through { gates: vec![dz], products: None, direct: None }
                 }
                 StepCell::Lstm(step) => step.back(&dh, &mut dc),
                 StepCell::Gru(step) => step.back(&dh),
             };
-            pass.observe_gradient(entry, &Observed::from(stacked(&gates)));
+            context.observe_gradient(entry, &Observed::from(stacked(&gates)));
             dh = direct.unwrap_or_else(zero);
             let (inner, outer) = ((units * units) as f64, (units * self.features) as f64);
             let mut groups = Vec::with_capacity(2 * count);
-            for (k, (dz, (driving, recurring))) in gates.into_iter().zip(&self.layer.gates).enumerate() {
+            for (k, (dz, pair)) in gates.into_iter().zip(parameters.chunks_exact(2)).enumerate() {
+                let (driving, recurring) = (pair[0], pair[1]);
                 let product = if k == 2 { products.clone() } else { None };
                 let dz = Observed::from(dz);
-                groups.push((step.input.gradient(driving, &dz, pass), outer));
+                groups.push((step.input.gradient(driving, &dz, context), outer));
                 let product = product.map(Observed::from);
                 let beside = product.as_ref().unwrap_or(&dz);
-                groups.push((step.state.gradient(recurring, beside, pass), inner));
-                dh = dh.plus(self.state[k].backward(beside, pass.threads));
+                groups.push((step.state.gradient(recurring, beside, context), inner));
+                dh = dh.plus(context.transposed_product(recurring, self.state[k].as_mut(), beside));
                 driven[k].push(dz.signal);
             }
-            pass.observe_weight_gradient(entry, pooled(&groups));
+            context.observe_weight_gradient(entry, pooled(&groups));
         }
         let mut dx: Option<Signal<T>> = None;
-        for (operator, mut steps) in self.input.iter_mut().zip(driven) {
+        for ((map, parameter), mut steps) in
+            self.input.iter_mut().zip(parameters.iter().step_by(2)).zip(driven)
+        {
             steps.reverse();
-            let part = operator.backward(&Observed::from(joined(&steps)), pass.threads);
+            let joined = Observed::from(joined(&steps));
+            let part = context.transposed_product(parameter, map.as_mut(), &joined);
             dx = Some(match dx {
                 None => part,
                 Some(sum) => sum.plus(part),

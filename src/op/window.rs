@@ -1,5 +1,6 @@
 //! Where the windows of a convolution or a pooling lie.
 
+use super::forms::{Padding, Pair};
 use crate::numeric::product::{Threads, View};
 use crate::numeric::real::Real;
 use rayon::prelude::*;
@@ -22,7 +23,43 @@ pub struct Window {
     pub output: [usize; 2],
 }
 
+/// Largest number of a window.
+const WIDEST: usize = 1_000_000;
+
 impl Window {
+    /// Windows as the fields of a layer give them.
+    ///
+    /// # Errors
+    /// A number that is out of range, or a kernel that does not fit, with what would.
+    pub fn of(
+        input: [usize; 2],
+        kernel: Pair,
+        stride: Pair,
+        padding: Padding,
+        dilation: Pair,
+    ) -> Result<Self, String> {
+        for (name, pair) in [("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
+            if pair.0.min(pair.1) < 1 || pair.0.max(pair.1) > WIDEST {
+                return Err(format!("{name} is a whole number from 1 to {WIDEST}"));
+            }
+        }
+        let padding = match padding {
+            Padding::Of(pair) => pair,
+            Padding::Same => {
+                let total = [dilation.0 * (kernel.0 - 1), dilation.1 * (kernel.1 - 1)];
+                if total.iter().any(|t| t % 2 == 1) {
+                    return Err("padding = \"same\" needs an odd kernel; give the padding as a number".into());
+                }
+                Pair(total[0] / 2, total[1] / 2)
+            }
+        };
+        if padding.0.max(padding.1) > WIDEST {
+            return Err(format!("padding is a whole number from 0 to {WIDEST}"));
+        }
+        let pair = |p: Pair| [p.0, p.1];
+        Self::place(input, pair(kernel), pair(stride), pair(padding), pair(dilation))
+    }
+
     /// Places windows on an image of this height and width.
     ///
     /// # Errors

@@ -57,6 +57,11 @@ pub fn widths(widths: &[usize]) -> String {
 struct Row<'a> {
     init: &'a str,
     act: &'a str,
+    /// Of a grid over several stacks: in every row or in none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    depth: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<usize>,
     layer: usize,
     /// Of a network: in every row or in none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +84,11 @@ struct Row<'a> {
     log10_second_moment_q95: Option<f64>,
     log10_second_moment_of_mean: Option<f64>,
     zero_trials: Option<usize>,
+    /// Trials in which rounding hides the quantity, and log₁₀ of the second moment below which it does.
+    below_trials: Option<usize>,
+    floor: Option<f64>,
+    /// What the layer was computed in.
+    rounding: &'static str,
     /// Of the variance; of weight gradients, of the second moment.
     theory_log10_mean: Option<f64>,
     theory_log10_q05: Option<f64>,
@@ -111,6 +121,8 @@ fn layers(report: &Report) -> Result<String, csv::Error> {
                     Row {
                         init: &cell.init,
                         act: &cell.act,
+                        depth: cell.stack.map(|stack| stack.depth),
+                        width: cell.stack.map(|stack| stack.width),
                         layer: layer.layer,
                         path: layer.path.as_deref(),
                         kind: &layer.kind,
@@ -131,6 +143,9 @@ fn layers(report: &Report) -> Result<String, csv::Error> {
                         log10_second_moment_q95: s.and_then(|q| q.q95),
                         log10_second_moment_of_mean: s.and_then(|q| q.log10_of_mean),
                         zero_trials: summary.map(|s| s.zero_trials),
+                        below_trials: summary.map(|s| s.below_trials),
+                        floor: summary.and_then(|s| s.floor),
+                        rounding: layer.rounding.name(),
                         theory_log10_mean: mean,
                         theory_log10_q05: band.map(|b| b[0]),
                         theory_log10_q95: band.map(|b| b[1]),
@@ -143,6 +158,10 @@ fn layers(report: &Report) -> Result<String, csv::Error> {
                 writer.serialize(row("dead_fraction", None, Some(layer.dead_fraction)))?;
                 writer.serialize(row("saturated_fraction", None, layer.saturated_fraction))?;
                 writer.serialize(row("correlation", None, layer.correlation))?;
+                // Of a plain stack in no row.
+                if let Some(cosine) = layer.position_correlation {
+                    writer.serialize(row("position_correlation", None, Some(cosine)))?;
+                }
                 writer.serialize(row("effective_rank", None, layer.effective_rank))?;
                 writer.serialize(row("unit_symmetry", None, layer.unit_symmetry))?;
             }

@@ -1,5 +1,6 @@
 //! One layer of a result: four summaries over trials, what is one number a layer, and what theory expects.
 
+use super::{EngineUsed, Exactness, Rounding};
 use serde::{Deserialize, Serialize};
 
 /// What was recorded at a layer, over all trials.
@@ -41,9 +42,30 @@ pub struct Layer {
     pub effective_rank: Option<f64>,
     /// Largest difference between two units, relative to the largest entry; 0: units are identical.
     pub unit_symmetry: Option<f64>,
+    /// Mean cosine between the positions of one sample; `None` where a sample has one position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position_correlation: Option<f64>,
+    /// What the numbers were computed in.
+    #[serde(default)]
+    pub rounding: Rounding,
+    /// How products with the weights were drawn; `None` for a layer without weights, and in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawing: Option<Drawing>,
     /// What wide-layer theory expects here; `None` where it has no say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub theory: Option<Theory>,
+}
+
+/// How products with a layer's weights were drawn, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Drawing {
+    /// Every weight, or the products alone.
+    pub engine: EngineUsed,
+    /// Whether the products have the law that was asked for.
+    pub law: Exactness,
+    /// Why, in words.
+    pub reason: String,
 }
 
 /// What theory expects at a layer (Poole et al. 2016, Schoenholz et al. 2017), from the laws alone: log₁₀ of means over trials,
@@ -95,6 +117,12 @@ pub struct Summary {
     pub log10_second_moment: Quantiles,
     /// Trials whose variance is exactly zero.
     pub zero_trials: usize,
+    /// Trials in which rounding hides it even in double precision; no value is given for them.
+    #[serde(default, skip_serializing_if = "none")]
+    pub below_trials: usize,
+    /// log₁₀ of the second moment below which rounding hides it, the median over those trials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<f64>,
     /// Trials whose second moment is beyond 10^±3.4·10¹⁷; what is given for them is a bound.
     #[serde(default, skip_serializing_if = "none")]
     pub beyond_trials: usize,

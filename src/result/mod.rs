@@ -17,8 +17,8 @@ mod names;
 
 pub use crate::theory::formats::NumberFormat;
 pub use baseline::{Baseline, Comparison, Difference};
-pub use layer::{Layer, Quantiles, Sample, Spread, Summary, Theory, Trace};
-pub use names::{EngineUsed, Exactness, Flag, Kind, Quantity, Recorded, Verdict};
+pub use layer::{Drawing, Layer, Quantiles, Sample, Spread, Summary, Theory, Trace};
+pub use names::{EngineUsed, Exactness, Flag, Kind, Quantity, Recorded, Rounding, Verdict};
 
 use crate::spec::Experiment;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -41,9 +41,40 @@ pub struct Report {
     /// The run was stopped before its end; the cells hold what was complete.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interrupted: bool,
+    /// Combinations of the grid that cannot be built, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// With `--baseline`: the earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
+}
+
+/// A combination of a grid that cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// The initializer.
+    pub init: String,
+    /// The activation.
+    pub act: String,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl LeftOut {
+    /// A combination with its reason.
+    pub fn new(init: &str, act: &str, reason: &str) -> Self {
+        Self { init: init.into(), act: act.into(), reason: reason.into() }
+    }
+}
+
+/// Layers of a plain stack, and the units of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackSize {
+    /// Linear layers, each with an activation.
+    pub depth: usize,
+    /// Units of the last layer.
+    pub width: usize,
 }
 
 /// One initialiser with one activation.
@@ -54,6 +85,9 @@ pub struct Cell {
     pub init: String,
     /// The activation by its full name, or the expression as the user wrote it.
     pub act: String,
+    /// Of a grid over several stacks: the size of this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<StackSize>,
     /// How products with the weights were drawn.
     pub engine: EngineUsed,
     /// Why that engine was taken.
@@ -80,6 +114,16 @@ pub struct Cell {
     /// With `--baseline`: this cell beside that of the earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Comparison>,
+}
+
+impl Cell {
+    /// The initializer as tables and figures name it: of a grid over several stacks, with the size of the stack.
+    pub fn label(&self) -> String {
+        match self.stack {
+            None => self.init.clone(),
+            Some(StackSize { depth, width }) => format!("{} {depth}×{width}", self.init),
+        }
+    }
 }
 
 /// The layers at which the median root mean square leaves a format's normal range, in the direction of flow; `None` where it

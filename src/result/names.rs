@@ -17,6 +17,8 @@ named! {
         Decorrelated = "decorrelated",
         /// All units of a layer are identical, so training cannot tell them apart.
         SymmetricUnits = "symmetric-units",
+        /// The positions of a sample look alike.
+        RankCollapse = "rank-collapse",
         /// The signal or the gradient is exactly zero in some layer.
         ZeroSignal = "zero-signal",
         /// Trials differ by more than the layers' widths explain.
@@ -35,7 +37,9 @@ named! {
         /// Every weight was drawn.
         Dense = "dense",
         /// The products were drawn from their joint law, and no weight was.
-        Lazy = "lazy",
+        Implicit = "implicit" | "lazy",
+        /// Some matrices were drawn, of the others the products alone; each layer says which.
+        Mixed = "mixed",
     }
 }
 
@@ -47,6 +51,21 @@ named! {
         Exact = "exact",
         /// Its limit for large fan-in.
         Asymptotic = "asymptotic",
+    }
+}
+
+named! {
+    /// What the numbers of a layer were computed in.
+    #[non_exhaustive]
+    #[derive(Default)]
+    pub enum Rounding {
+        /// Single precision, which resolves them.
+        #[default]
+        Single = "single",
+        /// Double precision.
+        Double = "double",
+        /// Double precision, which does not resolve some of them: see [`Summary::below_trials`].
+        Below = "below",
     }
 }
 

@@ -1,10 +1,13 @@
-//! Which engine a cell runs on: exactness first, then the least predicted cost.
+//! How products with each weight matrix are drawn: exactness first, then the least predicted cost.
 
 use super::plan::LayerPlan;
 use super::streamed::can_draw;
+use crate::graph::Graph;
 use crate::law::Law;
-use crate::spec::{Engine as Wanted, Loss};
-use crate::weights::is_exact;
+use crate::op::loss::Loss;
+use crate::op::{Parameter, Role, Source};
+use crate::spec::Engine as Wanted;
+use crate::weights::{Method, is_exact};
 
 /// How the trials of a cell are simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,9 +15,22 @@ pub enum Engine {
     /// Every weight is drawn.
     Dense,
     /// Products with the weights are drawn from their joint law; what a layer computed is stored.
-    Lazy,
-    /// As lazy, unit by unit in blocks: nothing of the size of a layer is stored.
+    Implicit,
+    /// Some matrices are drawn, others are not.
+    Mixed,
+    /// As implicit, unit by unit in blocks: nothing of the size of a layer is stored.
     Streamed,
+}
+
+/// How one matrix is drawn, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drawing {
+    /// Every weight, or products alone.
+    pub method: Method,
+    /// Products have the law that was asked for, not its limit of large fan-in.
+    pub exact: bool,
+    /// In words.
+    pub reason: String,
 }
 
 /// An engine, and why it was taken.
@@ -22,12 +38,14 @@ pub enum Engine {
 pub struct Choice {
     /// What runs.
     pub engine: Engine,
-    /// The products have the law that was asked for, not its limit of large fan-in.
+    /// All products have the law that was asked for.
     pub exact: bool,
     /// In words.
     pub reason: String,
     /// Predicted cost of a trial, in operations of a matrix product.
     pub cost: f64,
+    /// How each parameter is drawn.
+    pub drawings: Vec<Drawing>,
 }
 
 /// Operations of a matrix product in the time of one draw, as measured: a normal from the lanes, any other entry.
@@ -48,93 +66,244 @@ const LARGE: f64 = (1 << 17) as f64;
 /// experiment takes the same engine everywhere.
 const STORED: f64 = (1 << 28) as f64;
 
-/// Chooses for a cell.
-pub fn choose(layers: &[LayerPlan], batch: usize, loss: Loss, wanted: Wanted) -> Choice {
-    let total = |cost: &dyn Fn(&LayerPlan) -> f64| layers.iter().map(cost).sum::<f64>();
-    let batch = batch as f64;
-    let widest = layers.iter().map(|l| l.fan_in.max(l.fan_out)).max().unwrap_or(0) as f64 * batch;
-    let entries = |layer: &LayerPlan| (layer.fan_in + layer.fan_out) as f64 * batch * ENTRY;
+/// Chooses for a cell, and tells its parameters. `stack` are the layers of a plain stack, which may be streamed.
+pub fn choose(
+    graph: &mut Graph,
+    stack: Option<&[LayerPlan]>,
+    batch: usize,
+    loss: Loss,
+    wanted: Wanted,
+) -> Choice {
+    if let Some(choice) = stack.and_then(|layers| streamed(layers, batch, loss, wanted)) {
+        return choice;
+    }
+    let columns = columns(graph, batch);
+    let mut drawings = Vec::with_capacity(graph.parameters.len());
+    let mut drawn = 0.0;
+    for place in 0..graph.parameters.len() {
+        let (drawing, cost) = drawing(graph, place, &columns, wanted);
+        drawn += cost + weight_gradient_cost(&graph.parameters[place], columns[place]);
+        drawings.push(drawing);
+    }
+    for (parameter, drawing) in graph.parameters.iter_mut().zip(&drawings) {
+        parameter.method = drawing.method;
+    }
+    let entries: f64 =
+        graph.nodes.iter().map(|node| graph.shapes(node).output_size() as f64 * batch as f64 * ENTRY).sum();
+    let widest = graph.widest() as f64 * batch as f64;
     let stored = if widest > LARGE { UNCACHED } else { 1.0 };
-    let dense = total(&|layer| dense_cost(layer, batch) + stored * entries(layer));
-    let lazy = total(&|layer| lazy_cost(layer, batch) + stored * entries(layer));
-    let streamed = total(&|layer| streamed_cost(layer, batch) + STREAMED * entries(layer));
-    let exact = layers.iter().all(|layer| is_exact(layer.weights));
-    let tape = 16.0 * total(&|l| l.fan_out as f64 * batch);
-    let streams = layers.iter().all(|l| can_draw(l, batch as usize)) && loss != Loss::CrossEntropy;
-    let large = streams && (widest > LARGE || tape > STORED);
-    let (engine, cost) = if large { (Engine::Streamed, streamed) } else { (Engine::Lazy, lazy) };
-    let how = match engine {
-        Engine::Streamed if widest > LARGE => ", unit by unit because whole layers would not fit the cache",
-        Engine::Streamed => ", unit by unit because so many layers would take much memory",
-        _ => "",
+    let products: f64 = graph.parameters.iter().map(|p| products(p, &columns)).sum();
+    let other = (graph.operations() * batch as f64 - products).max(0.0);
+    let count = |method: Method| drawings.iter().filter(|d| d.method == method).count();
+    let (implicit, all) = (count(Method::Implicit), drawings.len());
+    let engine = match implicit {
+        0 => Engine::Dense,
+        n if n == all => Engine::Implicit,
+        _ => Engine::Mixed,
     };
-    let choice = |engine, exact, cost, reason: String| Choice { engine, exact, reason, cost };
+    let reason = match (engine, drawings.first()) {
+        (Engine::Mixed, _) => {
+            format!("products of {implicit} of {all} matrices are drawn; each layer says why")
+        }
+        (_, Some(first)) if drawings.iter().all(|d| d.reason == first.reason) => first.reason.clone(),
+        _ => "each layer says why".into(),
+    };
+    let exact = drawings.iter().all(|d| d.exact);
+    Choice { engine, exact, reason, cost: drawn + stored * entries + other, drawings }
+}
+
+/// The operations of `graph.operations` that are products with this parameter.
+fn products(parameter: &Parameter, columns: &[f64]) -> f64 {
+    let place = parameter.stream as usize - 1;
+    if matches!(parameter.role, Role::Embedding | Role::Position) {
+        return 0.0;
+    }
+    6.0 * parameter.shape.0 as f64 * parameter.shape.1 as f64 * columns[place]
+}
+
+/// Columns that each parameter's matrix is multiplied with in a forward pass.
+fn columns(graph: &Graph, batch: usize) -> Vec<f64> {
+    let mut columns = vec![0.0; graph.parameters.len()];
+    for node in &graph.nodes {
+        let shapes = graph.shapes(node);
+        let positions = match node.operator.records_steps() {
+            true => shapes.inputs.first().map_or(1, |shape| shape.positions()),
+            false => shapes.positions(),
+        };
+        node.parameters.iter().for_each(|place| columns[*place] = positions as f64 * batch as f64);
+    }
+    columns
+}
+
+/// How a parameter is drawn, and the predicted cost of its draws and products.
+fn drawing(graph: &Graph, place: usize, all_columns: &[f64], wanted: Wanted) -> (Drawing, f64) {
+    let (parameter, columns) = (&graph.parameters[place], all_columns[place]);
+    let (rows, drawn) = (parameter.rows() as f64, parameter.drawn_columns() as f64);
+    let dense = |reason: &str, cost: f64| {
+        (Drawing { method: Method::Dense, exact: true, reason: reason.into() }, cost)
+    };
+    if let Source::Transposed(table) = parameter.source {
+        // The table's own entry has the cost, for the choice is the table's.
+        return (tied(&graph.parameters[table], columns, wanted).0, 0.0);
+    }
+    if matches!(parameter.role, Role::Embedding | Role::Position) {
+        let looked_up = OTHER.min(NORMAL) * columns * rows;
+        let head = graph.parameters.iter().position(|p| p.source == Source::Transposed(place));
+        return match head {
+            None => dense("only the rows that occur are drawn", looked_up),
+            Some(head) => {
+                let (drawing, cost) = tied(parameter, all_columns[head], wanted);
+                (drawing, cost + looked_up)
+            }
+        };
+    }
+    if parameter.kernel.is_some() {
+        let taps = parameter.shape.1 as f64 / drawn.max(1.0);
+        let cost =
+            dense_cost(parameter.law, drawn, rows, columns) + 6.0 * (taps - 1.0) * drawn * rows * columns;
+        return dense("a convolution draws every weight", cost);
+    }
+    let costs =
+        (dense_cost(parameter.law, drawn, rows, columns), implicit_cost(parameter.law, drawn, rows, columns));
+    weigh(parameter.law, costs, wanted, "")
+}
+
+/// The table that a linear layer shares, multiplied with so many columns: its rows that occur are drawn either way.
+fn tied(table: &Parameter, columns: f64, wanted: Wanted) -> (Drawing, f64) {
+    let (features, rows) = (table.shape.0 as f64, table.shape.1 as f64);
+    let costs =
+        (dense_cost(table.law, features, rows, columns), implicit_cost(table.law, features, rows, columns));
+    weigh(table.law, costs, wanted, ", beside its rows that occur")
+}
+
+/// ∂C/∂W, from Gram matrices of both sides where that is cheaper.
+fn weight_gradient_cost(parameter: &Parameter, columns: f64) -> f64 {
+    if matches!(parameter.role, Role::Embedding | Role::Position) {
+        return 0.0;
+    }
+    let (m, n) = (parameter.shape.0 as f64, parameter.shape.1 as f64);
+    let product = 2.0 * m * n * columns;
+    if parameter.kernel.is_some() { product } else { product.min(columns * columns * (m + n)) }
+}
+
+/// Dense or implicit, by what was asked for, exactness and cost.
+fn weigh(law: Law, (dense, implicit): (f64, f64), wanted: Wanted, how: &str) -> (Drawing, f64) {
+    let exact = is_exact(law);
+    let of = |method, exact, reason: String| Drawing { method, exact, reason };
     match wanted {
-        Wanted::Dense => choice(Engine::Dense, true, dense, "asked for".into()),
-        Wanted::Lazy if exact => choice(engine, true, cost, format!("asked for{how}")),
-        Wanted::Lazy => {
-            let reason = "asked for; the law is neither Gaussian nor orthogonal, so products follow the Gaussian law of its \
-                          mean and variance, with an error of order 1/fan-in";
-            choice(engine, false, cost, format!("{reason}{how}"))
-        }
+        Wanted::Dense => (of(Method::Dense, true, "asked for".into()), dense),
+        Wanted::Implicit if exact => (of(Method::Implicit, true, format!("asked for{how}")), implicit),
+        Wanted::Implicit => (of(Method::Implicit, false, format!("{ASYMPTOTIC}{how}")), implicit),
         Wanted::Auto if !exact => {
-            let reason = "only drawn weights have this law exactly";
-            choice(Engine::Dense, true, dense, reason.into())
+            (of(Method::Dense, true, "only drawn weights have this law exactly".into()), dense)
         }
-        Wanted::Auto if cost < dense => {
-            let reason = format!(
-                "exact for this law at {} of the dense engine's predicted cost{how}",
-                share(cost / dense)
-            );
-            choice(engine, true, cost, reason)
+        Wanted::Auto if implicit < dense => {
+            let share = share(implicit / dense);
+            let reason = format!("exact for this law at {share} of the predicted cost of drawn weights{how}");
+            (of(Method::Implicit, true, reason), implicit)
         }
         Wanted::Auto => {
-            let reason = format!("the lazy engine is predicted to cost {:.1} times as much", cost / dense);
-            choice(Engine::Dense, true, dense, reason)
+            let reason = format!(
+                "implicit sampling is predicted to cost {:.1} times as much",
+                implicit / dense.max(1.0)
+            );
+            (of(Method::Dense, true, reason), dense)
         }
     }
+}
+
+const ASYMPTOTIC: &str = "asked for; the law is neither Gaussian nor orthogonal, so products follow the Gaussian law of its mean and \
+                          variance, with an error of order 1/fan-in";
+
+/// A plain stack unit by unit: `None` where that is not possible, not needed, or dearer than drawn weights.
+fn streamed(layers: &[LayerPlan], batch: usize, loss: Loss, wanted: Wanted) -> Option<Choice> {
+    let columns = batch as f64;
+    let total = |cost: &dyn Fn(&LayerPlan) -> f64| layers.iter().map(cost).sum::<f64>();
+    let widest = layers.iter().map(|l| l.fan_in.max(l.fan_out)).max().unwrap_or(0) as f64 * columns;
+    let tape = 16.0 * total(&|l| l.fan_out as f64 * columns);
+    let possible = layers.iter().all(|l| can_draw(l, batch)) && loss != Loss::CrossEntropy;
+    let exact = layers.iter().all(|layer| is_exact(layer.weights));
+    let large = possible && (widest > LARGE || tape > STORED);
+    if !large || wanted == Wanted::Dense || (wanted == Wanted::Auto && !exact) {
+        return None;
+    }
+    let entries = |layer: &LayerPlan| (layer.fan_in + layer.fan_out) as f64 * columns * ENTRY;
+    let sizes = |l: &LayerPlan| (l.fan_in as f64, l.fan_out as f64);
+    let stored = if widest > LARGE { UNCACHED } else { 1.0 };
+    let dense = total(&|l| dense_cost(l.weights, sizes(l).0, sizes(l).1, columns) + stored * entries(l));
+    let cost = total(&|l| streamed_cost(l.weights, sizes(l).0, sizes(l).1, columns) + STREAMED * entries(l));
+    if wanted == Wanted::Auto && cost >= dense {
+        return None;
+    }
+    let how = match widest > LARGE {
+        true => ", unit by unit because whole layers would not fit the cache",
+        false => ", unit by unit because so many layers would take much memory",
+    };
+    let reason = match wanted {
+        Wanted::Auto => {
+            format!(
+                "exact for this law at {} of the predicted cost of drawn weights{how}",
+                share(cost / dense)
+            )
+        }
+        _ if exact => format!("asked for{how}"),
+        _ => format!("{ASYMPTOTIC}{how}"),
+    };
+    let drawings = layers
+        .iter()
+        .map(|layer| Drawing {
+            method: Method::Implicit,
+            exact: is_exact(layer.weights),
+            reason: reason.clone(),
+        })
+        .collect();
+    Some(Choice { engine: Engine::Streamed, exact, reason, cost, drawings })
 }
 
 fn share(part: f64) -> String {
     if part > 0.01 { format!("{:.0} %", 100.0 * part) } else { format!("1/{:.0}", 1.0 / part) }
 }
 
-fn sizes(layer: &LayerPlan) -> (f64, f64) {
-    (layer.fan_in as f64, layer.fan_out as f64)
+/// Operations of a matrix product in the time of drawing every weight once.
+pub fn draws(graph: &Graph) -> f64 {
+    let one = |p: &Parameter| draw_cost(p.law, p.drawn_columns() as f64, p.rows() as f64);
+    graph.own_parameters().map(one).sum()
 }
 
-fn dense_cost(layer: &LayerPlan, batch: f64) -> f64 {
-    let (n, m) = sizes(layer);
-    if layer.weights.is_fixed() {
-        return 4.0 * (n + m) * batch;
-    }
-    let draws = match layer.weights {
+fn draw_cost(law: Law, n: f64, m: f64) -> f64 {
+    match law {
+        law if law.is_fixed() => 0.0,
         Law::Normal { .. } => NORMAL * n * m,
-        Law::Haar { .. } | Law::UnitVarianceHaar => n.min(m) * n * m * 3.0 + OTHER * n * m,
+        Law::Haar { .. } => n.min(m) * n * m * 3.0 + OTHER * n * m,
         _ => OTHER * n * m,
-    };
-    4.0 * n * m * batch + draws
+    }
+}
+
+/// Two products of the passes, that of the weight gradient aside, and the draws: n columns, m rows.
+fn dense_cost(law: Law, n: f64, m: f64, columns: f64) -> f64 {
+    if law.is_fixed() {
+        return 4.0 * (n + m) * columns;
+    }
+    4.0 * n * m * columns + draw_cost(law, n, m)
 }
 
 /// ξRᵀ, ξᵀD; Hᵀη, HC, ηSᵀ; a factor and its inverse for each side.
-fn lazy_cost(layer: &LayerPlan, batch: f64) -> f64 {
-    let (n, m) = sizes(layer);
-    if layer.weights.is_fixed() {
-        return 4.0 * (n + m) * batch;
+fn implicit_cost(law: Law, n: f64, m: f64, columns: f64) -> f64 {
+    if law.is_fixed() {
+        return 4.0 * (n + m) * columns;
     }
-    let (r, s) = (batch.min(n), batch.min(m));
-    let haar = if layer.weights.is_orthogonal() { 1.6 } else { 1.0 };
-    let products = 4.0 * m * batch * r + 6.0 * n * batch * s;
-    haar * (THIN * products + NORMAL * (m * r + n * s)) + 40.0 * batch.powi(3)
+    let (r, s) = (columns.min(n), columns.min(m));
+    let haar = if law.is_orthogonal() { 1.6 } else { 1.0 };
+    let products = 4.0 * m * columns * r + 6.0 * n * columns * s;
+    haar * (THIN * products + NORMAL * (m * r + n * s)) + 40.0 * columns.powi(3)
 }
 
 /// The same, with Z once more for each of the two passes back, and the Gram matrix of Z.
-fn streamed_cost(layer: &LayerPlan, batch: f64) -> f64 {
-    let (n, m) = sizes(layer);
-    if layer.weights.is_fixed() {
-        return 4.0 * (n + m) * batch;
+fn streamed_cost(law: Law, n: f64, m: f64, columns: f64) -> f64 {
+    if law.is_fixed() {
+        return 4.0 * (n + m) * columns;
     }
-    let haar = if layer.weights.is_orthogonal() { 1.3 } else { 1.0 };
-    let products = haar * (9.0 * m * batch * batch + 8.0 * n * batch * batch);
-    THIN * products + NORMAL * (3.0 * m + 2.0 * n) * batch + 40.0 * batch.powi(3)
+    let haar = if law.is_orthogonal() { 1.3 } else { 1.0 };
+    let products = haar * (9.0 * m * columns * columns + 8.0 * n * columns * columns);
+    THIN * products + NORMAL * (3.0 * m + 2.0 * n) * columns + 40.0 * columns.powi(3)
 }

@@ -24,7 +24,7 @@ pub struct Expectation {
 
 /// `None` where theory has no say: weights that are neither independent nor rotation-invariant.
 pub fn expectation(plan: &Plan, cell: &CellPlan, entrance: &Entrance) -> Option<Expectation> {
-    if !cell.is_stack(plan.act(cell)) {
+    if !cell.is_stack || cell.layers.iter().any(|layer| layer.rescaled) {
         return None;
     }
     let laws: Option<Vec<Weights>> =

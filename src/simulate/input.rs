@@ -5,7 +5,7 @@ use crate::law::draw::{Standard, fill_from};
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
-use crate::numeric::stream::{Key, Role};
+use crate::numeric::stream::{Key, Part, Role};
 use crate::theory::stack::Entering;
 use nalgebra::DMatrix;
 use std::ops::Range;
@@ -112,33 +112,37 @@ impl Input {
 
     /// The batch of a trial, width × batch.
     pub fn draw<T: Real>(&self, width: usize, batch: usize, key: Key) -> Signal<T> {
-        self.rows(0..width, batch, key, 0)
+        self.rows(0..width, batch, key, Part::Block(0))
     }
 
     /// Some rows of a batch. `first` numbers their draws: rows drawn together are drawn again together.
-    pub fn rows<T: Real>(&self, rows: Range<usize>, batch: usize, key: Key, first: u64) -> Signal<T> {
+    pub fn rows<T: Real>(&self, rows: Range<usize>, batch: usize, key: Key, first: Part) -> Signal<T> {
         let mut values = DMatrix::from_element(rows.len(), batch, T::ZERO);
         let entries = values.as_mut_slice();
-        let draw = |entries: &mut [T], standard, key| {
+        let draw = |entries: &mut [T], standard| {
             fill_from(entries, standard, key, Role::Input, first, Threads::One);
         };
         match self {
-            Self::Normal => draw(entries, Standard::Normal, key),
+            Self::Normal => draw(entries, Standard::Normal),
             Self::Uniform => {
-                draw(entries, Standard::Uniform, key);
+                draw(entries, Standard::Uniform);
                 entries.iter_mut().for_each(|v| *v *= T::of(3f64.sqrt()));
             }
             Self::Correlated(c) => {
-                draw(entries, Standard::Normal, key);
+                draw(entries, Standard::Normal);
                 let mut shared = vec![T::ZERO; rows.len()];
-                draw(&mut shared, Standard::Normal, Key { layer: key.layer + 1_000_000_000, ..key });
+                let part = match first {
+                    Part::Units { units, .. } => Part::Shared(units),
+                    _ => Part::Shared(0),
+                };
+                fill_from(&mut shared, Standard::Normal, key, Role::Input, part, Threads::One);
                 let (common, own) = (T::of(c.sqrt()), T::of((1.0 - c).sqrt()));
                 for mut column in values.column_iter_mut() {
                     column.iter_mut().zip(&shared).for_each(|(v, s)| *v = common * *s + own * *v);
                 }
             }
             Self::Data(samples) => {
-                let mut rng = key.stream(Role::Input, 0);
+                let mut rng = key.stream(Role::Input, Part::Block(0));
                 let chosen = rand::seq::index::sample(&mut rng, samples.ncols(), batch);
                 for (mut column, sample) in values.column_iter_mut().zip(chosen) {
                     let features = samples.column(sample);

@@ -3,21 +3,24 @@
 mod engine;
 mod expected;
 mod input;
-mod network;
+mod memory;
 mod plan;
+mod rounding;
 pub mod streamed;
 mod trial;
 
-pub use engine::{Choice, Engine};
+pub use engine::{Choice, Drawing, Engine, draws};
 pub use expected::{Expectation, expectation};
 pub use input::{Entrance, Input, InputError};
+pub use memory::{keeps_weights, recomputes};
 pub use plan::{CellPlan, LayerPlan, Plan, PlanError};
-pub use trial::{Network, backward_gradients};
 
 use crate::numeric::product::Threads;
 use crate::op::record::LayerRecord;
+use crate::spec::Precision;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
+use trial::Trial;
 
 /// What a caller can see and steer while a run goes on.
 pub struct Control<'a> {
@@ -41,10 +44,18 @@ pub enum RunError {
 
 /// What the trials of a run left behind.
 pub struct Recorded {
-    /// For each cell of the plan, the records of its complete trials, in the order of trials.
-    pub cells: Vec<Vec<Vec<LayerRecord>>>,
+    /// For each cell of the plan, what its complete trials recorded.
+    pub cells: Vec<RecordedCell>,
     /// The run was stopped before its end.
     pub interrupted: bool,
+}
+
+/// What the trials of a cell left behind.
+pub struct RecordedCell {
+    /// The records of the complete trials, in the order of trials.
+    pub trials: Vec<Vec<LayerRecord>>,
+    /// They were computed in double precision.
+    pub double: bool,
 }
 
 /// Runs all trials of all cells.
@@ -61,14 +72,56 @@ pub fn record(plan: &Plan, control: &Control) -> Result<Recorded, RunError> {
         (0..plan.cells.len()).flat_map(|c| (0..trials).map(move |t| (c, t))).collect();
     // Trials side by side with products on one thread each; threads within a product only where trials are too few.
     let inner = if jobs.len() < control.threads { Threads::All } else { Threads::One };
-    let records: Vec<Option<Vec<LayerRecord>>> = pool.install(|| {
-        jobs.par_iter()
-            .with_max_len(1)
-            .map(|(cell, trial)| trial::one(plan, &plan.cells[*cell], *trial, inner, control))
-            .collect()
-    });
-    let interrupted = control.stop.load(Ordering::Relaxed) && records.iter().any(Option::is_none);
-    let mut records = records.into_iter();
-    let cells = plan.cells.iter().map(|_| records.by_ref().take(trials).flatten().collect()).collect();
-    Ok(Recorded { cells, interrupted })
+    let all = |jobs: &[(usize, usize)], double: bool| -> Vec<Option<Trial>> {
+        pool.install(|| {
+            jobs.par_iter()
+                .with_max_len(1)
+                .map(|(cell, number)| trial::one(plan, &plan.cells[*cell], *number, double, inner, control))
+                .collect()
+        })
+    };
+    let always = plan.experiment.precision == Precision::Double;
+    let first = all(&jobs, always);
+    let interrupted = || control.stop.load(Ordering::Relaxed);
+    let mut cut = interrupted() && first.iter().any(Option::is_none);
+    let mut cells = Vec::with_capacity(plan.cells.len());
+    let mut first = first.into_iter();
+    for (index, cell) in plan.cells.iter().enumerate() {
+        let found: Vec<Option<Trial>> = first.by_ref().take(trials).collect();
+        let doubtful = found.iter().flatten().any(|trial| trial.doubtful);
+        let ask = doubtful
+            && plan.experiment.precision != Precision::Single
+            && cell.choice.engine != Engine::Streamed
+            && found.iter().all(Option::is_some);
+        let found: Vec<Trial> = found.into_iter().flatten().collect();
+        let jobs: Vec<(usize, usize)> = (0..trials).map(|number| (index, number)).collect();
+        let alone = |trials: Vec<Trial>, double| RecordedCell {
+            trials: trials.into_iter().map(|trial| trial.records).collect(),
+            double,
+        };
+        if !ask {
+            cells.push(alone(found, always));
+            continue;
+        }
+        // One trial in the other precision tells whether the others are needed.
+        let Some(Some(probe)) = all(&jobs[..1], !always).pop() else {
+            cut |= interrupted();
+            cells.push(alone(found, always));
+            continue;
+        };
+        if !rounding::is_lost(&found[0].records, &probe.records) {
+            cells.push(alone(found, always));
+            continue;
+        }
+        let mut other = vec![Some(probe)];
+        other.extend(all(&jobs[1..], !always));
+        cut |= other.iter().any(Option::is_none);
+        let pairs = found.into_iter().zip(other).filter_map(|(found, other)| Some((found, other?)));
+        let resolve = |(found, other): (Trial, Trial)| {
+            let (single, double) = if always { (other, found) } else { (found, other) };
+            rounding::resolved(&single.records, double.records)
+        };
+        cells.push(RecordedCell { trials: pairs.map(resolve).collect(), double: true });
+    }
+    Ok(Recorded { cells, interrupted: cut })
 }

@@ -2,51 +2,61 @@
 
 use super::engine::{Choice, Engine, RATE, choose};
 use super::input::Input;
+use super::memory;
 use super::streamed;
 use crate::activation::Activation;
-use crate::frontend::toml::NetError;
-use crate::graph::Net;
-use crate::initializer::{Initializer, Site};
+use crate::frontend::stack;
+use crate::graph::{Graph, GraphError, Laws, assign};
+use crate::initializer::Initializer;
 use crate::law::Law;
 use crate::law::call::CatalogError;
 use crate::law::draw::Affine;
-use crate::op::record::LayerRecord;
+use crate::op::Space;
+use crate::result::{LeftOut, StackSize};
 use crate::spec::Experiment;
-use std::collections::HashMap;
 use std::sync::Arc;
 
-/// One linear + activation layer of a cell.
+/// A line of the result with its laws: of a plain stack, a linear layer with its activation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerPlan {
     /// Columns of W.
     pub fan_in: usize,
     /// Rows of W; units.
     pub fan_out: usize,
-    /// Of W.
+    /// Law of the weights.
     pub weights: Law,
-    /// Of b.
+    /// Law of the biases.
     pub bias: Law,
+    /// W is scaled so that its output has unit variance on the batch.
+    pub rescaled: bool,
 }
 
-/// One initialiser with one activation.
+/// One initializer with one activation in one network.
 #[derive(Clone, Debug)]
 pub struct CellPlan {
-    /// The initialiser's name, as reports show it.
+    /// The initializer's name, as reports show it.
     pub init: String,
     /// Place among the plan's activations.
     pub act: usize,
-    /// First to last.
+    /// One for each entry of the graph.
     pub layers: Vec<LayerPlan>,
     /// What its trials run on.
     pub choice: Choice,
-    /// The network, where it is no plain stack; `layers` are then its entries.
-    pub net: Option<Arc<Net>>,
+    /// Of a grid over several stacks: the size of this one.
+    pub stack: Option<StackSize>,
+    /// The network.
+    pub graph: Arc<Graph>,
+    /// Nothing but linear layers with the cell's activation behind each, which theory knows.
+    pub is_stack: bool,
 }
 
 impl CellPlan {
-    /// Linear layers with this activation behind each, which theory knows: a plain stack, or a network that is one.
-    pub fn is_stack(&self, act: &Activation) -> bool {
-        self.net.as_ref().is_none_or(|net| net.is_stack(act))
+    /// The initializer as tables and figures name it, see [`crate::result::Cell::label`].
+    pub fn label(&self) -> String {
+        match self.stack {
+            None => self.init.clone(),
+            Some(StackSize { depth, width }) => format!("{} {depth}×{width}", self.init),
+        }
     }
 }
 
@@ -56,9 +66,11 @@ pub struct Plan {
     /// As it was asked for.
     pub experiment: Experiment,
     /// In the order of the experiment.
-    pub acts: Vec<Activation>,
-    /// In the order of the grid: initialisers, and activations within each.
+    pub acts: Vec<Arc<Activation>>,
+    /// In the order of the grid: stacks, initializers within each, and activations within those.
     pub cells: Vec<CellPlan>,
+    /// Combinations without a cell.
+    pub left_out: Vec<LeftOut>,
     /// What the batches are made of.
     pub input: Input,
 }
@@ -69,18 +81,16 @@ pub struct Plan {
 pub enum PlanError {
     #[error("activation: {0}")]
     Activation(CatalogError),
-    #[error("initialiser: {0}")]
+    #[error("initializer: {0}")]
     Initializer(CatalogError),
     #[error("biases: {0}")]
     Bias(CatalogError),
     #[error("the law of biases `{0}` does not draw its entries independently")]
     DependentBias(String),
     #[error("{0}")]
-    Net(NetError),
-    #[error(
-        "a network of an architecture file runs on the dense engine only: lazy products are for plain stacks"
-    )]
-    LazyNet,
+    Net(GraphError),
+    #[error("{0}")]
+    Law(String),
     #[error("an experiment needs at least one layer, unit, row and trial")]
     Nothing,
     #[error("{widths} widths for {depth} layers: a width for the input and one for each layer are needed")]
@@ -102,44 +112,85 @@ impl Plan {
     /// Names that are not in the catalogues, laws that cannot be drawn at some layer, data that does not fit.
     pub fn new(experiment: &Experiment, input: Input) -> Result<Self, PlanError> {
         let e = experiment;
-        if let Some(architecture) = &e.net {
-            return super::network::plan(experiment, architecture, input);
-        }
-        if e.depth == 0
-            || e.batch == 0
-            || e.trials == 0
-            || e.act.is_empty()
-            || e.init.is_empty()
-            || e.widths.contains(&0)
-        {
+        if e.batch == 0 || e.trials == 0 || e.act.is_empty() || e.init.is_empty() {
             return Err(PlanError::Nothing);
         }
-        if e.widths.len() != e.depth + 1 {
-            return Err(PlanError::Widths { widths: e.widths.len(), depth: e.depth });
+        if e.net.is_none() {
+            check_widths(e)?;
         }
-        if let Input::Data(samples) = &input {
-            let (features, count) = samples.shape();
-            if features != e.widths[0] {
-                return Err(PlanError::Features { features, width: e.widths[0] });
-            }
-            if count < e.batch {
-                return Err(PlanError::Samples { samples: count, batch: e.batch });
-            }
-        }
-        let acts = e.act.iter().map(|text| Activation::parse(text)).collect::<Result<Vec<_>, _>>();
+        let parse = |text: &String| match e.net {
+            Some(_) => Initializer::parse_for_net(text),
+            None => Initializer::parse(text),
+        };
+        let acts =
+            e.act.iter().map(|text| Activation::parse(text).map(Arc::new)).collect::<Result<Vec<_>, _>>();
         let acts = acts.map_err(PlanError::Activation)?;
-        let inits = e.init.iter().map(|text| Initializer::parse(text)).collect::<Result<Vec<_>, _>>();
+        let inits = e.init.iter().map(parse).collect::<Result<Vec<_>, _>>();
         let inits = inits.map_err(PlanError::Initializer)?;
-        let bias = e.bias.as_deref().map(Initializer::parse).transpose().map_err(PlanError::Bias)?;
-        let mut cells = Vec::new();
-        for init in &inits {
-            for (act, activation) in acts.iter().enumerate() {
-                let layers = layers(&e.widths, init, bias.as_ref(), activation)?;
-                let choice = choose(&layers, e.batch, e.loss, e.engine);
-                cells.push(CellPlan { init: init.name.clone(), act, layers, choice, net: None });
+        let bias = e.bias.as_ref().map(parse).transpose().map_err(PlanError::Bias)?;
+        if let Some(bias) = &bias
+            && e.net.is_none()
+        {
+            independent(bias, &acts[0])?;
+        }
+        let mut plan = Self { experiment: e.clone(), acts, cells: Vec::new(), left_out: Vec::new(), input };
+        let mut first = None;
+        for widths in e.stacks() {
+            let graphs = plan.acts.iter().map(|act| match &e.net {
+                Some(net) => crate::frontend::toml::graph(net, act),
+                None => stack::graph(widths, act),
+            });
+            let graphs = graphs.collect::<Result<Vec<_>, _>>().map_err(PlanError::Net)?;
+            for init in &inits {
+                for (index, graph) in graphs.iter().enumerate() {
+                    match cell(e, init, bias.as_ref(), (index, &plan.acts[index]), graph) {
+                        Ok(cell) => plan.cells.push(CellPlan { stack: size(e, widths), ..cell }),
+                        Err(fault) => {
+                            let new = LeftOut::new(&init.name, &plan.acts[index].name, &fault.reason);
+                            // The reason may name a size, but a combination fails for all stacks alike.
+                            if !plan.left_out.iter().any(|old| (&old.init, &old.act) == (&new.init, &new.act))
+                            {
+                                plan.left_out.push(new);
+                            }
+                            first.get_or_insert(fault);
+                        }
+                    }
+                }
             }
         }
-        Ok(Self { experiment: experiment.clone(), acts, cells, input })
+        if plan.cells.is_empty() {
+            return Err(first.map_or(PlanError::Nothing, |fault| match e.net {
+                Some(_) => PlanError::Net(fault),
+                None => PlanError::Law(fault.reason),
+            }));
+        }
+        plan.check_input()?;
+        if e.net.is_some() {
+            let depth = plan.cells.first().map_or(0, |c| c.layers.len());
+            plan.experiment = Experiment { depth, widths: Vec::new(), ..e.clone() };
+        }
+        Ok(plan)
+    }
+
+    /// The input fits the network.
+    fn check_input(&self) -> Result<(), PlanError> {
+        let (Some(cell), e) = (self.cells.first(), &self.experiment) else { return Ok(()) };
+        if cell.graph.features() == 0 && self.input != Input::Normal {
+            return Err(PlanError::Tokens);
+        }
+        let Input::Data(samples) = &self.input else { return Ok(()) };
+        let (features, samples) = samples.shape();
+        if features != cell.graph.features() {
+            let input = cell.graph.input();
+            return Err(match input.space {
+                Space::Flat if e.net.is_none() => PlanError::Features { features, width: input.channels },
+                _ => PlanError::Entries { features, shape: input.to_string(), size: input.size() },
+            });
+        }
+        if samples < e.batch {
+            return Err(PlanError::Samples { samples, batch: e.batch });
+        }
+        Ok(())
     }
 
     /// The activation of a cell of this plan.
@@ -167,8 +218,7 @@ impl Plan {
     fn steps(&self, cell: &CellPlan) -> u64 {
         match cell.choice.engine {
             Engine::Streamed => streamed::steps(&cell.layers, self.experiment.batch),
-            _ if cell.net.is_some() => 2 * cell.net.as_ref().map_or(0, |net| net.steps()),
-            _ => 2 * cell.layers.len() as u64,
+            _ => 2 * cell.graph.steps(),
         }
     }
 
@@ -179,129 +229,66 @@ impl Plan {
 
     /// Trials whose effective rank is computed: its eigenvalues cost O(B³), so fewer for larger batches.
     pub fn ranked_trials(&self) -> usize {
-        if self.experiment.net.is_some() {
-            return ((20.0 * (64.0 / self.experiment.batch as f64).powi(3)) as usize)
-                .clamp(1, self.experiment.trials);
-        }
-        let smaller =
-            self.experiment.widths.iter().skip(1).max().map_or(1, |w| (*w).min(self.experiment.batch));
+        let batch = self.experiment.batch;
+        let widest = self.experiment.widths.iter().skip(1).max();
+        let smaller = widest.map_or(batch, |width| (*width).min(batch)).max(1);
         ((20.0 * (64.0 / smaller as f64).powi(3)) as usize).clamp(1, self.experiment.trials)
     }
+
+    /// Most bytes of a run at once, with this many trials side by side.
+    pub fn bytes(&self, threads: usize) -> u128 {
+        memory::bytes(self, threads)
+    }
 }
 
-fn layers(
-    widths: &[usize],
+fn check_widths(e: &Experiment) -> Result<(), PlanError> {
+    if e.depth == 0 || e.stacks().any(|widths| widths.contains(&0)) {
+        return Err(PlanError::Nothing);
+    }
+    if e.widths.len() != e.depth + 1 {
+        return Err(PlanError::Widths { widths: e.widths.len(), depth: e.depth });
+    }
+    Ok(())
+}
+
+/// A law of biases draws each of them by itself.
+fn independent(bias: &Initializer, act: &Activation) -> Result<(), PlanError> {
+    let site = crate::initializer::Site::dense(1, 1, 1, 1, act);
+    match bias.weights(&site).map(|law| (law, Affine::of(law))) {
+        Ok((_, None)) => Err(PlanError::DependentBias(bias.name.clone())),
+        _ => Ok(()),
+    }
+}
+
+fn cell(
+    e: &Experiment,
     init: &Initializer,
     bias: Option<&Initializer>,
-    act: &Activation,
-) -> Result<Vec<LayerPlan>, PlanError> {
-    let depth = widths.len() - 1;
-    // A law that does not look at the layer's number is the same for all layers of one shape.
-    let fixed = !init.depends_on_layer() && bias.is_none_or(|b| !b.depends_on_layer());
-    let mut known: HashMap<(usize, usize), LayerPlan> = HashMap::new();
-    let mut layers = Vec::with_capacity(depth);
-    for (index, pair) in widths.windows(2).enumerate() {
-        let (fan_in, fan_out) = (pair[0], pair[1]);
-        if fixed && let Some(layer) = known.get(&(fan_in, fan_out)) {
-            layers.push(*layer);
-            continue;
-        }
-        let site = Site::dense(fan_in, fan_out, index + 1, depth, act);
-        let bias = match bias {
-            None => init.bias(&site).map_err(PlanError::Initializer)?,
-            Some(bias) => {
-                let law = bias.weights(&site).map_err(PlanError::Bias)?;
-                if Affine::of(law).is_none() {
-                    return Err(PlanError::DependentBias(bias.name.clone()));
-                }
-                law
-            }
-        };
-        let layer = LayerPlan {
-            fan_in,
-            fan_out,
-            weights: init.weights(&site).map_err(PlanError::Initializer)?,
-            bias,
-        };
-        known.insert((fan_in, fan_out), layer);
-        layers.push(layer);
-    }
-    Ok(layers)
+    (index, act): (usize, &Arc<Activation>),
+    graph: &Graph,
+) -> Result<CellPlan, GraphError> {
+    let mut graph = graph.clone();
+    assign(&mut graph, &Laws { init, bias, act })?;
+    let is_stack = graph.is_stack(act);
+    let layers: Vec<LayerPlan> = graph.entries.iter().map(|entry| layer(&graph, entry)).collect();
+    let stack = e.net.is_none().then_some(layers.as_slice());
+    let choice = choose(&mut graph, stack, e.batch, e.loss, e.engine);
+    let (init, graph) = (init.name.clone(), Arc::new(graph));
+    Ok(CellPlan { init, act: index, layers, choice, stack: None, graph, is_stack })
 }
 
-impl Plan {
-    /// Most bytes of a run at once, with this many trials side by side: what a trial in work holds, times the threads, and
-    /// the numbers that every trial leaves behind, which quantiles are taken of.
-    pub fn bytes(&self, threads: usize) -> u128 {
-        let e = &self.experiment;
-        let trials = e.trials as u128 * self.cells.len() as u128;
-        let side_by_side = (threads as u128).min(trials);
-        let in_work = self.cells.iter().map(|cell| self.trial_bytes(cell, threads)).max().unwrap_or(0);
-        let data = match &self.input {
-            Input::Data(samples) => samples.len() as u128 * 4,
-            _ => 0,
-        };
-        /// What a layer takes in the plan, in the result and as text, beside the numbers of each trial.
-        const RESULT: u128 = 24 << 10;
-        let record = size_of::<LayerRecord>() as u128;
-        let left = e.depth as u128 * (trials * record + self.cells.len() as u128 * RESULT);
-        data + side_by_side * in_work + left + trials * 64
-    }
-
-    /// Bytes of a trial's matrices.
-    fn trial_bytes(&self, cell: &CellPlan, threads: usize) -> u128 {
-        let e = &self.experiment;
-        if let Some(net) = &cell.net {
-            return super::network::bytes(net, e.batch, threads);
-        }
-        let batch = e.batch as u128;
-        let widest = e.widths.iter().copied().max().unwrap_or(0) as u128;
-        if cell.choice.engine == Engine::Streamed {
-            // Gram matrices and factors of each layer; a wave of partial sums; blocks.
-            let small = e.depth as u128 * 8 * 5 * batch * batch;
-            return small + 64 * 8 * 4 * batch * batch + (16 << 20);
-        }
-        let tape: u128 = e.widths.windows(2).map(|w| tape_bytes(w[0], w[1], e.batch)).sum();
-        let working = 8 * 4 * widest * batch;
-        if cell.choice.engine == Engine::Lazy {
-            // A layer's input and draws, for the operator, beside its tape.
-            let drawn: u128 = e.widths.windows(2).map(|w| 8 * (w[0] + w[1]) as u128 * batch).sum();
-            return tape + drawn + working;
-        }
-        let largest = cell.layers.iter().map(weight_bytes).max().unwrap_or(0);
-        let orthogonal = cell.layers.iter().any(|l| l.weights.is_orthogonal());
-        let weights = self.kept_weights(cell, threads).max(if orthogonal { 3 * largest } else { largest });
-        tape + weights + working
-    }
-
-    /// Bytes of weights that a trial keeps for the backward pass: all of them, or none where they would need more than
-    /// the rest of the trial and a fair share of a fixed allowance; then they are drawn again.
-    fn kept_weights(&self, cell: &CellPlan, threads: usize) -> u128 {
-        let e = &self.experiment;
-        let all: u128 = cell.layers.iter().map(weight_bytes).sum();
-        let tape: u128 = e.widths.windows(2).map(|w| tape_bytes(w[0], w[1], e.batch)).sum();
-        const ALLOWANCE: u128 = 256 << 20;
-        if all <= (ALLOWANCE / threads.max(1) as u128).max(tape) { all } else { 0 }
-    }
-
-    /// Whether draws stay in memory between the passes; those of the lazy engine are no larger than its signals.
-    pub fn keeps_weights(&self, cell: &CellPlan, threads: usize) -> bool {
-        cell.choice.engine != Engine::Dense || self.kept_weights(cell, threads) > 0
-    }
+/// The size of a stack where there are several.
+fn size(e: &Experiment, widths: &[usize]) -> Option<StackSize> {
+    let width = widths.last().copied().filter(|_| !e.more_widths.is_empty())?;
+    Some(StackSize { depth: widths.len() - 1, width })
 }
 
-/// Drawn entries of a layer; equal weights and a diagonal need none.
-fn weight_bytes(layer: &LayerPlan) -> u128 {
-    if layer.weights.is_fixed() { 0 } else { layer.fan_in as u128 * layer.fan_out as u128 * 4 }
-}
-
-/// Slopes, and the trace of the layer's input.
-fn tape_bytes(fan_in: usize, fan_out: usize, batch: usize) -> u128 {
-    let (n, m, b) = (fan_in as u128, fan_out as u128, batch as u128);
-    let trace = if crate::op::record::InputTrace::<f32>::keeps_gram(fan_in, fan_out, batch) {
-        8 * b * b
-    } else {
-        4 * n * b
-    };
-    4 * m * b + trace
+fn layer(graph: &Graph, entry: &crate::graph::Entry) -> LayerPlan {
+    LayerPlan {
+        fan_in: entry.fan_in,
+        fan_out: entry.units,
+        weights: entry.weights,
+        bias: entry.bias,
+        rescaled: entry.parameter.is_some_and(|place| graph.parameters[place].rescaled),
+    }
 }

@@ -22,6 +22,9 @@ pub struct Experiment {
     /// `depth + 1` widths: the input's, then each layer's.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub widths: Vec<usize>,
+    /// Widths of further stacks of the grid, each as in `widths`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub more_widths: Vec<Vec<usize>>,
     /// An architecture in place of a plain stack.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub net: Option<Architecture>,
@@ -43,16 +46,25 @@ pub struct Experiment {
     pub seed: u64,
     /// How products with the weights are drawn.
     pub engine: Engine,
+    /// What trials are computed in.
+    #[serde(default)]
+    pub precision: Precision,
     /// A whole-stack change beyond this many decades is vanishing or exploding.
     pub threshold: f64,
 }
 
 impl Experiment {
+    /// The widths of every stack of the grid; of a network, those of nothing.
+    pub fn stacks(&self) -> impl Iterator<Item = &[usize]> {
+        std::iter::once(self.widths.as_slice()).chain(self.more_widths.iter().map(Vec::as_slice))
+    }
+
     /// A stack of `depth` layers, each of `width` units, with the command line's defaults otherwise.
     pub fn plain(depth: usize, width: usize) -> Self {
         Self {
             depth,
             widths: vec![width; depth + 1],
+            more_widths: Vec::new(),
             net: None,
             act: vec!["relu".into()],
             init: vec!["xavier-normal".into()],
@@ -63,6 +75,7 @@ impl Experiment {
             trials: 10,
             seed: 0,
             engine: Engine::Auto,
+            precision: Precision::Auto,
             threshold: 1.0,
         }
     }
@@ -78,5 +91,19 @@ pub enum Engine {
     /// Every weight is drawn.
     Dense,
     /// Products with the weights are drawn from their joint law; no weight is.
-    Lazy,
+    #[serde(alias = "lazy")]
+    Implicit,
+}
+
+/// What trials are computed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Single precision, and double where single precision would round a recorded figure away.
+    #[default]
+    Auto,
+    /// Single precision.
+    Single,
+    /// Double precision.
+    Double,
 }

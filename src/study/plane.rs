@@ -1,15 +1,18 @@
 //! Growth a layer over a plane of (σ_w², σ_b²), from short stacks of Gaussian layers on the lazy engine.
 
 use crate::activation::Activation;
+use crate::frontend::stack;
+use crate::graph::{self, Graph};
 use crate::law::Law;
 use crate::numeric::product::Threads;
 use crate::numeric::stream::Key;
 use crate::op::record::Moments;
-use crate::simulate::{Input, LayerPlan, Network};
+use crate::simulate::Input;
 use crate::spec::Loss;
 use crate::theory::phase::{Map, Measured, Window};
 use crate::weights::Method;
 use rayon::prelude::*;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Growth of the gradient and of the signal, in decades a layer.
@@ -32,7 +35,7 @@ pub struct Stacks {
 
 /// Runs every point's stacks in parallel; `step` is called after each of them. `None` where `stop` was set.
 pub fn measure(
-    act: &Activation,
+    act: &Arc<Activation>,
     sigma_w2: &[f64],
     sigma_b2: &[f64],
     stacks: &Stacks,
@@ -40,6 +43,7 @@ pub fn measure(
     stop: &AtomicBool,
 ) -> Option<Measured> {
     let columns = sigma_w2.len();
+    let graph = stack::graph(&vec![stacks.width; stacks.window.last + 1], act).ok()?;
     let points: Vec<Growth> = (0..columns * sigma_b2.len())
         .into_par_iter()
         .with_max_len(4)
@@ -47,7 +51,7 @@ pub fn measure(
             if stop.load(Ordering::Relaxed) {
                 return (None, None);
             }
-            let growth = stacks.growth(act, sigma_w2[point % columns], sigma_b2[point / columns]);
+            let growth = stacks.growth(&graph, sigma_w2[point % columns], sigma_b2[point / columns]);
             step();
             growth
         })
@@ -75,27 +79,23 @@ pub fn measure(
 
 impl Stacks {
     /// log₁₀ a layer of gradient and signal, the mean over trials; `None` where one is exactly zero.
-    fn growth(&self, act: &Activation, sigma_w2: f64, sigma_b2: f64) -> Growth {
+    fn growth(&self, graph: &Graph, sigma_w2: f64, sigma_b2: f64) -> Growth {
         let n = self.width;
         let bias =
             if sigma_b2 > 0.0 { Law::Normal { mean: 0.0, std: sigma_b2.sqrt() } } else { Law::Constant(0.0) };
         let weights = Law::Normal { mean: 0.0, std: (sigma_w2 / n as f64).sqrt() };
-        let layers = vec![LayerPlan { fan_in: n, fan_out: n, weights, bias }; self.window.last];
+        let mut graph = graph.clone();
+        for parameter in &mut graph.parameters {
+            (parameter.law, parameter.bias, parameter.method) = (weights, bias, Method::Implicit);
+        }
         let (first, last) = (self.window.first - 1, self.window.last - 1);
         let (mut gradient, mut signal) = (Some(0.0), Some(0.0));
         for trial in 0..self.trials {
             let key = Key { seed: self.seed, trial: trial as u64, layer: 0 };
-            let network = Network {
-                layers: &layers,
-                act,
-                method: Method::Lazy,
-                key,
-                threads: Threads::One,
-                keep_weights: true,
-                effective_rank: false,
-            };
             let input = Input::Normal.draw::<f32>(n, self.batch, key);
-            let Some(records) = network.pass(input, Loss::Random, &|| true) else { return (None, None) };
+            let context = graph.context(key, self.batch, Threads::One);
+            let passed = graph::trial(&graph, input, Loss::Random, context, false, &|| true);
+            let Ok(records) = passed.map(|passed| passed.records) else { return (None, None) };
             let log = |m: Moments| m.second_moment.log10_abs();
             let change = |from: Moments, to: Moments| Some(log(to)? - log(from)?);
             let add = |sum: &mut Option<f64>, part: Option<f64>| *sum = sum.zip(part).map(|(a, b)| a + b);
@@ -121,7 +121,7 @@ mod tests {
         let stacks =
             Stacks { width: 256, batch: 8, trials: 2, seed: 1, window: Window { first: 10, last: 20 } };
         for name in ["tanh", "relu", "gelu"] {
-            let act = Activation::parse(name).unwrap();
+            let act = Arc::new(Activation::parse(name).unwrap());
             let (w, b) = (vec![0.5, 1.5, 3.0], vec![0.0, 0.3]);
             let diagram = Diagram::new(&act, w.clone(), b.clone(), 512);
             let measured = measure(&act, &w, &b, &stacks, &|| (), &stop).unwrap().beside(&act, &diagram);

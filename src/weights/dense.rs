@@ -1,7 +1,7 @@
 //! Every weight drawn and multiplied: exact for any law.
 
 use super::haar::orthonormal_columns;
-use super::{Operator, rank_one, unit_variance};
+use super::{LinearMap, rank_one};
 use crate::law::Law;
 use crate::law::draw::{self, Affine};
 use crate::numeric::cached::Observed;
@@ -22,8 +22,6 @@ pub struct Dense<T: Real> {
     scale: Wide,
     mean: Wide,
     drawn: Option<Drawn<T>>,
-    /// LSUV: the scale is set at the first forward product.
-    unit_variance: bool,
     /// Not drawn but given: it cannot be drawn again.
     given: bool,
 }
@@ -46,22 +44,10 @@ impl<T: Real> Dense<T> {
     pub fn new(law: Law, fan_in: usize, fan_out: usize, key: Key) -> Self {
         let (scale, mean) = match law {
             Law::Haar { gain } | Law::Identity { gain } => (gain, 0.0),
-            Law::UnitVarianceHaar => (1.0, 0.0),
             Law::Sparse { std, .. } => (std, 0.0),
             _ => Affine::of(law).map_or((0.0, 0.0), |affine| (affine.scale, affine.mean)),
         };
-        let unit_variance = law == Law::UnitVarianceHaar;
-        Self {
-            law,
-            fan_in,
-            fan_out,
-            key,
-            scale: scale.into(),
-            mean: mean.into(),
-            drawn: None,
-            unit_variance,
-            given: false,
-        }
+        Self { law, fan_in, fan_out, key, scale: scale.into(), mean: mean.into(), drawn: None, given: false }
     }
 
     /// Weights that are known, fan_out × fan_in.
@@ -99,16 +85,6 @@ impl<T: Real> Dense<T> {
         }
     }
 
-    /// Sets the scale where the law asks for unit variance of the first output, which this is.
-    pub fn settled(&mut self, z: Signal<T>) -> Signal<T> {
-        if !self.unit_variance {
-            return z;
-        }
-        self.unit_variance = false;
-        self.scale = unit_variance(&z);
-        z.times(self.scale)
-    }
-
     /// The weight matrix itself, fan_out × fan_in, in double precision.
     pub fn matrix(&mut self, threads: Threads) -> DMatrix<f64> {
         let (scale, mean) = (self.scale.to_f64(), self.mean.to_f64());
@@ -125,12 +101,10 @@ impl<T: Real> Dense<T> {
     fn draw(&mut self, threads: Threads) -> &Drawn<T> {
         let (law, fan_in, fan_out, key) = (self.law, self.fan_in, self.fan_out, self.key);
         self.drawn.get_or_insert_with(|| match law {
-            Law::Haar { .. } | Law::UnitVarianceHaar if fan_in >= fan_out => {
+            Law::Haar { .. } if fan_in >= fan_out => {
                 Drawn::Transposed(orthonormal_columns(fan_in, fan_out, key, threads))
             }
-            Law::Haar { .. } | Law::UnitVarianceHaar => {
-                Drawn::Plain(orthonormal_columns(fan_out, fan_in, key, threads))
-            }
+            Law::Haar { .. } => Drawn::Plain(orthonormal_columns(fan_out, fan_in, key, threads)),
             Law::Identity { .. } => Drawn::Identity,
             Law::Sparse { sparsity, .. } => {
                 Drawn::Plain(draw::sparse(fan_out, fan_in, sparsity, key, threads))
@@ -177,10 +151,9 @@ impl<T: Real> Dense<T> {
     }
 }
 
-impl<T: Real> Operator<T> for Dense<T> {
+impl<T: Real> LinearMap<T> for Dense<T> {
     fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T> {
-        let z = self.apply(x, false, threads);
-        self.settled(z)
+        self.apply(x, false, threads)
     }
 
     fn backward(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T> {

@@ -2,7 +2,7 @@
 
 use crate::numeric::product::{Threads, gram, mul, tr_mul};
 use crate::numeric::real::Real;
-use crate::numeric::stream::{Key, Role};
+use crate::numeric::stream::{Key, Part, Role};
 use nalgebra::DMatrix;
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -41,7 +41,7 @@ pub fn orthonormal_columns<T: Real>(rows: usize, columns: usize, key: Key, threa
 fn reflectors<T: Real>(height: usize, size: usize, start: usize, key: Key, signs: &mut [T]) -> DMatrix<T> {
     let mut v = DMatrix::from_element(height, size, T::ZERO);
     for j in 0..size {
-        let mut rng = key.stream(Role::Weights, (start + j) as u64);
+        let mut rng = key.stream(Role::Weights, Part::Block((start + j) as u64));
         let mut x: Vec<f64> = (j..height).map(|_| rng.sample(StandardNormal)).collect();
         let norm = x.iter().map(|e| e * e).sum::<f64>().sqrt();
         let sign = if x[0] < 0.0 { -1.0 } else { 1.0 };

@@ -8,11 +8,11 @@ use crate::diagnose::run;
 use crate::expectation::critical::{self, CriticalPoint};
 use crate::expectation::field::Weights;
 use crate::frontend::toml::Architecture;
-use crate::graph::Net;
+use crate::graph::{Graph, GraphError};
 use crate::initializer::{Initializer, entries};
 use crate::law::Law;
 use crate::result::{Direction, Flag, Verdict};
-use crate::simulate::{Control, Input, Plan, PlanError};
+use crate::simulate::{Control, Input, Plan, PlanError, draws};
 use crate::spec::{Engine, Experiment};
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +54,7 @@ pub struct Network {
 /// A law of the catalogue on this network, with every name that it goes by there.
 struct Candidate {
     names: Vec<String>,
-    laws: Vec<(Law, Law, usize)>,
+    laws: Vec<(Law, Law, usize, bool)>,
     /// Operations of a sample, and of drawing all weights.
     cost: (f64, f64),
     predicted: (Option<f64>, Option<f64>),
@@ -110,9 +110,9 @@ impl<'a> Survey<'a> {
         let half = critical::half_stable(question.act);
         let first = plan(&question, architecture, vec![question.init.name.clone()], (1, 1))?;
         let cell = first.cells.first().ok_or(PlanError::Nothing)?;
-        let net = cell.net.as_ref().ok_or(PlanError::Nothing)?;
-        let stack = cell.is_stack(question.act);
-        let laws = |net: &Net| -> Vec<Option<Weights>> {
+        let net = &*cell.graph;
+        let stack = cell.is_stack;
+        let laws = |net: &Graph| -> Vec<Option<Weights>> {
             net.entries.iter().map(|e| Weights::of(e.fan_in, e.units, &e.weights, &e.bias)).collect()
         };
         let trunk = net.entries.iter().filter(|e| e.trunk).count();
@@ -124,12 +124,9 @@ impl<'a> Survey<'a> {
             }
         };
         let mut known = describe(architecture, net, stack);
-        if net.weights().iter().all(|w| w.own) {
+        if net.own_parameters().all(|p| p.init.is_some()) {
             let reason = "the file names the law of every layer, so no initialiser is left to choose";
-            return Err(PlanError::Net(crate::frontend::toml::NetError {
-                path: "the network".into(),
-                reason: reason.into(),
-            }));
+            return Err(PlanError::Net(GraphError { path: "the network".into(), reason: reason.into() }));
         }
         let (order, core) = order(half, known.branches);
         let catalogue = entries().map(|e| e.name.to_string()).filter(|name| !order.contains(name));
@@ -138,16 +135,16 @@ impl<'a> Survey<'a> {
         for (rank, name) in names.enumerate() {
             let Ok(init) = Initializer::parse_for_net(&name) else { continue };
             let built = plan(&question, architecture, vec![init.name.clone()], (1, 1));
-            let Some(net) = built.ok().and_then(|p| p.cells.into_iter().next()).and_then(|c| c.net) else {
+            let Some(net) = built.ok().and_then(|p| p.cells.into_iter().next()).map(|c| c.graph) else {
                 continue;
             };
-            let found: Vec<_> = net.weights().iter().map(|w| (w.law, w.bias, w.fan_in)).collect();
+            let found: Vec<_> =
+                net.own_parameters().map(|p| (p.law, p.bias, p.drawn_columns(), p.rescaled)).collect();
             let same = |c: &&mut Candidate| {
                 c.laws.len() == found.len()
-                    && c.laws
-                        .iter()
-                        .zip(&found)
-                        .all(|(a, b)| a.2 == b.2 && same_law(&a.0, &b.0) && same_law(&a.1, &b.1))
+                    && c.laws.iter().zip(&found).all(|(a, b)| {
+                        (a.2, a.3) == (b.2, b.3) && same_law(&a.0, &b.0) && same_law(&a.1, &b.1)
+                    })
             };
             if let Some(known) = candidates.iter_mut().find(same) {
                 if !known.names.contains(&name) {
@@ -155,14 +152,14 @@ impl<'a> Survey<'a> {
                 }
                 continue;
             }
-            let drawn = net.weights().into_iter().find(|w| !w.own);
+            let drawn = net.own_parameters().find(|p| p.init.is_none());
             // Equal weights are no initialiser; they are measured where nothing is in the way.
             let rank = if drawn.is_some_and(|w| w.law.is_point_mass()) { usize::MAX } else { rank };
             let all: Option<Vec<Weights>> = if stack { laws(&net).into_iter().collect() } else { None };
             candidates.push(Candidate {
                 names: vec![name],
                 laws: found,
-                cost: (net.cost + PLACE * net.entries.len() as f64, net.draws),
+                cost: (net.operations() + PLACE * net.entries.len() as f64, draws(&net)),
                 predicted: all.map_or((None, None), |all| predicted(&question, &all)),
                 words: drawn.map(|w| words_of(&w.law, &w.bias)).unwrap_or_default(),
                 rank: if candidates.is_empty() { 0 } else { rank },
@@ -228,25 +225,25 @@ fn plan(
     Plan::new(&experiment, Input::Normal)
 }
 
-fn describe(architecture: &Architecture, net: &Net, predicted: bool) -> Network {
-    let all = net.weights();
+fn describe(architecture: &Architecture, net: &Graph, predicted: bool) -> Network {
+    let all: Vec<_> = net.own_parameters().collect();
     let mut own: Vec<String> = Vec::new();
     let mut last = None;
-    for weights in all.iter().filter(|w| w.own) {
+    for weights in all.iter().filter(|w| w.init.is_some()) {
         if last.replace(weights.entry) == Some(weights.entry) {
             continue;
         }
         // A recurrent layer is recorded at each of its steps, and may name the law of one kind of its weights alone.
         let path = net.entries.get(weights.entry).map_or("", |e| e.path.as_str());
         let path = path.strip_suffix("/step1").unwrap_or(path);
-        let whole = all.iter().all(|w| w.entry != weights.entry || w.own);
+        let whole = all.iter().all(|w| w.entry != weights.entry || w.init.is_some());
         own.push(if whole { path.into() } else { format!("a part of {path}") });
     }
     Network {
         name: architecture.name.clone().unwrap_or_else(|| "the network".into()),
-        matrices: net.weights().len(),
+        matrices: all.len(),
         norms: net.norms(),
-        branches: net.branches(),
+        branches: net.residual_branches(),
         predicted,
         own,
         notes: Vec::new(),

@@ -140,7 +140,7 @@ fn candidates(question: &Question, half: Option<CriticalPoint>) -> Vec<Candidate
     for name in named.chain(half.map(half_stable_name)).chain([question.init.name.clone()]) {
         let Ok(init) = Initializer::parse(&name) else { continue };
         let now = init.name == question.init.name;
-        let plan = Plan::new(&experiment(question, vec![init.name.clone()], Engine::Lazy), Input::Normal);
+        let plan = Plan::new(&experiment(question, vec![init.name.clone()], Engine::Implicit), Input::Normal);
         let Some(cell) = plan.ok().and_then(|p| p.cells.into_iter().next()) else { continue };
         match found.iter_mut().find(|c| same(&c.layers, &cell.layers)) {
             Some(known) => {
@@ -244,7 +244,7 @@ fn measure(question: &Question, candidates: &[Candidate], rows: &mut [Row], cont
     let worst = |row: &Row| row.forward.size().zip(row.backward.size()).map_or(1e9, |(f, b)| f.max(b));
     order.sort_by(|a, b| rows[*b].now.cmp(&rows[*a].now).then(worst(&rows[*a]).total_cmp(&worst(&rows[*b]))));
     let drawn: f64 = candidates.iter().map(|c| cost(Engine::Auto, &c.names[0])).sum();
-    let engine = if drawn <= DRAWN { Engine::Auto } else { Engine::Lazy };
+    let engine = if drawn <= DRAWN { Engine::Auto } else { Engine::Implicit };
     let (mut spent, mut chosen) = (0.0, Vec::new());
     for index in order {
         let next = cost(engine, &candidates[index].names[0]);

@@ -4,7 +4,6 @@ use super::direction::slope;
 use super::words::{fraction, percent};
 use crate::activation::Activation;
 use crate::expectation::field::{Field, Weights};
-use crate::law::Law;
 use crate::law::short;
 use crate::numeric::wide::Wide;
 use crate::result::{Direction, Layer, Quantity};
@@ -167,7 +166,7 @@ pub fn forward(
     expected: Option<&Expected>,
     measured: &Direction,
 ) -> Option<String> {
-    if matches!(cell.layers[0].weights, Law::UnitVarianceHaar) {
+    if cell.layers[0].rescaled {
         let level = measured.log10_per_layer.is_some_and(|slope| slope.abs() <= TOLERANCE.log10());
         return level.then(|| "each layer was scaled to unit variance on this batch".into());
     }

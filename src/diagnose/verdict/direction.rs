@@ -1,7 +1,7 @@
 //! Slope, change and verdict of a quantity that flows through the stack.
 
 use crate::measure::summary::{BEYOND, log10, quantile};
-use crate::numeric::stream::{Key, Role};
+use crate::numeric::stream::{Key, Part, Role};
 use crate::op::record::LayerRecord;
 use crate::op::record::Moments;
 use crate::result::{Direction, Quantity, Verdict};
@@ -149,7 +149,7 @@ fn interval(trials: &[Vec<f64>], points: &[usize], slope: Option<f64>, key: Key)
     if trials.len() < 2 {
         return None;
     }
-    let mut rng = key.stream(Role::Bootstrap, 0);
+    let mut rng = key.stream(Role::Bootstrap, Part::Block(0));
     let mut column = Vec::with_capacity(trials.len());
     let mut slopes: Vec<f64> = (0..RESAMPLES)
         .filter_map(|_| {

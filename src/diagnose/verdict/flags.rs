@@ -3,6 +3,7 @@
 use super::words::{four, percent, round};
 use crate::activation::Activation;
 use crate::law::short;
+use crate::op::Space;
 use crate::op::record::LayerRecord;
 use crate::result::{Flag, Layer, Summary};
 use crate::simulate::{CellPlan, LayerPlan};
@@ -50,7 +51,23 @@ pub fn flags(
             ),
         ));
     }
-    let silent = |s: &Summary| s.log10_second_moment.median.is_none();
+    // Sequences alone: the positions of an image are not told apart by what follows, but pooled.
+    let sequence = matches!(cell.graph.input().space, Space::Sequence(_) | Space::Tokens(_));
+    let positions = layers.iter().rev().find(|layer| !layer.branch && layer.position_correlation.is_some());
+    if let Some((layer, cosine)) = positions.and_then(|l| Some((l, l.position_correlation?)))
+        && sequence
+        && cosine > 0.99
+    {
+        found.push((
+            Flag::RankCollapse,
+            format!(
+                "the positions of a sample become indistinguishable: mean cosine {} at {}",
+                four(cosine),
+                layer.name()
+            ),
+        ));
+    }
+    let silent = |s: &Summary| s.log10_second_moment.median.is_none() && s.below_trials == 0;
     // A branch of zeros, as Fixup has it, gets a gradient from the stream around it, and that tells its units apart.
     let closed = |plan: &LayerPlan| plan.weights.is_point_mass();
     let by_design = layers.iter().zip(&cell.layers).any(|(layer, plan)| layer.branch && closed(plan));

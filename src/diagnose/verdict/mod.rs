@@ -78,7 +78,7 @@ pub fn judge(
     if entries.is_some() {
         backward.quantity = Quantity::SquaredNorm;
     }
-    let plain = cell.is_stack(act);
+    let plain = cell.is_stack;
     let expected = plain.then(|| cause::expected(act, cell, layers, entering)).flatten();
     let mut found = flags::flags(act, cell, trials, layers);
     let heavy = found.iter().any(|(name, _)| *name == Flag::HeavyTailed);
@@ -115,6 +115,7 @@ pub fn judge(
             onward: "on",
             unit,
             layer: &up,
+            hidden: &|place| layers[trunk[place.min(last - 1)]].activation.below_trials > 0,
         }
         .say(if plain { cause::forward(act, cell, expected.as_ref(), &forward) } else { None }),
         Sentence {
@@ -127,6 +128,7 @@ pub fn judge(
             onward: "down",
             unit,
             layer: &down,
+            hidden: &|place| layers[trunk[last - 1 - place]].gradient.below_trials > 0,
         }
         .say(if plain { cause::backward(cell, expected.as_ref(), &backward) } else { None }),
     ];
@@ -137,20 +139,17 @@ pub fn judge(
 
 /// Places of the layers that every signal passes.
 fn trunk(cell: &CellPlan) -> Vec<usize> {
-    match &cell.net {
-        None => (0..cell.layers.len()).collect(),
-        Some(net) => {
-            let trunk: Vec<usize> = (0..net.entries.len()).filter(|k| net.entries[*k].trunk).collect();
-            if trunk.is_empty() { (0..net.entries.len()).collect() } else { trunk }
-        }
-    }
+    let entries = &cell.graph.entries;
+    let trunk: Vec<usize> = (0..entries.len()).filter(|k| entries[*k].trunk).collect();
+    if trunk.is_empty() { (0..entries.len()).collect() } else { trunk }
 }
 
 /// Entries of a sample at these places of a network of images or sequences: a gradient that spreads over more of them is smaller
 /// in each, and no less in all. `None` where features alone come in, as in a plain stack.
 fn sample_entries(cell: &CellPlan, trunk: &[usize]) -> Option<Vec<f64>> {
-    let net = cell.net.as_ref().filter(|net| net.input.space != Space::Flat)?;
-    Some(trunk.iter().map(|k| net.entries[*k].units as f64 * net.entries[*k].positions as f64).collect())
+    let graph = &cell.graph;
+    let entries = |k: &usize| graph.entries[*k].units as f64 * graph.entries[*k].positions as f64;
+    (graph.input().space != Space::Flat).then(|| trunk.iter().map(entries).collect())
 }
 
 struct Sentence<'a> {
@@ -167,6 +166,8 @@ struct Sentence<'a> {
     unit: &'static str,
     /// The layer of a place.
     layer: &'a dyn Fn(usize) -> String,
+    /// Rounding hides what is at a place.
+    hidden: &'a dyn Fn(usize) -> bool,
 }
 
 impl Sentence<'_> {
@@ -174,6 +175,12 @@ impl Sentence<'_> {
         let verdict = format!("{} {}", self.name, self.direction.verdict.name());
         let fact = match self.fate {
             Fate::Flows { uniform_from } => self.change(uniform_from),
+            Fate::Zero { place } if (self.hidden)(place) => format!(
+                "{} falls below what double precision resolves from {} {}",
+                self.what,
+                (self.layer)(place),
+                self.onward
+            ),
             Fate::Zero { place } => {
                 format!("{} is exactly zero from {} {}", self.what, (self.layer)(place), self.onward)
             }

@@ -1,113 +1,60 @@
-//! From an architecture file to a network: every shape and law checked, with the path of what does not fit.
+//! From layers to a graph: paths, names, branches, and the shapes that must meet.
 
-mod image;
-mod laws;
-mod residual;
-mod sequence;
-
-use super::count::{self, Census};
+use super::{Architecture, Body, InputSpec, Item, Residual};
 use crate::activation::Activation;
-use crate::frontend::toml::Architecture;
-use crate::frontend::toml::{BiasSpec, InputSpec, LayerSpec, LinearSpec, NormSpec};
-use crate::graph::{Entry, Kind, Net, Node};
-use crate::initializer::Initializer;
-use crate::law::Law;
-use crate::op::act::Act;
-use crate::op::dropout::Dropout;
-use crate::op::linear::{self, Linear};
-use crate::op::norm::{Norm, Over};
-use crate::op::pass::Weights;
-use crate::op::pool::Of;
+use crate::graph::{Assembly, Graph, GraphError};
+use crate::law::call::nearest;
+use crate::op::layer::{Assembler, Layer, LayerType, NewEntry, NewNode, Port};
+use crate::op::residual::Residual as Sum;
 use crate::op::{Shape, Space};
-use laws::Laws;
 use std::collections::HashMap;
 use std::sync::Arc;
+use toml::Table;
 
-/// Why a network cannot be built: where, and what would fit.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {reason}")]
-pub struct NetError {
-    /// As in `block3/conv1`.
-    pub path: String,
-    /// In words.
-    pub reason: String,
-}
+/// More layers than this are refused.
+const MOST: u64 = 1_000_000;
 
-/// What a network is built from.
-pub struct Builder<'a> {
-    /// The file.
-    pub architecture: &'a Architecture,
-    /// Of layers that name none.
-    pub init: &'a Initializer,
-    /// Of layers that say nothing of their biases; `None` for what the initialiser brings.
-    pub bias: Option<&'a Initializer>,
-    /// Of activations that name none.
-    pub act: &'a Arc<Activation>,
-}
-
-impl Builder<'_> {
-    /// Builds the network.
-    ///
-    /// # Errors
-    /// The first layer whose shape does not fit or whose law cannot be drawn.
-    pub fn build(&self) -> Result<Net, NetError> {
-        let list = &self.architecture.layers;
-        if count::layers(list) > count::MOST {
-            return Err(fault("the network", format!("it has more than {} layers", count::MOST)));
+/// The graph of a network; activations that it does not name are `act`. Its parameters have no laws yet.
+///
+/// # Errors
+/// The first layer whose shape does not fit, or a name that means nothing.
+pub fn graph(architecture: &Architecture, act: &Arc<Activation>) -> Result<Graph, GraphError> {
+    let list = &architecture.layers;
+    if layers(list) > MOST {
+        return Err(GraphError::new("the network", format!("it has more than {MOST} layers")));
+    }
+    let mut builder = Builder { assembly: Assembly::new(input(&architecture.input)?, act)? };
+    let begin = vec![builder.assembly.input()];
+    let mut level = Level::new("", None);
+    let end = builder.list(list, &mut level, begin)?;
+    match end.as_slice() {
+        [output] => builder.assembly.finish(*output),
+        many => {
+            let reason = format!(
+                "the last layer has {} outputs, and a network has one: a layer with `from` takes what it needs",
+                many.len()
+            );
+            Err(GraphError::new("the network", reason))
         }
-        let input = input(&self.architecture.input)?;
-        let census = Census::of(list);
-        let mut state = State {
-            laws: Laws::new(self, &census),
-            net: Net {
-                nodes: Vec::new(),
-                entries: Vec::new(),
-                input,
-                output: input,
-                streams: 0,
-                cost: 0.0,
-                draws: 0.0,
-                tape: 0,
-                weights: (0, 0),
-                widest: 0,
-            },
-            default: self.act,
-            dropouts: 0,
-            table: None,
-            depth: 0,
-            first: true,
-        };
-        state.net.widest = state.net.features();
-        let mut nodes = Vec::new();
-        let output = state.list(list, &mut Level::new("", &mut nodes), input)?;
-        if state.net.streams == 0 {
-            return Err(fault("the network", "no layer of it has weights".into()));
-        }
-        Ok(Net { nodes, output, ..state.net })
     }
 }
 
-fn fault(path: &str, reason: String) -> NetError {
-    NetError { path: path.into(), reason }
-}
-
-/// More entries of a sample than this are refused: products of four such counts still fit 128 bits.
-const LARGEST: u128 = 1_000_000_000_000;
-
-fn checked(path: &str, shape: Shape) -> Result<Shape, NetError> {
-    let positions = match shape.space {
-        Space::Flat => 1,
-        Space::Sequence(length) | Space::Tokens(length) => length as u128,
-        Space::Image(height, width) => (height as u128).saturating_mul(width as u128),
+/// Layers of a list, repeats counted as often as they come.
+fn layers(list: &[Item]) -> u64 {
+    let one = |item: &Item| match &item.body {
+        Body::Repeat { times, layers: inner } => layers(inner).saturating_mul(*times as u64),
+        Body::Residual(block) => {
+            1u64.saturating_add(layers(&block.layers)).saturating_add(layers(&block.shortcut))
+        }
+        Body::Parallel { branches, .. } => {
+            branches.iter().fold(1, |sum: u64, branch| sum.saturating_add(layers(branch)))
+        }
+        Body::Layer(..) => 1,
     };
-    match positions.saturating_mul(shape.channels as u128) {
-        0 => Err(fault(path, format!("its output {shape} is empty"))),
-        size if size > LARGEST => Err(fault(path, format!("its output {shape} has more than 10^12 entries"))),
-        _ => Ok(shape),
-    }
+    list.iter().fold(0, |sum, item| sum.saturating_add(one(item)))
 }
 
-fn input(spec: &InputSpec) -> Result<Shape, NetError> {
+fn input(spec: &InputSpec) -> Result<Shape, GraphError> {
     let shape = match (spec.shape.as_deref(), spec.tokens, spec.length) {
         (Some([features]), None, None) => Shape { channels: *features, space: Space::Flat },
         (Some([length, features]), None, None) => {
@@ -119,35 +66,34 @@ fn input(spec: &InputSpec) -> Result<Shape, NetError> {
         (None, Some(tokens), Some(length)) => Shape { channels: tokens, space: Space::Tokens(length) },
         _ => {
             let reason = "shape = [features], [length, features] or [channels, height, width] is needed, or tokens and length";
-            return Err(fault("input", reason.into()));
+            return Err(GraphError::new("input", reason));
         }
     };
-    checked("input", shape)
+    Ok(shape)
 }
 
 /// One list of layers as it is built.
 struct Level<'a> {
     prefix: String,
-    nodes: &'a mut Vec<Node>,
     /// How often a name has come.
-    names: HashMap<String, usize>,
+    count: HashMap<String, usize>,
     repeated: bool,
-    /// The entry that an activation would complete.
-    pending: Option<usize>,
-    /// Within a residual branch: its layers with weights so far, and in all.
-    branch: Option<(usize, usize)>,
+    /// Outputs of named layers, the latest of each name.
+    named: HashMap<String, Vec<Port>>,
+    /// The list that this one stands in.
+    outer: Option<&'a Level<'a>>,
 }
 
 impl<'a> Level<'a> {
-    fn new(prefix: &str, nodes: &'a mut Vec<Node>) -> Self {
+    fn new(prefix: &str, outer: Option<&'a Level<'a>>) -> Self {
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Self { prefix, nodes, names: HashMap::new(), repeated: false, pending: None, branch: None }
+        Self { prefix, count: HashMap::new(), repeated: false, named: HashMap::new(), outer }
     }
 
     /// The path of the next layer: a kind's name is numbered always, a name of the file's where it comes again.
     fn path(&mut self, kind: &str, name: Option<&String>) -> String {
         let base = name.map_or(kind, String::as_str);
-        let count = self.names.entry(base.to_string()).or_insert(0);
+        let count = self.count.entry(base.to_string()).or_insert(0);
         *count += 1;
         let prefix = &self.prefix;
         if name.is_some() && !self.repeated && *count == 1 {
@@ -157,238 +103,301 @@ impl<'a> Level<'a> {
         }
     }
 
-    /// A layer with weights of a branch is done.
-    fn advance(&mut self) {
-        if let Some((place, _)) = &mut self.branch {
-            *place += 1;
-        }
+    /// The outputs of an earlier layer of this list or of one around it.
+    fn find(&self, name: &str) -> Option<&Vec<Port>> {
+        self.named.get(name).or_else(|| self.outer.and_then(|outer| outer.find(name)))
     }
 
-    fn put(&mut self, path: String, kind: Kind) {
-        self.nodes.push(Node { path, kind });
+    fn names(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = self.named.keys().map(String::as_str).collect();
+        all.extend(self.outer.map(Level::names).unwrap_or_default());
+        all.sort_unstable();
+        all
     }
 }
 
-struct State<'a> {
-    laws: Laws<'a>,
-    net: Net,
-    default: &'a Arc<Activation>,
-    dropouts: u64,
-    /// Of the embedding.
-    table: Option<Weights>,
-    /// Residual branches around the layer.
-    depth: usize,
-    /// No layer stands below.
-    first: bool,
+/// `name[index]` in its parts; the index is left out for a layer with one output.
+fn reference(text: &str) -> (&str, Option<usize>) {
+    let split = text.strip_suffix(']').and_then(|rest| rest.split_once('['));
+    match split.and_then(|(name, index)| Some((name, index.parse().ok()?))) {
+        Some((name, index)) => (name, Some(index)),
+        None => (text, None),
+    }
 }
 
-impl State<'_> {
-    fn list(&mut self, list: &[LayerSpec], level: &mut Level, mut shape: Shape) -> Result<Shape, NetError> {
-        for layer in list {
-            shape = self.layer(layer, level, shape)?;
-            self.net.widest = self.net.widest.max(shape.size());
-            self.first = false;
-        }
-        Ok(shape)
-    }
+struct Builder {
+    assembly: Assembly,
+}
 
-    fn layer(&mut self, layer: &LayerSpec, level: &mut Level, shape: Shape) -> Result<Shape, NetError> {
-        match layer {
-            LayerSpec::Repeat(repeat) => {
-                let repeated = std::mem::replace(&mut level.repeated, true);
-                let mut shape = shape;
-                for _ in 0..repeat.times {
-                    shape = self.list(&repeat.layers, level, shape)?;
-                }
-                level.repeated = repeated;
-                Ok(shape)
-            }
-            LayerSpec::Linear(spec) => self.linear(spec, level, shape),
-            LayerSpec::Conv2d(spec) => self.conv(spec, level, shape),
-            LayerSpec::MaxPool(spec) => self.pool(spec, Of::Largest, level, shape),
-            LayerSpec::AvgPool(spec) => self.pool(spec, Of::Mean, level, shape),
-            LayerSpec::Flatten(spec) => {
-                let path = level.path("flatten", spec.name.as_ref());
-                if matches!(shape.space, Space::Tokens(_)) {
-                    return Err(tokens(&path, "flatten", shape));
-                }
-                level.put(path, Kind::Flatten { rows: shape.size(), channels: shape.channels });
-                level.pending = None;
-                Ok(Shape { channels: shape.size(), space: Space::Flat })
-            }
-            LayerSpec::Act(spec) => {
-                let path = level.path("act", spec.name.as_ref());
-                self.features(&path, "act", shape)?;
-                let function = match &spec.function {
-                    None => Arc::clone(self.default),
-                    Some(text) => self.laws.activation(text).map_err(|f| fault(&path, f.to_string()))?,
-                };
-                let bytes = if function.shape.homogeneous { 1 } else { 4 };
-                self.net.tape += bytes * shape.size() as u128;
-                let completes = level.pending.take();
-                level.put(path, Kind::Act(Act { function, completes }));
-                Ok(shape)
-            }
-            LayerSpec::BatchNorm(spec) => self.norm("batchnorm", spec, level, shape),
-            LayerSpec::LayerNorm(spec) => self.norm("layernorm", spec, level, shape),
-            LayerSpec::RmsNorm(spec) => self.norm("rmsnorm", spec, level, shape),
-            LayerSpec::Dropout(spec) => {
-                let path = level.path("dropout", spec.name.as_ref());
-                self.features(&path, "dropout", shape)?;
-                if !(0.0..1.0).contains(&spec.p) {
-                    return Err(fault(&path, format!("p = {} is not at least 0 and below 1", spec.p)));
-                }
-                self.dropouts += 1;
-                self.net.tape += shape.size() as u128;
-                level.put(path, Kind::Dropout(Dropout { p: spec.p, stream: self.dropouts }));
-                Ok(shape)
-            }
-            LayerSpec::Residual(spec) => self.residual(spec, level, shape),
-            LayerSpec::Rnn(spec) => self.recurrent("rnn", spec, level, shape),
-            LayerSpec::Lstm(spec) => self.recurrent("lstm", spec, level, shape),
-            LayerSpec::Gru(spec) => self.recurrent("gru", spec, level, shape),
-            LayerSpec::Attention(spec) => self.attention(spec, level, shape),
-            LayerSpec::Embedding(spec) => self.embedding(spec, level, shape),
-        }
-    }
-
-    fn features(&self, path: &str, kind: &str, shape: Shape) -> Result<(), NetError> {
-        if matches!(shape.space, Space::Tokens(_)) { Err(tokens(path, kind, shape)) } else { Ok(()) }
-    }
-
-    fn linear(&mut self, spec: &LinearSpec, level: &mut Level, shape: Shape) -> Result<Shape, NetError> {
-        let path = level.path("linear", spec.name.as_ref());
-        let out = linear::output(shape, spec.out).map_err(|reason| fault(&path, reason))?;
-        let out = checked(&path, out)?;
-        let matrix = Matrix {
-            path: &path,
-            kind: "linear",
-            fans: (shape.channels, spec.out),
-            size: (shape.channels, spec.out),
-            convolution: false,
-            init: spec.init.as_deref(),
-            bias: spec.bias.as_ref(),
-        };
-        let tied = match spec.tied {
-            false => None,
-            true => Some(self.table(&path, (shape.channels, spec.out))?),
-        };
-        let mut weights = self.weights(&matrix, level, out.positions())?;
-        if let Some(table) = &tied {
-            weights.law = table.law;
-            if let Some(entry) = self.net.entries.last_mut() {
-                entry.weights = table.law;
-            }
-        }
-        self.net.tape += 4 * shape.size() as u128;
-        let first = self.first;
-        level.put(path, Kind::Linear(Linear { weights, first, tied }));
-        Ok(out)
-    }
-
-    fn norm(
+impl Builder {
+    fn list(
         &mut self,
-        kind: &str,
-        spec: &NormSpec,
+        list: &[Item],
         level: &mut Level,
-        shape: Shape,
-    ) -> Result<Shape, NetError> {
-        let path = level.path(kind, spec.name.as_ref());
-        self.features(&path, kind, shape)?;
-        if !(spec.eps.is_finite() && spec.eps >= 0.0) {
-            return Err(fault(&path, format!("eps = {} is not a number from 0 on", spec.eps)));
+        mut ports: Vec<Port>,
+    ) -> Result<Vec<Port>, GraphError> {
+        for (place, item) in list.iter().enumerate() {
+            ports = self.item(item, &list[place..], level, ports)?;
         }
-        let over = match (kind, shape.space) {
-            ("batchnorm", _) => Over::Batch,
-            (_, Space::Image(..)) => Over::Sample,
-            _ => Over::Position,
-        };
-        self.net.tape += 4 * shape.size() as u128;
-        level.put(path, Kind::Norm(Norm { over, centred: kind != "rmsnorm", eps: spec.eps }));
-        Ok(shape)
+        Ok(ports)
     }
 
-    /// Draws up the weights of a layer that is an entry of its own.
-    fn weights(&mut self, matrix: &Matrix, level: &mut Level, positions: usize) -> Result<Weights, NetError> {
-        let entry = self.net.entries.len();
-        let weights = self.matrix(matrix, level, positions, entry)?;
-        level.advance();
-        self.net.entries.push(Entry {
-            path: matrix.path.into(),
-            kind: matrix.kind,
-            fan_in: matrix.fans.0,
-            fan_out: matrix.fans.1,
-            units: matrix.size.1,
-            positions,
-            weights: weights.law,
-            bias: weights.bias,
-            weighted: true,
-            trunk: self.depth == 0,
-        });
-        level.pending = Some(entry);
-        Ok(weights)
-    }
-
-    /// Draws up a weight matrix that is recorded at this entry.
-    fn matrix(
+    fn item(
         &mut self,
-        matrix: &Matrix,
+        item: &Item,
+        rest: &[Item],
+        level: &mut Level,
+        before: Vec<Port>,
+    ) -> Result<Vec<Port>, GraphError> {
+        if let Body::Repeat { times, layers } = &item.body {
+            let mut ports = self.inputs("repeat", item, rest, level, before)?;
+            let repeated = std::mem::replace(&mut level.repeated, true);
+            // A list of nothing is the same however often it comes.
+            for _ in 0..if layers.is_empty() { 0 } else { *times } {
+                ports = self.list(layers, level, ports)?;
+            }
+            level.repeated = repeated;
+            self.name(item, level, &ports);
+            return Ok(ports);
+        }
+        let kind = match &item.body {
+            Body::Layer(kind, _) => word(kind),
+            Body::Residual(_) => "block",
+            Body::Parallel { .. } | Body::Repeat { .. } => "parallel",
+        };
+        let path = level.path(kind, item.name.as_ref());
+        let inputs = self.inputs(&path, item, rest, level, before)?;
+        let ports = match &item.body {
+            Body::Layer(_, layer) => self.layer(&path, layer.as_ref(), &inputs)?,
+            Body::Residual(block) => self.residual(&path, block, level, &inputs)?,
+            Body::Parallel { branches, join } => self.parallel(&path, branches, join, level, &inputs)?,
+            Body::Repeat { .. } => inputs,
+        };
+        self.name(item, level, &ports);
+        Ok(ports)
+    }
+
+    fn name(&self, item: &Item, level: &mut Level, ports: &[Port]) {
+        if let Some(name) = &item.name {
+            level.named.insert(name.clone(), ports.to_vec());
+        }
+    }
+
+    /// What goes into a layer: the outputs that it names, or those of the layer before.
+    fn inputs(
+        &self,
+        path: &str,
+        item: &Item,
+        rest: &[Item],
         level: &Level,
-        positions: usize,
-        entry: usize,
-    ) -> Result<Weights, NetError> {
-        self.net.streams += 1;
-        let stream = self.net.streams;
-        let (law, bias) = self.laws.of(matrix, stream as usize, level.branch)?;
-        let (fan_in, units) = matrix.size;
-        let bytes = 4 * fan_in as u128 * units as u128;
-        self.net.weights.0 += bytes;
-        self.net.weights.1 = self.net.weights.1.max(bytes);
-        self.net.draws += draws(law, fan_in, units);
-        // Three products of two operations each, of all taps even where one is drawn.
-        self.net.cost += 6.0 * matrix.fans.0 as f64 * units as f64 * positions as f64;
-        let (biased, own) = (!laws::without(matrix.bias), matrix.init.is_some());
-        Ok(Weights { entry, stream, law, bias, fan_in, units, biased, own })
+        before: Vec<Port>,
+    ) -> Result<Vec<Port>, GraphError> {
+        let Some(from) = &item.from else { return Ok(before) };
+        let mut ports = Vec::with_capacity(from.len());
+        for text in from {
+            let (name, index) = reference(text);
+            let Some(found) = level.find(name) else {
+                let later = rest.iter().any(|item| item.name.as_deref() == Some(name));
+                let reason = if later {
+                    format!(
+                        "`{name}` is this layer or a later one: a network has no cycles, so `from` names earlier layers"
+                    )
+                } else {
+                    let known = level.names();
+                    match nearest(name, known.iter().copied()) {
+                        Some(near) => format!(
+                            "from names `{name}`, which no earlier layer is called: did you mean `{near}`?"
+                        ),
+                        None if known.is_empty() => {
+                            format!("from names `{name}`, but no earlier layer has a name")
+                        }
+                        None => format!(
+                            "from names `{name}`, which no earlier layer is called; there are {}",
+                            known.join(", ")
+                        ),
+                    }
+                };
+                return Err(GraphError::new(path, reason));
+            };
+            match (index, found.as_slice()) {
+                (None, [one]) => ports.push(*one),
+                (None, many) => {
+                    let reason =
+                        format!("`{name}` has {} outputs: name one of them, as in `{name}[0]`", many.len());
+                    return Err(GraphError::new(path, reason));
+                }
+                (Some(index), all) if index < all.len() => ports.push(all[index]),
+                (Some(index), all) => {
+                    let reason = format!(
+                        "`{name}` has {} outputs, the last of them `{name}[{}]`, not [{index}]",
+                        all.len(),
+                        all.len() - 1
+                    );
+                    return Err(GraphError::new(path, reason));
+                }
+            }
+        }
+        Ok(ports)
+    }
+
+    fn layer(&mut self, path: &str, layer: &dyn Layer, inputs: &[Port]) -> Result<Vec<Port>, GraphError> {
+        self.assembly.begin(path);
+        layer.assemble(&mut self.assembly, inputs).map_err(|reason| GraphError::new(path, reason))
+    }
+
+    fn residual(
+        &mut self,
+        path: &str,
+        block: &Residual,
+        level: &Level,
+        inputs: &[Port],
+    ) -> Result<Vec<Port>, GraphError> {
+        let input = features(path, "residual", inputs)?;
+        if !block.scale.is_finite() {
+            return Err(GraphError::new(path, format!("scale = {} is not a finite number", block.scale)));
+        }
+        self.assembly.open_branch();
+        let branch = self.list(&block.layers, &mut Level::new(path, Some(level)), vec![input])?;
+        self.assembly.close();
+        self.assembly.open_shortcut();
+        let around = format!("{path}/shortcut");
+        let around = self.list(&block.shortcut, &mut Level::new(&around, Some(level)), vec![input])?;
+        self.assembly.close();
+        let (out, around) = (single(path, &branch)?, single(path, &around)?);
+        if out.shape != around.shape {
+            let what =
+                if block.shortcut.is_empty() { "the identity around it keeps" } else { "its shortcut gives" };
+            let reason = format!(
+                "the branch makes {} of {} and {what} {}: {}",
+                out.shape,
+                input.shape,
+                around.shape,
+                fitting(input.shape, out.shape)
+            );
+            return Err(GraphError::new(path, reason));
+        }
+        self.assembly.begin(path);
+        let fault = |reason: String| GraphError::new(path, reason);
+        let channels = out.shape.channels;
+        let entry = NewEntry {
+            part: None,
+            kind: "residual",
+            fans: (channels, channels),
+            units: channels,
+            positions: out.shape.positions(),
+            weighted: false,
+        };
+        let entry = self.assembly.entry(&entry).map_err(fault)?;
+        let node = NewNode {
+            inputs: vec![out, around],
+            entry: Some(entry),
+            ..NewNode::plain(Sum { scale: block.scale }, out, out.shape)
+        };
+        self.assembly.node(node).map_err(fault)
+    }
+
+    fn parallel(
+        &mut self,
+        path: &str,
+        branches: &[Vec<Item>],
+        join: &LayerType,
+        level: &Level,
+        inputs: &[Port],
+    ) -> Result<Vec<Port>, GraphError> {
+        let mut ends = Vec::with_capacity(branches.len());
+        for (index, branch) in branches.iter().enumerate() {
+            let path = format!("{path}/branch{}", index + 1);
+            let end = self.list(branch, &mut Level::new(&path, Some(level)), inputs.to_vec())?;
+            ends.push(single(&path, &end)?);
+        }
+        let layer = (join.read)(Table::new()).map_err(|reason| GraphError::new(path, reason))?;
+        self.layer(path, layer.as_ref(), &ends)
     }
 }
 
-/// Operations of a matrix product in the time of drawing a layer's weights, as the dense engine counts them.
-fn draws(law: Law, fan_in: usize, units: usize) -> f64 {
-    let (n, m) = (fan_in as f64, units as f64);
-    match law {
-        Law::Constant(_) | Law::Identity { .. } => 0.0,
-        Law::Normal { .. } => 60.0 * n * m,
-        Law::Haar { .. } | Law::UnitVarianceHaar => (3.0 * n.min(m) + 300.0) * n * m,
-        _ => 300.0 * n * m,
+/// A layer's name in paths.
+fn word(kind: &LayerType) -> &'static str {
+    if kind.name == "conv2d" { "conv" } else { kind.name }
+}
+
+fn single(path: &str, ports: &[Port]) -> Result<Port, GraphError> {
+    match ports {
+        [one] => Ok(*one),
+        many => Err(GraphError::new(path, format!("it ends with {} outputs; one is needed", many.len()))),
     }
 }
 
-fn tokens(path: &str, kind: &str, shape: Shape) -> NetError {
-    fault(path, format!("{kind} takes features, not {shape}: put an `embedding` before it"))
+fn features(path: &str, kind: &str, ports: &[Port]) -> Result<Port, GraphError> {
+    crate::op::layer::features(kind, ports).map_err(|reason| GraphError::new(path, reason))
 }
 
-/// A layer's weights as its file asks for them.
-struct Matrix<'a> {
-    path: &'a str,
-    kind: &'static str,
-    /// As initialisers count them.
-    fans: (usize, usize),
-    /// Columns and rows that are drawn.
-    size: (usize, usize),
-    convolution: bool,
-    init: Option<&'a str>,
-    bias: Option<&'a BiasSpec>,
+/// The shortcut that would join a branch.
+fn fitting(from: Shape, to: Shape) -> String {
+    match (from.space, to.space) {
+        (a, b) if a == b && !matches!(a, Space::Image(..)) => {
+            format!(
+                "a shortcut of linear with out = {} would fit, or a branch that ends with {}",
+                to.channels, from.channels
+            )
+        }
+        (Space::Image(h, w), Space::Image(a, b))
+            if h.div_ceil(h.div_ceil(a)) == a && w.div_ceil(w.div_ceil(b)) == b =>
+        {
+            let stride = (h.div_ceil(a), w.div_ceil(b));
+            let stride = if stride.0 == stride.1 {
+                stride.0.to_string()
+            } else {
+                format!("[{}, {}]", stride.0, stride.1)
+            };
+            format!(
+                "a shortcut of conv2d with out = {}, kernel = 1, stride = {stride} would fit",
+                to.channels
+            )
+        }
+        _ => format!("a branch that ends with {from} would fit"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Laws;
+    use crate::initializer::Initializer;
 
-    fn built(text: &str, init: &str) -> Net {
+    fn built(text: &str, init: &str) -> Graph {
         let architecture = Architecture::parse(text).unwrap();
         let init = Initializer::parse_for_net(init).unwrap();
         let act = Arc::new(Activation::parse("relu").unwrap());
-        Builder { architecture: &architecture, init: &init, bias: None, act: &act }.build().unwrap()
+        architecture.with_laws(&Laws { init: &init, bias: None, act: &act }).unwrap()
+    }
+
+    /// The parameters' followers and branches, through repeats and branches.
+    #[test]
+    fn laws_see_what_follows_and_how_deep_a_branch_is() {
+        let net = built(
+            r#"
+            input = { shape = [4] }
+            layer = [
+                { type = "repeat", times = 2, layers = [
+                    { type = "linear", out = 4 },
+                    { type = "residual", layers = [{ type = "act", fn = "tanh" }, { type = "linear", out = 4 }] },
+                    { type = "act" },
+                ] },
+                { type = "linear", out = 2 },
+            ]"#,
+            "normal(0, gain)",
+        );
+        let gain = |p: &crate::op::Parameter| match p.law {
+            crate::law::Law::Normal { std, .. } => std,
+            _ => 0.0,
+        };
+        let gains: Vec<f64> = net.parameters.iter().map(gain).collect();
+        let (tanh, relu) = (5.0 / 3.0, 2f64.sqrt());
+        assert_eq!(gains, [tanh, relu, tanh, relu, 1.0]);
+        assert_eq!(net.branches, [1, 1]);
+        assert_eq!(net.parameters[1].branch, Some((0, 0)));
+        let trunk: Vec<bool> = net.entries.iter().map(|e| e.trunk).collect();
+        assert_eq!(trunk, [true, false, true, true, false, true, true]);
     }
 
     #[test]
@@ -430,11 +439,11 @@ mod tests {
             ("cnn-10000", 72 + 576 * 9999 + 80),
         ] {
             let net = built(crate::frontend::bundled::source(name).unwrap(), "he");
-            let found: usize = net.weights().iter().map(|w| w.fan_in * w.units).sum();
+            let found: usize = net.own_parameters().map(|p| p.shape.0 * p.shape.1).sum();
             assert_eq!(found, count, "{name}");
             assert_eq!(
-                net.output.channels,
-                if name.starts_with("gpt2") { 50_257 } else { net.output.size() }
+                net.output().channels,
+                if name.starts_with("gpt2") { 50_257 } else { net.output().size() }
             );
         }
         assert_eq!(crate::frontend::bundled::NAMES.len(), 10);

@@ -536,10 +536,15 @@ mod tests {
             log10_second_moment: quantiles(median, q05),
             zero_trials: 0,
             beyond_trials: 0,
+            below_trials: 0,
+            floor: None,
             trials: None,
             spread: None,
         };
         let layer = |(index, (median, q05)): (usize, (&Option<f64>, &Option<f64>))| Layer {
+            drawing: None,
+            position_correlation: None,
+            rounding: crate::result::Rounding::Single,
             layer: index + 1,
             path: None,
             units: None,
@@ -567,6 +572,7 @@ mod tests {
             verdict: Verdict::Stable,
         };
         let cell = Cell {
+            stack: None,
             init: "he-normal".into(),
             act: "relu".into(),
             engine: crate::result::EngineUsed::Dense,
@@ -583,6 +589,7 @@ mod tests {
         };
         let spec = Experiment { init: vec!["he-normal".into()], ..Experiment::plain(medians.len(), 8) };
         Report {
+            left_out: Vec::new(),
             schema: SCHEMA.into(),
             version: String::new(),
             spec,

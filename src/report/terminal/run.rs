@@ -35,7 +35,7 @@ pub fn render(report: &Report, columns: Option<usize>) -> String {
     lines.extend(overview(&report.cells, columns));
     for cell in &report.cells {
         lines.push(String::new());
-        let name = format!("{BOLD}{} × {}{BOLD:#}{}", cell.init, cell.act, completed(cell, spec.trials));
+        let name = format!("{BOLD}{} × {}{BOLD:#}{}", cell.label(), cell.act, completed(cell, spec.trials));
         lines.push(wrap(&name, columns, 2));
         lines.extend(cell.words.iter().map(|words| wrap(&format!("  {words}"), columns, 4)));
     }
@@ -146,7 +146,7 @@ fn row(cell: &Cell, trend: usize) -> [Field; 7] {
     let backward: Vec<_> = layers().rev().map(|l: &Layer| l.gradient.log10_variance.median).collect();
     let flags = if cell.flags.is_empty() { "–".into() } else { joined(&cell.flags) };
     [
-        plain(cell.init.clone()),
+        plain(cell.label()),
         plain(cell.act.clone()),
         verdict(&cell.forward),
         plain(series(&forward, trend)),

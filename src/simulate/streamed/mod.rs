@@ -3,9 +3,9 @@
 //! Forward, a block of layer l draws its rows of ξ, forms its rows of Z = ξRᵀ with RRᵀ = HᵀH, and adds to the Gram matrix of
 //! its own activations. Back, the map of layer l draws WᵀD = Q(ξᵀD) + (η − Q·Qᵀη)·Sᵀ with SSᵀ = DᵀD and Q = H·F in two passes
 //! over the units of layer l − 1, which draw their ξ again: the first finds Qᵀη, the second D and its sums (the law is that of
-//! [`crate::weights::LazyGaussian`]). Five normals a unit and sample, memory O(B²·depth) whatever the width.
+//! [`crate::weights::ImplicitGaussian`]). Five normals a unit and sample, memory O(B²·depth) whatever the width.
 //!
-//! An orthogonal layer ([`crate::weights::LazyHaar`]) has V = ξ(ξᵀξ)^(−½) in place of ξ, up to a rotation, and U in place of
+//! An orthogonal layer ([`crate::weights::ImplicitHaar`]) has V = ξ(ξᵀξ)^(−½) in place of ξ, up to a rotation, and U in place of
 //! the η-part: both need one more Gram matrix of draws, which a pass over ξ and the first pass back find.
 
 mod accumulate;
@@ -19,7 +19,7 @@ use crate::law::draw::{Affine, Standard, fill_from};
 use crate::numeric::cached::Observed;
 use crate::numeric::product::{Threads, add_mul, gram, mul, tr_mul};
 use crate::numeric::signal::{Signal, widened};
-use crate::numeric::stream::{Key, Role};
+use crate::numeric::stream::{Key, Part, Role};
 use crate::numeric::wide::Wide;
 use crate::op::activate::{Activated, activate, activation, dead_units};
 use crate::op::loss;
@@ -54,7 +54,7 @@ pub struct Stack<'a> {
 /// Whether streams can draw a layer: independent entries, or a frame far from filling its space.
 pub fn can_draw(layer: &LayerPlan, batch: usize) -> bool {
     match layer.weights {
-        Law::Haar { .. } | Law::UnitVarianceHaar => side(layer) >= 4 * batch,
+        Law::Haar { .. } => side(layer) >= 4 * batch,
         Law::Identity { .. } => false,
         _ => true,
     }
@@ -75,13 +75,10 @@ pub fn steps(layers: &[LayerPlan], batch: usize) -> u64 {
     forward + frames + back + layers.last().map_or(0, |l| groups(l.fan_out))
 }
 
-/// A number that names the draws of a block; blocks of very wide batches take several parts of a stream.
-fn part(block: u64) -> u64 {
-    block << 8
+/// Names the draws of a block of units: the map's ξ.
+fn part(units: u64) -> Part {
+    Part::Units { beside: false, units, block: 0 }
 }
-
-/// The draws of η lie apart from those of ξ.
-const ETA: u64 = 1 << 48;
 
 /// Sums over the units of H, n × B.
 #[derive(Default)]
@@ -216,7 +213,7 @@ impl Forward {
     /// `frame` is of an orthogonal layer.
     fn new(layer: &LayerPlan, h: &Batch, frame: Option<Frame>, draws: Blocks, key: Key) -> Self {
         let law = match (&frame, layer.weights) {
-            (Some(frame), Law::UnitVarianceHaar) => (Wide::ZERO, frame.unit_gain(h, layer.fan_out)),
+            (Some(frame), _) if layer.rescaled => (Wide::ZERO, frame.unit_gain(h, layer.fan_out)),
             (Some(_), Law::Haar { gain }) => (Wide::ZERO, gain.into()),
             _ => {
                 let (mean, std) = gaussian(layer.weights, layer.fan_in, layer.fan_out);
@@ -237,7 +234,7 @@ impl Forward {
 
     /// ξ and Z of a block.
     fn block(&self, block: u64, height: usize) -> (DMatrix<f32>, Signal<f32>) {
-        let xi = normals(self.draws, block, height, self.root.nrows(), self.key, 0);
+        let xi = normals(self.draws, block, height, self.root.nrows(), self.key, false);
         let mut z = mul(&xi, &self.root, self.rows.scale, Threads::One);
         if let Some((standard, scale)) = self.bias {
             let mut bias = vec![0.0f32; height];
@@ -251,10 +248,11 @@ impl Forward {
 }
 
 /// The first `rows` rows of a block of draws. All of the block is drawn, whoever needs only a part of it.
-fn normals(draws: Blocks, block: u64, rows: usize, columns: usize, key: Key, kind: u64) -> DMatrix<f32> {
+fn normals(draws: Blocks, block: u64, rows: usize, columns: usize, key: Key, beside: bool) -> DMatrix<f32> {
     let height = draws.rows(block).len();
     let mut values = DMatrix::from_element(height, columns, 0.0);
-    fill_from(values.as_mut_slice(), Standard::Normal, key, Role::Weights, kind + part(block), Threads::One);
+    let part = Part::Units { beside, units: block, block: 0 };
+    fill_from(values.as_mut_slice(), Standard::Normal, key, Role::Weights, part, Threads::One);
     if rows < height { values.rows(0, rows).into_owned() } else { values }
 }
 
@@ -427,7 +425,7 @@ impl Stack<'_> {
     fn frame(&self, layer: &LayerPlan, rank: usize, key: Key, step: Step) -> Option<Frame> {
         let draws = self.draws(layer.fan_out, layer);
         let sums: DrawSums = draws.sum(self.threads, step, |sums: &mut DrawSums, block, rows| {
-            let xi = normals(draws, block, rows.len(), rank, key, 0);
+            let xi = normals(draws, block, rows.len(), rank, key, false);
             let products = gram(&xi, Threads::One);
             sums.all.add(products.as_slice(), 0);
             let units = layer.fan_out.saturating_sub(rows.start).min(rows.len());
@@ -448,7 +446,8 @@ impl Stack<'_> {
     /// All units of a layer, forward.
     fn up(&self, layer: &LayerPlan, forward: &Forward, precise: bool, step: Step) -> Option<Up> {
         let at_zero = self.act.shape.at_zero;
-        let threshold = Wide::from(self.act.shape.max_slope.map_or(0.0, |top| super::trial::SATURATED * top));
+        let threshold =
+            Wide::from(self.act.shape.max_slope.map_or(0.0, |top| crate::op::act::SATURATED * top));
         self.blocks(layer.fan_out).sum(self.threads, step, |up: &mut Up, block, rows| {
             let (_, z) = forward.block(block, rows.len());
             let Activated { psi, slope } = activate(self.act, &z);
@@ -470,6 +469,8 @@ impl Stack<'_> {
         let gram = DMatrix::from_column_slice(self.batch, self.batch, &up.gram.values);
         let entries = layer.fan_out as f64 * self.batch as f64;
         LayerRecord {
+            position_correlation: None,
+            below: record::Floors::default(),
             preactivation: up.preactivation.moments(),
             activation: up.activation.moments(),
             gradient: Moments::ZERO,
@@ -515,7 +516,7 @@ impl Stack<'_> {
         self.blocks(units).sum(self.threads, step, |down: &mut Down, block, rows| {
             let (xi, z) = forward.block(block, rows.len());
             let (h, slope) = self.output(&z);
-            let upstream = loss::gradient(self.loss, &h, key, part(block));
+            let upstream = loss::gradient(self.loss, &h, units, key, part(block));
             down.add(&xi, upstream.hadamard(&slope), precise);
         })
     }
@@ -553,7 +554,7 @@ impl Stack<'_> {
         let factor = beside.as_ref().unwrap_or(&d.factor);
         let (rank, orthogonal) = (factor.rank(), beside.is_some());
         let onto: Onto = draws.sum(self.threads, step, |onto: &mut Onto, block, rows| {
-            let eta = normals(draws, block, rows.len(), rank, key, ETA);
+            let eta = normals(draws, block, rows.len(), rank, key, true);
             if orthogonal {
                 onto.gram.add(gram(&eta, Threads::One).as_slice(), 0);
             }
@@ -689,7 +690,7 @@ struct Back<'a> {
 
 impl Back<'_> {
     fn block(&self, block: u64, h: &Signal<f32>) -> Signal<f32> {
-        let eta = normals(self.draws, block, h.values.nrows(), self.root.nrows(), self.key, ETA);
+        let eta = normals(self.draws, block, h.values.nrows(), self.root.nrows(), self.key, true);
         let mut values = mul(&eta, &self.root, self.rows.scale, Threads::One);
         self.directions.add(&mut values, h, &self.onto, self.rows.scale);
         self.rows.finish(values)

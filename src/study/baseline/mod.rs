@@ -69,20 +69,23 @@ pub fn pair(plan: &Plan, old: &Report) -> Result<Pairing, Mismatch> {
         return Err(Mismatch::Spec(differing));
     }
     let depth = old.spec.depth;
-    if let Some(cell) = old.cells.iter().find(|c| c.layers.len() != depth) {
-        let name = format!("{} × {}", cell.init, cell.act);
+    if let Some(cell) =
+        old.cells.iter().find(|c| c.layers.len() != c.stack.map_or(depth, |stack| stack.depth))
+    {
+        let name = format!("{} × {}", cell.label(), cell.act);
         return Err(Mismatch::Layers { cell: name, found: cell.layers.len(), depth });
     }
     let cells: Vec<(String, String)> =
-        plan.cells.iter().map(|c| (c.init.clone(), plan.act(c).name.clone())).collect();
+        plan.cells.iter().map(|c| (c.label(), plan.act(c).name.clone())).collect();
     let ours = distinct(cells.iter().map(|c| c.0.as_str()));
-    let theirs = distinct(old.cells.iter().map(|c| c.init.as_str()));
+    let labels: Vec<String> = old.cells.iter().map(Cell::label).collect();
+    let theirs = distinct(labels.iter().map(String::as_str));
     let by_place = ours.len() == theirs.len() && !ours.iter().any(|name| theirs.contains(name));
     let mut found = Pairing::default();
     for (init, act) in &cells {
         let place = ours.iter().position(|name| name == init).filter(|_| by_place);
         let wanted = place.map_or(init.as_str(), |place| theirs[place]);
-        match old.cells.iter().position(|c| c.init == wanted && c.act == *act) {
+        match old.cells.iter().position(|c| c.label() == wanted && c.act == *act) {
             Some(counterpart) => found.pairs.push(((init.clone(), act.clone()), counterpart)),
             None => found.new.push((init.clone(), act.clone())),
         }
@@ -152,7 +155,7 @@ fn networks(old: &Experiment, new: &Experiment) -> String {
 /// Compares every cell of a run with its counterpart: adds [`Comparison`]s, the flag `drift` and words.
 pub fn compare(report: &mut Report, old: &Report, pairing: &Pairing, file: &str) {
     let counterpart = |cell: &Cell| {
-        let same = |p: &&((String, String), usize)| p.0.0 == cell.init && p.0.1 == cell.act;
+        let same = |p: &&((String, String), usize)| p.0.0 == cell.label() && p.0.1 == cell.act;
         pairing.pairs.iter().find(same).map(|p| &old.cells[p.1])
     };
     let units = report.cells.iter().flat_map(|c| &c.layers).map(Layer::units).min();

@@ -256,12 +256,12 @@ mod tests {
     #[test]
     fn a_spread_from_quantiles_is_that_of_the_values() {
         use crate::measure::summary::quantile;
-        use crate::numeric::stream::{Key, Role};
+        use crate::numeric::stream::{Key, Part, Role};
         use rand_distr::{Distribution, StandardNormal};
         for (count, low, high) in [(3, 0.9, 1.35), (10, 0.95, 1.2), (100, 0.97, 1.1)] {
             let mut total = 0.0;
             for trial in 0..2000 {
-                let mut rng = Key { seed: 5, trial, layer: 0 }.stream(Role::Bootstrap, 0);
+                let mut rng = Key { seed: 5, trial, layer: 0 }.stream(Role::Bootstrap, Part::Block(0));
                 let mut values: Vec<f64> = (0..count).map(|_| StandardNormal.sample(&mut rng)).collect();
                 values.sort_by(f64::total_cmp);
                 let at = |p| Some(quantile(&values, p));

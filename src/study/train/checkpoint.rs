@@ -1,7 +1,7 @@
 //! A training under way as bytes, from which it goes on to the same end.
 
 use super::{Plan, Saved, State, Training, Weights};
-use crate::op::{Parameter, Parameters};
+use crate::op::{Arrays, ParameterArrays};
 use crate::spec::compare::differences;
 use crate::tensorfile::safetensors::{Tensor, decode as arrays, encode as file};
 use nalgebra::DMatrix;
@@ -77,33 +77,33 @@ pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Vec<Saved>, CheckpointError> 
             saved.push(None);
             continue;
         };
-        let mut weights = Weights { parameters: Parameters::new(), moments: BTreeMap::new() };
+        let mut weights = Weights { parameters: Arrays::new(), moments: BTreeMap::new() };
         if !state.is_done(plan.steps()) {
-            for like in cell.net.weights() {
+            for like in cell.net.own_parameters() {
                 let mut take = |what: &str, count: usize| {
                     let name = format!("{number}/{}/{what}", like.stream);
                     let fault = || CheckpointError::File(format!("`{name}` is missing or of another size"));
                     all.remove(&name).filter(|values| values.len() == count).ok_or_else(fault)
                 };
-                let (rows, columns) = cell.net.weight_shape(like);
+                let (rows, columns) = like.shape;
                 let matrix = DMatrix::from_vec(rows, columns, take("weights", rows * columns)?);
                 let mut moments = [Vec::new(), Vec::new()];
                 for k in 0..cell.rule.moments() {
                     moments[0].push(take(&format!("weights/{k}"), rows * columns)?);
                 }
                 let mut bias = None;
-                if like.biased {
-                    bias = Some(DMatrix::from_vec(like.units, 1, take("biases", like.units)?));
+                if like.is_biased() {
+                    bias = Some(DMatrix::from_vec(rows, 1, take("biases", rows)?));
                 }
                 for k in 0..cell.rule.moments() {
-                    let count = if like.biased { like.units } else { 0 };
+                    let count = if like.is_biased() { rows } else { 0 };
                     moments[1].push(if count == 0 {
                         Vec::new()
                     } else {
                         take(&format!("biases/{k}"), count)?
                     });
                 }
-                weights.parameters.insert(like.stream, Parameter { weights: Arc::new(matrix), bias });
+                weights.parameters.insert(like.stream, ParameterArrays { weights: Arc::new(matrix), bias });
                 weights.moments.insert(like.stream, moments);
             }
         }

@@ -5,16 +5,15 @@ use super::optimizer::At;
 use super::outcome::{Epoch, LayerLook, Look, Point};
 use super::{Cell, Plan, Set};
 use crate::data::Labelled;
-use crate::graph::{Net, backward, onward};
-use crate::law::Law;
+use crate::graph::{Graph, backward, forward};
 use crate::numeric::product::Threads;
 use crate::numeric::signal::Signal;
 use crate::numeric::slice::for_each_machine;
-use crate::numeric::stream::{Key, Role};
+use crate::numeric::stream::{Key, Part, Role};
 use crate::numeric::wide::Wide;
 use crate::op::parameters::{Gradient, gradients_like};
 use crate::op::record::LayerRecord;
-use crate::op::{Gradients, Parameter, Parameters, Pass};
+use crate::op::{Arrays, Context, Gradients, ParameterArrays};
 use nalgebra::DMatrix;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
@@ -92,15 +91,15 @@ impl Sum {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
     /// By the numbers of their streams.
-    pub parameters: Parameters<f32>,
+    pub parameters: Arrays<f32>,
     /// Moments of weights and of biases.
     pub moments: BTreeMap<u64, [Vec<Vec<f32>>; 2]>,
 }
 
 impl Weights {
-    fn new(parameters: Parameters<f32>, moments: usize) -> Self {
+    fn new(parameters: Arrays<f32>, moments: usize) -> Self {
         let zeros = |entries: usize| vec![vec![0.0; entries]; moments];
-        let of = |(stream, p): (&u64, &Parameter<f32>)| {
+        let of = |(stream, p): (&u64, &ParameterArrays<f32>)| {
             (*stream, [zeros(p.weights.len()), zeros(p.bias.as_ref().map_or(0, DMatrix::len))])
         };
         let moments = parameters.iter().map(of).collect();
@@ -163,7 +162,7 @@ impl<'a> Learner<'a> {
         if self.order.0 != Some(epoch) {
             let mut order: Vec<usize> = (0..self.set.train.len()).collect();
             let key = Key { layer: epoch, ..self.plan.key(self.seed) };
-            order.shuffle(&mut key.stream(Role::Order, 0));
+            order.shuffle(&mut key.stream(Role::Order, Part::Block(0)));
             self.order = (Some(epoch), order);
         }
         let batch = self.plan.training.batch;
@@ -246,7 +245,7 @@ impl<'a> Learner<'a> {
         let key = self.plan.key(self.seed);
         let inner = if shards.len() > 1 { Threads::One } else { self.threads() };
         let work = |(index, (shard, room)): (usize, (&&[usize], &mut Room))| {
-            let mut pass = Pass::new(within(key, step, index), shard.len(), inner, net.entries.len());
+            let mut pass = net.context(key.of_step(step, index), shard.len(), inner);
             pass.quiet = true;
             pass.given = Some(parameters);
             pass.scratch = std::mem::take(&mut room.scratch);
@@ -309,10 +308,10 @@ impl<'a> Learner<'a> {
         let key = self.plan.key(self.seed);
         let places: Vec<usize> = (0..test.len()).collect();
         let work = |part: &[usize]| {
-            let mut pass = Pass::<f32>::new(key, part.len(), Threads::One, net.entries.len());
+            let mut pass = net.context::<f32>(key, part.len(), Threads::One);
             (pass.quiet, pass.evaluating, pass.given) = (true, true, Some(parameters));
             let batch = test.select(part);
-            let out = onward(net, Signal::new(batch.samples, 0), &mut pass, false, &|| true);
+            let out = forward(net, Signal::new(batch.samples, 0), &mut pass, false, &|| true);
             out.map_or(Outcome::default(), |(out, _)| objective.evaluate(&out.signal, &batch.labels, 1).0)
         };
         let outcomes: Vec<Outcome> = if self.alone {
@@ -333,8 +332,8 @@ impl<'a> Learner<'a> {
         }
         let net = &*self.cell.net;
         let batch = first_batch(self.plan, self.set);
-        let key = within(self.plan.key(self.seed), step, 0);
-        let mut pass = Pass::<f32>::new(key, batch.len(), self.threads(), net.entries.len());
+        let key = self.plan.key(self.seed).of_step(step, 0);
+        let mut pass = net.context::<f32>(key, batch.len(), self.threads());
         pass.given = Some(&self.weights.parameters);
         let (count, objective) = (batch.len(), self.plan.training.loss);
         through(net, batch, &mut pass, |out, labels| objective.evaluate(out, labels, count));
@@ -343,24 +342,19 @@ impl<'a> Learner<'a> {
     }
 }
 
-/// The streams of a part of a step: dropout's masks.
-fn within(key: Key, step: u64, part: usize) -> Key {
-    Key { trial: key.trial << 48 | (step + 1) << 8 | part as u64, ..key }
-}
-
 /// Forward and back; the outcome.
-fn through(
-    net: &Net,
+fn through<'a>(
+    net: &'a Graph,
     batch: Labelled,
-    pass: &mut Pass<f32>,
+    pass: &mut Context<'a, f32>,
     evaluate: impl FnOnce(&Signal<f32>, &[u32]) -> (Outcome, Signal<f32>),
 ) -> Outcome {
-    let Ok((out, tapes)) = onward(net, Signal::new(batch.samples, 0), pass, false, &|| true) else {
+    let Ok((out, tape)) = forward(net, Signal::new(batch.samples, 0), pass, false, &|| true) else {
         return Outcome::default();
     };
     let (outcome, upstream) = evaluate(&out.signal, &batch.labels);
     drop(out);
-    let _ = backward(net, tapes, upstream, pass, &|| true);
+    let _ = backward(net, tape, upstream, pass, &|| true);
     outcome
 }
 
@@ -369,26 +363,25 @@ fn first_batch(plan: &Plan, set: &Set) -> Labelled {
     set.train.select(&places)
 }
 
-/// Parameters as a run begins with them. A law of unit variance (LSUV) sees the first batch, layer after layer.
-pub fn start(plan: &Plan, set: &Set, cell: &Cell, seed: usize) -> Parameters<f32> {
-    let key = plan.key(seed);
-    let mut parameters = cell.net.parameters(&Pass::<f32>::new(key, 1, Threads::One, 0));
-    let measured = cell.net.weights().into_iter().filter(|w| w.law == Law::UnitVarianceHaar);
-    for weights in measured {
-        let batch = first_batch(plan, set);
-        let mut pass = Pass::<f32>::new(key, batch.len(), Threads::One, cell.net.entries.len());
-        pass.given = Some(&parameters);
-        if onward(&cell.net, Signal::new(batch.samples, 0), &mut pass, false, &|| true).is_err() {
-            continue;
-        }
-        let LayerRecord { preactivation, .. } = &pass.records[weights.entry];
-        let variance = preactivation.variance;
-        if let (false, Some(parameter)) = (variance.is_zero(), parameters.get_mut(&weights.stream)) {
-            let scale = variance.sqrt().recip().to_f64() as f32;
-            Arc::make_mut(&mut parameter.weights).as_mut_slice().iter_mut().for_each(|w| *w *= scale);
+/// Parameters as a run begins with them. A procedure that rescales weights (LSUV) sees the first batch.
+pub fn start(plan: &Plan, set: &Set, cell: &Cell, seed: usize) -> Arrays<f32> {
+    let (key, net) = (plan.key(seed), &*cell.net);
+    let mut arrays = net.arrays(&net.context::<f32>(key, 1, Threads::One));
+    if !net.parameters.iter().any(|parameter| parameter.rescaled) {
+        return arrays;
+    }
+    let batch = first_batch(plan, set);
+    let mut context = net.context::<f32>(key, batch.len(), Threads::One);
+    context.quiet = true;
+    // Nothing stops a pass whose step always says to go on.
+    let _ = forward(net, Signal::new(batch.samples, 0), &mut context, false, &|| true);
+    for parameter in net.own_parameters() {
+        let factor = context.factor(parameter).map(|factor| factor.to_f64() as f32);
+        if let Some((factor, array)) = factor.zip(arrays.get_mut(&parameter.stream)) {
+            Arc::make_mut(&mut array.weights).as_mut_slice().iter_mut().for_each(|w| *w *= factor);
         }
     }
-    parameters
+    arrays
 }
 
 impl From<&LayerRecord> for LayerLook {

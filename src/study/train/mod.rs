@@ -20,8 +20,7 @@ pub use schedule::Schedule;
 use crate::activation::Activation;
 use crate::data::Labelled;
 use crate::frontend::toml::Architecture;
-use crate::frontend::toml::{Builder, NetError};
-use crate::graph::Net;
+use crate::graph::{Graph, GraphError, Laws};
 use crate::initializer::Initializer;
 use crate::law::call::CatalogError;
 use crate::numeric::stream::Key;
@@ -128,7 +127,7 @@ pub enum TrainError {
     #[error("{0}")]
     Schedule(CatalogError),
     #[error("{0}")]
-    Net(NetError),
+    Net(GraphError),
     #[error("the network takes tokens; images and tables have none")]
     Tokens,
     #[error("a sample has {features} features, but the network takes {shape}, which is {size}")]
@@ -160,7 +159,7 @@ pub struct Cell {
     /// Weight decay λ.
     pub decay: f64,
     /// The network with this initialiser's laws.
-    pub net: Arc<Net>,
+    pub net: Arc<Graph>,
 }
 
 /// A checked training.
@@ -196,8 +195,8 @@ impl Plan {
         let mut cells = Vec::new();
         for init in &inits {
             for act in &acts {
-                let builder = Builder { architecture: &t.net, init, bias: bias.as_ref(), act };
-                let net = Arc::new(builder.build().map_err(TrainError::Net)?);
+                let laws = Laws { init, bias: bias.as_ref(), act };
+                let net = Arc::new(t.net.with_laws(&laws).map_err(TrainError::Net)?);
                 for (rule, text) in rules.iter().zip(&t.optimizer) {
                     let own = [rule.default_rate()];
                     for rate in if t.lr.is_empty() { &own[..] } else { &t.lr } {
@@ -260,15 +259,15 @@ impl Plan {
         let one = |cell: &Cell| {
             let rooms = self.batch().div_ceil(learner::shard(self.batch())) as u128;
             let copies = 1 + cell.rule.moments() as u128 + rooms;
-            cell.net.weights.0 * copies + cell.net.tape * self.batch() as u128
+            cell.net.weight_bytes().0 * copies + cell.net.tape_bytes(self.batch())
         };
         runs * self.cells.iter().map(one).max().unwrap_or(0)
     }
 }
 
 /// The network can be trained on the set.
-fn fits(net: &Net, set: &Set) -> Result<(), TrainError> {
-    if matches!(net.input.space, Space::Tokens(_)) {
+fn fits(net: &Graph, set: &Set) -> Result<(), TrainError> {
+    if matches!(net.input().space, Space::Tokens(_)) {
         return Err(TrainError::Tokens);
     }
     if let Some(path) = net.tied() {
@@ -276,12 +275,12 @@ fn fits(net: &Net, set: &Set) -> Result<(), TrainError> {
     }
     let features = set.train.samples.nrows();
     if features != net.features() {
-        return Err(TrainError::Features { features, shape: net.input.to_string(), size: net.features() });
+        return Err(TrainError::Features { features, shape: net.input().to_string(), size: net.features() });
     }
-    if net.output.positions() != 1 {
-        return Err(TrainError::Output { shape: net.output.to_string() });
+    if net.output().positions() != 1 {
+        return Err(TrainError::Output { shape: net.output().to_string() });
     }
-    let outputs = net.output.size();
+    let outputs = net.output().size();
     for (which, part) in [("training", &set.train), ("test", &set.test)] {
         if part.is_empty() {
             return Err(TrainError::Empty(which));

@@ -2,22 +2,27 @@
 //! so small that an error would show. Each comparison has a false-alarm rate of 2e^(−2·2.7²) ≈ 9·10⁻⁷; seeds are fixed.
 //! The same comparisons are shown to fail for operators with a planted error.
 
+#[path = "common/stack.rs"]
+mod common;
+
 use initdiag::activation::Activation;
+use initdiag::graph;
 use initdiag::law::Law;
 use initdiag::numeric::cached::Observed;
 use initdiag::numeric::product::Threads;
 use initdiag::numeric::signal::Signal;
-use initdiag::numeric::stream::{Key, Role};
+use initdiag::numeric::stream::{Key, Part, Role};
 use initdiag::numeric::wide::Wide;
 use initdiag::op::record::{LayerRecord, Moments};
 use initdiag::simulate::streamed::Stack;
-use initdiag::simulate::{Input, LayerPlan, Network};
+use initdiag::simulate::{Input, LayerPlan};
 use initdiag::spec::Loss;
-use initdiag::weights::{Factor, Method, Operator, operator};
+use initdiag::weights::{Factor, LinearMap, Method, linear_map};
 use nalgebra::DMatrix;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
+use std::sync::Arc;
 
 const KS_BOUND: f64 = 2.7;
 /// Draws of each kind in a comparison.
@@ -81,7 +86,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-type Draw<'a> = &'a dyn Fn(Law, usize, usize, Key) -> Box<dyn Operator<f32>>;
+type Draw<'a> = &'a dyn Fn(Law, usize, usize, Key) -> Box<dyn LinearMap<f32>>;
 
 /// Statistics of one trial.
 fn statistics(case: &Case, draw: Draw, trial: u64, seed: u64) -> Vec<f64> {
@@ -104,7 +109,7 @@ fn statistics(case: &Case, draw: Draw, trial: u64, seed: u64) -> Vec<f64> {
         befores.push(z);
         operators.push(w);
     }
-    let mut rng = key(99).stream(Role::ReadOut, 0);
+    let mut rng = key(99).stream(Role::ReadOut, Part::Block(0));
     let last = inputs.pop().unwrap();
     let mut upstream = DMatrix::<f32>::from_fn(last.nrows(), last.ncols(), |_, _| rng.sample(StandardNormal));
     let mut weight_gradients = vec![];
@@ -139,7 +144,7 @@ fn statistics(case: &Case, draw: Draw, trial: u64, seed: u64) -> Vec<f64> {
 
 fn sample(
     case: &Case,
-    draw: &(dyn Fn(Law, usize, usize, Key) -> Box<dyn Operator<f32>> + Sync),
+    draw: &(dyn Fn(Law, usize, usize, Key) -> Box<dyn LinearMap<f32>> + Sync),
     seed: u64,
 ) -> Vec<Vec<f64>> {
     (0..DRAWS).into_par_iter().map(|trial| statistics(case, draw, trial, seed)).collect()
@@ -150,8 +155,8 @@ fn sample(
 #[test]
 fn lazy_operators_have_the_law_of_dense_ones() {
     for case in cases() {
-        let dense = sample(&case, &|law, n, m, key| operator(Method::Dense, law, n, m, key), 1);
-        let lazy = sample(&case, &|law, n, m, key| operator(Method::Lazy, law, n, m, key), 2);
+        let dense = sample(&case, &|law, n, m, key| linear_map(Method::Dense, law, n, m, key), 1);
+        let lazy = sample(&case, &|law, n, m, key| linear_map(Method::Implicit, law, n, m, key), 2);
         let found = distances(&dense, &lazy);
         assert!(found.iter().all(|d| *d < KS_BOUND), "{}: {found:.2?}", case.name);
     }
@@ -171,12 +176,12 @@ struct Planted {
 
 impl Planted {
     fn draw(&self, rows: usize, columns: usize, query: u64) -> DMatrix<f32> {
-        let mut rng = self.key.stream(Role::Weights, query << 32);
+        let mut rng = self.key.stream(Role::Weights, Part::Query { query: query as u32, block: 0 });
         DMatrix::from_fn(rows, columns, |_, _| rng.sample(StandardNormal))
     }
 }
 
-impl Operator<f32> for Planted {
+impl LinearMap<f32> for Planted {
     fn forward(&mut self, x: &Observed<f32>, threads: Threads) -> Signal<f32> {
         let factor = Factor::of(x, None, threads);
         self.basis = &x.signal.values * factor.whitener.map(|v| v as f32);
@@ -208,9 +213,9 @@ impl Operator<f32> for Planted {
 fn planted_errors_are_caught() {
     for index in [0, 1] {
         let case = &cases()[index];
-        let dense = sample(case, &|law, n, m, key| operator(Method::Dense, law, n, m, key), 1);
+        let dense = sample(case, &|law, n, m, key| linear_map(Method::Dense, law, n, m, key), 1);
         for (project, reuse) in [(true, false), (false, false), (true, true)] {
-            let planted = |law: Law, fan_in, fan_out, key| -> Box<dyn Operator<f32>> {
+            let planted = |law: Law, fan_in, fan_out, key| -> Box<dyn LinearMap<f32>> {
                 let Law::Normal { std, .. } = law else { unreachable!() };
                 let (xi, basis) = (DMatrix::zeros(0, 0), DMatrix::zeros(0, 0));
                 Box::new(Planted { std: std as f32, xi, basis, key, fan_in, fan_out, project, reuse })
@@ -247,9 +252,21 @@ fn whole(
 ) -> Whole {
     let layers = widths
         .windows(2)
-        .map(|w| LayerPlan { fan_in: w[0], fan_out: w[1], weights: weights(w[0] as f64), bias })
+        .map(|w| LayerPlan {
+            fan_in: w[0],
+            fan_out: w[1],
+            weights: weights(w[0] as f64),
+            bias,
+            rescaled: false,
+        })
         .collect();
     Whole { name, layers, act, batch, loss: Loss::Random, input: Input::Normal }
+}
+
+/// Each layer scaled to unit variance.
+fn rescaled(mut case: Whole) -> Whole {
+    case.layers.iter_mut().for_each(|layer| layer.rescaled = true);
+    case
 }
 
 fn stacks() -> Vec<Whole> {
@@ -285,7 +302,7 @@ fn stacks() -> Vec<Whole> {
         },
         whole("Haar", &[40; 6], |_| Law::Haar { gain: 1.4 }, none, "relu", 6),
         whole("Haar, unequal widths", &[40, 64, 24, 30, 48], |_| Law::Haar { gain: 1.1 }, bias, "tanh", 6),
-        whole("LSUV", &[40, 64, 24, 30, 48], |_| Law::UnitVarianceHaar, none, "relu", 6),
+        rescaled(whole("LSUV", &[40, 64, 24, 30, 48], |_| Law::Haar { gain: 1.0 }, none, "relu", 6)),
         // Samples fall together, and every direction in which they still differ carries gradient.
         whole("softplus", &[48; 30], |n| normal(1.0, 0.0, n), none, "softplus", 24),
         whole("Haar, softplus", &[100; 30], |_| Law::Haar { gain: 1.0 }, none, "softplus", 24),
@@ -330,14 +347,13 @@ fn recorded(records: &[LayerRecord]) -> Vec<f64> {
 }
 
 fn stored(case: &Whole, method: Method, seed: u64) -> Vec<Vec<f64>> {
+    let graph = common::stack(&case.layers, &Arc::new(Activation::parse(case.act).unwrap()), method);
     trials(case, |trial| {
-        let act = Activation::parse(case.act).unwrap();
         let key = Key { seed, trial, layer: 0 };
-        let (threads, keep_weights, effective_rank) = (Threads::One, trial % 2 == 0, true);
-        let network =
-            Network { layers: &case.layers, act: &act, method, key, threads, keep_weights, effective_rank };
+        let mut context = graph.context(key, case.batch, Threads::One);
+        (context.keep_weights, context.effective_rank) = (trial % 2 == 0, true);
         let input = case.input.draw::<f32>(case.layers[0].fan_in, case.batch, key);
-        network.pass(input, case.loss, &|| true).unwrap()
+        graph::trial(&graph, input, case.loss, context, false, &|| true).unwrap().records
     })
 }
 
@@ -374,7 +390,7 @@ fn trials(case: &Whole, one: impl Fn(u64) -> Vec<LayerRecord> + Sync) -> Vec<Vec
 fn dense_stored_and_streamed_stacks_record_the_same_laws() {
     for case in stacks() {
         let dense = stored(&case, Method::Dense, 1);
-        let lazy = stored(&case, Method::Lazy, 2);
+        let lazy = stored(&case, Method::Implicit, 2);
         let blocks = streamed(&case, 3);
         for (pair, a, b) in [
             ("dense, lazy", &dense, &lazy),
@@ -397,6 +413,7 @@ fn a_block_of_zeros_far_below_single_precision() {
         fan_out: n,
         weights: normal(0.5, 0.0, n as f64),
         bias: Law::Constant(0.0),
+        rescaled: false,
     };
     let layers = vec![layer(4097); 300];
     let case = Whole { layers, ..whole("", &[1, 1], |_| Law::Constant(0.0), Law::Constant(0.0), "relu", 1) };
@@ -456,7 +473,8 @@ fn a_million_units_follow_the_exact_law() {
             fan_in: n,
             fan_out: n,
             weights: normal(2.0, 0.0, n as f64),
-            bias: Law::Constant(0.0)
+            bias: Law::Constant(0.0),
+            rescaled: false,
         };
         40
     ];

@@ -5,8 +5,8 @@
 //! orthonormal and orthogonal to P, is therefore answered by A·C + A′·Rᵀ, A′ = L·(BᵀQ) + (I − LLᵀ)·ξ, with ξ fresh:
 //! O(B²n) operations and O(Bn) draws, exact in distribution however often the map is queried from either side.
 
-use super::lazy::{Basis, Split, split};
-use super::{Operator, rank_one};
+use super::directions::{Basis, Split, split};
+use super::{LinearMap, rank_one};
 use crate::law::draw::{Standard, fill_query};
 use crate::numeric::cached::Observed;
 use crate::numeric::product::{Threads, add_mul, mul_tr};
@@ -17,7 +17,7 @@ use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
 
 /// W = scale·U + mean·11ᵀ with U standard Gaussian.
-pub struct LazyGaussian<T: Real> {
+pub struct ImplicitGaussian<T: Real> {
     key: Key,
     scale: Wide,
     mean: Wide,
@@ -46,7 +46,7 @@ struct Image<T: Real> {
     along: Vec<DMatrix<T>>,
 }
 
-impl<T: Real> LazyGaussian<T> {
+impl<T: Real> ImplicitGaussian<T> {
     /// Entries N(mean, std²); nothing is drawn before it is needed, and nothing at all for a std of zero.
     pub fn new(mean: f64, std: f64, fan_in: usize, fan_out: usize, key: Key) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl<T: Real> Image<T> {
     }
 }
 
-impl<T: Real> Operator<T> for LazyGaussian<T> {
+impl<T: Real> LinearMap<T> for ImplicitGaussian<T> {
     fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T> {
         self.query(x, true, threads)
     }

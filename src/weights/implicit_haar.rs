@@ -5,8 +5,8 @@
 //! A query from the other side is the same with P and V exchanged, for Wᵀ·V = g·P. A rectangular layer is a block of a square
 //! one: what goes in is padded with zeros, and the extra rows of what comes out are dropped.
 
-use super::lazy::{Basis, Split, split};
-use super::{Operator, unit_variance};
+use super::LinearMap;
+use super::directions::{Basis, Split, split};
 use crate::law::draw::{Standard, fill_query};
 use crate::numeric::cached::Observed;
 use crate::numeric::product::Threads;
@@ -17,13 +17,11 @@ use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
 
 /// A square Haar matrix of size max(fan_in, fan_out), or the block of it that a layer is.
-pub struct LazyHaar<T: Real> {
+pub struct ImplicitHaar<T: Real> {
     fan_in: usize,
     fan_out: usize,
     key: Key,
     gain: Wide,
-    /// LSUV: the gain is set at the first forward product.
-    unit_variance: bool,
     /// P, on the input's side: W·Pᵢ = g·Vᵢ.
     right: Vec<Basis<T>>,
     /// V, on the output's side.
@@ -31,19 +29,10 @@ pub struct LazyHaar<T: Real> {
     queries: u32,
 }
 
-impl<T: Real> LazyHaar<T> {
-    /// Gain `None`: the one that gives the first product unit variance (LSUV).
-    pub fn new(gain: Option<f64>, fan_in: usize, fan_out: usize, key: Key) -> Self {
-        Self {
-            fan_in,
-            fan_out,
-            key,
-            gain: gain.unwrap_or(1.0).into(),
-            unit_variance: gain.is_none(),
-            right: Vec::new(),
-            left: Vec::new(),
-            queries: 0,
-        }
+impl<T: Real> ImplicitHaar<T> {
+    /// `gain` times a Haar matrix; nothing is drawn before it is needed.
+    pub fn new(gain: f64, fan_in: usize, fan_out: usize, key: Key) -> Self {
+        Self { fan_in, fan_out, key, gain: gain.into(), right: Vec::new(), left: Vec::new(), queries: 0 }
     }
 
     fn query(&mut self, x: &Observed<T>, forward: bool, threads: Threads) -> Signal<T> {
@@ -88,14 +77,9 @@ fn frame<T: Real>(
     split(&drawn, known.iter(), threads).basis
 }
 
-impl<T: Real> Operator<T> for LazyHaar<T> {
+impl<T: Real> LinearMap<T> for ImplicitHaar<T> {
     fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T> {
-        let z = self.query(x, true, threads);
-        if self.unit_variance {
-            self.unit_variance = false;
-            self.gain = unit_variance(&z);
-        }
-        z.times(self.gain)
+        self.query(x, true, threads).times(self.gain)
     }
 
     fn backward(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T> {

@@ -8,6 +8,16 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair(pub usize, pub usize);
 
+impl BiasSpec {
+    /// The layer is to have no biases.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Has(has) => !has,
+            Self::Law(text) => text.trim().eq_ignore_ascii_case("none"),
+        }
+    }
+}
+
 impl Pair {
     pub(super) fn one() -> Self {
         Self(1, 1)

@@ -1,0 +1,238 @@
+//! From tables to layers: every name and value is checked, and a misspelt one gets its place and its neighbor.
+
+use super::{Architecture, Body, InputSpec, Item, Residual};
+use crate::law::call::nearest;
+use crate::op::layer::{LAYERS, LayerType};
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+/// Why a text is no architecture.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum ArchitectureError {
+    #[error("line {line}: {reason}")]
+    Toml { line: usize, reason: String },
+    #[error("{place}: {reason}")]
+    Value { place: String, reason: String },
+}
+
+impl ArchitectureError {
+    pub(super) fn of_toml(fault: &toml::de::Error, text: &str) -> Self {
+        let at = fault.span().map_or(0, |span| span.start.min(text.len()));
+        let line = text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
+        let reason = fault.message().split_whitespace().collect::<Vec<_>>().join(" ");
+        Self::Toml { line, reason }
+    }
+
+    fn value(place: &str, reason: impl Into<String>) -> Self {
+        let place = if place.is_empty() { "the file" } else { place };
+        Self::Value { place: place.into(), reason: reason.into() }
+    }
+}
+
+/// Fields that every layer may have.
+const COMMON: &[&str] = &["name", "from"];
+
+/// Groups of layers with their fields.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("residual", &["layers", "shortcut", "scale"]),
+    ("repeat", &["times", "layers"]),
+    ("parallel", &["branches", "join"]),
+];
+
+/// Types of layers that join branches.
+pub const JOINS: &[&str] = &["add", "mul", "concat"];
+
+/// Lists nest no deeper than this.
+const DEEPEST: usize = 16;
+
+/// Reads the whole file.
+pub fn architecture(mut table: Table) -> Result<Architecture, ArchitectureError> {
+    known("", &table, &["name", "input", "init", "act", "layer"])?;
+    let input = match table.remove("input") {
+        Some(Value::Table(input)) => {
+            known("input", &input, &["shape", "tokens", "length"])?;
+            value::<InputSpec>("input", Value::Table(input))?
+        }
+        Some(_) => {
+            return Err(ArchitectureError::value("input", "a table is needed, such as { shape = [784] }"));
+        }
+        None => {
+            let reason = "the shape of a sample is missing, such as input = { shape = [784] }";
+            return Err(ArchitectureError::value("", reason));
+        }
+    };
+    let layers = match table.remove("layer") {
+        None => return Err(ArchitectureError::value("", "there is no [[layer]]")),
+        Some(layers) => list("layer", layers, 0)?,
+    };
+    let mut text = |field: &str| table.remove(field).map(|text| value::<String>(field, text)).transpose();
+    Ok(Architecture { name: text("name")?, init: text("init")?, act: text("act")?, input, layers })
+}
+
+fn value<T: DeserializeOwned>(place: &str, value: Value) -> Result<T, ArchitectureError> {
+    value.try_into::<T>().map_err(|fault: toml::de::Error| {
+        ArchitectureError::value(place, fault.message().trim().replace('\n', " "))
+    })
+}
+
+fn known(place: &str, table: &Table, fields: &[&str]) -> Result<(), ArchitectureError> {
+    for field in table.keys() {
+        if !fields.contains(&field.as_str()) {
+            return Err(ArchitectureError::value(place, unknown("field", field, fields)));
+        }
+    }
+    Ok(())
+}
+
+fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("unknown {what} `{name}`: did you mean `{near}`?"),
+        None => format!("unknown {what} `{name}`; there are {}", known.join(", ")),
+    }
+}
+
+/// A list of layers; `place` is where it stands, as in `layer 3/layers`.
+fn list(place: &str, value: Value, depth: usize) -> Result<Vec<Item>, ArchitectureError> {
+    let Value::Array(layers) = value else {
+        return Err(ArchitectureError::value(place, "a list of layers is needed"));
+    };
+    if depth > DEEPEST {
+        return Err(ArchitectureError::value(place, format!("layers nest more than {DEEPEST} deep")));
+    }
+    let one = |(index, layer): (usize, Value)| {
+        let place = format!("{place} {}", index + 1);
+        let Value::Table(layer) = layer else {
+            return Err(ArchitectureError::value(&place, "a table is needed, such as { type = \"act\" }"));
+        };
+        item(&place, layer, depth)
+    };
+    layers.into_iter().enumerate().map(one).collect()
+}
+
+fn names() -> Vec<&'static str> {
+    LAYERS.iter().map(|layer| layer.name).chain(GROUPS.iter().map(|group| group.0)).collect()
+}
+
+fn item(place: &str, mut fields: Table, depth: usize) -> Result<Item, ArchitectureError> {
+    let kind = match fields.remove("type") {
+        Some(Value::String(kind)) => kind,
+        Some(_) => return Err(ArchitectureError::value(place, "type is a word, such as \"conv2d\"")),
+        None => {
+            let reason = format!("type is missing: one of {}", names().join(", "));
+            return Err(ArchitectureError::value(place, reason));
+        }
+    };
+    let layer = LAYERS.iter().find(|layer| layer.name == kind);
+    let group = GROUPS.iter().find(|group| group.0 == kind);
+    let allowed = match (layer, group) {
+        (Some(layer), _) => layer.fields,
+        (None, Some(group)) => group.1,
+        (None, None) => return Err(ArchitectureError::value(place, unknown("type", &kind, &names()))),
+    };
+    let place = format!("{place} ({kind})");
+    known(&place, &fields, &[allowed, COMMON].concat())?;
+    let name = fields.remove("name").map(|name| value::<String>(&place, name)).transpose()?;
+    let from = fields.remove("from").map(|from| value::<Vec<String>>(&place, from)).transpose()?;
+    if from.as_ref().is_some_and(Vec::is_empty) {
+        return Err(ArchitectureError::value(&place, "from names at least one earlier layer"));
+    }
+    let body = match layer {
+        Some(layer) => {
+            let read = (layer.read)(fields).map_err(|reason| ArchitectureError::value(&place, reason))?;
+            Body::Layer(layer, read)
+        }
+        None => group_of(&place, &kind, fields, depth)?,
+    };
+    Ok(Item { name, from, body })
+}
+
+fn group_of(place: &str, kind: &str, mut fields: Table, depth: usize) -> Result<Body, ArchitectureError> {
+    let missing = |field: &str| ArchitectureError::value(place, format!("missing field `{field}`"));
+    let mut inner = |field: &str| {
+        fields.remove(field).map(|layers| list(&format!("{place} {field}"), layers, depth + 1)).transpose()
+    };
+    match kind {
+        "repeat" => {
+            let layers = inner("layers")?.ok_or_else(|| missing("layers"))?;
+            let times = fields.remove("times").ok_or_else(|| missing("times"))?;
+            Ok(Body::Repeat { times: value(place, times)?, layers })
+        }
+        "parallel" => {
+            let Some(Value::Array(branches)) = fields.remove("branches") else {
+                let reason = "branches = [[..], [..]] is needed: at least two lists of layers";
+                return Err(ArchitectureError::value(place, reason));
+            };
+            if branches.len() < 2 {
+                return Err(ArchitectureError::value(place, "branches needs at least two lists of layers"));
+            }
+            let one = |(index, branch): (usize, Value)| {
+                list(&format!("{place} branches {} layers", index + 1), branch, depth + 1)
+            };
+            let branches = branches.into_iter().enumerate().map(one).collect::<Result<_, _>>()?;
+            let join: String = value(place, fields.remove("join").ok_or_else(|| missing("join"))?)?;
+            let join = joining(&join).ok_or_else(|| {
+                let reason = format!("join = \"{join}\" is not one of {}", JOINS.join(", "));
+                ArchitectureError::value(place, reason)
+            })?;
+            Ok(Body::Parallel { branches, join })
+        }
+        _ => {
+            let layers = inner("layers")?.ok_or_else(|| missing("layers"))?;
+            let shortcut = inner("shortcut")?.unwrap_or_default();
+            let scale = fields.remove("scale").map(|scale| value::<f64>(place, scale)).transpose()?;
+            Ok(Body::Residual(Residual { layers, shortcut, scale: scale.unwrap_or(1.0) }))
+        }
+    }
+}
+
+/// The type of layer that joins branches.
+fn joining(name: &str) -> Option<&'static LayerType> {
+    LAYERS.iter().copied().find(|layer| layer.name == name && JOINS.contains(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::frontend::toml::Architecture;
+
+    const SMALL: &str = r#"
+        input = { shape = [1, 28, 28] }
+        [[layer]]
+        type = "conv2d"
+        out = 6
+        kernel = [3, 5]
+        padding = "same"
+        [[layer]]
+        type = "repeat"
+        times = 2
+        layers = [{ type = "residual", layers = [{ type = "act", fn = "tanh" }], scale = 0.5 }]
+    "#;
+
+    #[test]
+    fn a_file_is_read_and_written_again() {
+        let net = Architecture::parse(SMALL).unwrap();
+        let conv = net.table()["layer"][0].clone();
+        assert_eq!(conv["kernel"], toml::Value::Array(vec![3.into(), 5.into()]));
+        assert_eq!((conv["padding"].as_str(), conv.get("stride")), (Some("same"), None));
+        let json = serde_json::to_string(&net).unwrap();
+        assert_eq!(serde_json::from_str::<Architecture>(&json).unwrap(), net);
+    }
+
+    #[test]
+    fn faults_name_their_place_and_the_nearest_name() {
+        for (from, to, words) in [
+            ("conv2d", "conv2", "layer 1: unknown type `conv2`: did you mean `conv2d`?"),
+            ("kernel", "kernal", "layer 1 (conv2d): unknown field `kernal`: did you mean `kernel`?"),
+            ("[3, 5]", "\"x\"", "layer 1 (conv2d): a whole number or a list of two is needed"),
+            ("\"act\"", "\"relu\"", "layer 2 (repeat) layers 1 (residual) layers 1: unknown type `relu`"),
+            ("out = 6", "", "layer 1 (conv2d): missing field `out`"),
+            ("input = { shape = [1, 28, 28] }", "", "the shape of a sample is missing"),
+            ("times = 2", "times = ", "line 10"),
+            ("times = 2", "times = -2", "layer 2 (repeat): invalid value"),
+        ] {
+            let fault = Architecture::parse(&SMALL.replace(from, to)).unwrap_err().to_string();
+            assert!(fault.contains(words), "{fault}");
+            assert!(!fault.contains('\n'), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! A graph under construction, and the checks that end it.
+
+use super::{Entry, Graph, GraphError, INPUT, Node, Value};
+use crate::activation::Activation;
+use crate::law::Law;
+use crate::op::layer::{Assembler, NewEntry, NewNode, Port, Wanted};
+use crate::op::{Nature, Parameter, Shape, Space};
+use crate::weights::Method;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// More entries of a sample than this are refused: products of four such counts still fit 128 bits.
+const LARGEST: u128 = 1_000_000_000_000;
+/// More lines of the result, or nodes, than this are refused.
+const MOST: usize = 4_000_000;
+
+/// A graph to which layers add their nodes.
+pub struct Assembly {
+    graph: Graph,
+    /// Path of the layer at work.
+    path: String,
+    act: Arc<Activation>,
+    acts: HashMap<String, Arc<Activation>>,
+    masks: u64,
+    table: Option<usize>,
+    /// Residual branches around the layer at work; `None` for a shortcut, which belongs to none.
+    around: Vec<Option<usize>>,
+}
+
+impl Assembly {
+    /// Begins with an input of this shape; activations that a file does not name are `act`.
+    ///
+    /// # Errors
+    /// A shape that is empty or too large.
+    pub fn new(input: Shape, act: &Arc<Activation>) -> Result<Self, GraphError> {
+        check(input).map_err(|reason| GraphError::new("input", reason))?;
+        let graph = Graph {
+            nodes: Vec::new(),
+            values: vec![Value { shape: input, last_use: 0, trained: false }],
+            parameters: Vec::new(),
+            entries: Vec::new(),
+            output: INPUT,
+            branches: Vec::new(),
+            cuts: Vec::new(),
+        };
+        Ok(Self {
+            graph,
+            path: String::new(),
+            act: Arc::clone(act),
+            acts: HashMap::new(),
+            masks: 0,
+            table: None,
+            around: Vec::new(),
+        })
+    }
+
+    /// The network's input.
+    pub fn input(&self) -> Port {
+        Port { value: INPUT, shape: self.graph.input() }
+    }
+
+    /// The layer whose nodes come next stands at this path.
+    pub fn begin(&mut self, path: &str) {
+        self.path.clear();
+        self.path.push_str(path);
+    }
+
+    /// What comes next stands in a residual branch of its own.
+    pub fn open_branch(&mut self) {
+        self.around.push(Some(self.graph.branches.len()));
+        self.graph.branches.push(0);
+    }
+
+    /// What comes next stands in no residual branch.
+    pub fn open_shortcut(&mut self) {
+        self.around.push(None);
+    }
+
+    /// The branch or shortcut opened last ends.
+    pub fn close(&mut self) {
+        self.around.pop();
+    }
+
+    fn at(&self, part: Option<&str>) -> String {
+        match part {
+            Some(part) if self.path.is_empty() => part.into(),
+            Some(part) => format!("{}/{part}", self.path),
+            None => self.path.clone(),
+        }
+    }
+
+    /// Ends the construction with this output.
+    ///
+    /// # Errors
+    /// No weights at all, or two layers with weights at one path.
+    pub fn finish(self, output: Port) -> Result<Graph, GraphError> {
+        let mut graph = self.graph;
+        graph.output = output.value;
+        if graph.parameters.is_empty() {
+            return Err(GraphError::new("the network", "no layer of it has weights"));
+        }
+        let mut paths = HashSet::new();
+        for entry in graph.entries.iter().filter(|entry| !entry.path.is_empty()) {
+            if !paths.insert(entry.path.as_str()) {
+                return Err(GraphError::new(
+                    &entry.path,
+                    "two layers have this path: give one of them another name",
+                ));
+            }
+        }
+        uses(&mut graph);
+        completions(&mut graph);
+        trunk_and_cuts(&mut graph);
+        Ok(graph)
+    }
+}
+
+/// A shape that is neither empty nor too large.
+fn check(shape: Shape) -> Result<(), String> {
+    let positions = match shape.space {
+        Space::Flat => 1,
+        Space::Sequence(length) | Space::Tokens(length) => length as u128,
+        Space::Image(height, width) => (height as u128).saturating_mul(width as u128),
+    };
+    match positions.saturating_mul(shape.channels as u128) {
+        0 => Err(format!("its output {shape} is empty")),
+        size if size > LARGEST => Err(format!("its output {shape} has more than 10^12 entries")),
+        _ => Ok(()),
+    }
+}
+
+impl Assembler for Assembly {
+    fn activation(&mut self, text: Option<&str>) -> Result<Arc<Activation>, String> {
+        let Some(text) = text else { return Ok(Arc::clone(&self.act)) };
+        if let Some(known) = self.acts.get(text) {
+            return Ok(Arc::clone(known));
+        }
+        let act = Arc::new(Activation::parse(text).map_err(|fault| fault.to_string())?);
+        self.acts.insert(text.into(), Arc::clone(&act));
+        Ok(act)
+    }
+
+    fn parameter(&mut self, wanted: &Wanted) -> usize {
+        let place = self.graph.parameters.len();
+        let innermost = self.around.last().copied().flatten();
+        let branch = innermost.map(|branch| (branch, self.graph.branches[branch]));
+        if wanted.deepens {
+            for branch in self.around.iter().flatten() {
+                self.graph.branches[*branch] += 1;
+            }
+        }
+        self.graph.parameters.push(Parameter {
+            path: self.at(wanted.part),
+            role: wanted.role,
+            stream: place as u64 + 1,
+            entry: wanted.entry,
+            shape: wanted.shape,
+            fans: wanted.fans,
+            kernel: wanted.kernel,
+            branch,
+            init: wanted.init.map(str::to_string),
+            bias_spec: wanted.bias.cloned(),
+            source: wanted.source,
+            law: Law::Constant(0.0),
+            bias: Law::Constant(0.0),
+            center: false,
+            rescaled: false,
+            method: Method::Dense,
+        });
+        if wanted.role == crate::op::Role::Embedding {
+            self.table = Some(place);
+        }
+        let entry = &mut self.graph.entries[wanted.entry];
+        entry.parameter.get_or_insert(place);
+        place
+    }
+
+    fn entry(&mut self, entry: &NewEntry) -> Result<usize, String> {
+        let place = self.graph.entries.len();
+        if place >= MOST {
+            return Err(format!("the network would have more than {MOST} layers"));
+        }
+        self.graph.entries.push(Entry {
+            path: self.at(entry.part),
+            kind: entry.kind,
+            fan_in: entry.fans.0,
+            fan_out: entry.fans.1,
+            units: entry.units,
+            positions: entry.positions,
+            weights: Law::Identity { gain: 1.0 },
+            bias: Law::Constant(0.0),
+            parameter: None,
+            weighted: entry.weighted,
+            trunk: false,
+        });
+        Ok(place)
+    }
+
+    fn node(&mut self, node: NewNode) -> Result<Vec<Port>, String> {
+        if self.graph.nodes.len() >= MOST {
+            return Err(format!("the network would have more than {MOST} operators"));
+        }
+        node.outputs.iter().try_for_each(|shape| check(*shape))?;
+        let first = self.graph.values.len();
+        let new = |shape: &Shape| Value { shape: *shape, last_use: 0, trained: false };
+        self.graph.values.extend(node.outputs.iter().map(new));
+        let outputs: Vec<usize> = (first..self.graph.values.len()).collect();
+        let ports = outputs.iter().zip(&node.outputs).map(|(v, shape)| Port { value: *v, shape: *shape });
+        let ports = ports.collect();
+        self.graph.nodes.push(Node {
+            path: self.at(node.part),
+            operator: node.operator,
+            inputs: node.inputs.iter().map(|port| port.value).collect(),
+            outputs,
+            parameters: node.parameters,
+            entry: node.entry,
+            completes: None,
+        });
+        Ok(ports)
+    }
+
+    fn table(&self) -> Option<(usize, (usize, usize))> {
+        self.table.map(|place| (place, self.graph.parameters[place].shape))
+    }
+
+    fn next_mask(&mut self) -> u64 {
+        self.masks += 1;
+        self.masks
+    }
+}
+
+/// Where values are used last, and which depend on a parameter.
+fn uses(graph: &mut Graph) {
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let mut trained = !node.parameters.is_empty();
+        for value in &node.inputs {
+            graph.values[*value].last_use = index;
+            trained |= graph.values[*value].trained;
+        }
+        node.outputs.iter().for_each(|value| graph.values[*value].trained = trained);
+    }
+    graph.values[graph.output].last_use = usize::MAX;
+}
+
+/// An activation completes the record of the layer whose output reaches it alone, through norms and the like.
+fn completions(graph: &mut Graph) {
+    let mut users = vec![0usize; graph.values.len()];
+    let mut makers = vec![usize::MAX; graph.values.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        node.inputs.iter().for_each(|value| users[*value] += 1);
+        node.outputs.iter().for_each(|value| makers[*value] = index);
+    }
+    users[graph.output] += 1;
+    for index in 0..graph.nodes.len() {
+        if !matches!(graph.nodes[index].operator.nature(), Nature::Pointwise(_)) {
+            continue;
+        }
+        let mut value = graph.nodes[index].inputs[0];
+        let completes = loop {
+            let maker = makers[value];
+            if users[value] != 1 || maker == usize::MAX {
+                break None;
+            }
+            let node = &graph.nodes[maker];
+            if node.operator.records_steps() {
+                break None;
+            }
+            match node.operator.nature() {
+                Nature::Passing | Nature::Norm { .. } => value = node.inputs[0],
+                _ => break node.entry,
+            }
+        };
+        graph.nodes[index].completes = completes;
+    }
+}
+
+/// Which entries every way leads through, and behind which nodes a single value is alive.
+fn trunk_and_cuts(graph: &mut Graph) {
+    let mut alive: HashSet<usize> = HashSet::from([INPUT]);
+    let mut cuts = Vec::new();
+    for index in 0..graph.nodes.len() {
+        let node = &graph.nodes[index];
+        for value in &node.inputs {
+            if graph.values[*value].last_use == index {
+                alive.remove(value);
+            }
+        }
+        let passed = alive.is_empty();
+        alive.extend(node.outputs.iter().filter(|v| graph.values[**v].last_use > index));
+        if alive.len() == 1 {
+            cuts.extend(alive.iter().map(|value| (index, *value)));
+        }
+        if let (true, Some(first)) = (passed, node.entry) {
+            let steps = if node.operator.records_steps() {
+                let inputs = graph.shapes(node).inputs;
+                inputs.first().map_or(1, |shape| shape.positions())
+            } else {
+                1
+            };
+            graph.entries[first..first + steps].iter_mut().for_each(|entry| entry.trunk = true);
+        }
+    }
+    graph.cuts = cuts;
+}

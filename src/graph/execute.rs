@@ -1,0 +1,283 @@
+//! The one way through a network: forward, with a tape, and back.
+
+use super::{Graph, INPUT, Node};
+use crate::numeric::cached::Observed;
+use crate::numeric::signal::{Signal, reshaped};
+use crate::numeric::stream::{Key, Part};
+use crate::op::loss::{self, Loss};
+use crate::op::record::LayerRecord;
+use crate::op::{Activations, Backward, Call, Context, Precision, Space};
+use nalgebra::DMatrix;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// The run was stopped before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+/// Called after each node of each pass; says whether to go on.
+pub type Step<'a> = &'a dyn Fn() -> bool;
+
+/// What a trial came to.
+pub struct Passed<T: Precision> {
+    /// One for each entry of the network.
+    pub records: Vec<LayerRecord>,
+    /// Rounding may have decided some of them.
+    pub doubtful: bool,
+    /// The network's output, where the gradient of the input was asked for.
+    pub output: Signal<T>,
+    /// ∂C/∂input, where it was asked for.
+    pub gradient: Signal<T>,
+}
+
+/// What a forward pass keeps for the backward pass.
+pub struct Tape<T: Precision> {
+    segments: Vec<Segment<T>>,
+}
+
+/// A stretch of nodes.
+struct Segment<T: Precision> {
+    nodes: Range<usize>,
+    kept: Kept<T>,
+}
+
+enum Kept<T: Precision> {
+    /// The backward node of each.
+    Backward(Vec<Box<dyn Backward<T>>>),
+    /// The one value that goes in, to compute the backward nodes again.
+    Input(usize, Activations<T>),
+}
+
+/// Forward and back. `input` is features × samples, images as channels, height, width; `recompute` computes the forward pass
+/// twice and keeps about the square root of the tape.
+///
+/// # Errors
+/// When `step` said so.
+pub fn trial<'a, T: Precision>(
+    graph: &'a Graph,
+    input: Signal<T>,
+    loss: Loss,
+    mut context: Context<'a, T>,
+    recompute: bool,
+    step: Step,
+) -> Result<Passed<T>, Stopped> {
+    let (out, tape) = forward(graph, input, &mut context, recompute, step)?;
+    let upstream =
+        loss::gradient(loss, &out.signal, graph.output().channels, top(graph, context.key), Part::Block(0));
+    let output = if context.input_gradient { out.signal.clone() } else { nothing() };
+    drop(out);
+    let gradient = backward(graph, tape, upstream, &mut context, step)?;
+    Ok(Passed { records: context.records, doubtful: context.doubtful, output, gradient })
+}
+
+/// Names the streams of a loss behind the network.
+pub fn top(graph: &Graph, key: Key) -> Key {
+    Key { layer: graph.streams() + 1, ..key }
+}
+
+fn nothing<T: Precision>() -> Signal<T> {
+    Signal { values: DMatrix::from_element(0, 0, T::ZERO), exponent: 0 }
+}
+
+/// The forward pass; `input` and `recompute` as in [`trial`]. The output, and what [`backward`] needs.
+///
+/// # Errors
+/// When `step` said so.
+pub fn forward<'a, T: Precision>(
+    graph: &'a Graph,
+    input: Signal<T>,
+    context: &mut Context<'a, T>,
+    recompute: bool,
+    step: Step,
+) -> Result<(Activations<T>, Tape<T>), Stopped> {
+    let mut values: Vec<Option<Activations<T>>> = vec![None; graph.values.len()];
+    values[INPUT] = Some(Rc::new(Observed::from(arranged(graph, input))));
+    let mut segments = Vec::new();
+    for (nodes, through) in stretches(graph, recompute) {
+        let kept = match through {
+            Some(value) => {
+                let input = values[value].clone();
+                run(graph, nodes.clone(), &mut values, context, step)?;
+                input.map(|input| Kept::Input(value, input))
+            }
+            None => Some(Kept::Backward(run(graph, nodes.clone(), &mut values, context, step)?)),
+        };
+        segments.extend(kept.map(|kept| Segment { nodes, kept }));
+    }
+    let out = values[graph.output].take().unwrap_or_else(|| Rc::new(nothing().into()));
+    Ok((out, Tape { segments }))
+}
+
+/// The stretches of nodes whose tapes are computed together, each with the one value that goes into it; a single stretch without
+/// one where nothing is computed twice.
+fn stretches(graph: &Graph, recompute: bool) -> Vec<(Range<usize>, Option<usize>)> {
+    let all = graph.nodes.len();
+    if !recompute {
+        return vec![(0..all, None)];
+    }
+    let size = (all as f64).sqrt().ceil() as usize;
+    let mut found = Vec::new();
+    let (mut start, mut value) = (0, INPUT);
+    for (node, alive) in &graph.cuts {
+        if node + 1 - start >= size && node + 1 < all {
+            found.push((start..node + 1, Some(value)));
+            (start, value) = (node + 1, *alive);
+        }
+    }
+    found.push((start..all, Some(value)));
+    found
+}
+
+/// Computes a stretch of nodes; their backward nodes.
+fn run<'a, T: Precision>(
+    graph: &'a Graph,
+    nodes: Range<usize>,
+    values: &mut [Option<Activations<T>>],
+    context: &mut Context<'a, T>,
+    step: Step,
+) -> Result<Vec<Box<dyn Backward<T>>>, Stopped> {
+    let mut tape = Vec::with_capacity(nodes.len());
+    for index in nodes {
+        let node = &graph.nodes[index];
+        let inputs = inputs(graph, index, values);
+        call(graph, node, context);
+        let (outputs, back) = T::forward_of(node.operator.as_ref()).forward(inputs, context);
+        if let (Some(entry), false, Some(out)) = (node.entry, node.operator.records_steps(), outputs.first())
+        {
+            context.observe(entry, out);
+        }
+        node.outputs.iter().zip(outputs).for_each(|(value, out)| values[*value] = Some(out));
+        tape.push(back);
+        if !context.replay && !step() {
+            return Err(Stopped);
+        }
+    }
+    Ok(tape)
+}
+
+/// A node's inputs; a value that nobody needs any more is handed over, so that its memory may be used again.
+fn inputs<T: Precision>(
+    graph: &Graph,
+    index: usize,
+    values: &mut [Option<Activations<T>>],
+) -> Vec<Activations<T>> {
+    let node = &graph.nodes[index];
+    let mut taken = Vec::with_capacity(node.inputs.len());
+    for (place, value) in node.inputs.iter().enumerate() {
+        let last = graph.values[*value].last_use == index && !node.inputs[place + 1..].contains(value);
+        let found = if last { values[*value].take() } else { values[*value].clone() };
+        taken.push(found.unwrap_or_else(|| Rc::new(nothing().into())));
+    }
+    taken
+}
+
+/// Tells the context which node is at work.
+fn call<'a, T: Precision>(graph: &Graph, node: &'a Node, context: &mut Context<'a, T>) {
+    let wanted = |value: &usize| graph.values[*value].trained || context.input_gradient;
+    context.call = Call {
+        parameters: &node.parameters,
+        entry: node.entry,
+        completes: node.completes,
+        input_gradient: node.inputs.iter().any(wanted),
+    };
+}
+
+/// The backward pass, from ∂C/∂output to ∂C/∂input, which is empty unless the context asks for it.
+///
+/// # Errors
+/// When `step` said so.
+pub fn backward<'a, T: Precision>(
+    graph: &'a Graph,
+    tape: Tape<T>,
+    upstream: Signal<T>,
+    context: &mut Context<'a, T>,
+    step: Step,
+) -> Result<Signal<T>, Stopped> {
+    let mut gradients: Vec<Option<Signal<T>>> = vec![None; graph.values.len()];
+    gradients[graph.output] = Some(upstream);
+    let mut segments = tape.segments;
+    while let Some(Segment { nodes, kept }) = segments.pop() {
+        let tape = match kept {
+            Kept::Backward(tape) => tape,
+            Kept::Input(value, input) => {
+                let mut values: Vec<Option<Activations<T>>> = vec![None; graph.values.len()];
+                values[value] = Some(input);
+                context.replay = true;
+                let again = run(graph, nodes.clone(), &mut values, context, step);
+                context.replay = false;
+                again?
+            }
+        };
+        back(graph, nodes, tape, &mut gradients, context, step)?;
+    }
+    Ok(gradients[INPUT].take().unwrap_or_else(nothing))
+}
+
+/// From the gradients of what a stretch of nodes makes to those of what goes in.
+fn back<'a, T: Precision>(
+    graph: &'a Graph,
+    nodes: Range<usize>,
+    tape: Vec<Box<dyn Backward<T>>>,
+    gradients: &mut [Option<Signal<T>>],
+    context: &mut Context<'a, T>,
+    step: Step,
+) -> Result<(), Stopped> {
+    for (index, back) in nodes.zip(tape).rev() {
+        let node = &graph.nodes[index];
+        call(graph, node, context);
+        let idle = !context.call.input_gradient && node.parameters.is_empty() && node.entry.is_none();
+        if !idle {
+            let outputs: Vec<Observed<T>> = node
+                .outputs
+                .iter()
+                .map(|value| {
+                    let gradient = gradients[*value].take();
+                    gradient.unwrap_or_else(|| zeros(graph, *value, context.batch)).into()
+                })
+                .collect();
+            if let (Some(entry), false, Some(d)) =
+                (node.entry, node.operator.records_steps(), outputs.first())
+            {
+                context.observe_gradient(entry, d);
+            }
+            let inputs = back.backward(outputs, context);
+            for (value, part) in node.inputs.iter().zip(inputs) {
+                if !(graph.values[*value].trained || context.input_gradient) {
+                    continue;
+                }
+                gradients[*value] = Some(match gradients[*value].take() {
+                    None => part,
+                    Some(sum) => sum.plus(part),
+                });
+            }
+        }
+        if !step() {
+            return Err(Stopped);
+        }
+    }
+    Ok(())
+}
+
+fn zeros<T: Precision>(graph: &Graph, value: usize, batch: usize) -> Signal<T> {
+    let shape = graph.values[value].shape;
+    Signal::new(DMatrix::from_element(shape.channels, shape.positions() * batch, T::ZERO), 0)
+}
+
+/// Features × samples as channels × (positions·samples).
+fn arranged<T: Precision>(graph: &Graph, input: Signal<T>) -> Signal<T> {
+    let shape = graph.input();
+    if graph.features() == 0 {
+        return input;
+    }
+    if let Space::Image(..) = shape.space
+        && shape.channels > 1
+    {
+        let positions = shape.positions();
+        let rows = input.values.as_slice();
+        let values = DMatrix::from_fn(shape.channels, rows.len() / shape.channels, |channel, column| {
+            rows[column / positions * shape.size() + channel * positions + column % positions]
+        });
+        return Signal { values, exponent: input.exponent };
+    }
+    reshaped(input, shape.channels)
+}

@@ -1,0 +1,204 @@
+//! The laws of a graph's parameters: those that the network's file names, or the experiment's.
+
+use super::{Graph, GraphError};
+use crate::activation::Activation;
+use crate::initializer::{Initializer, Place, Procedure, Site};
+use crate::law::Law;
+use crate::law::call::CatalogError;
+use crate::law::draw::Affine;
+use crate::op::{BiasSpec, Nature, Parameter, Role, Source};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What an experiment says of the laws.
+#[derive(Clone, Copy)]
+pub struct Laws<'a> {
+    /// The initializer of layers that name none.
+    pub init: &'a Initializer,
+    /// The law of biases of layers that say nothing of them; `None` for what the initializer brings.
+    pub bias: Option<&'a Initializer>,
+    /// The activation of layers that name none.
+    pub act: &'a Arc<Activation>,
+}
+
+/// What tells a parameter's laws from another's where its number does not.
+#[derive(PartialEq, Eq, Hash)]
+struct Same {
+    fans: (usize, usize),
+    place: Place,
+    init: Option<String>,
+    bias: Option<String>,
+    act: String,
+}
+
+/// Gives every parameter its law.
+///
+/// # Errors
+/// The first law that cannot be drawn, with the path of its layer.
+pub fn assign(graph: &mut Graph, laws: &Laws) -> Result<(), GraphError> {
+    let following = following(graph);
+    let mut assignment = Assignment {
+        laws,
+        following,
+        depth: graph.parameters.len(),
+        branches: graph.residual_branches(),
+        inits: HashMap::new(),
+        known: HashMap::new(),
+        identity: None,
+    };
+    for place in 0..graph.parameters.len() {
+        let depth_of_branch = graph.parameters[place].branch.map(|(branch, _)| graph.branches[branch]);
+        let (law, bias, init) = assignment.of(&graph.parameters[place], depth_of_branch)?;
+        let (center, procedure) = (init.is_of_the_center(), init.procedure());
+        let law = match graph.parameters[place].source {
+            Source::Law => law,
+            Source::Transposed(table) => graph.parameters[table].law,
+        };
+        let parameter = &mut graph.parameters[place];
+        (parameter.law, parameter.bias) = (law, bias);
+        parameter.center = center && parameter.kernel.is_some();
+        parameter.rescaled = procedure == Some(Procedure::UnitVariance) && parameter.is_own();
+        if matches!(parameter.role, Role::Embedding | Role::Position) {
+            parameter.rescaled = false;
+            if Affine::of(law).is_none() {
+                let reason =
+                    format!("`{}` does not draw its entries independently, as a table needs", init.name);
+                return Err(GraphError::new(&parameter.path, reason));
+            }
+        }
+    }
+    // A recurrent layer shows the law of its state's weights.
+    for entry in 0..graph.entries.len() {
+        let Some(first) = graph.entries[entry].parameter else { continue };
+        let shown = match graph.parameters.get(first + 1) {
+            Some(next) if next.role == Role::Recurrent && next.entry == entry => first + 1,
+            _ => first,
+        };
+        let (law, bias) = (graph.parameters[shown].law, graph.parameters[first].bias);
+        (graph.entries[entry].weights, graph.entries[entry].bias) = (law, bias);
+    }
+    // Its later steps have no parameters of their own.
+    for index in 1..graph.entries.len() {
+        let before = &graph.entries[index - 1];
+        let (law, bias, kind) = (before.weights, before.bias, before.kind);
+        let entry = &mut graph.entries[index];
+        if entry.weighted && entry.parameter.is_none() && entry.kind == kind {
+            (entry.weights, entry.bias) = (law, bias);
+        }
+    }
+    Ok(())
+}
+
+/// For each parameter, the activation that comes next behind it in the order of the network; `None` behind the last.
+fn following(graph: &Graph) -> Vec<Option<Arc<Activation>>> {
+    let mut found = vec![None; graph.parameters.len()];
+    let mut next: Option<Arc<Activation>> = None;
+    for node in graph.nodes.iter().rev() {
+        if let Nature::Pointwise(act) | Nature::Activated(act) = node.operator.nature() {
+            next = Some(Arc::clone(act));
+        }
+        node.parameters.iter().for_each(|place| found[*place] = next.clone());
+    }
+    found
+}
+
+struct Assignment<'a> {
+    laws: &'a Laws<'a>,
+    following: Vec<Option<Arc<Activation>>>,
+    depth: usize,
+    branches: usize,
+    inits: HashMap<String, Rc<Initializer>>,
+    known: HashMap<Same, (Law, Law)>,
+    identity: Option<Arc<Activation>>,
+}
+
+impl Assignment<'_> {
+    fn initializer(&mut self, path: &str, text: &str) -> Result<Rc<Initializer>, GraphError> {
+        if let Some(known) = self.inits.get(text) {
+            return Ok(Rc::clone(known));
+        }
+        let init = Initializer::parse_for_net(text).map_err(|f| GraphError::new(path, f.to_string()))?;
+        let init = Rc::new(init);
+        self.inits.insert(text.into(), Rc::clone(&init));
+        Ok(init)
+    }
+
+    /// The activation behind a parameter.
+    fn following(&mut self, place: usize) -> Result<Arc<Activation>, CatalogError> {
+        if let Some(Some(act)) = self.following.get(place) {
+            return Ok(Arc::clone(act));
+        }
+        if let Some(identity) = &self.identity {
+            return Ok(Arc::clone(identity));
+        }
+        let act = Arc::new(Activation::parse("linear")?);
+        self.identity = Some(Arc::clone(&act));
+        Ok(act)
+    }
+
+    /// Laws of weights and biases, and the initializer that they are from.
+    fn of(
+        &mut self,
+        parameter: &Parameter,
+        depth_of_branch: Option<usize>,
+    ) -> Result<(Law, Law, Rc<Initializer>), GraphError> {
+        let path = &parameter.path;
+        let word = |f: CatalogError| GraphError::new(path, f.to_string());
+        let number = parameter.stream as usize;
+        let act = self.following(number - 1).map_err(word)?;
+        let init = match &parameter.init {
+            Some(text) => self.initializer(path, text)?,
+            None => match self.inits.get("") {
+                Some(init) => Rc::clone(init),
+                None => {
+                    let init = Rc::new(self.laws.init.clone());
+                    self.inits.insert(String::new(), Rc::clone(&init));
+                    init
+                }
+            },
+        };
+        let absent = !parameter.is_biased();
+        let text = match &parameter.bias_spec {
+            Some(BiasSpec::Law(text)) if !absent => Some(text.as_str()),
+            _ => None,
+        };
+        let named = text.map(|text| self.initializer(path, text)).transpose()?;
+        let bias: Option<&Initializer> = named.as_deref().or(self.laws.bias);
+        let branch = parameter.branch.zip(depth_of_branch).map(|((_, place), depth)| (place, depth));
+        let place = Place { convolution: parameter.kernel.is_some(), branches: self.branches, branch };
+        let same = Same {
+            fans: parameter.fans,
+            place,
+            init: parameter.init.clone(),
+            bias: if absent { Some("none".into()) } else { text.map(str::to_string) },
+            act: act.name.clone(),
+        };
+        // The last layer is one of a kind to some initializers.
+        let fixed =
+            number < self.depth && !init.depends_on_layer() && bias.is_none_or(|b| !b.depends_on_layer());
+        if fixed && let Some((law, bias)) = self.known.get(&same) {
+            return Ok((*law, *bias, init));
+        }
+        let (fan_in, fan_out) = parameter.fans;
+        let site = Site { place, ..Site::dense(fan_in, fan_out, number, self.depth, &act) };
+        let weights = init.weights(&site).map_err(word)?;
+        let biases = match bias {
+            _ if absent => Law::Constant(0.0),
+            None => init.bias(&site).map_err(word)?,
+            Some(bias) => {
+                let law = bias.weights(&site).map_err(word)?;
+                if Affine::of(law).is_none() {
+                    let reason =
+                        format!("the law of biases `{}` does not draw its entries independently", bias.name);
+                    return Err(GraphError::new(path, reason));
+                }
+                law
+            }
+        };
+        if fixed {
+            self.known.insert(same, (weights, biases));
+        }
+        Ok((weights, biases, init))
+    }
+}

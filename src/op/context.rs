@@ -1,0 +1,282 @@
+//! What the operators of one trial share: streams, weights, records and gradients.
+
+use super::parameter::{Parameter, Source};
+use super::parameters::{Arrays, Gradients};
+use super::record::{
+    LayerRecord, Moments, correlation_of, effective_rank_of_gram, moments, position_correlation,
+    unit_symmetry,
+};
+use crate::law::Law;
+use crate::law::draw;
+use crate::numeric::cached::Observed;
+use crate::numeric::product::{Threads, View, gram_of};
+use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
+use crate::numeric::stream::{self, Key};
+use crate::numeric::wide::Wide;
+use crate::weights::{Dense, LinearMap, Table, linear_map, unit_variance};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A batch, channels × (positions·samples), shared by the nodes that need it again.
+pub type Activations<T> = Rc<Observed<T>>;
+
+/// Samples or positions with a larger mean cosine differ by so little that single precision may lose what they differ in: of
+/// squares that sum to one, less than a thousandth.
+const ALIKE: f64 = 0.999;
+
+/// The node at work, as the graph describes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Call<'a> {
+    /// Places of its parameters in the list of all.
+    pub parameters: &'a [usize],
+    /// Where its output is recorded.
+    pub entry: Option<usize>,
+    /// The entry whose activation its output is.
+    pub completes: Option<usize>,
+    /// Something below the node needs the gradient of its inputs.
+    pub input_gradient: bool,
+}
+
+/// The context of a pass of one trial through a network.
+pub struct Context<'a, T: Real> {
+    /// Names the trial's streams.
+    pub key: Key,
+    /// Samples.
+    pub batch: usize,
+    /// For products and other large loops.
+    pub threads: Threads,
+    /// Keep weights for the backward pass instead of drawing them again.
+    pub keep_weights: bool,
+    /// Compute effective ranks.
+    pub effective_rank: bool,
+    /// The gradient with respect to the network's input is wanted too.
+    pub input_gradient: bool,
+    /// The forward pass is computed a second time: everything is recorded already.
+    pub replay: bool,
+    /// Nothing is recorded in either direction.
+    pub quiet: bool,
+    /// After training: dropout lets everything pass.
+    pub evaluating: bool,
+    /// One for each entry of the network.
+    pub records: Vec<LayerRecord>,
+    /// Memory that operators use one after another.
+    pub scratch: Vec<T>,
+    /// In place of drawn weights and biases.
+    pub given: Option<&'a Arrays<T>>,
+    /// Where gradients go when a network is trained.
+    pub gradients: Option<Gradients<T>>,
+    /// Something was recorded that rounding may have decided: samples or positions that nearly agree.
+    pub doubtful: bool,
+    /// The node at work.
+    pub call: Call<'a>,
+    parameters: &'a [Parameter],
+    tables: HashMap<u64, Rc<RefCell<Table<T>>>>,
+    factors: HashMap<u64, Wide>,
+}
+
+impl<'a, T: Real> Context<'a, T> {
+    /// Of one trial through a network with these parameters and so many entries.
+    pub fn new(
+        parameters: &'a [Parameter],
+        entries: usize,
+        key: Key,
+        batch: usize,
+        threads: Threads,
+    ) -> Self {
+        Self {
+            key,
+            batch,
+            threads,
+            keep_weights: true,
+            effective_rank: false,
+            input_gradient: false,
+            replay: false,
+            quiet: false,
+            evaluating: false,
+            records: vec![LayerRecord::default(); entries],
+            scratch: Vec::new(),
+            given: None,
+            gradients: None,
+            doubtful: false,
+            call: Call::default(),
+            parameters,
+            tables: HashMap::new(),
+            factors: HashMap::new(),
+        }
+    }
+
+    /// A parameter of the node at work, by its place among the node's own.
+    pub fn parameter(&self, place: usize) -> &'a Parameter {
+        &self.parameters[self.call.parameters[place]]
+    }
+
+    /// All parameters of the node at work.
+    pub fn own(&self) -> impl Iterator<Item = &'a Parameter> + use<'a, T> {
+        let all = self.parameters;
+        self.call.parameters.iter().map(move |place| &all[*place])
+    }
+
+    /// The names of a parameter's streams.
+    pub fn key_of(&self, stream: u64) -> Key {
+        Key { layer: stream, ..self.key }
+    }
+
+    /// The array of a parameter where it is given and not drawn.
+    pub fn array(&self, parameter: &Parameter) -> Option<&'a super::ParameterArrays<T>> {
+        self.given.and_then(|given| given.get(&parameter.stream))
+    }
+
+    /// W as a matrix of numbers: as drawn, or as given.
+    pub fn dense(&self, parameter: &Parameter) -> Dense<T> {
+        match self.array(parameter) {
+            Some(arrays) => Dense::given(Arc::clone(&arrays.weights)),
+            None => {
+                let key = self.key_of(parameter.stream);
+                Dense::new(parameter.law, parameter.drawn_columns(), parameter.rows(), key)
+            }
+        }
+    }
+
+    /// The linear map of W, from wherever its numbers come.
+    pub fn map(&mut self, parameter: &Parameter) -> Box<dyn LinearMap<T>> {
+        if let Source::Transposed(place) = parameter.source {
+            return Table::transposed(self.table(&self.parameters[place]));
+        }
+        if self.array(parameter).is_some() {
+            return Box::new(self.dense(parameter));
+        }
+        let key = self.key_of(parameter.stream);
+        linear_map(parameter.method, parameter.law, parameter.drawn_columns(), parameter.rows(), key)
+    }
+
+    /// The rows of an embedding, shared by all nodes that use them.
+    pub fn table(&mut self, parameter: &Parameter) -> Rc<RefCell<Table<T>>> {
+        if let Some(known) = self.tables.get(&parameter.stream) {
+            return Rc::clone(known);
+        }
+        let table = match self.array(parameter) {
+            Some(arrays) => Table::given(Arc::clone(&arrays.weights)),
+            None => {
+                Table::new(parameter.law, parameter.shape, parameter.method, self.key_of(parameter.stream))
+            }
+        };
+        let table = Rc::new(RefCell::new(table));
+        self.tables.insert(parameter.stream, Rc::clone(&table));
+        table
+    }
+
+    /// The product W·x, without biases, which sets the factor of a parameter that is to be rescaled.
+    pub fn product(
+        &mut self,
+        parameter: &Parameter,
+        map: &mut dyn LinearMap<T>,
+        x: &Observed<T>,
+    ) -> Signal<T> {
+        let z = map.forward(x, self.threads);
+        self.rescaled(parameter, z)
+    }
+
+    /// z = W·x times the factor of a parameter that is to be rescaled, which its first product sets.
+    pub fn rescaled(&mut self, parameter: &Parameter, z: Signal<T>) -> Signal<T> {
+        if !parameter.rescaled || self.array(parameter).is_some() {
+            return z;
+        }
+        let factor = *self.factors.entry(parameter.stream).or_insert_with(|| unit_variance(&z));
+        z.times(factor)
+    }
+
+    /// Wᵀ·y, likewise.
+    pub fn transposed_product(
+        &self,
+        parameter: &Parameter,
+        map: &mut dyn LinearMap<T>,
+        y: &Observed<T>,
+    ) -> Signal<T> {
+        let x = map.backward(y, self.threads);
+        self.with_factor(parameter, x)
+    }
+
+    /// x = Wᵀ·y times the factor that the forward pass has set.
+    pub fn with_factor(&self, parameter: &Parameter, x: Signal<T>) -> Signal<T> {
+        match self.factors.get(&parameter.stream) {
+            Some(factor) => x.times(*factor),
+            None => x,
+        }
+    }
+
+    /// The factor by which the forward pass has rescaled a parameter's weights.
+    pub fn factor(&self, parameter: &Parameter) -> Option<Wide> {
+        self.factors.get(&parameter.stream).copied()
+    }
+
+    /// b, rows × 1; `None` where all are zero.
+    pub fn bias(&self, parameter: &Parameter) -> Option<Signal<T>> {
+        if let Some(arrays) = self.array(parameter) {
+            return arrays.bias.as_ref().map(|bias| Signal::new(bias.clone(), 0));
+        }
+        (parameter.bias != Law::Constant(0.0)).then(|| {
+            draw::vector(parameter.bias, parameter.rows(), self.key_of(parameter.stream), stream::Role::Bias)
+        })
+    }
+
+    /// The forward pass is recorded.
+    pub fn records_forward(&self) -> bool {
+        !self.replay && !self.quiet
+    }
+
+    /// Records a pre-activation, and as the activation too until an activation follows.
+    pub fn observe(&mut self, entry: usize, z: &Observed<T>) {
+        if !self.records_forward() {
+            return;
+        }
+        let squares = &z.sums().square;
+        let positions = (squares.len() / self.batch.max(1)).max(1);
+        let samples: Vec<f64> = squares.chunks(positions).map(|sample| sample.iter().sum()).collect();
+        let ranked = self.effective_rank.then(|| self.effective_rank_of(z)).flatten();
+        let record = &mut self.records[entry];
+        record.preactivation = moments(z, 0.0);
+        record.activation = record.preactivation;
+        record.correlation = correlation_of(z.signal.values.as_slice(), &samples);
+        record.position_correlation = position_correlation(z, positions);
+        record.effective_rank = ranked;
+        record.unit_symmetry = unit_symmetry(&z.signal);
+        let alike = |cosine: Option<f64>| cosine.is_some_and(|c| c > ALIKE);
+        self.doubtful |= alike(record.correlation) || alike(record.position_correlation);
+    }
+
+    fn effective_rank_of(&self, z: &Observed<T>) -> Option<f64> {
+        let values = z.signal.values.as_slice();
+        let rows = values.len() / self.batch;
+        if z.signal.values.ncols() == self.batch && self.batch <= rows {
+            return effective_rank_of_gram(z.gram(self.threads).clone());
+        }
+        let samples = View::of(values, rows, self.batch, rows);
+        // Both Gram matrices share their non-zero eigenvalues.
+        let side = if self.batch <= rows { samples } else { samples.turned() };
+        effective_rank_of_gram(gram_of(&side, self.threads))
+    }
+
+    /// Records ∂C/∂Z.
+    pub fn observe_gradient(&mut self, entry: usize, d: &Observed<T>) {
+        if !self.quiet {
+            self.records[entry].gradient = moments(d, 0.0);
+        }
+    }
+
+    /// Records ∂C/∂W.
+    pub fn observe_weight_gradient(&mut self, entry: usize, moments: Moments) {
+        if !self.quiet {
+            self.records[entry].weight_gradient = moments;
+        }
+    }
+
+    /// Records ∂C/∂W at the entry of the node at work.
+    pub fn observe_own_weight_gradient(&mut self, moments: Moments) {
+        if let Some(entry) = self.call.entry {
+            self.observe_weight_gradient(entry, moments);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! All positions of a sample become features. Nothing moves, for they lie that way.
+
+use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read, table};
+use super::{Activations, Context, Nature, Operator, Shape, Space, Unary, UnaryBackward};
+use crate::numeric::cached::Observed;
+use crate::numeric::real::Real;
+use crate::numeric::signal::{Signal, reshaped};
+use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+use toml::Table;
+
+/// As an architecture file spells it.
+pub const LAYER: LayerType = LayerType { name: "flatten", fields: &[], read: read::<Spec> };
+
+/// It has no fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Spec {}
+
+impl Layer for Spec {
+    fn fields(&self) -> Table {
+        table(self)
+    }
+
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        let input = features("flatten", inputs)?;
+        let out = Shape { channels: input.shape.size(), space: Space::Flat };
+        to.node(NewNode::plain(Flatten { rows: out.channels }, input, out))
+    }
+}
+
+/// A flattening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flatten {
+    /// Features behind it.
+    pub rows: usize,
+}
+
+impl Operator for Flatten {
+    fn nature(&self) -> Nature<'_> {
+        Nature::Flatten
+    }
+}
+
+/// Rows before flattening.
+struct Tape(usize);
+
+super::one_to_one!(Flatten);
+
+impl<T: Real> Unary<T> for Flatten {
+    fn apply(&self, x: Activations<T>, _: &mut Context<T>) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
+        let before = x.signal.values.nrows();
+        let signal = Rc::try_unwrap(x).map_or_else(|shared| shared.signal.clone(), |x| x.signal);
+        (Rc::new(Observed::from(reshaped(signal, self.rows))), Box::new(Tape(before)))
+    }
+}
+
+impl<T: Real> UnaryBackward<T> for Tape {
+    fn backward(self: Box<Self>, d: Observed<T>, _: &mut Context<T>) -> Signal<T> {
+        reshaped(d.signal, self.0)
+    }
+}

@@ -1,0 +1,108 @@
+//! What a network's parameters are: their names, roles, fans, laws and where their numbers come from.
+
+use super::forms::BiasSpec;
+use crate::law::Law;
+use crate::weights::Method;
+
+/// What a weight matrix is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The weights of a layer that has one matrix.
+    #[default]
+    Weight,
+    /// Projection to the queries of an attention.
+    Query,
+    /// Projection to its keys.
+    Key,
+    /// Projection to its values.
+    Value,
+    /// Projection behind its heads.
+    Output,
+    /// From the input to a gate of a recurrent layer.
+    Gate,
+    /// From the state to a gate of a recurrent layer.
+    Recurrent,
+    /// Rows for tokens.
+    Embedding,
+    /// Rows for positions.
+    Position,
+}
+
+/// Where the numbers of a weight matrix come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// Its law.
+    #[default]
+    Law,
+    /// The matrix of the parameter with this place in the list, transposed.
+    Transposed(usize),
+}
+
+/// A weight matrix W and the bias vector b beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// Path of the layer that holds it; frameworks add `.weight` and `.bias`.
+    pub path: String,
+    /// What it is for.
+    pub role: Role,
+    /// Running number in the order of the network, from 1: it names the random streams.
+    pub stream: u64,
+    /// Place among the records of the network.
+    pub entry: usize,
+    /// Rows and columns of W with all its taps.
+    pub shape: (usize, usize),
+    /// fan_in and fan_out as initialisers count them.
+    pub fans: (usize, usize),
+    /// Height and width of a convolution's kernel; `None` for every other layer.
+    pub kernel: Option<[usize; 2]>,
+    /// Number of the innermost residual branch that holds it, and the place within that branch.
+    pub branch: Option<(usize, usize)>,
+    /// The initialiser that the network's file names for it; `--init` does not touch it then.
+    pub init: Option<String>,
+    /// The biases that the network's file asks for; `None` for what the experiment says.
+    pub bias_spec: Option<BiasSpec>,
+    /// Where W comes from.
+    pub source: Source,
+    /// Law of the weights.
+    pub law: Law,
+    /// Law of the biases.
+    pub bias: Law,
+    /// On a convolution the law is that of the center tap, and all other taps are zero.
+    pub center: bool,
+    /// W is multiplied by the factor that gives the layer's first output unit variance (LSUV, Mishkin & Matas 2016).
+    pub rescaled: bool,
+    /// How products with W are drawn.
+    pub method: Method,
+}
+
+impl Parameter {
+    /// Rows of W: units, or channels.
+    pub fn rows(&self) -> usize {
+        self.shape.0
+    }
+
+    /// Columns of W that are drawn: of a convolution whose law is that of the center tap, the columns of that tap.
+    pub fn drawn_columns(&self) -> usize {
+        if self.center { self.shape.1 / self.taps().max(1) } else { self.shape.1 }
+    }
+
+    /// Taps of a convolution; 1 for every other layer.
+    pub fn taps(&self) -> usize {
+        self.kernel.map_or(1, |[height, width]| height * width)
+    }
+
+    /// The number of the tap in the middle of the kernel, the upper left one of four.
+    pub fn center_tap(&self) -> usize {
+        self.kernel.map_or(0, |[height, width]| (height - 1) / 2 * width + (width - 1) / 2)
+    }
+
+    /// The layer has biases, be they zero at first.
+    pub fn is_biased(&self) -> bool {
+        !self.bias_spec.as_ref().is_some_and(BiasSpec::is_absent)
+    }
+
+    /// Has numbers of its own, not those of another parameter.
+    pub fn is_own(&self) -> bool {
+        self.source == Source::Law
+    }
+}

@@ -1,0 +1,99 @@
+//! How much memory a run takes, and what a trial keeps between its passes.
+
+use super::engine::Engine;
+use super::input::Input;
+use super::plan::{CellPlan, Plan};
+use crate::graph::Graph;
+use crate::op::Parameter;
+use crate::op::record::LayerRecord;
+use crate::weights::Method;
+
+/// Tapes of a trial may take so much before its forward pass is computed twice instead. Not a matter of threads or of free
+/// memory: the same experiment computes the same everywhere.
+const TAPES: u128 = 1 << 30;
+/// Weights of all trials at once may stay between the passes up to this.
+const WEIGHTS: u128 = 1 << 30;
+/// Fewer nodes than this gain nothing by being computed twice.
+const FEW: usize = 64;
+
+/// The forward pass is computed twice, and only about the square root of the tape is kept.
+pub fn recomputes(graph: &Graph, batch: usize) -> bool {
+    graph.nodes.len() >= FEW && graph.tape_bytes(batch) > TAPES
+}
+
+/// Weights stay in memory between the passes: all, or none where they would outweigh the rest and a fair share of a fixed
+/// allowance; then they are drawn again.
+pub fn keeps_weights(graph: &Graph, batch: usize, threads: usize) -> bool {
+    let tape = graph.tape_bytes(batch);
+    let recomputed = graph.nodes.len() >= FEW && tape > TAPES;
+    !recomputed && drawn_bytes(graph, batch).0 <= (WEIGHTS / threads.max(1) as u128).max(tape)
+}
+
+/// Bytes of what is drawn for all parameters, and for the largest.
+fn drawn_bytes(graph: &Graph, batch: usize) -> (u128, u128) {
+    let one = |p: &Parameter| {
+        let (rows, columns) = (p.rows() as u128, p.drawn_columns() as u128);
+        if p.law.is_fixed() || !p.is_own() {
+            return 0;
+        }
+        match p.method {
+            Method::Dense => 4 * rows * columns,
+            // The draws of both sides, and the directions that were asked about.
+            Method::Implicit => {
+                let positions = graph.entries.get(p.entry).map_or(1, |entry| entry.positions) as u128;
+                let asked = batch as u128 * positions;
+                4 * (rows * asked.min(columns) + columns * asked.min(rows)) + 4 * (rows + columns) * asked
+            }
+        }
+    };
+    let all = || graph.parameters.iter().map(one);
+    (all().sum(), all().max().unwrap_or(0))
+}
+
+/// Most bytes of a run at once, with this many trials side by side: what a trial in work holds, times the threads, and the
+/// numbers that every trial leaves behind, which quantiles are taken of.
+pub fn bytes(plan: &Plan, threads: usize) -> u128 {
+    let e = &plan.experiment;
+    let trials = e.trials as u128 * plan.cells.len() as u128;
+    let side_by_side = (threads as u128).min(trials);
+    let in_work = plan.cells.iter().map(|cell| trial_bytes(plan, cell, threads)).max().unwrap_or(0);
+    let data = match &plan.input {
+        Input::Data(samples) => samples.len() as u128 * 4,
+        _ => 0,
+    };
+    /// What a layer takes in the plan, in the result and as text, beside the numbers of each trial.
+    const RESULT: u128 = 5 << 10;
+    /// The program itself, its figure and its fonts.
+    const PROGRAM: u128 = 24 << 20;
+    let record = size_of::<LayerRecord>() as u128;
+    let layers: u128 = plan.cells.iter().map(|cell| cell.layers.len() as u128).sum();
+    let left = layers * (e.trials as u128 * record + RESULT);
+    PROGRAM + data + side_by_side * in_work + left + trials * 64
+}
+
+/// Bytes of a trial's matrices.
+fn trial_bytes(plan: &Plan, cell: &CellPlan, threads: usize) -> u128 {
+    let batch = plan.experiment.batch;
+    let samples = batch as u128;
+    if cell.choice.engine == Engine::Streamed {
+        // Gram matrices and factors of each layer; a wave of partial sums; blocks.
+        let small = cell.layers.len() as u128 * 8 * 5 * samples * samples;
+        return small + 64 * 8 * 4 * samples * samples + (16 << 20);
+    }
+    let graph = &*cell.graph;
+    let mut tape = graph.tape_bytes(batch);
+    let widest = 4 * graph.widest() as u128 * samples;
+    if recomputes(graph, batch) {
+        let parts = (graph.nodes.len() as f64).sqrt() as u128;
+        tape = 2 * tape / parts + parts * widest;
+    }
+    let (all, largest) = drawn_bytes(graph, batch);
+    let orthogonal = graph.parameters.iter().any(|p| p.law.is_orthogonal());
+    let kept = if keeps_weights(graph, batch, threads) { all } else { 0 };
+    let weights = kept.max(if orthogonal { 3 * largest } else { largest });
+    // What is computed now, and Gram matrices in double precision.
+    let gram = if graph.nodes.is_empty() { 0 } else { 24 * samples * samples };
+    // The block of a convolution's gathered input.
+    let gathered = if graph.parameters.iter().any(|p| p.kernel.is_some()) { 16 << 20 } else { 0 };
+    tape + weights + 5 * widest + gram + gathered
+}
