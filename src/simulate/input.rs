@@ -70,6 +70,7 @@ fn cosine(data: &DMatrix<f32>, squares: &[f64]) -> f64 {
 /// Why a text does not name a law of inputs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum InputError {
     #[error("correlated takes one number between 0 and 1, not `{0}`")]
     Correlation(String),

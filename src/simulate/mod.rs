@@ -37,6 +37,7 @@ pub struct Control<'a> {
 /// Why a run could not be done.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum RunError {
     #[error("cannot start {threads} threads: {reason}")]
     Threads { threads: usize, reason: String },

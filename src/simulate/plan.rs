@@ -78,6 +78,7 @@ pub struct Plan {
 /// Why an experiment cannot be run.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum PlanError {
     #[error("activation: {0}")]
     Activation(CatalogError),

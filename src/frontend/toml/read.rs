@@ -9,6 +9,7 @@ use toml::{Table, Value};
 /// Why a text is no architecture.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
+#[non_exhaustive]
 pub enum ArchitectureError {
     #[error("line {line}: {reason}")]
     Toml { line: usize, reason: String },
