@@ -42,7 +42,8 @@ fn the_gradient_of_queries_is_measured_as_far_as_double_precision_goes() {
     let auto = cell(&attention(), Precision::Auto);
     let found = queries(&auto);
     assert_eq!(found.len(), 8);
-    for (layer, (expected, slack)) in found.iter().zip([(-0.4, 0.3), (-2.6, 0.6), (-8.1, 1.2), (-25.0, 3.5)]) {
+    for (layer, (expected, slack)) in found.iter().zip([(-0.4, 0.3), (-2.6, 0.6), (-8.1, 1.2), (-25.0, 3.5)])
+    {
         let log = layer.weight_gradient.log10_second_moment.median.unwrap();
         assert!((log - expected).abs() < slack, "{}: {log}", layer.name());
         assert_eq!((layer.rounding, layer.weight_gradient.below_trials), (Rounding::Double, 0));

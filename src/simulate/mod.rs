@@ -1,10 +1,12 @@
 //! From an experiment to its records: every cell's trials forward and back, in parallel. Nothing is judged here.
 
+pub mod cost;
 mod engine;
 mod expected;
 mod input;
 mod memory;
 mod plan;
+pub mod rates;
 mod rounding;
 pub mod streamed;
 mod trial;
