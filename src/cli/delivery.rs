@@ -2,7 +2,7 @@
 
 use super::error::{Failure, note};
 use super::output::{self, Directory, When};
-use crate::report::chart::{self, ChartError};
+use crate::report::chart;
 use std::path::Path;
 
 /// The options that say where results go.
@@ -86,12 +86,12 @@ impl<'a> Files<'a> {
         &mut self,
         svg: Option<&'static str>,
         png: Option<&'static str>,
-        draw: impl FnOnce() -> Result<String, ChartError>,
+        draw: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
         if svg.is_none() && png.is_none() {
             return Ok(());
         }
-        let text = draw()?;
+        let text = draw();
         if let Some(name) = svg {
             self.add(name, text.as_bytes())?;
         }
