@@ -12,7 +12,7 @@ const BEYOND: f64 = 16.0;
 /// The end of a line no wider than this shows no slant, so it need not cross the side that it is cut at.
 const THIN: f64 = 2.0;
 
-/// How a line is drawn.
+/// Says how a line is drawn.
 #[derive(Clone, Copy)]
 pub struct Stroke {
     color: RGBAColor,
@@ -22,24 +22,24 @@ pub struct Stroke {
 }
 
 impl Stroke {
-    /// An unbroken line.
+    /// Makes an unbroken line.
     pub fn new(color: impl Color, width: f64) -> Self {
         Self { color: color.to_rgba(), width, dash: &[], offset: 0.0 }
     }
 
-    /// With lengths drawn and left out in turn; unbroken for none.
+    /// Takes lengths that are drawn and left out in turn; the line is unbroken where there are none.
     pub fn dashed(self, dash: &'static [f64]) -> Self {
         Self { dash, ..self }
     }
 
-    /// Its dashes go on as behind a line of this length.
+    /// Continues the dashes of a line of this length.
     pub fn after(self, length: f64) -> Self {
         let period: f64 = self.dash.iter().sum();
         Self { offset: if period > 0.0 { length % period } else { 0.0 }, ..self }
     }
 }
 
-/// Which part of a text stands at its point, as SVG's `text-anchor` says it.
+/// Says which part of a text stands at its point, in the words of SVG's `text-anchor`.
 #[derive(Clone, Copy)]
 enum Anchor {
     Start,
@@ -47,7 +47,7 @@ enum Anchor {
     End,
 }
 
-/// What of a line of text stands at the height of its point.
+/// Says what of a line of text stands at the height of its point.
 #[derive(Clone, Copy)]
 enum Level {
     Top,
@@ -55,10 +55,10 @@ enum Level {
     Baseline,
 }
 
-/// How a text is set; its point is its top left corner unless said otherwise.
+/// Says how a text is set; its point is its top left corner unless another is chosen.
 #[derive(Clone, Copy)]
 pub struct TextStyle {
-    /// The em in pixels.
+    /// This is the em in pixels.
     pub size: f64,
     color: RGBColor,
     anchor: Anchor,
@@ -67,50 +67,50 @@ pub struct TextStyle {
 }
 
 impl TextStyle {
-    /// A size in pixels and a colour.
+    /// Makes a style of a size in pixels and a colour.
     pub const fn new(size: f64, color: RGBColor) -> Self {
         Self { size, color, anchor: Anchor::Start, level: Level::Top, upward: false }
     }
 
-    /// With its middle at the point.
+    /// Puts the middle of the text at its point.
     pub const fn centered(self) -> Self {
         Self { anchor: Anchor::Middle, ..self }
     }
 
-    /// With its end at the point.
+    /// Puts the end of the text at its point.
     pub const fn ending(self) -> Self {
         Self { anchor: Anchor::End, ..self }
     }
 
-    /// With the middle of its capitals at the height of the point.
+    /// Puts the middle of the capitals at the height of the point.
     pub const fn level(self) -> Self {
         Self { level: Level::Middle, ..self }
     }
 
-    /// With its baseline at the height of the point.
+    /// Puts the baseline at the height of the point.
     pub const fn above(self) -> Self {
         Self { level: Level::Baseline, ..self }
     }
 
-    /// Read from below to above, turned about its point.
+    /// Turns the text about its point, so that it reads upward.
     pub const fn upward(self) -> Self {
         Self { upward: true, ..self }
     }
 }
 
-/// A figure that is being drawn.
+/// This is a figure while it is drawn.
 pub struct Canvas {
     text: String,
     /// Nothing is written beyond it.
     bounds: Rect,
-    /// Whether something was drawn outside the innermost clip path.
+    /// Says whether something crossed the innermost clip path.
     crossed: bool,
     clip: Option<Rect>,
     clips: usize,
 }
 
 impl Canvas {
-    /// A white figure with its font inside.
+    /// Begins a white figure with its font inside.
     pub fn new(width: f64, height: f64) -> Self {
         let font = base64::engine::general_purpose::STANDARD.encode(FONT);
         let text = format!(
@@ -124,7 +124,7 @@ impl Canvas {
         canvas
     }
 
-    /// The text of the SVG.
+    /// Ends the figure and gives its SVG.
     pub fn finish(mut self) -> String {
         self.text.push_str("</svg>\n");
         self.text
@@ -150,12 +150,12 @@ impl Canvas {
         (self.bounds, self.clip, self.crossed) = outer;
     }
 
-    /// A line through points.
+    /// Draws a line through points.
     pub fn line(&mut self, points: &[Point], stroke: Stroke) {
         self.lines([points], stroke);
     }
 
-    /// Lines of one stroke; the dashes of each begin anew.
+    /// Draws lines of one stroke; the dashes of each begin anew.
     pub fn lines<'p>(&mut self, lines: impl IntoIterator<Item = &'p [Point]>, stroke: Stroke) {
         let mut path = Path::default();
         let clip = self.clip.unwrap_or(self.bounds);
@@ -174,14 +174,14 @@ impl Canvas {
         self.text.push_str("/>\n");
     }
 
-    /// A filled polygon.
+    /// Fills a polygon.
     pub fn area(&mut self, outline: &[Point], color: &impl Color) {
         let mut path = Path::default();
         path.run(&self.clip.unwrap_or(self.bounds).clip_polygon(outline), true);
         self.filled_path(&path, color, "");
     }
 
-    /// A filled rectangle.
+    /// Fills a rectangle.
     pub fn fill(&mut self, rect: Rect, color: &impl Color) {
         self.text.push_str("<rect");
         self.sides(rect);
@@ -189,7 +189,7 @@ impl Canvas {
         self.text.push_str("/>\n");
     }
 
-    /// Rectangles of one colour whose sides are whole pixels, without the seams that smoothed edges of neighbours would show.
+    /// Fills rectangles whose sides are whole pixels with one colour, without the seams that smoothed edges of neighbours would show.
     pub fn tiles(&mut self, tiles: &[Rect], color: &impl Color) {
         let mut path = Path::default();
         for t in tiles {
@@ -198,7 +198,7 @@ impl Canvas {
         self.filled_path(&path, color, " shape-rendering=\"crispEdges\"");
     }
 
-    /// The outline of a rectangle.
+    /// Draws the outline of a rectangle.
     pub fn outline(&mut self, rect: Rect, stroke: Stroke) {
         self.text.push_str("<rect");
         self.sides(rect);
@@ -206,7 +206,7 @@ impl Canvas {
         self.text.push_str("/>\n");
     }
 
-    /// A filled circle.
+    /// Fills a circle.
     pub fn disc(&mut self, center: Point, radius: f64, color: &impl Color) {
         if self.circle(center, radius) {
             self.color("fill", color);
@@ -214,7 +214,7 @@ impl Canvas {
         }
     }
 
-    /// A circle's line about white.
+    /// Draws a circle's line about white.
     pub fn ring(&mut self, center: Point, radius: f64, stroke: Stroke) {
         if self.circle(center, radius) {
             self.color("fill", &RGBColor(255, 255, 255));
@@ -223,7 +223,7 @@ impl Canvas {
         }
     }
 
-    /// One line of text. Control characters, which XML cannot hold, become question marks.
+    /// Writes one line of text. Control characters, which XML cannot hold, become question marks.
     pub fn text(&mut self, text: &str, (x, y): Point, style: TextStyle) {
         if text.is_empty() || !self.bounds.contains((x, y)) {
             return;

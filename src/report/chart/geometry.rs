@@ -1,51 +1,51 @@
 //! Points and rectangles of a figure, and what of a line or of an area lies within a rectangle.
 
-/// A point: right and down from the figure's top left corner, in pixels of a picture at its own size.
+/// A point is given by pixels to the right and down from the figure's top left corner.
 pub type Point = (f64, f64);
 
 /// Coordinates are taken as no larger than this before they are cut, so that their differences are finite and exact enough.
 const FARTHEST: f64 = 1e9;
 
-/// A rectangle by its sides.
+/// A rectangle is given by its sides.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rect {
-    /// The least coordinate across.
+    /// This is the least coordinate across.
     pub left: f64,
-    /// The least coordinate down.
+    /// This is the least coordinate down.
     pub top: f64,
-    /// The largest coordinate across.
+    /// This is the largest coordinate across.
     pub right: f64,
-    /// The largest coordinate down.
+    /// This is the largest coordinate down.
     pub bottom: f64,
 }
 
 impl Rect {
-    /// From its top left corner to its bottom right one.
+    /// Makes a rectangle from its top left corner to its bottom right one.
     pub const fn new((left, top): Point, (right, bottom): Point) -> Self {
         Self { left, top, right, bottom }
     }
 
-    /// Its extent across.
+    /// Gives its extent across.
     pub fn width(self) -> f64 {
         self.right - self.left
     }
 
-    /// Its extent down.
+    /// Gives its extent down.
     pub fn height(self) -> f64 {
         self.bottom - self.top
     }
 
-    /// Its middle.
+    /// Gives its middle.
     pub fn center(self) -> Point {
         (f64::midpoint(self.left, self.right), f64::midpoint(self.top, self.bottom))
     }
 
-    /// With every side farther out.
+    /// Moves every side outward.
     pub fn grown(self, by: f64) -> Self {
         Self { left: self.left - by, top: self.top - by, right: self.right + by, bottom: self.bottom + by }
     }
 
-    /// Equal parts, row by row.
+    /// Divides it into equal parts, row by row.
     pub fn grid(self, rows: usize, columns: usize) -> Vec<Self> {
         let (width, height) = (self.width() / columns as f64, self.height() / rows as f64);
         let corner =
@@ -57,12 +57,12 @@ impl Rect {
         (0..rows * columns).map(cell).collect()
     }
 
-    /// Whether a point lies within or on its sides; no point that is not a number does.
+    /// Says whether a point lies within or on its sides; none does whose coordinate is not a number.
     pub fn contains(self, (x, y): Point) -> bool {
         (self.left..=self.right).contains(&x) && (self.top..=self.bottom).contains(&y)
     }
 
-    /// The stretches of a line within, cut at the sides after Liang and Barsky (1984); the line breaks at what is not a number.
+    /// Gives the stretches of a line that lie within, cut at the sides after Liang and Barsky (1984); the line breaks at what is not a number.
     pub fn clip_line(self, line: &[Point]) -> Vec<Vec<Point>> {
         let mut runs: Vec<Vec<Point>> = Vec::new();
         let mut joined = false;
@@ -101,7 +101,8 @@ impl Rect {
         runs
     }
 
-    /// The part of a polygon within, cut side by side after Sutherland and Hodgman (1974); corners that are no numbers are left out.
+    /// Gives the part of a polygon that lies within, cut side by side after Sutherland and Hodgman (1974); corners that are no
+    /// numbers are left out.
     pub fn clip_polygon(self, outline: &[Point]) -> Vec<Point> {
         let mut corners: Vec<Point> = outline.iter().filter_map(|p| bounded(*p)).collect();
         let sides = [
@@ -131,13 +132,13 @@ impl Rect {
     }
 }
 
-/// The point with coordinates of moderate size; nothing where one is not a number.
+/// Gives the point with coordinates of moderate size, or nothing where one is not a number.
 fn bounded((x, y): Point) -> Option<Point> {
     let within = |v: f64| v.clamp(-FARTHEST, FARTHEST);
     (!x.is_nan() && !y.is_nan()).then(|| (within(x), within(y)))
 }
 
-/// The length of a line.
+/// Gives the length of a line.
 pub fn length(line: &[Point]) -> f64 {
     line.windows(2).map(|ends| (ends[1].0 - ends[0].0).hypot(ends[1].1 - ends[0].1)).sum()
 }

@@ -31,7 +31,7 @@ pub enum Palette {
 }
 
 impl Palette {
-    /// The colours of all levels, from the lowest.
+    /// Gives the colours of all levels, from the lowest.
     fn levels(self) -> Vec<RGBColor> {
         let stops: &[RGBColor] = match self {
             // Blue and vermillion of Okabe & Ito (2008).
@@ -93,12 +93,12 @@ pub struct Heat<'a> {
     pub scale: &'static str,
 }
 
-/// Where the plot of a panel lies on its area.
+/// Says where the plot of a panel lies on its area.
 pub fn plot(area: Rect) -> Rect {
     Rect::new((area.left + LEFT, area.top + TOP), (area.right - RIGHT, area.bottom - BELOW))
 }
 
-/// The place of a point of the plane, which may lie outside the plot.
+/// Gives the place of a point of the plane, which may lie outside the plot.
 pub fn place(plot: Rect, across: &Side, up: &Side, (x, y): (f64, f64)) -> Point {
     (plot.left + across.share(x) * plot.width(), plot.bottom - up.share(y) * plot.height())
 }
@@ -113,7 +113,7 @@ impl Heat<'_> {
         self.colours(canvas, plot, &colors);
     }
 
-    /// Among the levels of the palette.
+    /// Finds a value among the levels of the palette.
     fn level(&self, value: f64) -> usize {
         let share = (value - self.range.0) / (self.range.1 - self.range.0);
         (share.clamp(0.0, 1.0) * (LEVELS - 1) as f64).round() as usize

@@ -4,18 +4,18 @@ use super::canvas::Canvas;
 use super::style::{ENTRY, Grid, Look, Ruler};
 use super::{MARGIN, ROOM};
 
-/// Height of a row.
+/// Each row is as high.
 pub const ROW: f64 = 24.0;
-/// Middle of the first row.
+/// The middle of the first row is here.
 pub const FIRST: f64 = 96.0;
-/// Length of a sample: a whole period of every dash.
+/// A sample is as long, to show a whole period of every dash.
 pub const SAMPLE: f64 = 44.0;
-/// From the start of a sample to the start of its text.
+/// A text begins as far from the start of its sample.
 pub const INDENT: f64 = SAMPLE + 10.0;
-/// Between columns.
+/// Columns are as far apart.
 pub const GAP: f64 = 22.0;
 
-/// An entry for each cell, in rows that fit the width.
+/// Each cell has an entry, in rows that fit the width.
 pub struct Legend {
     names: Vec<String>,
     columns: usize,
@@ -36,7 +36,7 @@ impl Legend {
         Self { names, columns, step }
     }
 
-    /// Where the panels below it begin.
+    /// Says where the panels below it begin.
     pub fn foot(&self) -> f64 {
         FIRST - 4.0 + ROW * self.names.len().div_ceil(self.columns) as f64
     }
@@ -51,7 +51,7 @@ impl Legend {
     }
 }
 
-/// What tells each cell from the others, in at most `room` pixels; numbered where that does not.
+/// Names what tells each cell from the others, in at most `room` pixels; numbered where that does not.
 fn names(grid: &Grid, ruler: &Ruler, room: f64) -> Vec<String> {
     let name = |(init, act): &(&str, &str), room: f64| {
         let part = |text: &str, room: f64| ruler.fitting(&ruler.shown(text), ENTRY.size, room);

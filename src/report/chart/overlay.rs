@@ -12,7 +12,7 @@ use plotters::style::{Color, RGBColor};
 
 /// More cells than this have no room for the edges of their bands.
 const MOST_BANDS: usize = 6;
-/// Pixels drawn and left out, of theory's line.
+/// Theory's line draws and leaves out these lengths in turn.
 const DASHED: &[f64] = &[6.0, 5.0];
 /// Labels of formats that are nearer than this share one, in pixels.
 const NEAR: f64 = 15.0;
@@ -104,7 +104,7 @@ pub fn limits(report: &Report, leaves: fn(&FormatRange) -> (bool, bool)) -> Vec<
     limits
 }
 
-/// Room of a label.
+/// A label takes this room.
 const LABEL: (f64, f64) = (130.0, 16.0);
 
 /// Thin lines with their names, those that nearly coincide under one; a name stands at the end where `curves` leave it more room.

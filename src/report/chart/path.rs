@@ -3,7 +3,7 @@
 use super::geometry::Point;
 use std::fmt::Write as _;
 
-/// A path's data: every run begins at a point, and steps follow. Rounded points are subtracted, so roundings do not add up.
+/// This is a path's data: every run begins at a point, and steps follow. Rounded points are subtracted, so roundings do not add up.
 #[derive(Default)]
 pub struct Path {
     text: String,
@@ -40,7 +40,7 @@ impl Path {
         }
     }
 
-    /// A sign separates numbers, and else a space.
+    /// Writes a further number; its sign separates it from the one before, and else a space.
     fn next(&mut self, value: i64) {
         if value >= 0 {
             self.text.push(' ');
@@ -53,7 +53,7 @@ pub fn hundredths(value: f64) -> i64 {
     (100.0 * value).round() as i64
 }
 
-/// At most two decimals, without zeros at the end nor before the point.
+/// Writes at most two decimals, without zeros at the end nor before the point.
 pub fn push_decimal(text: &mut String, hundredths: i64) {
     if hundredths < 0 {
         text.push('-');

@@ -4,17 +4,17 @@ use super::canvas::{Canvas, Stroke};
 use super::geometry::{Point, Rect};
 use super::style::{GREY, LINE, TICK, TITLE};
 
-/// A line of one pixel through it is sharp.
+/// Gives a near coordinate at which a line of one pixel is sharp.
 pub fn sharp(v: f64) -> f64 {
     v.floor() + 0.5
 }
 
-/// A panel's title stands over the left side of its plot.
+/// Writes a panel's title over the left side of its plot.
 pub fn title(canvas: &mut Canvas, area: Rect, plot: Rect, text: &str) {
     canvas.text(text, (plot.left, area.top + 8.0), TITLE);
 }
 
-/// Thin lines across the plot, labelled on the left.
+/// Draws thin lines across the plot, labelled on the left.
 pub fn levels<'t>(canvas: &mut Canvas, plot: Rect, ticks: impl Iterator<Item = (f64, &'t str)>) {
     let mut lines: Vec<[Point; 2]> = Vec::new();
     for (y, label) in ticks {
@@ -24,12 +24,12 @@ pub fn levels<'t>(canvas: &mut Canvas, plot: Rect, ticks: impl Iterator<Item = (
     canvas.lines(lines.iter().map(<[_; 2]>::as_slice), Stroke::new(LINE, 1.0));
 }
 
-/// A text that ends beside a vertical axis.
+/// Writes a text that ends beside a vertical axis.
 pub fn label_left(canvas: &mut Canvas, text: &str, (x, y): Point) {
     canvas.text(text, (x - 8.0, y), TICK.ending().level());
 }
 
-/// The axis below the plot: a line, ticks with their labels, and what it shows.
+/// Draws the axis below the plot: a line, ticks with their labels, and what it shows.
 pub fn below<'t>(
     canvas: &mut Canvas,
     plot: Rect,
@@ -46,12 +46,12 @@ pub fn below<'t>(
     canvas.text(quantity, (plot.center().0, foot + 29.0), TICK.centered());
 }
 
-/// What a vertical axis shows, read upward.
+/// Says beside a vertical axis what it shows.
 pub fn beside(canvas: &mut Canvas, plot: Rect, quantity: &str) {
     canvas.text(quantity, (plot.left - 76.0, plot.center().1), TICK.centered().upward());
 }
 
-/// Something said in the middle of a plot that shows nothing.
+/// Says something in the middle of a plot that shows nothing.
 pub fn remark(canvas: &mut Canvas, plot: Rect, text: &str) {
     canvas.text(text, plot.center(), TICK.centered().level());
 }

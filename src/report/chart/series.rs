@@ -128,7 +128,7 @@ fn logarithmic(
     Panel { title: title.into(), series, axis, depth, ticks: layers(depth), across: "layer", theory, limits }
 }
 
-/// Theory where something is measured, as far as it leaves the measurement room on the scale: farther away it is cut.
+/// Gives theory where something is measured, as far as it leaves the measurement room on the scale: farther away it is cut.
 fn within_reach(theory: &[Expected], measured: &[f64]) -> Vec<f64> {
     const DECADES: f64 = 10.0;
     let (low, high) =
@@ -372,6 +372,16 @@ pub mod tests {
         report.cells[0].init = "数\u{7}".into();
         let svg = svg(&report);
         assert!(!svg.contains(['\u{1b}', '\u{0}', '数']));
+        assert!(png(&svg).is_ok());
+    }
+
+    #[test]
+    fn values_far_off_the_scale_make_a_small_picture() {
+        let far =
+            report(&[Some(0.0), Some(3.47e17), Some(-1e300), None], &[Some(f64::MIN), None, None, None]);
+        let svg = svg(&far);
+        let shapes = svg.split_once("</style>").map_or("", |both| both.1);
+        assert!(!shapes.contains("NaN") && !shapes.contains("inf") && shapes.len() < 30_000, "{shapes}");
         assert!(png(&svg).is_ok());
     }
 }

@@ -27,22 +27,22 @@ pub const COLORS: [RGBColor; 8] = [
     RGBColor(136, 34, 85),
 ];
 
-/// Of a figure.
+/// A figure's title is set in this.
 pub const HEADING: TextStyle = TextStyle::new(20.0, INK);
-/// Below it.
+/// The facts below the title are set in this.
 pub const FACTS: TextStyle = TextStyle::new(13.0, GREY);
-/// Of an entry in the legend.
+/// Entries of the legend are set in this.
 pub const ENTRY: TextStyle = TextStyle::new(13.0, INK).level();
-/// Of a panel.
+/// Titles of panels are set in this.
 pub const TITLE: TextStyle = TextStyle::new(14.0, INK);
-/// Of ticks and of what axes show.
+/// Labels of ticks and names of axes are set in this.
 pub const TICK: TextStyle = TextStyle::new(12.0, GREY);
 
 /// How a cell is drawn.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Look {
     pub color: RGBColor,
-    /// Pixels drawn and left out in turn; nothing for a solid line.
+    /// These lengths are drawn and left out in turn; a solid line has none.
     pub dash: &'static [f64],
 }
 
