@@ -68,7 +68,9 @@ pub fn tied<T: Real>(table: &Weights, pass: &Pass<T>) -> Dense<T> {
         return Dense::given(Arc::new(given.weights.transpose()));
     }
     let key = pass.key_of(table.stream);
-    let mut values = DMatrix::from_element(table.units, table.fan_in, T::ZERO);
+    // Zeros from the system, which are first touched where they are drawn over: by all threads.
+    let zeros = vec![T::ZERO; table.units * table.fan_in];
+    let mut values = DMatrix::from_vec(table.units, table.fan_in, zeros);
     let fill = |(token, column): (usize, &mut [T])| row(column, table, key, token);
     match pass.threads {
         Threads::One => values.as_mut_slice().chunks_exact_mut(table.units).enumerate().for_each(fill),

@@ -138,9 +138,8 @@ impl<T: Real> Dense<T> {
             law => match Affine::of(law).and_then(|affine| affine.standard) {
                 None => Drawn::Nothing,
                 Some(standard) => {
-                    let mut wt = DMatrix::from_element(fan_in, fan_out, T::ZERO);
-                    draw::fill(wt.as_mut_slice(), standard, key, Role::Weights, threads);
-                    Drawn::Transposed(wt)
+                    let name = (key, Role::Weights, 0);
+                    Drawn::Transposed(draw::matrix((fan_in, fan_out), standard, name, threads))
                 }
             },
         })
