@@ -32,6 +32,17 @@ enum Tape {
     Mean(Pool),
 }
 
+crate::slice::for_each_machine! {
+    /// Takes the entries at a position that are larger than the largest so far.
+    fn raise<T: Real>(largest: &mut [T], places: &mut [u32], entries: &[T], position: u32) {
+        for ((best, place), v) in largest.iter_mut().zip(places).zip(entries) {
+            let larger = *v > *best;
+            *best = if larger { *v } else { *best };
+            *place = if larger { position } else { *place };
+        }
+    }
+}
+
 impl<T: Real> Layer<T> for Pool {
     fn forward(&self, x: Value<T>, pass: &mut Pass<T>) -> (Value<T>, Box<dyn Back<T>>) {
         let window = &self.window;
@@ -58,11 +69,7 @@ impl<T: Real> Layer<T> for Pool {
                     }
                     Of::Largest => {
                         let places = &mut places[index * channels..][..channels];
-                        for ((best, place), v) in column.iter_mut().zip(places).zip(from) {
-                            let larger = *v > *best;
-                            *best = if larger { *v } else { *best };
-                            *place = if larger { *position } else { *place };
-                        }
+                        raise(column, places, from, *position);
                     }
                 }
             }
