@@ -20,6 +20,7 @@ pub use phase::svg as phase_svg;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use rayon::prelude::*;
 use style::{FAMILY, FONT, GREY, Grid, INK, Look, Ruler};
 pub use train::{curves as curves_svg, looks as looks_svg};
 
@@ -165,22 +166,44 @@ pub fn png(svg: &str) -> Result<Vec<u8>, ChartError> {
     let tree = usvg::Tree::from_str(svg, &options).map_err(|fault| raster(fault.to_string()))?;
     let size =
         tree.size().to_int_size().scale_by(2.0).ok_or_else(|| raster("the picture is empty".into()))?;
-    let mut pixels = tiny_skia::Pixmap::new(size.width(), size.height())
-        .ok_or_else(|| raster("no memory for the pixels".into()))?;
-    pixels.fill(tiny_skia::Color::WHITE);
-    resvg::render(&tree, tiny_skia::Transform::from_scale(2.0, 2.0), &mut pixels.as_mut());
-    encoded(&pixels).map_err(|fault| raster(fault.to_string()))
+    let (width, height) = (size.width(), size.height());
+    let mut colours = vec![0; 3 * width as usize * height as usize];
+    let band = |(index, colours): (usize, &mut [u8])| {
+        let rows = colours.len() / (3 * width as usize);
+        let mut pixels = tiny_skia::Pixmap::new(width, rows as u32)
+            .ok_or_else(|| raster("no memory for the pixels".into()))?;
+        pixels.fill(tiny_skia::Color::WHITE);
+        let up = -((index * BAND) as f32);
+        resvg::render(
+            &tree,
+            tiny_skia::Transform::from_row(2.0, 0.0, 0.0, 2.0, 0.0, up),
+            &mut pixels.as_mut(),
+        );
+        // Without the alpha channel, for the picture is opaque.
+        for (colour, pixel) in colours.as_chunks_mut::<3>().0.iter_mut().zip(pixels.data().as_chunks::<4>().0)
+        {
+            *colour = [pixel[0], pixel[1], pixel[2]];
+        }
+        Ok(())
+    };
+    colours.par_chunks_mut(3 * width as usize * BAND).enumerate().try_for_each(band)?;
+    encoded(&colours, width, height).map_err(|fault| raster(fault.to_string()))
 }
 
-/// Without the alpha channel, for the picture is opaque, and with the fast compressor: the best took half of a picture's time.
-fn encoded(pixels: &resvg::tiny_skia::Pixmap) -> Result<Vec<u8>, png::EncodingError> {
-    let colours: Vec<u8> = pixels.data().as_chunks::<4>().0.iter().flat_map(|p| [p[0], p[1], p[2]]).collect();
+/// Rows of a picture that are rasterised together, beside others: few, to share them among threads and to touch little memory;
+/// many, for each band looks at all shapes.
+const BAND: usize = 256;
+
+/// With the fast compressor and one filter for all rows: a file is a sixth larger than with the best filter of each row, which
+/// took a third of a picture's time.
+fn encoded(colours: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, pixels.width(), pixels.height());
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::Fast);
-    encoder.write_header()?.write_image_data(&colours)?;
+    encoder.set_filter(png::Filter::Sub);
+    encoder.write_header()?.write_image_data(colours)?;
     Ok(bytes)
 }
 
