@@ -1,6 +1,7 @@
 //! A figure as pixels.
 
 use super::style::{FAMILY, FONT};
+use rayon::prelude::*;
 
 /// Says why a figure could not be turned into pixels.
 #[derive(Debug, thiserror::Error)]
@@ -22,29 +23,44 @@ pub fn png(svg: &str) -> Result<Vec<u8>, ChartError> {
     let tree = usvg::Tree::from_str(svg, &options).map_err(|fault| raster(fault.to_string()))?;
     let size =
         tree.size().to_int_size().scale_by(2.0).ok_or_else(|| raster("the picture is empty".into()))?;
-    let mut pixels = tiny_skia::Pixmap::new(size.width(), size.height())
-        .ok_or_else(|| raster("no memory for the pixels".into()))?;
-    pixels.fill(tiny_skia::Color::WHITE);
-    resvg::render(&tree, tiny_skia::Transform::from_scale(2.0, 2.0), &mut pixels.as_mut());
-    encoded(&pixels).map_err(|fault| raster(fault.to_string()))
+    let (width, height) = (size.width(), size.height());
+    let mut colours = vec![255; 3 * width as usize * height as usize];
+    let band = |(index, colours): (usize, &mut [u8])| {
+        let rows = colours.len() / (3 * width as usize);
+        let mut pixels = tiny_skia::Pixmap::new(width, rows as u32)
+            .ok_or_else(|| raster("no memory for the pixels".into()))?;
+        pixels.fill(tiny_skia::Color::WHITE);
+        let up = -((index * BAND) as f32);
+        let place = tiny_skia::Transform::from_row(2.0, 0.0, 0.0, 2.0, 0.0, up);
+        resvg::render(&tree, place, &mut pixels.as_mut());
+        opaque(pixels.data(), colours);
+        Ok(())
+    };
+    colours.par_chunks_mut(3 * width as usize * BAND).enumerate().try_for_each(band)?;
+    encoded(&colours, width, height).map_err(|fault| raster(fault.to_string()))
 }
 
-/// Encodes without the alpha channel, for the picture is opaque, and with the fast compressor: the best took half of a picture's time.
-fn encoded(pixels: &resvg::tiny_skia::Pixmap) -> Result<Vec<u8>, png::EncodingError> {
-    let colours = opaque(pixels.data());
+/// Rows of a picture that are rasterised together, beside others: few, to share them among threads and to touch little memory;
+/// many, for each band looks at all shapes.
+const BAND: usize = 256;
+
+/// Encodes with the fast compressor and one filter for all rows: a file is a sixth larger than with the best filter of each row, which
+/// took a third of a picture's time.
+fn encoded(colours: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, pixels.width(), pixels.height());
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::Fast);
-    encoder.write_header()?.write_image_data(&colours)?;
+    encoder.set_filter(png::Filter::Sub);
+    encoder.write_header()?.write_image_data(colours)?;
     Ok(bytes)
 }
 
-/// Gives red, green and blue of pixels with an alpha channel. Most of a figure is white: what is, is passed over four pixels at a time.
-fn opaque(pixels: &[u8]) -> Vec<u8> {
+/// Writes red, green and blue of pixels with an alpha channel, for the picture is opaque, over white. Most of a figure is white: what
+/// is, is passed over four pixels at a time.
+fn opaque(pixels: &[u8], colours: &mut [u8]) {
     const WHITE: [u8; 16] = [255; 16];
-    let mut colours = vec![255; pixels.len() / 4 * 3];
     let (fours, rest) = pixels.as_chunks::<16>();
     let (places, rest_of_places) = colours.as_chunks_mut::<12>();
     let copy = |place: &mut [u8], pixels: &[u8]| {
@@ -56,7 +72,6 @@ fn opaque(pixels: &[u8]) -> Vec<u8> {
         copy(place, four);
     }
     copy(rest_of_places, rest);
-    colours
 }
 
 #[cfg(test)]
@@ -66,9 +81,10 @@ mod tests {
     #[test]
     fn the_alpha_channel_is_left_out() {
         let pixels: Vec<u8> = (0..7 * 4).map(|k| if k < 16 { 255 } else { k }).collect();
-        let mut colours = vec![255; 12];
-        colours.extend([16, 17, 18, 20, 21, 22, 24, 25, 26]);
-        assert_eq!(opaque(&pixels), colours);
-        assert_eq!(opaque(&colours[..8]).len(), 6);
+        let mut expected = vec![255; 12];
+        expected.extend([16, 17, 18, 20, 21, 22, 24, 25, 26]);
+        let mut colours = vec![255; 21];
+        opaque(&pixels, &mut colours);
+        assert_eq!(colours, expected);
     }
 }
