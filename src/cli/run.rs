@@ -12,6 +12,7 @@ use crate::law::call;
 use crate::law::call::{CatalogError, printable};
 use crate::report::run::FORMATS;
 use crate::result::{Flag, Report};
+use crate::simulate::rates::Rates;
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan};
 use crate::spec::{Engine, Experiment, Loss, Precision};
 use crate::study::scaling::UNSTABLE;
@@ -379,9 +380,15 @@ fn layer_widths(arguments: &Arguments, input: &Input) -> Result<Vec<Vec<usize>>,
 /// Seconds from which on a run says beforehand what it will take.
 const LONG: f64 = 5.0;
 
-/// The predicted cost of a long run, by the arithmetic that chose its engines.
+/// Operations of a large product that no machine does in less than about a second: below this nothing is announced.
+const SHORT: f64 = 1e11;
+
+/// The predicted cost of a long run, by the arithmetic that chose its engines and the rates of this machine.
 pub(super) fn announce(plan: &Plan, threads: usize) {
-    let seconds = plan.seconds(threads.min(cores()));
+    if plan.cost() < SHORT {
+        return;
+    }
+    let seconds = plan.seconds(threads.min(cores()), Rates::measured());
     if seconds >= LONG {
         let time = HumanDuration(Duration::from_secs_f64(seconds.min(1e15)));
         let memory = size::bytes(plan.bytes(threads));

@@ -5,10 +5,11 @@ use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::stream::{Key, Part, Role, Stream};
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, Dyn};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 
 /// The law of u.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,6 +75,17 @@ impl Standard {
     }
 }
 
+impl Standard {
+    /// One block from its stream.
+    fn fill_block<T: Real>(self, values: &mut [T], mut rng: Stream) {
+        match self {
+            Self::Normal => T::fill_normal(values, rng),
+            // Rounded to single precision, so that a trial has the same weights in either.
+            other => values.iter_mut().for_each(|v| *v = T::of(f64::from(other.sample(&mut rng) as f32))),
+        }
+    }
+}
+
 /// Entries of one stream: small enough to share a matrix among threads, large enough that naming it costs nothing.
 const BLOCK: usize = 1 << 16;
 
@@ -97,17 +109,45 @@ pub fn fill_from<T: Real>(
     threads: Threads,
 ) {
     let fill_block = |(block, chunk): (usize, &mut [T])| {
-        let mut rng = key.stream(role, first.block(block));
-        match standard {
-            Standard::Normal => T::fill_normal(chunk, rng),
-            // Rounded to single precision, so that a trial has the same weights in either.
-            other => chunk.iter_mut().for_each(|v| *v = T::of(f64::from(other.sample(&mut rng) as f32))),
-        }
+        standard.fill_block(chunk, key.stream(role, first.block(block)));
     };
     match threads {
         Threads::One => values.chunks_mut(BLOCK).enumerate().for_each(fill_block),
         Threads::All => values.par_chunks_mut(BLOCK).enumerate().for_each(fill_block),
     }
+}
+
+/// A matrix of independent draws, as [`fill_from`] draws them. Its memory is cleared block by block, just before the draws.
+pub fn matrix<T: Real>(
+    (rows, columns): (usize, usize),
+    standard: Standard,
+    (key, role, first): (Key, Role, Part),
+    threads: Threads,
+) -> DMatrix<T> {
+    let mut values = DMatrix::<MaybeUninit<T>>::uninit(Dyn(rows), Dyn(columns));
+    let fill_block = |(block, chunk): (usize, &mut [MaybeUninit<T>])| {
+        chunk.fill(MaybeUninit::new(T::ZERO));
+        // SAFETY: every entry has just been written.
+        let chunk = unsafe { &mut *(std::ptr::from_mut(chunk) as *mut [T]) };
+        standard.fill_block(chunk, key.stream(role, first.block(block)));
+    };
+    match threads {
+        Threads::One => values.as_mut_slice().chunks_mut(BLOCK).enumerate().for_each(fill_block),
+        Threads::All => values.as_mut_slice().par_chunks_mut(BLOCK).enumerate().for_each(fill_block),
+    }
+    // SAFETY: the blocks are the whole matrix, and each has been written.
+    unsafe { values.assume_init() }
+}
+
+/// A matrix of draws that answer a map's query of this number, as [`fill_query`].
+pub fn query_matrix<T: Real>(
+    shape: (usize, usize),
+    standard: Standard,
+    key: Key,
+    query: u32,
+    threads: Threads,
+) -> DMatrix<T> {
+    matrix(shape, standard, (key, Role::Weights, Part::Query { query, block: 0 }), threads)
 }
 
 /// N(0, 1) conditioned on [low, high], by rejection from the proposal that fits the interval (Robert 1995).
@@ -163,8 +203,7 @@ pub fn sparse<T: Real>(
     key: Key,
     threads: Threads,
 ) -> DMatrix<T> {
-    let mut w = DMatrix::from_element(fan_out, fan_in, T::ZERO);
-    fill(w.as_mut_slice(), Standard::Normal, key, Role::Weights, threads);
+    let mut w = matrix((fan_out, fan_in), Standard::Normal, (key, Role::Weights, Part::Block(0)), threads);
     let zeros = zeros_per_column(sparsity, fan_out);
     let mut rng = key.stream(Role::Weights, Part::Zeros);
     for mut column in w.column_iter_mut() {

@@ -1,7 +1,9 @@
 //! The two floating-point types that a simulation runs in.
 
 use crate::numeric::normal;
-use crate::numeric::product::dots::{self, Products, Tile};
+use crate::numeric::product::dots::{self, Strip};
+use crate::numeric::product::turn;
+use crate::numeric::product::{Threads, View};
 use crate::numeric::stream::Stream;
 use std::fmt::Debug;
 use std::iter::Sum;
@@ -97,14 +99,29 @@ pub trait Real:
     fn fill_normal(values: &mut [Self], stream: Stream);
     /// General product C = α·C + β·A·B with strides, as the `gemm` family defines it.
     fn product_kernel() -> ProductKernel<Self>;
-    /// Inner products of a few columns.
-    fn tile(tile: Tile<Self>) -> Products<Self>;
+    /// Whether inner products of columns keep up with the general product on this machine.
+    fn quick_dots() -> bool;
+    /// Adds inner products of columns.
+    fn add_strip(strip: Strip<Self>);
+    /// `c = alpha·a·b` by turning `b` and `c`; whether that has been done, for not every machine gains by it.
+    ///
+    /// # Safety
+    /// `c` must be valid for writes of `a.rows` entries in each of `b.columns` columns, `stride` entries apart, and not overlap
+    /// `a` or `b`.
+    unsafe fn turned_product(
+        c: *mut Self,
+        stride: usize,
+        a: &View<Self>,
+        b: &View<Self>,
+        alpha: Self,
+        threads: Threads,
+    ) -> bool;
     /// The function's slice form in this precision.
     fn map(function: &dyn SliceFunction, z: &[Self], value: &mut [Self], slope: &mut [Self]);
 }
 
 macro_rules! real {
-    ($t:ident, $comfort:expr, $map:ident, $fill:ident, $product:path, $tile:path, $($name:ident = $path:path),*) => {
+    ($t:ident, $comfort:expr, $map:ident, $fill:ident, $product:path, $quick:path, $strip:path, $turned:path, $($name:ident = $path:path),*) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -133,8 +150,22 @@ macro_rules! real {
             fn product_kernel() -> ProductKernel<Self> {
                 $product()
             }
-            fn tile(tile: Tile<Self>) -> Products<Self> {
-                $tile(tile)
+            fn quick_dots() -> bool {
+                $quick()
+            }
+            fn add_strip(strip: Strip<Self>) {
+                $strip(strip);
+            }
+            unsafe fn turned_product(
+                c: *mut Self,
+                stride: usize,
+                a: &View<Self>,
+                b: &View<Self>,
+                alpha: Self,
+                threads: Threads,
+            ) -> bool {
+                // SAFETY: by the caller's promise.
+                unsafe { $turned(c, stride, a, b, alpha, threads) }
             }
             fn map(function: &dyn SliceFunction, z: &[Self], value: &mut [Self], slope: &mut [Self]) {
                 function.$map(z, value, slope);
@@ -153,7 +184,9 @@ real!(
     map_f32,
     fill_single,
     gemm_f32::gemm::f32::get_gemm_fn,
+    dots::quick,
     dots::single,
+    turn::product,
     abs = f32::abs,
     sqrt = f32::sqrt,
     exp = fast::exp,
@@ -170,7 +203,9 @@ real!(
     map_f64,
     fill_double,
     gemm_f64::gemm::f64::get_gemm_fn,
+    dots::slow,
     dots::double,
+    turn::never,
     abs = f64::abs,
     sqrt = f64::sqrt,
     exp = f64::exp,

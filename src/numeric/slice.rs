@@ -21,30 +21,29 @@ const LANES: usize = 16;
 const RUN: usize = 256;
 
 for_each_machine! {
-    /// (Σv, Σv²) in double precision.
+    /// (Σv, Σv²) in double precision: two loops, for one that keeps both sums becomes shuffles rather than SIMD.
     pub fn sums<T: Real>(values: &[T]) -> (f64, f64) {
-        let (mut total, mut squares) = (0.0, 0.0);
-        for run in values.chunks(RUN) {
-            let (mut plain, mut square) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-            let chunks = run.chunks_exact(LANES);
-            let rest = chunks.remainder();
-            for chunk in chunks {
-                for i in 0..LANES {
-                    plain[i] += chunk[i];
-                    square[i] += chunk[i] * chunk[i];
-                }
-            }
+        (sum_of(values, #[inline(always)] |v| v), sum_of(values, #[inline(always)] |v| v * v))
+    }
+}
+
+#[inline(always)]
+fn sum_of<T: Real>(values: &[T], of: impl Fn(T) -> T) -> f64 {
+    let mut total = [0.0f64; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for run in chunks.chunks(RUN / LANES) {
+        let mut lanes = [T::ZERO; LANES];
+        for chunk in run {
             for i in 0..LANES {
-                total += plain[i].to_f64();
-                squares += square[i].to_f64();
-            }
-            for v in rest {
-                total += v.to_f64();
-                squares += v.to_f64() * v.to_f64();
+                lanes[i] += of(chunk[i]);
             }
         }
-        (total, squares)
+        for i in 0..LANES {
+            total[i] += lanes[i].to_f64();
+        }
     }
+    let rest: f64 = rest.iter().map(|v| of(*v).to_f64()).sum();
+    total.iter().sum::<f64>() + rest
 }
 
 for_each_machine! {
@@ -99,16 +98,19 @@ for_each_machine! {
 }
 
 for_each_machine! {
-    /// The least and the largest of values that are not none.
+    /// The least and the largest of values that are not none, in a loop each, as [`sums`].
     pub fn range<T: Real>(values: &[T]) -> (T, T) {
+        let (chunks, rest) = values.as_chunks::<LANES>();
         let mut low = [values[0]; LANES];
-        let mut high = low;
-        let chunks = values.chunks_exact(LANES);
-        let rest = chunks.remainder();
         for chunk in chunks {
-            for ((low, high), v) in low.iter_mut().zip(&mut high).zip(chunk) {
-                *low = low.min(*v);
-                *high = high.max(*v);
+            for i in 0..LANES {
+                low[i] = low[i].min(chunk[i]);
+            }
+        }
+        let mut high = [values[0]; LANES];
+        for chunk in chunks {
+            for i in 0..LANES {
+                high[i] = high[i].max(chunk[i]);
             }
         }
         (

@@ -69,6 +69,15 @@ fn iterate(d: &mut [f64], squares: &mut [f64]) -> bool {
     if !scale.is_finite() || d.iter().chain(squares.iter()).any(|x| x.is_nan()) {
         return false;
     }
+    if scale == 0.0 {
+        return true;
+    }
+    // By a power of two to the order of one, which rounds nothing: products of three entries stay within range.
+    let unit = libm::scalbn(1.0, libm::ilogb(scale).clamp(-1000, 1000));
+    let inverse_unit = 1.0 / unit;
+    d.iter_mut().for_each(|x| *x *= inverse_unit);
+    squares.iter_mut().for_each(|x| *x = *x * inverse_unit * inverse_unit);
+    let scale = scale * inverse_unit;
     let least = (0.5 * f64::EPSILON * scale).powi(2);
     for first in 0..size {
         let mut sweeps = 0;
@@ -95,18 +104,25 @@ fn iterate(d: &mut [f64], squares: &mut [f64]) -> bool {
                     squares[k + 1] = sine * r;
                 }
                 let before = cosine;
-                let inverse = if r > 0.0 { 1.0 / r } else { 0.0 };
+                // Each step waits for the one before: both divisions begin at once, and what follows them is short.
+                let (inverse, of_p) = (if r > 0.0 { 1.0 / r } else { 0.0 }, 1.0 / p);
+                let old = gamma;
+                let numerator = p * (d[k] - shift) - square * old;
+                gamma = if r > 0.0 { numerator * inverse } else { d[k] - shift };
                 cosine = if r > 0.0 { p * inverse } else { 1.0 };
                 sine = square * inverse;
-                let old = gamma;
-                gamma = cosine * (d[k] - shift) - sine * old;
                 d[k + 1] = old + (d[k] - gamma);
-                p = if cosine > 0.0 { gamma * gamma / cosine } else { before * square };
+                p = match cosine > 0.0 {
+                    true if of_p.is_finite() && r > 0.0 => gamma * gamma * (r * of_p),
+                    true => gamma * gamma / cosine,
+                    false => before * square,
+                };
             }
             squares[first] = sine * p;
             d[first] = shift + gamma;
         }
     }
+    d.iter_mut().for_each(|x| *x *= unit);
     true
 }
 

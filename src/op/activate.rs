@@ -99,6 +99,11 @@ pub fn dead_units<T: Real>(act: &Activation, z: &Signal<T>, steepest: &[T]) -> u
         true => (if v > T::ZERO { right } else { left }) == 0.0,
         false => act.kernel.extended(Wide::new(v.to_f64(), z.exponent)).1.is_zero(),
     };
+    let zeros = steepest.iter().filter(|top| **top == T::ZERO).count();
+    let underflows = |slope: f64| slope != 0.0 && T::of(slope) == T::ZERO;
+    if zeros == 0 || act.shape.homogeneous && !underflows(left) && !underflows(right) {
+        return zeros;
+    }
     let silent = |row: usize| z.values.row(row).iter().all(|v| slope_is_zero(*v));
     steepest.iter().enumerate().filter(|(row, top)| **top == T::ZERO && silent(*row)).count()
 }

@@ -169,6 +169,13 @@ crate::numeric::slice::for_each_machine! {
     }
 }
 
+crate::numeric::slice::for_each_machine! {
+    /// The same of one set.
+    fn standardise_set<T: Real>(set: &mut [T], mean: T, scale: T) {
+        set.iter_mut().for_each(|v| *v = (*v - mean) * scale);
+    }
+}
+
 impl Norm {
     /// Entries that follow one another and share a set; one for a batch norm, whose sets are rows.
     fn run<T: Real>(&self, values: &DMatrix<T>, batch: usize) -> usize {
@@ -248,7 +255,7 @@ impl<T: Real> Unary<T> for Norm {
             out.as_mut_slice().chunks_exact_mut(rows).for_each(|column| standardise(column, &means, &scales));
         } else {
             for ((set, mean), scale) in out.as_mut_slice().chunks_exact_mut(run).zip(&means).zip(&scales) {
-                set.iter_mut().for_each(|v| *v = (*v - *mean) * *scale);
+                standardise_set(set, *mean, *scale);
             }
         }
         let out = Rc::new(Observed::from(Signal::new(out, exponent + shift)));
@@ -283,10 +290,16 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
                 let (plain, _) = sums(dx);
                 let mean = centred(plain / run as f64);
                 let slope = T::of(crate::numeric::slice::inner(dx, hat) / run as f64) * square;
-                dx.iter_mut().zip(hat).for_each(|(d, hat)| *d = (*d - mean - *hat * slope) * *scale);
+                set_backward(dx, hat, mean, slope, *scale);
             }
         }
         Signal::new(dx, d.exponent + shift)
+    }
+}
+
+crate::numeric::slice::for_each_machine! {
+    fn set_backward<T: Real>(dx: &mut [T], hat: &[T], mean: T, slope: T, scale: T) {
+        dx.iter_mut().zip(hat).for_each(|(d, hat)| *d = (*d - mean - *hat * slope) * scale);
     }
 }
 

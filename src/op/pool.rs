@@ -126,6 +126,17 @@ enum Tape {
     Mean(Pool),
 }
 
+crate::numeric::slice::for_each_machine! {
+    /// Takes the entries at a position that are larger than the largest so far.
+    fn max_into<T: Real>(largest: &mut [T], places: &mut [u32], entries: &[T], position: u32) {
+        for ((best, place), v) in largest.iter_mut().zip(places).zip(entries) {
+            let larger = *v > *best;
+            *best = if larger { *v } else { *best };
+            *place = if larger { position } else { *place };
+        }
+    }
+}
+
 super::one_to_one!(Pool);
 
 impl<T: Real> Unary<T> for Pool {
@@ -158,11 +169,7 @@ impl<T: Real> Unary<T> for Pool {
                     }
                     Of::Largest => {
                         let places = &mut places[index * channels..][..channels];
-                        for ((best, place), v) in column.iter_mut().zip(places).zip(from) {
-                            let larger = *v > *best;
-                            *best = if larger { *v } else { *best };
-                            *place = if larger { *position } else { *place };
-                        }
+                        max_into(column, places, from, *position);
                     }
                 }
             }

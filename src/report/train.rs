@@ -2,7 +2,7 @@
 
 use super::export::{Format, Presentation, Table, pretty};
 #[cfg(feature = "figures")]
-use super::figure::{self, ChartError, Figure};
+use super::figure::{self, Figure};
 use super::table::written;
 use crate::study::train::outcome::{Trained, TrainedCell};
 use serde::Serialize;
@@ -25,13 +25,13 @@ impl Presentation for Trained {
     }
 
     #[cfg(feature = "figures")]
-    fn figures(&self) -> Result<Vec<Figure>, ChartError> {
-        let mut figures = vec![Figure { name: "train-curves", svg: figure::curves_svg(self)? }];
+    fn figures(&self) -> Vec<Figure> {
+        let mut figures = vec![Figure { name: "train-curves", svg: figure::curves_svg(self) }];
         // A single look at the layers is no course of training.
         if self.cells.iter().any(|cell| cell.runs.iter().any(|run| run.looks.len() > 1)) {
-            figures.push(Figure { name: "train-layers", svg: figure::looks_svg(self)? });
+            figures.push(Figure { name: "train-layers", svg: figure::looks_svg(self) });
         }
-        Ok(figures)
+        figures
     }
 }
 

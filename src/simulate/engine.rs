@@ -1,5 +1,6 @@
 //! How products with each weight matrix are drawn: exactness first, then the least predicted cost.
 
+use super::cost::Cost;
 use super::plan::LayerPlan;
 use super::streamed::can_draw;
 use crate::graph::Graph;
@@ -42,24 +43,16 @@ pub struct Choice {
     pub exact: bool,
     /// In words.
     pub reason: String,
-    /// Predicted cost of a trial, in operations of a matrix product.
-    pub cost: f64,
+    /// Predicted cost of a trial.
+    pub cost: Cost,
     /// How each parameter is drawn.
     pub drawings: Vec<Drawing>,
 }
 
-/// Operations of a matrix product in the time of one draw, as measured: a normal from the lanes, any other entry.
-const NORMAL: f64 = 60.0;
-const OTHER: f64 = 300.0;
-/// Thin products and small factors run at a part of the rate of large ones.
-const THIN: f64 = 1.6;
-/// Operations in the time of everything that is done to an entry beside products and draws.
-const ENTRY: f64 = 150.0;
-/// The same where layers leave the cache between one pass over them and the next, and where blocks are drawn more than once.
+/// Passes over entries take so much longer where layers leave the cache between one pass and the next, and where blocks are drawn
+/// more than once.
 const UNCACHED: f64 = 2.0;
 const STREAMED: f64 = 1.5;
-/// Operations of a predicted cost that a thread does in a second: within a factor of two on processors with AVX2.
-pub const RATE: f64 = 5.5e10;
 /// More entries a layer than this are streamed: they would leave the cache between one pass over them and the next.
 const LARGE: f64 = (1 << 17) as f64;
 /// Bytes that a trial's stored layers may take before they are streamed. Not a matter of threads or of free memory: the same
@@ -79,21 +72,22 @@ pub fn choose(
     }
     let columns = columns(graph, batch);
     let mut drawings = Vec::with_capacity(graph.parameters.len());
-    let mut drawn = 0.0;
+    let mut cost = Cost::default();
     for place in 0..graph.parameters.len() {
-        let (drawing, cost) = drawing(graph, place, &columns, wanted);
-        drawn += cost + weight_gradient_cost(&graph.parameters[place], columns[place]);
+        let (drawing, own) = drawing(graph, place, &columns, wanted);
+        cost += own;
+        cost.products += weight_gradient(&graph.parameters[place], columns[place]);
         drawings.push(drawing);
     }
     for (parameter, drawing) in graph.parameters.iter_mut().zip(&drawings) {
         parameter.method = drawing.method;
     }
-    let entries: f64 =
-        graph.nodes.iter().map(|node| graph.shapes(node).output_size() as f64 * batch as f64 * ENTRY).sum();
+    let made: usize = graph.nodes.iter().map(|node| graph.shapes(node).output_size()).sum();
     let widest = graph.widest() as f64 * batch as f64;
     let stored = if widest > LARGE { UNCACHED } else { 1.0 };
     let products: f64 = graph.parameters.iter().map(|p| products(p, &columns)).sum();
-    let other = (graph.operations() * batch as f64 - products).max(0.0);
+    cost.products += (graph.operations() * batch as f64 - products).max(0.0);
+    cost.entries += stored * made as f64 * batch as f64;
     let count = |method: Method| drawings.iter().filter(|d| d.method == method).count();
     let (implicit, all) = (count(Method::Implicit), drawings.len());
     let engine = match implicit {
@@ -109,7 +103,7 @@ pub fn choose(
         _ => "each layer says why".into(),
     };
     let exact = drawings.iter().all(|d| d.exact);
-    Choice { engine, exact, reason, cost: drawn + stored * entries + other, drawings }
+    Choice { engine, exact, reason, cost, drawings }
 }
 
 /// The operations of `graph.operations` that are products with this parameter.
@@ -136,18 +130,18 @@ fn columns(graph: &Graph, batch: usize) -> Vec<f64> {
 }
 
 /// How a parameter is drawn, and the predicted cost of its draws and products.
-fn drawing(graph: &Graph, place: usize, all_columns: &[f64], wanted: Wanted) -> (Drawing, f64) {
+fn drawing(graph: &Graph, place: usize, all_columns: &[f64], wanted: Wanted) -> (Drawing, Cost) {
     let (parameter, columns) = (&graph.parameters[place], all_columns[place]);
     let (rows, drawn) = (parameter.rows() as f64, parameter.drawn_columns() as f64);
-    let dense = |reason: &str, cost: f64| {
+    let dense = |reason: &str, cost: Cost| {
         (Drawing { method: Method::Dense, exact: true, reason: reason.into() }, cost)
     };
     if let Source::Transposed(table) = parameter.source {
         // The table's own entry has the cost, for the choice is the table's.
-        return (tied(&graph.parameters[table], columns, wanted).0, 0.0);
+        return (tied(&graph.parameters[table], columns, wanted).0, Cost::default());
     }
     if matches!(parameter.role, Role::Embedding | Role::Position) {
-        let looked_up = OTHER.min(NORMAL) * columns * rows;
+        let looked_up = Cost { normals: columns * rows, ..Cost::default() };
         let head = graph.parameters.iter().position(|p| p.source == Source::Transposed(place));
         return match head {
             None => dense("only the rows that occur are drawn", looked_up),
@@ -159,25 +153,27 @@ fn drawing(graph: &Graph, place: usize, all_columns: &[f64], wanted: Wanted) -> 
     }
     if parameter.kernel.is_some() {
         let taps = parameter.shape.1 as f64 / drawn.max(1.0);
-        let cost =
-            dense_cost(parameter.law, drawn, rows, columns) + 6.0 * (taps - 1.0) * drawn * rows * columns;
+        let mut cost = Cost::dense(parameter.law, drawn, rows, columns);
+        cost.products += 4.0 * (taps - 1.0) * drawn * rows * columns;
         return dense("a convolution draws every weight", cost);
     }
-    let costs =
-        (dense_cost(parameter.law, drawn, rows, columns), implicit_cost(parameter.law, drawn, rows, columns));
+    let costs = (
+        Cost::dense(parameter.law, drawn, rows, columns),
+        Cost::implicit(parameter.law, drawn, rows, columns),
+    );
     weigh(parameter.law, costs, wanted, "")
 }
 
 /// The table that a linear layer shares, multiplied with so many columns: its rows that occur are drawn either way.
-fn tied(table: &Parameter, columns: f64, wanted: Wanted) -> (Drawing, f64) {
+fn tied(table: &Parameter, columns: f64, wanted: Wanted) -> (Drawing, Cost) {
     let (features, rows) = (table.shape.0 as f64, table.shape.1 as f64);
     let costs =
-        (dense_cost(table.law, features, rows, columns), implicit_cost(table.law, features, rows, columns));
+        (Cost::dense(table.law, features, rows, columns), Cost::implicit(table.law, features, rows, columns));
     weigh(table.law, costs, wanted, ", beside its rows that occur")
 }
 
 /// ∂C/∂W, from Gram matrices of both sides where that is cheaper.
-fn weight_gradient_cost(parameter: &Parameter, columns: f64) -> f64 {
+fn weight_gradient(parameter: &Parameter, columns: f64) -> f64 {
     if matches!(parameter.role, Role::Embedding | Role::Position) {
         return 0.0;
     }
@@ -187,7 +183,7 @@ fn weight_gradient_cost(parameter: &Parameter, columns: f64) -> f64 {
 }
 
 /// Dense or implicit, by what was asked for, exactness and cost.
-fn weigh(law: Law, (dense, implicit): (f64, f64), wanted: Wanted, how: &str) -> (Drawing, f64) {
+fn weigh(law: Law, (dense, implicit): (Cost, Cost), wanted: Wanted, how: &str) -> (Drawing, Cost) {
     let exact = is_exact(law);
     let of = |method, exact, reason: String| Drawing { method, exact, reason };
     match wanted {
@@ -197,15 +193,15 @@ fn weigh(law: Law, (dense, implicit): (f64, f64), wanted: Wanted, how: &str) -> 
         Wanted::Auto if !exact => {
             (of(Method::Dense, true, "only drawn weights have this law exactly".into()), dense)
         }
-        Wanted::Auto if implicit < dense => {
-            let share = share(implicit / dense);
+        Wanted::Auto if implicit.total() < dense.total() => {
+            let share = share(implicit.total() / dense.total());
             let reason = format!("exact for this law at {share} of the predicted cost of drawn weights{how}");
             (of(Method::Implicit, true, reason), implicit)
         }
         Wanted::Auto => {
             let reason = format!(
                 "implicit sampling is predicted to cost {:.1} times as much",
-                implicit / dense.max(1.0)
+                implicit.total() / dense.total().max(1.0)
             );
             (of(Method::Dense, true, reason), dense)
         }
@@ -218,21 +214,25 @@ const ASYMPTOTIC: &str = "asked for; the law is neither Gaussian nor orthogonal,
 /// A plain stack unit by unit: `None` where that is not possible, not needed, or dearer than drawn weights.
 fn streamed(layers: &[LayerPlan], batch: usize, loss: Loss, wanted: Wanted) -> Option<Choice> {
     let columns = batch as f64;
-    let total = |cost: &dyn Fn(&LayerPlan) -> f64| layers.iter().map(cost).sum::<f64>();
+    let total = |cost: &dyn Fn(&LayerPlan) -> Cost| layers.iter().map(cost).sum::<Cost>();
     let widest = layers.iter().map(|l| l.fan_in.max(l.fan_out)).max().unwrap_or(0) as f64 * columns;
-    let tape = 16.0 * total(&|l| l.fan_out as f64 * columns);
+    let tape = 16.0 * layers.iter().map(|l| l.fan_out as f64 * columns).sum::<f64>();
     let possible = layers.iter().all(|l| can_draw(l, batch)) && loss != Loss::CrossEntropy;
     let exact = layers.iter().all(|layer| is_exact(layer.weights));
     let large = possible && (widest > LARGE || tape > STORED);
     if !large || wanted == Wanted::Dense || (wanted == Wanted::Auto && !exact) {
         return None;
     }
-    let entries = |layer: &LayerPlan| (layer.fan_in + layer.fan_out) as f64 * columns * ENTRY;
+    // Both layers and their activations.
+    let entries = |layer: &LayerPlan, passes: f64| {
+        let entries = passes * (layer.fan_in + layer.fan_out) as f64 * columns;
+        Cost { entries, ..Cost::default() }
+    };
     let sizes = |l: &LayerPlan| (l.fan_in as f64, l.fan_out as f64);
     let stored = if widest > LARGE { UNCACHED } else { 1.0 };
-    let dense = total(&|l| dense_cost(l.weights, sizes(l).0, sizes(l).1, columns) + stored * entries(l));
-    let cost = total(&|l| streamed_cost(l.weights, sizes(l).0, sizes(l).1, columns) + STREAMED * entries(l));
-    if wanted == Wanted::Auto && cost >= dense {
+    let dense = total(&|l| Cost::dense(l.weights, sizes(l).0, sizes(l).1, columns) + entries(l, stored));
+    let cost = total(&|l| Cost::streamed(l.weights, sizes(l).0, sizes(l).1, columns) + entries(l, STREAMED));
+    if wanted == Wanted::Auto && cost.total() >= dense.total() {
         return None;
     }
     let how = match widest > LARGE {
@@ -243,7 +243,7 @@ fn streamed(layers: &[LayerPlan], batch: usize, loss: Loss, wanted: Wanted) -> O
         Wanted::Auto => {
             format!(
                 "exact for this law at {} of the predicted cost of drawn weights{how}",
-                share(cost / dense)
+                share(cost.total() / dense.total())
             )
         }
         _ if exact => format!("asked for{how}"),
@@ -266,44 +266,6 @@ fn share(part: f64) -> String {
 
 /// Operations of a matrix product in the time of drawing every weight once.
 pub fn draws(graph: &Graph) -> f64 {
-    let one = |p: &Parameter| draw_cost(p.law, p.drawn_columns() as f64, p.rows() as f64);
-    graph.own_parameters().map(one).sum()
-}
-
-fn draw_cost(law: Law, n: f64, m: f64) -> f64 {
-    match law {
-        law if law.is_fixed() => 0.0,
-        Law::Normal { .. } => NORMAL * n * m,
-        Law::Haar { .. } => n.min(m) * n * m * 3.0 + OTHER * n * m,
-        _ => OTHER * n * m,
-    }
-}
-
-/// Two products of the passes, that of the weight gradient aside, and the draws: n columns, m rows.
-fn dense_cost(law: Law, n: f64, m: f64, columns: f64) -> f64 {
-    if law.is_fixed() {
-        return 4.0 * (n + m) * columns;
-    }
-    4.0 * n * m * columns + draw_cost(law, n, m)
-}
-
-/// ξRᵀ, ξᵀD; Hᵀη, HC, ηSᵀ; a factor and its inverse for each side.
-fn implicit_cost(law: Law, n: f64, m: f64, columns: f64) -> f64 {
-    if law.is_fixed() {
-        return 4.0 * (n + m) * columns;
-    }
-    let (r, s) = (columns.min(n), columns.min(m));
-    let haar = if law.is_orthogonal() { 1.6 } else { 1.0 };
-    let products = 4.0 * m * columns * r + 6.0 * n * columns * s;
-    haar * (THIN * products + NORMAL * (m * r + n * s)) + 40.0 * columns.powi(3)
-}
-
-/// The same, with Z once more for each of the two passes back, and the Gram matrix of Z.
-fn streamed_cost(law: Law, n: f64, m: f64, columns: f64) -> f64 {
-    if law.is_fixed() {
-        return 4.0 * (n + m) * columns;
-    }
-    let haar = if law.is_orthogonal() { 1.3 } else { 1.0 };
-    let products = haar * (9.0 * m * columns * columns + 8.0 * n * columns * columns);
-    THIN * products + NORMAL * (3.0 * m + 2.0 * n) * columns + 40.0 * columns.powi(3)
+    let one = |p: &Parameter| Cost::drawing(p.law, p.drawn_columns() as f64, p.rows() as f64);
+    graph.own_parameters().map(one).sum::<Cost>().total()
 }

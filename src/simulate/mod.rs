@@ -1,10 +1,12 @@
 //! From an experiment to its records: every cell's trials forward and back, in parallel. Nothing is judged here.
 
+pub mod cost;
 mod engine;
 mod expected;
 mod input;
 mod memory;
 mod plan;
+pub mod rates;
 mod rounding;
 pub mod streamed;
 mod trial;
@@ -118,11 +120,12 @@ pub fn record(plan: &Plan, control: &Control) -> Result<Recorded, RunError> {
         other.extend(all(&jobs[1..], !always));
         cut |= other.iter().any(Option::is_none);
         let pairs = found.into_iter().zip(other).filter_map(|(found, other)| Some((found, other?)));
-        let resolve = |(found, other): (Trial, Trial)| {
+        let ordered = |(found, other): (Trial, Trial)| {
             let (single, double) = if always { (other, found) } else { (found, other) };
-            rounding::resolved(&single.records, double.records)
+            (single.records, double.records)
         };
-        cells.push(RecordedCell { trials: pairs.map(resolve).collect(), double: true });
+        let trials = rounding::resolved(pairs.map(ordered).collect());
+        cells.push(RecordedCell { trials, double: true });
     }
     Ok(Recorded { cells, interrupted: cut })
 }

@@ -1,8 +1,10 @@
 //! An experiment that has been checked: every law of every layer can be drawn.
 
-use super::engine::{Choice, Engine, RATE, choose};
+use super::cost::Cost;
+use super::engine::{Choice, Engine, choose};
 use super::input::Input;
 use super::memory;
+use super::rates::Rates;
 use super::streamed;
 use crate::activation::Activation;
 use crate::frontend::stack;
@@ -201,12 +203,26 @@ impl Plan {
 
     /// Predicted cost of the whole run, in operations of a matrix product.
     pub fn cost(&self) -> f64 {
-        self.cells.iter().map(|c| c.choice.cost).sum::<f64>() * self.experiment.trials as f64
+        self.work().total()
     }
 
-    /// Predicted seconds of the whole run.
-    pub fn seconds(&self, threads: usize) -> f64 {
-        self.cost() / (RATE * threads.max(1) as f64)
+    /// Predicted work of the whole run.
+    pub fn work(&self) -> Cost {
+        let (trials, ranked) = (self.experiment.trials as f64, self.ranked_trials() as f64);
+        let spectra = |cell: &CellPlan| Cost {
+            factors: cell.layers.len() as f64 * ranked * self.spectrum_side().powi(3),
+            ..Cost::default()
+        };
+        self.cells.iter().map(|cell| cell.choice.cost * trials + spectra(cell)).sum()
+    }
+
+    /// Predicted seconds of the whole run on so many cores at the rates of this machine.
+    pub fn seconds(&self, cores: usize, rates: Rates) -> f64 {
+        let jobs = self.cells.len() * self.experiment.trials;
+        // Trials side by side; what is left of the last round waits.
+        let rounds = jobs.div_ceil(cores.max(1)) as f64;
+        let share = if jobs < cores { 1.0 / cores as f64 } else { rounds / jobs as f64 };
+        rates.seconds(self.work()) * share
     }
 
     /// Units of progress in a whole run.
@@ -225,15 +241,19 @@ impl Plan {
 
     /// Progress of one step: its predicted cost in millions of operations.
     pub fn units_a_step(&self, cell: &CellPlan) -> u64 {
-        ((cell.choice.cost / self.steps(cell) as f64 / 1e6) as u64).max(1)
+        ((cell.choice.cost.total() / self.steps(cell) as f64 / 1e6) as u64).max(1)
     }
 
     /// Trials whose effective rank is computed: its eigenvalues cost O(B³), so fewer for larger batches.
     pub fn ranked_trials(&self) -> usize {
+        ((20.0 * (64.0 / self.spectrum_side()).powi(3)) as usize).clamp(1, self.experiment.trials)
+    }
+
+    /// Rows of the Gram matrix whose eigenvalues give the effective rank.
+    fn spectrum_side(&self) -> f64 {
         let batch = self.experiment.batch;
         let widest = self.experiment.widths.iter().skip(1).max();
-        let smaller = widest.map_or(batch, |width| (*width).min(batch)).max(1);
-        ((20.0 * (64.0 / smaller as f64).powi(3)) as usize).clamp(1, self.experiment.trials)
+        widest.map_or(batch, |width| (*width).min(batch)).max(1) as f64
     }
 
     /// Most bytes of a run at once, with this many trials side by side.

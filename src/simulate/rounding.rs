@@ -31,34 +31,65 @@ pub fn is_lost(single: &[LayerRecord], double: &[LayerRecord]) -> bool {
     })
 }
 
-/// The records of a trial in double precision, without what is rounding there too.
-pub fn resolved(single: &[LayerRecord], double: Vec<LayerRecord>) -> Vec<LayerRecord> {
-    let one = |(a, b): (&LayerRecord, LayerRecord)| {
-        let mut record = b;
-        let mut below = Floors::default();
-        (record.preactivation, below.preactivation) = above(a.preactivation, b.preactivation);
-        (record.activation, below.activation) = above(a.activation, b.activation);
-        (record.gradient, below.gradient) = above(a.gradient, b.gradient);
-        (record.weight_gradient, below.weight_gradient) = above(a.weight_gradient, b.weight_gradient);
-        record.below = below;
-        record
-    };
-    single.iter().zip(double).map(one).collect()
+/// The records of all trials in double precision, without what is rounding there too. The first of each pair is in single precision.
+///
+/// The rounding of one trial may be smaller by chance, so the floor of a figure is that of the trial with the largest.
+pub fn resolved(mut trials: Vec<(Vec<LayerRecord>, Vec<LayerRecord>)>) -> Vec<Vec<LayerRecord>> {
+    let layers = trials.iter().map(|(_, double)| double.len()).min().unwrap_or(0);
+    for layer in 0..layers {
+        let mut floors = Floors::default();
+        let of = |quantity: fn(&LayerRecord) -> Moments| floor(&trials, layer, quantity);
+        floors.preactivation = of(|r| r.preactivation);
+        floors.activation = of(|r| r.activation);
+        floors.gradient = of(|r| r.gradient);
+        floors.weight_gradient = of(|r| r.weight_gradient);
+        for (_, double) in &mut trials {
+            let record = &mut double[layer];
+            record.below.preactivation = hide(&mut record.preactivation, floors.preactivation);
+            record.below.activation = hide(&mut record.activation, floors.activation);
+            record.below.gradient = hide(&mut record.gradient, floors.gradient);
+            record.below.weight_gradient = hide(&mut record.weight_gradient, floors.weight_gradient);
+        }
+    }
+    trials.into_iter().map(|(_, double)| double).collect()
 }
 
-/// The moments in double precision where they lie above their floor; zero, and the floor, where they do not.
-fn above(single: Moments, double: Moments) -> (Moments, Option<f64>) {
-    let floor = |rounded: Wide, figure: Wide| {
-        let floor = rounded.log10_abs()? - APART + MARGIN;
-        figure.log10_abs().is_none_or(|figure| figure < floor).then_some(floor)
+/// log₁₀ below which double precision does not resolve a quantity's squares; `None` where single precision has rounded none away.
+fn floor(
+    trials: &[(Vec<LayerRecord>, Vec<LayerRecord>)],
+    layer: usize,
+    quantity: fn(&LayerRecord) -> Moments,
+) -> Option<f64> {
+    let pick = |square: fn(Moments) -> Wide| {
+        let lost = trials.iter().filter_map(|(single, double)| {
+            let (a, b) = (square(quantity(&single[layer])), square(quantity(&double[layer])));
+            match (a.log10_abs(), b.log10_abs()) {
+                (Some(a), Some(b)) if (a - b).abs() > SAME => Some(a - APART + MARGIN),
+                (Some(a), None) => Some(a - APART + MARGIN),
+                // Nothing is left in single precision, so nothing tells where its rounding lies.
+                (None, Some(b)) => Some(b),
+                _ => None,
+            }
+        });
+        lost.reduce(f64::max)
     };
-    if let Some(floor) = floor(single.second_moment, double.second_moment) {
-        return (Moments::ZERO, Some(floor));
+    match (pick(|m| m.second_moment), pick(|m| m.variance)) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (a, b) => a.or(b),
     }
-    match floor(single.variance, double.variance) {
-        Some(floor) => (Moments { variance: Wide::ZERO, ..double }, Some(floor)),
-        None => (double, None),
+}
+
+/// Sets what lies at or below the floor to zero; the floor, where something does.
+fn hide(moments: &mut Moments, floor: Option<f64>) -> Option<f64> {
+    let floor = floor?;
+    let hidden = |square: Wide| square.log10_abs().is_some_and(|square| square <= floor);
+    let (second, variance) = (hidden(moments.second_moment), hidden(moments.variance));
+    if second {
+        *moments = Moments::ZERO;
+    } else if variance {
+        moments.variance = Wide::ZERO;
     }
+    (second || variance).then_some(floor)
 }
 
 #[cfg(test)]
@@ -76,13 +107,17 @@ mod tests {
         // 2⁻⁵⁸ below what single precision shows, and four decades above that.
         assert!(!is_lost(&[record(-40)], &[record(-40)]));
         assert!(is_lost(&[record(-40)], &[record(-60)]));
-        let kept = resolved(&[record(-40)], vec![record(-84)]);
+        let one = |single, double| resolved(vec![(vec![record(single)], vec![record(double)])]).remove(0);
+        let kept = one(-40, -84);
         assert_eq!((kept[0].gradient, kept[0].below.gradient), (record(-84).gradient, None));
-        let hidden = resolved(&[record(-40)], vec![record(-86)]);
+        let hidden = one(-40, -86);
         assert_eq!(hidden[0].gradient, Moments::ZERO);
         assert!((hidden[0].below.gradient.unwrap() + (40.0 + 58.0) * 2f64.log10() - 4.0).abs() < 1e-9);
         // What is exactly zero in both is zero.
-        let zero = resolved(&[LayerRecord::default()], vec![LayerRecord::default()]);
-        assert_eq!(zero[0].below, Floors::default());
+        let zero = || vec![LayerRecord::default()];
+        assert_eq!(resolved(vec![(zero(), zero())])[0][0].below, Floors::default());
+        // The rounding of one trial tells of the others.
+        let both = resolved(vec![(vec![record(-40)], vec![record(-86)]), (zero(), vec![record(-87)])]);
+        assert!(both.iter().all(|trial| trial[0].below.gradient.is_some()));
     }
 }

@@ -8,7 +8,7 @@ use crate::numeric::cached::Observed;
 use crate::numeric::product::{Threads, View, mul, tr_mul};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
-use crate::numeric::stream::{Key, Role};
+use crate::numeric::stream::{Key, Part, Role};
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
 use std::sync::Arc;
@@ -112,9 +112,8 @@ impl<T: Real> Dense<T> {
             law => match Affine::of(law).and_then(|affine| affine.standard) {
                 None => Drawn::Nothing,
                 Some(standard) => {
-                    let mut wt = DMatrix::from_element(fan_in, fan_out, T::ZERO);
-                    draw::fill(wt.as_mut_slice(), standard, key, Role::Weights, threads);
-                    Drawn::Transposed(wt)
+                    let name = (key, Role::Weights, Part::Block(0));
+                    Drawn::Transposed(draw::matrix((fan_in, fan_out), standard, name, threads))
                 }
             },
         })

@@ -3,7 +3,7 @@
 use crate::numeric::cached::Observed;
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
-use crate::numeric::slice::for_each_machine;
+use crate::numeric::slice::{for_each_machine, range};
 use nalgebra::DMatrix;
 
 /// K = XᵀX (B × B, of rank r) as R·Rᵀ, with Q = X·F orthonormal.
@@ -57,36 +57,48 @@ impl Factor {
         let mut root = DMatrix::zeros(size, size);
         let mut pivots = Vec::with_capacity(size);
         while pivots.len() < size {
-            let (pivot, largest) = left
-                .iter()
-                .enumerate()
-                .fold((0, 0.0), |best, (j, d)| if *d > best.1 { (j, *d) } else { best });
-            if largest <= cut * scale {
+            let largest = range(&left).1;
+            let pivot = left.iter().position(|d| *d == largest).unwrap_or(0);
+            if largest.is_nan() || largest <= cut * scale {
                 break;
             }
             let step = pivots.len();
             let (done, rest) = root.as_mut_slice().split_at_mut(step * size);
             let column = &mut rest[..size];
             column.copy_from_slice(&gram.as_slice()[pivot * size..][..size]);
-            for earlier in done.chunks_exact(size) {
+            let mut fours = done.chunks_exact(4 * size);
+            for earlier in &mut fours {
+                subtract_four(column, earlier, pivot);
+            }
+            for earlier in fours.remainder().chunks_exact(size) {
                 subtract(column, earlier[pivot], earlier);
             }
             pivots.push(pivot);
             let scale = 1.0 / largest.sqrt();
-            column.iter_mut().for_each(|v| *v *= scale);
             // What rounding leaves at earlier pivots is zero.
             pivots[..step].iter().for_each(|p| column[*p] = 0.0);
-            left.iter_mut().zip(&*column).for_each(|(d, v)| *d -= v * v);
-            pivots.iter().for_each(|p| left[*p] = f64::NEG_INFINITY);
+            scale_and_reduce(column, scale, &mut left);
+            left[pivot] = f64::NEG_INFINITY;
         }
+        let root = root.resize_horizontally(pivots.len(), 0.0);
         let rank = pivots.len();
-        let root = root.resize_horizontally(rank, 0.0);
-        let triangle = DMatrix::from_fn(rank, rank, |i, j| root[(pivots[i], j)]);
+        // Column by column, in slices: element by element this took as long as the factor itself.
+        let mut triangle = DMatrix::zeros(rank, rank);
+        let columns = triangle
+            .as_mut_slice()
+            .chunks_exact_mut(rank.max(1))
+            .zip(root.as_slice().chunks_exact(size.max(1)));
+        for (j, (column, root)) in columns.enumerate() {
+            column[j..].iter_mut().zip(&pivots[j..]).for_each(|(entry, pivot)| *entry = root[*pivot]);
+        }
         let inverse = inverse_of_lower(&triangle);
         let mut whitener = DMatrix::zeros(size, rank);
-        for (i, pivot) in pivots.iter().enumerate() {
+        let entries = whitener.as_mut_slice();
+        for (i, (pivot, column)) in
+            pivots.iter().zip(inverse.as_slice().chunks_exact(rank.max(1))).enumerate()
+        {
             for j in i..rank {
-                whitener[(*pivot, j)] = inverse[(j, i)];
+                entries[j * size + *pivot] = column[j];
             }
         }
         Self { root, whitener, nearly_collinear: false }
@@ -120,6 +132,30 @@ for_each_machine! {
     /// a −= factor·b.
     fn subtract(a: &mut [f64], factor: f64, b: &[f64]) {
         a.iter_mut().zip(b).for_each(|(a, b)| *a -= factor * b);
+    }
+}
+
+for_each_machine! {
+    /// Scales a column of the root, and takes the squares of its entries from what is left.
+    fn scale_and_reduce(column: &mut [f64], scale: f64, left: &mut [f64]) {
+        for (v, d) in column.iter_mut().zip(left) {
+            *v *= scale;
+            *d -= *v * *v;
+        }
+    }
+}
+
+for_each_machine! {
+    /// a −= Σ bₖ[at]·bₖ for four columns that lie one behind the other: a is read and written once.
+    fn subtract_four(a: &mut [f64], columns: &[f64], at: usize) {
+        let size = a.len();
+        let (b, rest) = columns.split_at(size);
+        let (c, rest) = rest.split_at(size);
+        let (d, e) = rest.split_at(size);
+        let factors = [b[at], c[at], d[at], e[at]];
+        for ((((a, b), c), d), e) in a.iter_mut().zip(b).zip(c).zip(d).zip(e) {
+            *a -= factors[0] * b + factors[1] * c + (factors[2] * d + factors[3] * e);
+        }
     }
 }
 

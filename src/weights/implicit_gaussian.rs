@@ -7,7 +7,7 @@
 
 use super::directions::{Basis, Split, split};
 use super::{LinearMap, rank_one};
-use crate::law::draw::{Standard, fill_query};
+use crate::law::draw::{Standard, query_matrix};
 use crate::numeric::cached::Observed;
 use crate::numeric::product::{Threads, add_mul, mul_tr};
 use crate::numeric::real::Real;
@@ -95,9 +95,7 @@ impl<T: Real> ImplicitGaussian<T> {
 }
 
 fn draws<T: Real>(key: Key, query: u32, rows: usize, columns: usize, threads: Threads) -> DMatrix<T> {
-    let mut values = DMatrix::from_element(rows, columns, T::ZERO);
-    fill_query(values.as_mut_slice(), Standard::Normal, key, query, threads);
-    values
+    query_matrix((rows, columns), Standard::Normal, key, query, threads)
 }
 
 impl<T: Real> Image<T> {

@@ -147,7 +147,8 @@ impl<T: Real> Table<T> {
         self.whole.get_or_insert_with(|| match given {
             Some(given) => Dense::of_units(given.as_ref().clone(), 1.0.into(), 0.0.into()),
             None => {
-                let mut values = DMatrix::from_element(features, rows, T::ZERO);
+                // Zeros from the system, which are first touched where they are drawn over: by all threads.
+                let mut values = DMatrix::from_vec(features, rows, vec![T::ZERO; features * rows]);
                 let fill = |(number, column): (usize, &mut [T])| row(column, affine, key, number);
                 match threads {
                     Threads::One => {

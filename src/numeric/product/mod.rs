@@ -4,6 +4,7 @@
 //! kernels of the `gemm` family with strides instead.
 
 pub mod dots;
+pub mod turn;
 
 use crate::numeric::real::Real;
 use crate::numeric::slice::add_widened;
@@ -101,6 +102,10 @@ unsafe fn product_into<T: Real>(
     threads: Threads,
 ) {
     assert_eq!(a.columns, b.rows, "inner dimensions");
+    // SAFETY: by the caller's promise.
+    if !add && turn::pays(a, b) && unsafe { T::turned_product(c, stride, a, b, alpha, threads) } {
+        return;
+    }
     let parallelism = match threads {
         Threads::One => Parallelism::None,
         Threads::All => Parallelism::Rayon(0),
@@ -190,6 +195,16 @@ pub fn add_mul<T: Real>(c: &mut DMatrix<T>, a: &DMatrix<T>, b: &DMatrix<T>, alph
 
 /// `alpha·Aᵀ·B`: (k × m)ᵀ · (k × n).
 pub fn tr_mul<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, alpha: T, threads: Threads) -> DMatrix<T> {
+    /// Between these the inner products of columns take less time than the general product, which packs its factors first.
+    const LONG: usize = 64;
+    const NARROW: usize = 128;
+    let (m, n) = (a.ncols(), b.ncols());
+    if T::quick_dots() && a.nrows() >= LONG && m.max(n) <= NARROW && m.min(n) >= 4 {
+        let mut sums = vec![0.0; m * n];
+        add_dots(&mut sums, a, b, false, threads);
+        let alpha = alpha.to_f64();
+        return DMatrix::from_iterator(m, n, sums.into_iter().map(|sum| T::of(alpha * sum)));
+    }
     product(&View::transposed(a), &View::plain(b), alpha, threads)
 }
 

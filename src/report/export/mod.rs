@@ -37,12 +37,9 @@ pub trait Presentation {
     }
 
     /// Its figures.
-    ///
-    /// # Errors
-    /// When the drawing library refuses an element.
     #[cfg(feature = "figures")]
-    fn figures(&self) -> Result<Vec<Figure>, ChartError> {
-        Ok(Vec::new())
+    fn figures(&self) -> Vec<Figure> {
+        Vec::new()
     }
 }
 
@@ -95,14 +92,8 @@ impl<'a> Rendering<'a> {
     }
 
     #[cfg(feature = "figures")]
-    fn figures(&self) -> Result<&[Figure], ChartError> {
-        match self.figures.get() {
-            Some(drawn) => Ok(drawn),
-            None => {
-                let drawn = self.result.figures()?;
-                Ok(self.figures.get_or_init(|| drawn))
-            }
-        }
+    fn figures(&self) -> &[Figure] {
+        self.figures.get_or_init(|| self.result.figures())
     }
 }
 

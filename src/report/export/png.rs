@@ -8,7 +8,7 @@ pub struct Png;
 
 impl Exporter for Png {
     fn export(&self, rendering: &Rendering) -> Result<Vec<File>, ExportError> {
-        let figures = rendering.figures()?.iter();
+        let figures = rendering.figures().iter();
         figures.map(|figure| Ok(File::new(format!("{}.png", figure.name), png(&figure.svg)?))).collect()
     }
 }

@@ -7,7 +7,7 @@ pub struct Svg;
 
 impl Exporter for Svg {
     fn export(&self, rendering: &Rendering) -> Result<Vec<File>, ExportError> {
-        let figures = rendering.figures()?.iter();
+        let figures = rendering.figures().iter();
         Ok(figures.map(|figure| File::new(format!("{}.svg", figure.name), figure.svg.as_str())).collect())
     }
 }

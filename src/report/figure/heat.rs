@@ -1,21 +1,23 @@
 //! A heat map with its colour scale.
 
 use super::axis::Axis;
-use super::panel::label_left;
-use super::style::{FAMILY, GREY, INK, LINE};
-use super::{Area, Drawn, put};
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use super::canvas::{Canvas, Stroke};
+use super::geometry::{Point, Rect};
+use super::scales::{beside, label_left, sharp, title};
+use super::style::{GREY, LINE, TICK};
+use plotters::style::RGBColor;
+use plotters::style::colors::colormaps::{ColorMap, DerivedColorMap};
+use std::collections::BTreeMap;
 
 /// From a panel's left edge to its frame.
-const LEFT: i32 = 80;
-const TOP: i32 = 40;
+const LEFT: f64 = 80.0;
+const TOP: f64 = 40.0;
 /// Below the frame: ticks and the axis' name.
-const BELOW: i32 = 58;
+const BELOW: f64 = 58.0;
 /// Right of the frame: the colour scale with its ticks.
-const RIGHT: i32 = 96;
+const RIGHT: f64 = 96.0;
 /// Colours that are told apart: neighbours of one are drawn as one.
-const LEVELS: f64 = 96.0;
+const LEVELS: usize = 97;
 /// Where there is no number.
 pub const NONE: RGBColor = RGBColor(205, 205, 210);
 
@@ -29,33 +31,26 @@ pub enum Palette {
 }
 
 impl Palette {
-    fn stops(self) -> &'static [(f64, [f64; 3])] {
-        match self {
+    /// Gives the colours of all levels, from the lowest.
+    fn levels(self) -> Vec<RGBColor> {
+        let stops: &[RGBColor] = match self {
             // Blue and vermillion of Okabe & Ito (2008).
             Self::Diverging => &[
-                (0.0, [0.0, 92.0, 150.0]),
-                (0.25, [86.0, 160.0, 210.0]),
-                (0.5, [250.0, 250.0, 250.0]),
-                (0.75, [236.0, 150.0, 84.0]),
-                (1.0, [196.0, 74.0, 0.0]),
+                RGBColor(0, 92, 150),
+                RGBColor(86, 160, 210),
+                RGBColor(250, 250, 250),
+                RGBColor(236, 150, 84),
+                RGBColor(196, 74, 0),
             ],
             Self::Rising => &[
-                (0.0, [250.0, 250.0, 246.0]),
-                (0.33, [166.0, 214.0, 200.0]),
-                (0.66, [40.0, 140.0, 150.0]),
-                (1.0, [12.0, 44.0, 92.0]),
+                RGBColor(250, 250, 246),
+                RGBColor(166, 214, 200),
+                RGBColor(40, 140, 150),
+                RGBColor(12, 44, 92),
             ],
-        }
-    }
-
-    fn color(self, share: f64) -> RGBColor {
-        let share = (share.clamp(0.0, 1.0) * LEVELS).round() / LEVELS;
-        let stops = self.stops();
-        let k = stops.iter().rposition(|s| s.0 <= share).unwrap_or(0).min(stops.len() - 2);
-        let (a, b) = (stops[k], stops[k + 1]);
-        let t = (share - a.0) / (b.0 - a.0);
-        let mix = |i: usize| (a.1[i] + t * (b.1[i] - a.1[i])).round() as u8;
-        RGBColor(mix(0), mix(1), mix(2))
+        };
+        let map = DerivedColorMap::new(stops);
+        (0..LEVELS).map(|level| map.get_color(level as f64 / (LEVELS - 1) as f64)).collect()
     }
 }
 
@@ -98,117 +93,105 @@ pub struct Heat<'a> {
     pub scale: &'static str,
 }
 
-/// Where the frame of a panel lies, in pixels of its area.
-#[derive(Clone, Copy)]
-pub struct Frame {
-    pub left: i32,
-    pub right: i32,
-    pub top: i32,
-    pub bottom: i32,
+/// Says where the plot of a panel lies on its area.
+pub fn plot(area: Rect) -> Rect {
+    Rect::new((area.left + LEFT, area.top + TOP), (area.right - RIGHT, area.bottom - BELOW))
 }
 
-impl Frame {
-    pub fn of(area: &Area) -> Self {
-        let (width, height) = area.dim_in_pixel();
-        Self { left: LEFT, right: width as i32 - RIGHT, top: TOP, bottom: height as i32 - BELOW }
-    }
-
-    /// The pixel of a point of the plane, which may lie outside.
-    pub fn place(&self, across: &Side, up: &Side, (x, y): (f64, f64)) -> (f64, f64) {
-        let (width, height) = (f64::from(self.right - self.left), f64::from(self.bottom - self.top));
-        (f64::from(self.left) + across.share(x) * width, f64::from(self.bottom) - up.share(y) * height)
-    }
+/// Gives the place of a point of the plane, which may lie outside the plot.
+pub fn place(plot: Rect, across: &Side, up: &Side, (x, y): (f64, f64)) -> Point {
+    (plot.left + across.share(x) * plot.width(), plot.bottom - up.share(y) * plot.height())
 }
 
 impl Heat<'_> {
-    pub fn draw(&self, area: &Area) -> Drawn {
-        let frame = Frame::of(area);
-        put(area, &self.title, (frame.left, 8), 17.0, INK, HPos::Left)?;
-        self.cells(area, frame)?;
-        self.axes(area, frame)?;
-        self.colours(area, frame)
+    pub fn draw(&self, canvas: &mut Canvas, area: Rect) {
+        let plot = plot(area);
+        title(canvas, area, plot, &self.title);
+        let colors = self.palette.levels();
+        self.cells(canvas, plot, &colors);
+        self.axes(canvas, plot);
+        self.colours(canvas, plot, &colors);
     }
 
-    fn color(&self, value: Option<f64>) -> RGBColor {
-        let share = |v: f64| (v - self.range.0) / (self.range.1 - self.range.0);
-        value.map_or(NONE, |v| self.palette.color(share(v)))
+    /// Finds a value among the levels of the palette.
+    fn level(&self, value: f64) -> usize {
+        let share = (value - self.range.0) / (self.range.1 - self.range.0);
+        (share.clamp(0.0, 1.0) * (LEVELS - 1) as f64).round() as usize
     }
 
-    /// Each node's cell reaches half way to its neighbours; equal colours of a row are one rectangle.
-    fn cells(&self, area: &Area, frame: Frame) -> Drawn {
-        let edges = |side: &Side, place: &dyn Fn(f64) -> f64| -> Vec<i32> {
+    /// Each node's cell reaches half way to its neighbours; equal colours of a row are one rectangle, and all of a colour one path.
+    fn cells(&self, canvas: &mut Canvas, plot: Rect, colors: &[RGBColor]) {
+        let edges = |side: &Side, place: &dyn Fn(f64) -> f64| -> Vec<f64> {
             let shares: Vec<f64> = side.nodes.iter().map(|v| side.share(*v)).collect();
             let between = shares.windows(2).map(|p| f64::midpoint(p[0], p[1]));
-            std::iter::once(0.0).chain(between).chain([1.0]).map(|s| place(s).round() as i32).collect()
+            std::iter::once(0.0).chain(between).chain([1.0]).map(|s| place(s).round()).collect()
         };
-        let (width, height) = (f64::from(frame.right - frame.left), f64::from(frame.bottom - frame.top));
-        let columns = edges(self.across, &|s| f64::from(frame.left) + s * width);
-        let rows = edges(self.up, &|s| f64::from(frame.bottom) - s * height);
+        let columns = edges(self.across, &|s| plot.left + s * plot.width());
+        let rows = edges(self.up, &|s| plot.bottom - s * plot.height());
+        let mut tiles: BTreeMap<Option<usize>, Vec<Rect>> = BTreeMap::new();
         for (row, values) in self.values.iter().enumerate() {
+            let level = |column: usize| values[column].map(|v| self.level(v));
             let mut start = 0;
             for column in 1..=values.len() {
-                if column < values.len() && self.color(values[column]) == self.color(values[start]) {
+                if column < values.len() && level(column) == level(start) {
                     continue;
                 }
-                let corners = [(columns[start], rows[row + 1]), (columns[column], rows[row])];
-                if corners[1].0 > corners[0].0 && corners[1].1 > corners[0].1 {
-                    area.draw(&Rectangle::new(corners, self.color(values[start]).filled()))?;
+                let tile = Rect::new((columns[start], rows[row + 1]), (columns[column], rows[row]));
+                if tile.width() > 0.0 && tile.height() > 0.0 {
+                    tiles.entry(level(start)).or_default().push(tile);
                 }
                 start = column;
             }
         }
-        Ok(())
+        for (level, tiles) in tiles {
+            canvas.tiles(&tiles, &level.map_or(NONE, |level| colors[level]));
+        }
     }
 
-    fn axes(&self, area: &Area, frame: Frame) -> Drawn {
-        let Frame { left, right, top, bottom } = frame;
-        area.draw(&Rectangle::new([(left, top), (right, bottom)], GREY.stroke_width(1)))?;
+    fn axes(&self, canvas: &mut Canvas, plot: Rect) {
+        let line = Stroke::new(GREY, 1.0);
+        let (left, foot) = (sharp(plot.left), sharp(plot.bottom));
+        canvas.outline(Rect::new((left, sharp(plot.top)), (sharp(plot.right), foot)), line);
         let axis = |side: &Side| Axis::between(side.range().0, side.range().1, side.logarithmic());
+        let share = |side: &Side, value: f64| (value - side.range().0) / (side.range().1 - side.range().0);
+        let mut ticks: Vec<[Point; 2]> = Vec::new();
         for (value, label) in &axis(self.across).ticks {
-            let share = (value - self.across.range().0) / (self.across.range().1 - self.across.range().0);
-            let x = left + (share * f64::from(right - left)).round() as i32;
-            area.draw(&PathElement::new(vec![(x, bottom), (x, bottom + 5)], GREY.stroke_width(1)))?;
-            put(area, label, (x, bottom + 9), 15.0, GREY, HPos::Center)?;
+            let x = plot.left + share(self.across, *value) * plot.width();
+            ticks.push([(sharp(x), foot), (sharp(x), foot + 5.0)]);
+            canvas.text(label, (x, foot + 9.0), TICK.centered());
         }
         for (value, label) in &axis(self.up).ticks {
-            let share = (value - self.up.range().0) / (self.up.range().1 - self.up.range().0);
-            let y = bottom - (share * f64::from(bottom - top)).round() as i32;
-            area.draw(&PathElement::new(vec![(left - 5, y), (left, y)], GREY.stroke_width(1)))?;
-            label_left(area, label, (left, y), 15.0)?;
+            let y = plot.bottom - share(self.up, *value) * plot.height();
+            ticks.push([(left - 5.0, sharp(y)), (left, sharp(y))]);
+            label_left(canvas, label, (left, y));
         }
-        let middle = (i32::midpoint(left, right), bottom + 31);
-        put(area, self.across.name, middle, 15.0, GREY, HPos::Center)?;
-        let font = (FAMILY, 15.0).into_font().transform(FontTransform::Rotate270).color(&GREY);
-        let font = font.pos(Pos::new(HPos::Center, VPos::Top));
-        area.draw_text(self.up.name, &font, (4, i32::midpoint(top, bottom)))
+        canvas.lines(ticks.iter().map(<[_; 2]>::as_slice), line);
+        canvas.text(self.across.name, (plot.center().0, foot + 31.0), TICK.centered());
+        beside(canvas, plot, self.up.name);
     }
 
-    fn colours(&self, area: &Area, frame: Frame) -> Drawn {
-        let (left, right) = (frame.right + 16, frame.right + 32);
-        let (top, bottom) = (frame.top + 22, frame.bottom);
-        let height = f64::from(bottom - top);
-        let place = |share: f64| bottom - (share * height).round() as i32;
-        let count = LEVELS as i32 + 1;
-        for level in 0..count {
-            let share = f64::from(level) / LEVELS;
-            let (low, high) = (f64::from(level) / f64::from(count), f64::from(level + 1) / f64::from(count));
-            let corners = [(left, place(high)), (right, place(low))];
-            area.draw(&Rectangle::new(corners, self.palette.color(share).filled()))?;
+    fn colours(&self, canvas: &mut Canvas, plot: Rect, colors: &[RGBColor]) {
+        let scale = Rect::new((plot.right + 16.0, plot.top + 22.0), (plot.right + 32.0, plot.bottom));
+        let height = |share: f64| scale.bottom - share * scale.height();
+        let edge = |level: usize| height(level as f64 / LEVELS as f64).round();
+        for (level, color) in colors.iter().enumerate() {
+            let tile = Rect { top: edge(level + 1), bottom: edge(level), ..scale };
+            canvas.tiles(&[tile], color);
         }
-        area.draw(&Rectangle::new([(left, top), (right, bottom)], LINE.stroke_width(1)))?;
-        put(area, self.scale, (left, frame.top - 2), 15.0, GREY, HPos::Left)?;
+        canvas.outline(scale, Stroke::new(LINE, 1.0));
+        canvas.text(self.scale, (scale.left, plot.top - 2.0), TICK);
         let mut ticks = Axis::between(self.range.0, self.range.1, true).ticks;
         if let [_] = ticks.as_slice() {
             // A range within a factor of two shows no scale by one tick.
             let end = |value: f64| (value, format!("{:.2}", 10f64.powf(value)));
             ticks.extend([end(self.range.0), end(self.range.1)]);
         }
+        let mut lines: Vec<[Point; 2]> = Vec::new();
         for (value, label) in &ticks {
-            let y = place((value - self.range.0) / (self.range.1 - self.range.0));
-            area.draw(&PathElement::new(vec![(right, y), (right + 4, y)], GREY.stroke_width(1)))?;
-            let font = (FAMILY, 15.0).into_font().color(&GREY).pos(Pos::new(HPos::Left, VPos::Center));
-            area.draw_text(label, &font, (right + 7, y))?;
+            let y = height((value - self.range.0) / (self.range.1 - self.range.0));
+            lines.push([(scale.right, sharp(y)), (scale.right + 4.0, sharp(y))]);
+            canvas.text(label, (scale.right + 7.0, y), TICK.level());
         }
-        Ok(())
+        canvas.lines(lines.iter().map(<[_; 2]>::as_slice), Stroke::new(GREY, 1.0));
     }
 }

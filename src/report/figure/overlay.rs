@@ -1,15 +1,19 @@
 //! What is laid over the measurement: theory, and where number formats end.
 
-use super::panel::{Frame, runs, thinned};
-use super::style::{DASHED, FAMILY, GREY, INK, Look};
-use super::{Area, Drawn, pixel, stroke};
+use super::canvas::{Canvas, Stroke, TextStyle};
+use super::geometry::Point;
+use super::panel::Frame;
+use super::scales::sharp;
+use super::series::{runs, thinned};
+use super::style::{GREY, INK, Look};
 use crate::result::{Cell, FormatRange, Report, Theory};
 use crate::theory::formats::FORMATS;
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, RGBColor};
 
 /// More cells than this have no room for the edges of their bands.
 const MOST_BANDS: usize = 6;
+/// Theory's line draws and leaves out these lengths in turn.
+const DASHED: &[f64] = &[6.0, 5.0];
 /// Labels of formats that are nearer than this share one, in pixels.
 const NEAR: f64 = 15.0;
 /// Nearly where a line of the scale is; and a label's room.
@@ -45,43 +49,29 @@ pub fn expected(report: &Report, looks: &[Look], pick: Pick) -> Vec<Expected> {
 
 impl Expected {
     /// The edges of the band, beneath what is measured.
-    pub fn draw_band(&self, area: &Area, cell: usize, frame: &Frame) -> Drawn {
-        for edge in &self.edges {
-            for points in frame.points(edge, cell) {
-                let points: Vec<(i32, i32)> = points.iter().map(pixel).collect();
-                area.draw(&PathElement::new(points, self.look.color.mix(0.7).stroke_width(1)))?;
-            }
+    pub fn draw_band(&self, canvas: &mut Canvas, cell: usize, frame: &Frame) {
+        for points in self.edges.iter().flat_map(|edge| frame.points(edge, cell)) {
+            canvas.line(&points, Stroke::new(self.look.color.mix(0.7), 1.0));
         }
-        Ok(())
     }
 
     /// The median, upon what is measured.
-    pub fn draw_line(&self, area: &Area, cell: usize, frame: &Frame) -> Drawn {
+    pub fn draw_line(&self, canvas: &mut Canvas, cell: usize, frame: &Frame) {
         for points in frame.points(&self.line, cell) {
-            stroke(area, &Look { color: INK, dash: DASHED }, &points, 1)?;
+            canvas.line(&points, Stroke::new(INK, 1.0).dashed(DASHED));
         }
-        Ok(())
     }
 }
 
 impl Frame {
-    /// A curve's stretches in pixels; a layer that stands alone is a level line.
-    fn points(&self, curve: &[(f64, Option<f64>)], cell: usize) -> Vec<Vec<(f64, f64)>> {
+    /// A curve's stretches on the figure; a layer that stands alone is a level line.
+    fn points(&self, curve: &[(f64, Option<f64>)], cell: usize) -> Vec<Vec<Point>> {
         let place = |(layer, value): &(f64, f64)| (self.x(*layer, cell), self.y(*value));
-        let inside = |p: &(f64, f64)| p.1 >= f64::from(self.top) - 1.0 && p.1 <= f64::from(self.foot) + 1.0;
-        let mut all = Vec::new();
-        for run in runs(curve) {
-            let points: Vec<(f64, f64)> = run.iter().map(place).collect();
-            // What leaves the panel is not drawn upon others.
-            for part in points.split(|p| !inside(p)) {
-                match part {
-                    [] => {}
-                    [single] => all.push(self.level(single.0, single.1).to_vec()),
-                    _ => all.push(part.to_vec()),
-                }
-            }
-        }
-        all
+        let stretch = |run: &Vec<(f64, f64)>| match run.as_slice() {
+            [single] => self.level(place(single).0, place(single).1).to_vec(),
+            _ => run.iter().map(place).collect(),
+        };
+        runs(curve).iter().map(stretch).collect()
     }
 }
 
@@ -114,18 +104,17 @@ pub fn limits(report: &Report, leaves: fn(&FormatRange) -> (bool, bool)) -> Vec<
     limits
 }
 
-/// Room of a label, in pixels.
+/// A label takes this room.
 const LABEL: (f64, f64) = (130.0, 16.0);
 
-/// Thin lines with their names, those that nearly coincide under one; a name stands at the end where `curves`, in pixels, leave
-/// it more room.
-pub fn draw_limits(area: &Area, limits: &[Limit], curves: &[(f64, f64)], frame: &Frame) -> Drawn {
+/// Thin lines with their names, those that nearly coincide under one; a name stands at the end where `curves` leave it more room.
+pub fn draw_limits(canvas: &mut Canvas, limits: &[Limit], curves: &[Point], frame: &Frame) {
     let visible = limits.iter().filter(|l| l.value > frame.range.0 && l.value < frame.range.1);
+    let (left, right) = (frame.plot.left, frame.plot.right);
     let mut groups: Vec<(f64, Vec<&str>)> = Vec::new();
     for limit in visible {
-        let y = frame.y(limit.value);
-        let line = vec![(frame.left, y.round() as i32), (frame.right, y.round() as i32)];
-        area.draw(&PathElement::new(line, FAINT.stroke_width(1)))?;
+        let y = sharp(frame.y(limit.value));
+        canvas.line(&[(left, y), (right, y)], Stroke::new(FAINT, 1.0));
         match groups.last_mut() {
             Some((at, names)) if (*at - y).abs() < NEAR => names.push(&limit.name),
             _ => groups.push((y, vec![&limit.name])),
@@ -134,18 +123,14 @@ pub fn draw_limits(area: &Area, limits: &[Limit], curves: &[(f64, f64)], frame: 
     for (y, names) in groups {
         let text = if names.len() > 5 { "number formats".into() } else { names.join(", ") };
         let covered = |from: f64| {
-            let inside = |p: &&(f64, f64)| {
-                (from..=from + LABEL.0).contains(&p.0) && (y - LABEL.1..=y + 2.0).contains(&p.1)
-            };
+            let inside =
+                |p: &&Point| (from..=from + LABEL.0).contains(&p.0) && (y - LABEL.1..=y + 2.0).contains(&p.1);
             curves.iter().filter(inside).count()
         };
-        let (left, right) = (f64::from(frame.left), f64::from(frame.right));
-        let (side, x) = match covered(right - LABEL.0) > covered(left) {
-            true => (HPos::Left, frame.left + 4),
-            false => (HPos::Right, frame.right - 2),
-        };
-        let font = (FAMILY, 12.0).into_font().color(&GREY).pos(Pos::new(side, VPos::Bottom));
-        area.draw_text(&text, &font, (x, y.round() as i32 - 1))?;
+        let name = TextStyle::new(10.0, GREY).above();
+        match covered(right - LABEL.0) > covered(left) {
+            true => canvas.text(&text, (left + 4.0, y - 3.0), name),
+            false => canvas.text(&text, (right - 2.0, y - 3.0), name.ending()),
+        }
     }
-    Ok(())
 }

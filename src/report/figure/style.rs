@@ -1,5 +1,6 @@
-//! Colours, dashes, and how wide text is.
+//! Colours, dashes, sizes of text, and how wide text is.
 
+use super::canvas::{Stroke, TextStyle};
 use crate::result::Report;
 use plotters::style::RGBColor;
 use skrifa::MetadataProvider;
@@ -26,32 +27,40 @@ pub const COLORS: [RGBColor; 8] = [
     RGBColor(136, 34, 85),
 ];
 
+/// A figure's title is set in this.
+pub const HEADING: TextStyle = TextStyle::new(20.0, INK);
+/// The facts below the title are set in this.
+pub const FACTS: TextStyle = TextStyle::new(13.0, GREY);
+/// Entries of the legend are set in this.
+pub const ENTRY: TextStyle = TextStyle::new(13.0, INK).level();
+/// Titles of panels are set in this.
+pub const TITLE: TextStyle = TextStyle::new(14.0, INK);
+/// Labels of ticks and names of axes are set in this.
+pub const TICK: TextStyle = TextStyle::new(12.0, GREY);
+
 /// How a cell is drawn.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Look {
     pub color: RGBColor,
-    pub dash: Dash,
+    /// These lengths are drawn and left out in turn; a solid line has none.
+    pub dash: &'static [f64],
 }
 
-/// Pixels drawn and left out in turn; nothing for a solid line.
-#[derive(Clone, Copy, PartialEq)]
-pub struct Dash(&'static [f64]);
+impl Look {
+    pub fn stroke(self, width: f64) -> Stroke {
+        Stroke::new(self.color, width).dashed(self.dash)
+    }
+}
 
-/// Of theory's line.
-pub const DASHED: Dash = Dash(&[6.0, 5.0]);
-
-/// Unbroken.
-pub const SOLID: Dash = Dash(&[]);
-
-const DASHES: [Dash; 8] = [
-    Dash(&[]),
-    Dash(&[11.0, 6.0]),
-    Dash(&[3.0, 5.0]),
-    Dash(&[11.0, 5.0, 3.0, 5.0]),
-    Dash(&[24.0, 6.0]),
-    Dash(&[11.0, 4.0, 3.0, 4.0, 3.0, 4.0]),
-    Dash(&[3.0, 12.0]),
-    Dash(&[20.0, 5.0, 7.0, 5.0]),
+const DASHES: [&[f64]; 8] = [
+    &[],
+    &[11.0, 6.0],
+    &[3.0, 5.0],
+    &[11.0, 5.0, 3.0, 5.0],
+    &[24.0, 6.0],
+    &[11.0, 4.0, 3.0, 4.0, 3.0, 4.0],
+    &[3.0, 12.0],
+    &[20.0, 5.0, 7.0, 5.0],
 ];
 
 /// The cells of a figure, by name.
@@ -86,47 +95,6 @@ pub fn looks(grid: &Grid) -> Vec<Look> {
         }
     };
     grid.cells.iter().enumerate().map(look).collect()
-}
-
-impl Dash {
-    /// Cuts a line into the pieces that are drawn, by length along the line in pixels; with each the place of the point of
-    /// the line from which, or from behind which, it starts.
-    pub fn pieces(self, line: &[(f64, f64)]) -> Vec<(Vec<(f64, f64)>, usize)> {
-        let pattern = self.0;
-        if pattern.is_empty() {
-            return vec![(line.to_vec(), 0)];
-        }
-        let (mut pieces, mut piece, mut start) = (Vec::new(), vec![line[0]], 0);
-        let (mut place, mut left) = (0, pattern[0]);
-        for (segment, ends) in line.windows(2).enumerate() {
-            let (mut from, to) = (ends[0], ends[1]);
-            loop {
-                let length = (to.0 - from.0).hypot(to.1 - from.1);
-                let drawn = place % 2 == 0;
-                if length <= left {
-                    left -= length;
-                    if drawn {
-                        piece.push(to);
-                    }
-                    break;
-                }
-                let part = left / length;
-                from = (from.0 + part * (to.0 - from.0), from.1 + part * (to.1 - from.1));
-                if drawn {
-                    piece.push(from);
-                    pieces.push((std::mem::take(&mut piece), start));
-                } else {
-                    (piece, start) = (vec![from], segment);
-                }
-                place = (place + 1) % pattern.len();
-                left = pattern[place];
-            }
-        }
-        if piece.len() > 1 {
-            pieces.push((piece, start));
-        }
-        pieces
-    }
 }
 
 /// Glyphs and their widths, of the font that is embedded.
@@ -171,18 +139,6 @@ impl Ruler {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dashes_cover_their_share_of_a_line() {
-        let line = [(0.0, 0.0), (5.0, 0.0), (170.0, 0.0)];
-        let length = |dash: Dash| -> f64 {
-            let span = |(p, _): &(Vec<(f64, f64)>, usize)| p.last().map_or(0.0, |end| end.0 - p[0].0);
-            dash.pieces(&line).iter().map(span).sum()
-        };
-        assert_eq!(length(DASHES[0]), 170.0);
-        assert!((length(DASHES[1]) - 110.0).abs() < 1e-9);
-        assert!((length(DASHES[2]) - 64.0).abs() < 3.0);
-    }
 
     #[test]
     fn text_is_measured_cut_in_the_middle_and_shown_whole() {

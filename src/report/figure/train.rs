@@ -1,21 +1,22 @@
 //! Figures of a training: cost and accuracy along the way, and how the layers' variances move.
 
-use super::axis::Axis;
-use super::panel::{label_left, runs};
-use super::style::{self, COLORS, GREY, Grid, INK, LINE, Look, Ruler, SOLID};
-use super::{
-    Area, ChartError, Drawn, GAP, INDENT, LEGEND_ROW, MARGIN, SAMPLE, WIDTH, embedded, legend, legend_rows,
-    pixel, put, stroke, titled,
-};
+use super::axis::{Axis, whole_ticks};
+use super::canvas::{Canvas, Stroke};
+use super::geometry::{Point, Rect};
+use super::legend::{self, FIRST, GAP, INDENT, Legend, SAMPLE};
+use super::scales::{below, levels, remark, title};
+use super::series::runs;
+use super::style::{self, COLORS, ENTRY, Grid, Look, Ruler, TICK};
+use super::{FOOT, MARGIN, WIDTH, panels, titled};
 use crate::report::train::{beside_init, facts, names, percent};
 use crate::study::train::outcome::{Epoch, LayerLook, Spread, Trained, TrainedCell, TrainedRun};
-use plotters::prelude::*;
-use plotters::style::text_anchor::HPos;
+use plotters::style::colors::colormaps::{ColorMap, DerivedColorMap};
+use plotters::style::{Color, RGBColor};
 
 /// Height of the panels of curves.
-const CURVES: u32 = 430;
+const CURVES: f64 = 430.0;
 /// Height of a row of layers.
-const ROW: u32 = 260;
+const ROW: f64 = 260.0;
 /// Cells whose layers are drawn at most.
 const MOST_ROWS: usize = 8;
 
@@ -43,55 +44,38 @@ struct Plot<'a> {
 }
 
 impl Plot<'_> {
-    fn draw(&self, area: &Area) -> Drawn {
-        let (width, height) = area.dim_in_pixel();
-        let (left, right) = (84, width as i32 - 20);
-        let (top, bottom) = (40, height as i32 - 58);
-        let x = |v: f64| {
-            f64::from(left) + (v - self.x.0) / (self.x.1 - self.x.0).max(1e-300) * f64::from(right - left)
-        };
+    fn draw(&self, canvas: &mut Canvas, area: Rect) {
+        let plot = Rect::new((area.left + 84.0, area.top + 40.0), (area.right - 20.0, area.bottom - 58.0));
+        let x = |v: f64| plot.left + (v - self.x.0) / (self.x.1 - self.x.0).max(1e-300) * plot.width();
         let (low, high) = self.axis.range;
-        let y = |v: f64| f64::from(bottom) - (v - low) / (high - low) * f64::from(bottom - top);
-        put(area, &self.title, (left, 8), 17.0, INK, HPos::Left)?;
-        for (value, label) in &self.axis.ticks {
-            let at = y(*value).round() as i32;
-            if (top - 1..=bottom + 1).contains(&at) {
-                area.draw(&PathElement::new(vec![(left, at), (right, at)], LINE.stroke_width(1)))?;
-                label_left(area, label, (left, at), 15.0)?;
-            }
-        }
+        let y = |v: f64| plot.bottom - (v - low) / (high - low) * plot.height();
+        title(canvas, area, plot, &self.title);
+        let ticks = self.axis.ticks.iter().map(|(value, label)| (y(*value), label.as_str()));
+        levels(canvas, plot, ticks.filter(|(y, _)| (plot.top - 1.0..=plot.bottom + 1.0).contains(y)));
         if self.axis.ticks.is_empty() {
-            let middle = (i32::midpoint(left, right), i32::midpoint(top, bottom) - 8);
-            put(area, "nothing to draw", middle, 15.0, GREY, HPos::Center)?;
+            remark(canvas, plot, "nothing to draw");
         }
-        for (value, label) in &self.ticks {
-            let at = x(*value).round() as i32;
-            area.draw(&PathElement::new(vec![(at, bottom), (at, bottom + 5)], GREY.stroke_width(1)))?;
-            put(area, label, (at, bottom + 9), 15.0, GREY, HPos::Center)?;
-        }
-        area.draw(&PathElement::new(vec![(left, bottom), (right, bottom)], GREY.stroke_width(1)))?;
-        put(area, self.across, (i32::midpoint(left, right), bottom + 29), 15.0, GREY, HPos::Center)?;
-        put(area, &self.note, (right, 10), 15.0, GREY, HPos::Right)?;
-        for curve in &self.curves {
-            for run in runs(&curve.band) {
-                let upper = run.iter().map(|(at, ends)| (x(*at), y(ends.1)));
-                let lower = run.iter().rev().map(|(at, ends)| (x(*at), y(ends.0)));
-                let outline: Vec<(i32, i32)> = upper.chain(lower).map(|p| pixel(&p)).collect();
-                area.draw(&Polygon::new(outline, curve.look.color.mix(0.16).filled()))?;
+        below(canvas, plot, self.ticks.iter().map(|(value, label)| (x(*value), label.as_str())), self.across);
+        canvas.text(&self.note, (plot.right, area.top + 10.0), TICK.ending());
+        canvas.clipped(plot.grown(4.0), |canvas| {
+            for curve in &self.curves {
+                for run in runs(&curve.band) {
+                    let upper = run.iter().map(|(at, ends)| (x(*at), y(ends.1)));
+                    let lower = run.iter().rev().map(|(at, ends)| (x(*at), y(ends.0)));
+                    let outline: Vec<Point> = upper.chain(lower).collect();
+                    canvas.area(&outline, &curve.look.color.mix(0.16));
+                }
             }
-        }
-        for curve in &self.curves {
-            for run in runs(&curve.line) {
-                let points: Vec<(f64, f64)> = run.iter().map(|(at, v)| (x(*at), y(*v))).collect();
-                stroke(area, &curve.look, &points, 2)?;
-                if curve.dotted || points.len() == 1 {
-                    for point in &points {
-                        area.draw(&Circle::new(pixel(point), 4, curve.look.color.filled()))?;
+            for curve in &self.curves {
+                for run in runs(&curve.line) {
+                    let points: Vec<Point> = run.iter().map(|(at, v)| (x(*at), y(*v))).collect();
+                    canvas.line(&points, curve.look.stroke(2.0));
+                    if curve.dotted || points.len() == 1 {
+                        points.iter().for_each(|point| canvas.disc(*point, 4.0, &curve.look.color));
                     }
                 }
             }
-        }
-        Ok(())
+        });
     }
 }
 
@@ -118,10 +102,7 @@ fn curve(
 }
 
 /// Cost and accuracy.
-///
-/// # Errors
-/// When the drawing library refuses an element.
-pub fn curves(trained: &Trained) -> Result<String, ChartError> {
+pub fn curves(trained: &Trained) -> String {
     let beside = beside_init(trained);
     let mut rests: Vec<String> = Vec::new();
     beside.iter().filter(|rest| !rest.is_empty()).for_each(|rest| {
@@ -183,23 +164,16 @@ pub fn curves(trained: &Trained) -> Result<String, ChartError> {
     let mut facts = about(trained);
     facts.extend(trained.interrupted.then(|| "interrupted".to_string()));
     facts.extend(many.then(|| " — median, band: least to most over seeds".to_string()));
-    let mut text = String::new();
     let ruler = Ruler::new();
-    let rows = legend_rows(&grid, &ruler);
-    let head = 92 + LEGEND_ROW * rows.len() as i32;
-    {
-        let root = SVGBackend::with_string(&mut text, (WIDTH, head as u32 + CURVES)).into_drawing_area();
-        let draw = |fault: DrawingAreaErrorKind<std::io::Error>| ChartError::Draw(fault.to_string());
-        root.fill(&WHITE).map_err(draw)?;
-        titled(&root, &subject(trained), &facts, &ruler).map_err(draw)?;
-        legend(&root, &rows, &looks).map_err(draw)?;
-        let areas = root.margin(head, 10, MARGIN, MARGIN).split_evenly((1, 2));
-        for (area, plot) in areas.iter().zip(&plots) {
-            plot.draw(area).map_err(draw)?;
-        }
-        root.present().map_err(draw)?;
+    let legend = Legend::new(&grid, &ruler);
+    let height = legend.foot() + CURVES;
+    let mut canvas = Canvas::new(WIDTH, height);
+    titled(&mut canvas, &subject(trained), &facts, &ruler);
+    legend.draw(&mut canvas, &looks);
+    for (area, plot) in panels(legend.foot(), height - FOOT, 1, 2).into_iter().zip(&plots) {
+        plot.draw(&mut canvas, area);
     }
-    embedded(text)
+    canvas.finish()
 }
 
 /// The facts without what stands in the title.
@@ -218,9 +192,7 @@ fn subject(trained: &Trained) -> String {
 }
 
 fn epoch_ticks(epochs: usize) -> Vec<(f64, String)> {
-    let step =
-        [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].into_iter().find(|s| epochs / s <= 10).unwrap_or(epochs);
-    (0..=epochs).step_by(step.max(1)).map(|k| (k as f64, k.to_string())).collect()
+    whole_ticks(epochs, 11).into_iter().map(|k| (k as f64, k.to_string())).collect()
 }
 
 /// Over −log₁₀ of errors: from a little below the least to a little above the largest, with round accuracies as ticks.
@@ -254,10 +226,7 @@ fn accuracies(values: &[f64]) -> Axis {
 }
 
 /// How the layers' variances move: a row a cell, activations on the left and gradients on the right.
-///
-/// # Errors
-/// When the drawing library refuses an element.
-pub fn looks(trained: &Trained) -> Result<String, ChartError> {
+pub fn looks(trained: &Trained) -> String {
     let names = names(trained);
     let shown: Vec<(&TrainedCell, &String)> = trained
         .cells
@@ -284,32 +253,23 @@ pub fn looks(trained: &Trained) -> Result<String, ChartError> {
         .collect();
     let ruler = Ruler::new();
     let legend = layer_legend(paths, &colors, &ruler);
-    let lines = legend.iter().map(|l| l.1.1).max().unwrap_or(0) + 1;
-    let head = 92 + LEGEND_ROW * lines;
-    let mut text = String::new();
-    {
-        let height = head as u32 + ROW * rows.len() as u32;
-        let root = SVGBackend::with_string(&mut text, (WIDTH, height)).into_drawing_area();
-        let draw = |fault: DrawingAreaErrorKind<std::io::Error>| ChartError::Draw(fault.to_string());
-        root.fill(&WHITE).map_err(draw)?;
-        let title = format!("Layers during training: {}", subject(trained));
-        let mut about = about(trained);
-        let left = trained.cells.len() - shown.len();
-        about.extend((left > 0).then(|| format!("{left} more cells are in train-layers.csv")));
-        titled(&root, &title, &about, &ruler).map_err(draw)?;
-        for (name, (x, row), color) in &legend {
-            let y = 88 + row * LEGEND_ROW;
-            root.draw(&PathElement::new(vec![(*x, y + 8), (x + SAMPLE, y + 8)], color.stroke_width(3)))
-                .map_err(draw)?;
-            put(&root, name, (x + INDENT, y), 16.0, INK, HPos::Left).map_err(draw)?;
-        }
-        let areas = root.margin(head, 10, MARGIN, MARGIN).split_evenly((rows.len().max(1), 2));
-        for (area, plot) in areas.iter().zip(rows.iter().flatten()) {
-            plot.draw(area).map_err(draw)?;
-        }
-        root.present().map_err(draw)?;
+    let head = legend.iter().map(|entry| entry.1.1).fold(FIRST, f64::max) + legend::ROW - 4.0;
+    let height = head + ROW * rows.len() as f64;
+    let mut canvas = Canvas::new(WIDTH, height);
+    let title = format!("Layers during training: {}", subject(trained));
+    let mut about = about(trained);
+    let left = trained.cells.len() - shown.len();
+    about.extend((left > 0).then(|| format!("{left} more cells are in train-layers.csv")));
+    titled(&mut canvas, &title, &about, &ruler);
+    for (name, (x, y), color) in &legend {
+        canvas.line(&[(*x, *y), (x + SAMPLE, *y)], Stroke::new(*color, 3.0));
+        canvas.text(name, (x + INDENT, *y), ENTRY);
     }
-    embedded(text)
+    let areas = panels(head, height - FOOT, rows.len().max(1), 2);
+    for (area, plot) in areas.into_iter().zip(rows.iter().flatten()) {
+        plot.draw(&mut canvas, area);
+    }
+    canvas.finish()
 }
 
 /// The median over seeds of every layer at each look.
@@ -327,7 +287,7 @@ fn moving<'a>(
             Spread::of(cell.runs.iter().filter_map(value).collect()).map(|s| s.median)
         };
         Curve {
-            look: Look { color: *color, dash: SOLID },
+            look: Look { color: *color, dash: &[] },
             line: (0..steps.len()).map(|k| (k as f64, at(k))).collect(),
             band: Vec::new(),
             dotted: true,
@@ -363,17 +323,12 @@ fn ramp(layers: usize) -> Vec<RGBColor> {
     if layers <= COLORS.len() {
         return COLORS[..layers].to_vec();
     }
-    let (from, to) = ((86.0, 180.0, 233.0), (40.0, 10.0, 60.0));
-    let shade = |k: usize| {
-        let share = k as f64 / (layers - 1) as f64;
-        let mix = |a: f64, b: f64| (a + share * (b - a)).round() as u8;
-        RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
-    };
-    (0..layers).map(shade).collect()
+    let map = DerivedColorMap::new(&[RGBColor(86, 180, 233), RGBColor(40, 10, 60)]);
+    (0..layers).map(|k| map.get_color(k as f64 / (layers - 1) as f64)).collect()
 }
 
-/// Name, place (pixels across, row) and colour; first and last of a ramp.
-fn layer_legend(paths: &[String], colors: &[RGBColor], ruler: &Ruler) -> Vec<(String, (i32, i32), RGBColor)> {
+/// Name, place and colour; first and last of a ramp.
+fn layer_legend(paths: &[String], colors: &[RGBColor], ruler: &Ruler) -> Vec<(String, Point, RGBColor)> {
     let all: Vec<(String, RGBColor)> = paths.iter().cloned().zip(colors.iter().copied()).collect();
     let chosen = match all.as_slice() {
         [first, .., last] if all.len() > COLORS.len() => {
@@ -381,15 +336,15 @@ fn layer_legend(paths: &[String], colors: &[RGBColor], ruler: &Ruler) -> Vec<(St
         }
         _ => all,
     };
-    let (mut x, mut row) = (MARGIN, 0);
+    let (mut x, mut y) = (MARGIN, FIRST);
     let mut placed = Vec::new();
     for (name, color) in chosen {
-        let name = ruler.fitting(&ruler.shown(&name), 16.0, 400.0);
-        let width = INDENT + ruler.width(&name, 16.0).ceil() as i32 + GAP;
-        if x + width > WIDTH as i32 - MARGIN && x > MARGIN {
-            (x, row) = (MARGIN, row + 1);
+        let name = ruler.fitting(&ruler.shown(&name), ENTRY.size, 400.0);
+        let width = INDENT + ruler.width(&name, ENTRY.size).ceil() + GAP;
+        if x + width > WIDTH - MARGIN && x > MARGIN {
+            (x, y) = (MARGIN, y + legend::ROW);
         }
-        placed.push((name, (x, row), color));
+        placed.push((name, (x, y), color));
         x += width;
     }
     placed
