@@ -114,7 +114,7 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--width", "nan"], 2, "--width"),
         (&["--width", "18446744073709551616"], 2, "--width"),
         (&["--width", "1G", "--depth", "2", "--engine", "dense"], 1, "memory"),
-        (&["--width", "1G", "--depth", "2", "--init", "glorot"], 1, "--engine lazy"),
+        (&["--width", "1G", "--depth", "2", "--init", "glorot"], 1, "--engine implicit"),
         (&["--batch", "1G"], 1, "--batch"),
         (&["--batch", "-1"], 2, "--batch"),
         (&["--trials", "0"], 2, "--trials"),
@@ -509,7 +509,7 @@ fn known_pathologies_are_named() {
 #[test]
 fn weights_that_are_not_drawn_need_no_memory() {
     let size = ["--width", "1M", "--batch", "4", "--depth", "2", "--trials", "1", "--json", "--init"];
-    for (init, engine) in [("constant-0.02", "lazy"), ("zeros", "lazy"), ("identity", "dense")] {
+    for (init, engine) in [("constant-0.02", "implicit"), ("zeros", "implicit"), ("identity", "dense")] {
         assert_eq!(json(&[size.as_slice(), &[init]].concat()).cells[0].engine.name(), engine, "{init}");
     }
 }
@@ -1018,7 +1018,7 @@ fn a_sweep_over_widths_gives_exponents() {
     assert_eq!(again("1"), again("2"));
     let large = tool(&["--widths-sweep", "128,256,1k", "--depth", "2", "--trials", "2", "--json"]).stdout;
     let large: Scaling = serde_json::from_slice(&large).unwrap();
-    assert_eq!((large.cells[0].engine[0].name(), large.cells[0].engine[2].name()), ("dense", "lazy"));
+    assert_eq!((large.cells[0].engine[0].name(), large.cells[0].engine[2].name()), ("dense", "implicit"));
     // Data bring their own width; zeros and a single trial have no number where there is none.
     let digits = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/digits.csv.gz");
     let extra = ["--input", digits, "--init", "zeros,he", "--trials", "1", "--json"];
@@ -1225,7 +1225,6 @@ fn a_network_that_cannot_be_built_says_where_and_what_would_fit() {
     for (extra, words) in [
         (&["--depth", "3"][..], "--depth"),
         (&["--widths", "3,4"], "--widths"),
-        (&["--engine", "lazy"], "--engine lazy: "),
         (
             &["--input", "tests/data/digits.csv.gz"],
             "64 features a sample, but the network takes [3, 8, 8], which are 192",

@@ -181,13 +181,8 @@ fn a_flat_network_is_the_plain_stack() {
         input = { shape = [24] }
         layer = [{ type = "repeat", times = 5, layers = [{ type = "linear", out = 24 }, { type = "act" }] }]"#;
     let cell = &cells(net, &["torch-linear"], 8, 3, None)[0];
-    let experiment = Experiment {
-        init: vec!["torch-linear".into()],
-        batch: 8,
-        trials: 3,
-        engine: initdiag::spec::Engine::Dense,
-        ..Experiment::plain(5, 24)
-    };
+    let experiment =
+        Experiment { init: vec!["torch-linear".into()], batch: 8, trials: 3, ..Experiment::plain(5, 24) };
     let plan = Plan::new(&experiment, Input::Normal).unwrap();
     let control = Control { threads: 1, stop: &AtomicBool::new(false), progress: &|_| (), trace: false };
     let plain = &run(&plan, &control).unwrap().cells[0];

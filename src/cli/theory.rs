@@ -70,7 +70,8 @@ fn gain(arguments: &Arguments, act: &Activation) -> Result<Gain, Failure> {
     let n = arguments.width.unwrap_or(512);
     let site = Site::dense(n, n, 1, 50, act);
     let (weights, bias) = (init.weights(&site).map_err(catalog)?, init.bias(&site).map_err(catalog)?);
-    let law = Weights::of(n, n, &weights, &bias).ok_or_else(|| {
+    let alone = init.procedure().is_none();
+    let law = Weights::of(n, n, &weights, &bias).filter(|_| alone).ok_or_else(|| {
         fault("its layers have no n·Var(W): theory needs independent weights, or an orthogonal matrix")
     })?;
     if init.depends_on_layer() {

@@ -1,7 +1,7 @@
 //! What theory expects of a cell's trials, from the plan alone.
 
 use super::input::{Entrance, Input};
-use super::plan::{CellPlan, Plan};
+use super::plan::{CellPlan, LayerPlan, Plan};
 use crate::expectation::field::Weights;
 use crate::result::{Layer, Theory};
 use crate::spec::Loss;
@@ -24,11 +24,10 @@ pub struct Expectation {
 
 /// `None` where theory has no say: weights that are neither independent nor rotation-invariant.
 pub fn expectation(plan: &Plan, cell: &CellPlan, entrance: &Entrance) -> Option<Expectation> {
-    if !cell.is_stack || cell.layers.iter().any(|layer| layer.rescaled) {
+    if !cell.is_stack {
         return None;
     }
-    let laws: Option<Vec<Weights>> =
-        cell.layers.iter().map(|l| Weights::of(l.fan_in, l.fan_out, &l.weights, &l.bias)).collect();
+    let laws: Option<Vec<Weights>> = cell.layers.iter().map(LayerPlan::moments).collect();
     let setting = setting(&plan.input, entrance, plan.experiment.batch, cell.layers[0].fan_in);
     Some(Expectation {
         prediction: predict(plan.act(cell), &laws?, &setting, EFFORT),

@@ -7,6 +7,7 @@ use super::memory;
 use super::rates::Rates;
 use super::streamed;
 use crate::activation::Activation;
+use crate::expectation::field::Weights;
 use crate::frontend::stack;
 use crate::graph::{Graph, GraphError, Laws, assign};
 use crate::initializer::Initializer;
@@ -31,6 +32,14 @@ pub struct LayerPlan {
     pub bias: Law,
     /// W is scaled so that its output has unit variance on the batch.
     pub rescaled: bool,
+}
+
+impl LayerPlan {
+    /// The laws as theory takes them; `None` where it has no say, as of a layer that is rescaled on the batch.
+    pub fn moments(&self) -> Option<Weights> {
+        let weights = Weights::of(self.fan_in, self.fan_out, &self.weights, &self.bias);
+        weights.filter(|_| !self.rescaled)
+    }
 }
 
 /// One initializer with one activation in one network.

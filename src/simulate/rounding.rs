@@ -66,8 +66,8 @@ fn floor(
             match (a.log10_abs(), b.log10_abs()) {
                 (Some(a), Some(b)) if (a - b).abs() > SAME => Some(a - APART + MARGIN),
                 (Some(a), None) => Some(a - APART + MARGIN),
-                // Nothing is left in single precision, so nothing tells where its rounding lies.
-                (None, Some(b)) => Some(b),
+                // Nothing is left in single precision, as of a variance far below the square of its mean, so nothing tells where
+                // its rounding lies.
                 _ => None,
             }
         });

@@ -8,7 +8,7 @@ use crate::diagnose::run;
 use crate::expectation::critical::{self, CriticalPoint};
 use crate::expectation::field::Weights;
 use crate::frontend::toml::Architecture;
-use crate::graph::{Graph, GraphError};
+use crate::graph::{Entry, Graph, GraphError};
 use crate::initializer::{Initializer, entries};
 use crate::law::Law;
 use crate::result::{Direction, Flag, Verdict};
@@ -113,7 +113,9 @@ impl<'a> Survey<'a> {
         let net = &*cell.graph;
         let stack = cell.is_stack;
         let laws = |net: &Graph| -> Vec<Option<Weights>> {
-            net.entries.iter().map(|e| Weights::of(e.fan_in, e.units, &e.weights, &e.bias)).collect()
+            let alone = net.parameters.iter().all(|p| !p.rescaled);
+            let one = |e: &Entry| Weights::of(e.fan_in, e.units, &e.weights, &e.bias).filter(|_| alone);
+            net.entries.iter().map(one).collect()
         };
         let trunk = net.entries.iter().filter(|e| e.trunk).count();
         let depth = if trunk > 0 { trunk } else { net.entries.len() };

@@ -59,7 +59,8 @@ pub fn now(question: &Question) -> Result<Now, CatalogError> {
         }
         shapes.push((fan_in, fan_out));
         let site = Site::dense(fan_in, fan_out, index + 1, depth, act);
-        laws.push(Weights::of(fan_in, fan_out, &init.weights(&site)?, &init.bias(&site)?));
+        let law = Weights::of(fan_in, fan_out, &init.weights(&site)?, &init.bias(&site)?);
+        laws.push(law.filter(|_| init.procedure().is_none()));
     }
     Ok(of(question, depth, &laws))
 }

@@ -100,8 +100,7 @@ struct Candidate {
 pub fn ranking(question: &Question, half: Option<CriticalPoint>, control: &Control) -> (Vec<Row>, String) {
     let mut candidates = candidates(question, half);
     candidates.par_iter_mut().for_each(|candidate| {
-        let laws: Option<Vec<Weights>> =
-            candidate.layers.iter().map(|l| Weights::of(l.fan_in, l.fan_out, &l.weights, &l.bias)).collect();
+        let laws: Option<Vec<Weights>> = candidate.layers.iter().map(LayerPlan::moments).collect();
         candidate.predicted = laws.map_or((None, None), |laws| predicted(question, &laws));
     });
     let mut rows: Vec<Row> = candidates.iter().map(|c| row(question, c)).collect();

@@ -32,10 +32,6 @@ pub struct Expected {
     entering: f64,
 }
 
-fn weights(layer: &LayerPlan) -> Option<Weights> {
-    Weights::of(layer.fan_in, layer.fan_out, &layer.weights, &layer.bias)
-}
-
 /// Follows the moments through the stack, from the pre-activations measured at layer 1, or from the input where there is
 /// no other layer. `None` where theory has no say: laws that are neither independent nor rotation-invariant, zeros, numbers
 /// beyond what an activation's tangents and asymptotes reach.
@@ -45,7 +41,7 @@ pub fn expected(
     measured: &[Layer],
     entering: Entering,
 ) -> Option<Expected> {
-    let laws: Vec<Weights> = cell.layers.iter().map(weights).collect::<Option<_>>()?;
+    let laws: Vec<Weights> = cell.layers.iter().map(LayerPlan::moments).collect::<Option<_>>()?;
     let start = if laws.len() == 1 {
         Start::Input(entering)
     } else {
@@ -141,7 +137,7 @@ impl Scale {
 }
 
 fn laws(cell: &CellPlan) -> Option<Vec<Weights>> {
-    crossed(&cell.layers).iter().map(weights).collect()
+    crossed(&cell.layers).iter().map(LayerPlan::moments).collect()
 }
 
 /// (n·mean(W))² and n·Var(W) where the mean of the weights outweighs their spread at every layer, as the signal counts

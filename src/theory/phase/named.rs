@@ -56,7 +56,8 @@ fn spot(entry: &Entry, act: &Activation, width: usize) -> Spot {
     if weights.is_point_mass() {
         return Err("equal weights: all units stay the same".into());
     }
-    let law = Weights::of(width, width, &weights, &bias).ok_or("no n·Var(W)")?;
+    let law = Weights::of(width, width, &weights, &bias).filter(|_| entry.procedure.is_none());
+    let law = law.ok_or("no n·Var(W)")?;
     if init.depends_on_layer() {
         return Err("changes from layer to layer".into());
     }
