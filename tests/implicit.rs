@@ -4,6 +4,8 @@
 
 #[path = "common/stack.rs"]
 mod common;
+#[path = "common/ks.rs"]
+mod ks;
 
 use initdiag::activation::Activation;
 use initdiag::graph;
@@ -18,41 +20,15 @@ use initdiag::simulate::streamed::Stack;
 use initdiag::simulate::{Input, LayerPlan};
 use initdiag::spec::Loss;
 use initdiag::weights::{Factor, LinearMap, Method, linear_map};
+use ks::{KS_BOUND, distances, two_sample};
 use nalgebra::DMatrix;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 use std::sync::Arc;
 
-const KS_BOUND: f64 = 2.7;
 /// Draws of each kind in a comparison.
 const DRAWS: u64 = 3000;
-
-/// sup |F_n − F_m|·√(nm/(n+m)).
-fn two_sample(mut a: Vec<f64>, mut b: Vec<f64>) -> f64 {
-    assert!(a.iter().chain(&b).all(|v| !v.is_nan()));
-    a.sort_by(f64::total_cmp);
-    b.sort_by(f64::total_cmp);
-    let (n, m) = (a.len() as f64, b.len() as f64);
-    let (mut i, mut j, mut gap) = (0, 0, 0.0f64);
-    while i < a.len() && j < b.len() {
-        let x = a[i].min(b[j]);
-        while i < a.len() && a[i] <= x {
-            i += 1;
-        }
-        while j < b.len() && b[j] <= x {
-            j += 1;
-        }
-        gap = gap.max((i as f64 / n - j as f64 / m).abs());
-    }
-    gap * (n * m / (n + m)).sqrt()
-}
-
-/// For each statistic, the KS distance of two samples of them.
-fn distances(a: &[Vec<f64>], b: &[Vec<f64>]) -> Vec<f64> {
-    let column = |sample: &[Vec<f64>], k: usize| sample.iter().map(|row| row[k]).collect();
-    (0..a[0].len()).map(|k| two_sample(column(a, k), column(b, k))).collect()
-}
 
 /// A stack at the level of its operators.
 struct Case {

@@ -40,6 +40,9 @@ pub struct Call<'a> {
     pub input_gradient: bool,
 }
 
+/// A source of linear maps, given a parameter and the names of its streams; `None` for the parameter's own.
+pub type Maps<'a, T> = &'a dyn Fn(&Parameter, Key) -> Option<Box<dyn LinearMap<T>>>;
+
 /// The context of a pass of one trial through a network.
 pub struct Context<'a, T: Real> {
     /// Names the trial's streams.
@@ -66,6 +69,8 @@ pub struct Context<'a, T: Real> {
     pub scratch: Vec<T>,
     /// In place of drawn weights and biases.
     pub given: Option<&'a Arrays<T>>,
+    /// In place of the maps that parameters ask for: a map that outlives a pass, or one with an error that a test must find.
+    pub maps: Option<Maps<'a, T>>,
     /// Where gradients go when a network is trained.
     pub gradients: Option<Gradients<T>>,
     /// Something was recorded that rounding may have decided: samples or positions that nearly agree.
@@ -99,6 +104,7 @@ impl<'a, T: Real> Context<'a, T> {
             records: vec![LayerRecord::default(); entries],
             scratch: Vec::new(),
             given: None,
+            maps: None,
             gradients: None,
             doubtful: false,
             call: Call::default(),
@@ -142,13 +148,16 @@ impl<'a, T: Real> Context<'a, T> {
 
     /// The linear map of W, from wherever its numbers come.
     pub fn map(&mut self, parameter: &Parameter) -> Box<dyn LinearMap<T>> {
+        let key = self.key_of(parameter.stream);
+        if let Some(map) = self.maps.and_then(|maps| maps(parameter, key)) {
+            return map;
+        }
         if let Source::Transposed(place) = parameter.source {
             return Table::transposed(self.table(&self.parameters[place]));
         }
         if self.array(parameter).is_some() {
             return Box::new(self.dense(parameter));
         }
-        let key = self.key_of(parameter.stream);
         linear_map(parameter.method, parameter.law, parameter.drawn_columns(), parameter.rows(), key)
     }
 

@@ -29,7 +29,8 @@ impl<T: Real> Basis<T> {
         }
         let x = widened(&columns);
         let first = mul(&x, &whitener, 1.0, Threads::One);
-        let again = Factor::new(&gram(&first, Threads::One), 1.0, NOTHING);
+        // In order, so that the least pivots stay the last.
+        let again = Factor::in_order(&gram(&first, Threads::One), NOTHING);
         let q = mul(&first, &again.whitener, 1.0, Threads::One);
         let root = tr_mul(&x, &q, 1.0, Threads::One);
         (Self { columns: q.map(T::of), whitener: None, rank: q.ncols() }, root)
@@ -101,27 +102,26 @@ pub struct Split<T: Real> {
 /// Splits X (n × B, mantissas) along bases that are orthonormal to one another.
 pub fn split<'a, T: Real>(
     x: &Observed<T>,
-    bases: impl Iterator<Item = &'a Basis<T>>,
+    bases: impl Iterator<Item = &'a Basis<T>> + Clone,
     threads: Threads,
 ) -> Split<T> {
-    let scale = x.sums().square.iter().copied().fold(0.0, f64::max);
     let mut rest = x.signal.values.clone();
-    let mut coordinates = Vec::new();
-    for basis in bases {
-        let mut c = basis.coordinates(&rest, threads);
-        basis.add(&mut rest, &c, -T::ONE, threads);
-        // Once more: what is left must be orthogonal to working precision (Kahan's "twice is enough").
-        let again = basis.coordinates(&rest, threads);
-        basis.add(&mut rest, &again, -T::ONE, threads);
-        c += again;
-        coordinates.push(c);
+    let mut coordinates: Vec<DMatrix<T>> = Vec::new();
+    // Twice over all bases: what is left must be orthogonal to working precision (Kahan's "twice is enough"), and what is taken
+    // along one basis leaves rounding along the others.
+    for sweep in 0..2 {
+        for (place, basis) in bases.clone().enumerate() {
+            let c = basis.coordinates(&rest, threads);
+            basis.add(&mut rest, &c, -T::ONE, threads);
+            if sweep == 0 { coordinates.push(c) } else { coordinates[place] += c }
+        }
     }
     // With nothing known the Gram matrix that others share will do.
     let factor = if coordinates.is_empty() {
-        Factor::of(x, Some(scale), threads)
+        Factor::of(x, None, threads)
     } else {
         let observed = Observed::from(Signal { values: rest, exponent: 0 });
-        let factor = Factor::of(&observed, Some(scale), threads);
+        let factor = Factor::of(&observed, Some(&x.sums().square), threads);
         rest = observed.signal.values;
         factor
     };

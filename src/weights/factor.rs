@@ -20,19 +20,41 @@ pub struct Factor {
 const CUT: f64 = 1e-13;
 /// Single-precision Gram matrices of blocks are wrong by about 10⁻⁷; a pivot below this wants double precision.
 const DOUBTFUL: f64 = 1e-4;
+/// Columns of a smaller squared norm have their products summed in double precision.
+const LEGIBLE: f64 = 1e-24;
 
 impl Factor {
     /// Of a batch, whose Gram matrix is computed again in double precision where samples are nearly collinear.
     ///
-    /// `scale` is the squared norm that rounding is relative to: by default the largest of the columns'.
-    pub fn of<T: Real>(x: &Observed<T>, scale: Option<f64>, threads: Threads) -> Self {
-        let gram = x.gram(threads);
-        let scale = scale.unwrap_or_else(|| largest_square(gram));
-        let quick = Self::new(gram, scale, DOUBTFUL);
-        if quick.root.ncols() == gram.nrows() {
-            return quick;
+    /// `squares` are the squared norms that the rounding of each column is relative to: by default the columns' own. A column
+    /// that is far smaller than others counts as much as they do, for its answer is asked for too: a gradient that vanishes over
+    /// the steps of a sequence has columns of any size.
+    pub fn of<T: Real>(x: &Observed<T>, squares: Option<&[f64]>, threads: Threads) -> Self {
+        let squares = squares.unwrap_or(&x.sums().square);
+        let columns = squares.iter().filter(|square| **square > 0.0).count();
+        // Single-precision products of entries as small as these lose digits.
+        let legible = squares.iter().all(|square| *square == 0.0 || *square > LEGIBLE);
+        if legible {
+            let quick = Self::relative(x.gram(threads), squares, DOUBTFUL);
+            if quick.rank() == columns {
+                return quick;
+            }
         }
-        Self { nearly_collinear: true, ..Self::new(&x.precise_gram(threads), scale, CUT) }
+        Self { nearly_collinear: true, ..Self::relative(&x.precise_gram(threads), squares, CUT) }
+    }
+
+    /// Pivots are relative to these squared norms of the columns; a column of norm zero is left out.
+    fn relative(gram: &DMatrix<f64>, squares: &[f64], cut: f64) -> Self {
+        let inverse: Vec<f64> =
+            squares.iter().map(|s| if *s > 0.0 { s.sqrt().recip() } else { 0.0 }).collect();
+        let size = gram.nrows();
+        let scaled = DMatrix::from_fn(size, size, |i, j| inverse[i] * gram[(i, j)] * inverse[j]);
+        let mut factor = Self::new(&scaled, 1.0, cut);
+        for (row, (square, inverse)) in squares.iter().zip(&inverse).enumerate() {
+            factor.root.row_mut(row).iter_mut().for_each(|v| *v *= square.sqrt());
+            factor.whitener.row_mut(row).iter_mut().for_each(|v| *v *= inverse);
+        }
+        factor
     }
 
     /// Of a Gram matrix that was summed in double precision (`precise`) or from single-precision blocks; `None` where the
@@ -52,16 +74,27 @@ impl Factor {
 
     /// Cholesky with the largest remaining pivot first, until it falls below `cut·scale`.
     pub fn new(gram: &DMatrix<f64>, scale: f64, cut: f64) -> Self {
+        Self::pivoted(gram, |left| {
+            let largest = range(left).1;
+            let found = || left.iter().position(|d| *d == largest);
+            if largest > cut * scale { found() } else { None }
+        })
+    }
+
+    /// Cholesky in the order of the columns, without those whose pivot is below `cut`.
+    pub fn in_order(gram: &DMatrix<f64>, cut: f64) -> Self {
+        Self::pivoted(gram, |left| left.iter().position(|d| *d > cut))
+    }
+
+    /// Cholesky; `next` chooses among the remaining diagonal, where what is done is −∞.
+    fn pivoted(gram: &DMatrix<f64>, next: impl Fn(&[f64]) -> Option<usize>) -> Self {
         let size = gram.nrows();
         let mut left: Vec<f64> = (0..size).map(|j| gram[(j, j)]).collect();
         let mut root = DMatrix::zeros(size, size);
         let mut pivots = Vec::with_capacity(size);
         while pivots.len() < size {
-            let largest = range(&left).1;
-            let pivot = left.iter().position(|d| *d == largest).unwrap_or(0);
-            if largest.is_nan() || largest <= cut * scale {
-                break;
-            }
+            let Some(pivot) = next(&left) else { break };
+            let largest = left[pivot];
             let step = pivots.len();
             let (done, rest) = root.as_mut_slice().split_at_mut(step * size);
             let column = &mut rest[..size];

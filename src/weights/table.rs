@@ -92,8 +92,13 @@ impl<T: Real> Table<T> {
                 None => late.push((index, *number)),
             }
         }
-        let known = self.scaled(values);
-        if late.is_empty() { known } else { known.plus(self.late_rows(&late, numbers.len())) }
+        let mut known = self.scaled(values);
+        if late.is_empty() {
+            return known;
+        }
+        // The implicit map gives these rows their mean too.
+        late.iter().for_each(|(column, _)| known.values.column_mut(*column).fill(T::ZERO));
+        known.plus(self.late_rows(&late, numbers.len()))
     }
 
     /// Draws the rows among these that have not occurred before.
@@ -110,7 +115,7 @@ impl<T: Real> Table<T> {
         }
     }
 
-    /// scale·U + mean, of the columns of U that are not zero throughout; a row of the table is not.
+    /// scale·U + mean.
     fn scaled(&self, standard: DMatrix<T>) -> Signal<T> {
         let (rows, columns) = standard.shape();
         let signal = Signal::new(standard, 0).times(self.affine.scale.into());
