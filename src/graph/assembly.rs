@@ -92,7 +92,7 @@ impl Assembly {
     /// Ends the construction with this output.
     ///
     /// # Errors
-    /// No weights at all, or two layers with weights at one path.
+    /// No weights at all, two layers with weights at one path, or a value that no layer takes.
     pub fn finish(self, output: Port) -> Result<Graph, GraphError> {
         let mut graph = self.graph;
         graph.output = output.value;
@@ -108,6 +108,7 @@ impl Assembly {
                 ));
             }
         }
+        all_used(&graph)?;
         uses(&mut graph);
         completions(&mut graph);
         trunk_and_cuts(&mut graph);
@@ -227,6 +228,42 @@ impl Assembler for Assembly {
         self.masks += 1;
         self.masks
     }
+
+    fn name_of(&self, port: &Port) -> String {
+        if port.value == INPUT {
+            return "the input".into();
+        }
+        let maker = self.graph.nodes.iter().rev().find(|node| node.outputs.contains(&port.value));
+        maker.map_or_else(String::new, |node| named(node, port.value))
+    }
+}
+
+/// A value by the path of the node that makes it.
+fn named(node: &Node, value: usize) -> String {
+    match node.outputs.iter().position(|output| *output == value) {
+        Some(place) if node.outputs.len() > 1 => format!("`{}[{place}]`", node.path),
+        _ => format!("`{}`", node.path),
+    }
+}
+
+/// Every value must go somewhere: a layer whose output is dropped is a slip of the pen, and would have no gradient.
+fn all_used(graph: &Graph) -> Result<(), GraphError> {
+    let mut used = vec![false; graph.values.len()];
+    used[graph.output] = true;
+    graph.nodes.iter().flat_map(|node| &node.inputs).for_each(|value| used[*value] = true);
+    if !used[INPUT] {
+        return Err(GraphError::new("input", "no layer takes it"));
+    }
+    for node in &graph.nodes {
+        for value in node.outputs.iter().filter(|value| !used[**value]) {
+            let reason = format!(
+                "no layer takes its output {}: name it in `from` of a later layer, or leave it out",
+                named(node, *value)
+            );
+            return Err(GraphError::new(&node.path, reason));
+        }
+    }
+    Ok(())
 }
 
 /// Where values are used last, and which depend on a parameter.
