@@ -234,15 +234,15 @@ impl Assembler for Assembly {
             return "the input".into();
         }
         let maker = self.graph.nodes.iter().rev().find(|node| node.outputs.contains(&port.value));
-        maker.map_or_else(String::new, |node| named(node, port.value))
+        maker.map_or_else(String::new, |node| format!("`{}{}`", node.path, index(node, port.value)))
     }
 }
 
-/// A value by the path of the node that makes it.
-fn named(node: &Node, value: usize) -> String {
+/// Which of a node's outputs a value is, as in `[1]`; nothing where there is but one.
+fn index(node: &Node, value: usize) -> String {
     match node.outputs.iter().position(|output| *output == value) {
-        Some(place) if node.outputs.len() > 1 => format!("`{}[{place}]`", node.path),
-        _ => format!("`{}`", node.path),
+        Some(place) if node.outputs.len() > 1 => format!("[{place}]"),
+        _ => String::new(),
     }
 }
 
@@ -256,9 +256,10 @@ fn all_used(graph: &Graph) -> Result<(), GraphError> {
     }
     for node in &graph.nodes {
         for value in node.outputs.iter().filter(|value| !used[**value]) {
+            let output = format!("output {}", index(node, *value));
             let reason = format!(
-                "no layer takes its output {}: name it in `from` of a later layer, or leave it out",
-                named(node, *value)
+                "no later layer takes its {}: name it in `from` of one, or leave the layer out",
+                output.trim()
             );
             return Err(GraphError::new(&node.path, reason));
         }
