@@ -234,16 +234,17 @@ impl Assembler for Assembly {
             return "the input".into();
         }
         let maker = self.graph.nodes.iter().rev().find(|node| node.outputs.contains(&port.value));
-        maker.map_or_else(String::new, |node| format!("`{}{}`", node.path, index(node, port.value)))
+        let name = |node: &Node| match index(node, port.value) {
+            Some(place) => format!("`{}[{place}]`", node.path),
+            None => format!("`{}`", node.path),
+        };
+        maker.map_or_else(String::new, name)
     }
 }
 
-/// Which of a node's outputs a value is, as in `[1]`; nothing where there is but one.
-fn index(node: &Node, value: usize) -> String {
-    match node.outputs.iter().position(|output| *output == value) {
-        Some(place) if node.outputs.len() > 1 => format!("[{place}]"),
-        _ => String::new(),
-    }
+/// Which of a node's several outputs a value is; `None` where there is but one.
+fn index(node: &Node, value: usize) -> Option<usize> {
+    node.outputs.iter().position(|output| *output == value).filter(|_| node.outputs.len() > 1)
 }
 
 /// Every value must go somewhere: a layer whose output is dropped is a slip of the pen, and would have no gradient.
@@ -255,11 +256,10 @@ fn all_used(graph: &Graph) -> Result<(), GraphError> {
         return Err(GraphError::new("input", "no layer takes it"));
     }
     for node in &graph.nodes {
-        for value in node.outputs.iter().filter(|value| !used[**value]) {
-            let output = format!("output {}", index(node, *value));
+        if let Some(value) = node.outputs.iter().find(|value| !used[**value]) {
+            let output = index(node, *value).map_or_else(String::new, |place| format!(" [{place}]"));
             let reason = format!(
-                "no later layer takes its {}: name it in `from` of one, or leave the layer out",
-                output.trim()
+                "no later layer takes its output{output}: name it in `from` of one, or leave the layer out"
             );
             return Err(GraphError::new(&node.path, reason));
         }
@@ -339,4 +339,23 @@ fn trunk_and_cuts(graph: &mut Graph) {
         }
     }
     graph.cuts = cuts;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::layer::Assembler;
+    use crate::op::linear::{Part, project};
+    use crate::op::scale::Scale;
+
+    #[test]
+    fn an_input_that_no_layer_takes_is_refused() {
+        let act = Arc::new(Activation::parse("relu").unwrap());
+        let shape = Shape { channels: 3, space: Space::Flat };
+        let mut assembly = Assembly::new(shape, &act).unwrap();
+        let node = NewNode::plain(Scale { by: 1.0 }, assembly.input(), shape);
+        let ports = assembly.node(NewNode { inputs: Vec::new(), ..node }).unwrap();
+        let out = project(&mut assembly, ports[0], shape, &Part::default()).unwrap();
+        assert_eq!(assembly.finish(out).unwrap_err().to_string(), "input: no layer takes it");
+    }
 }

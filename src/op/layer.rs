@@ -83,7 +83,6 @@ pub fn one() -> usize {
 }
 
 /// Such a field need not be written.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 pub fn is_one(count: &usize) -> bool {
     *count == 1
 }

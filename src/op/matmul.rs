@@ -200,3 +200,30 @@ impl<T: Real> Backward<T> for Tape<T> {
         vec![of_first, of_second]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::stream::Key;
+
+    #[test]
+    fn a_product_of_small_entries_does_not_underflow_beside_large_ones() {
+        let value = |entries: &[f32]| {
+            let values = DMatrix::from_column_slice(1, entries.len(), entries);
+            Rc::new(Observed::from(Signal::new(values, 0)))
+        };
+        let key = Key { seed: 1, trial: 0, layer: 0 };
+        let mut context = Context::new(&[], 0, key, 2, Threads::One);
+        let matmul = Matmul { transposed: false, heads: 1, queries: 1, keys: 1 };
+        let inputs = || vec![value(&[1e-25, 1.0]), value(&[1e-25, 0.0])];
+        let (out, back) = matmul.forward(inputs(), &mut context);
+        let log = |signal: &Signal<f32>, column: usize| signal.entry(0, column).log10_abs();
+        assert!((log(&out[0].signal, 0).unwrap() + 50.0).abs() < 1e-5 && log(&out[0].signal, 1).is_none());
+        let [of_first, of_second] = exactly(
+            back.backward(vec![Signal::new(DMatrix::from_element(1, 2, 1f32), 7000).into()], &mut context),
+        );
+        let shift = 7000.0 * 2f64.log10();
+        assert!((log(&of_first, 0).unwrap() + 25.0 - shift).abs() < 1e-5);
+        assert!((log(&of_second, 1).unwrap() - shift).abs() < 1e-5);
+    }
+}
