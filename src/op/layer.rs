@@ -2,10 +2,7 @@
 
 use super::forms::BiasSpec;
 use super::parameter::{Role, Source};
-use super::{
-    Operator, Shape, Shapes, Space, act, add, attention, concat, conv, dropout, embedding, flatten, linear,
-    matmul, norm, pool, recurrent, scale, softmax, split,
-};
+use super::{Operator, Shape, Shapes, Space};
 use crate::activation::Activation;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,27 +23,27 @@ pub struct LayerType {
 
 /// Every type of layer, in the order in which they are listed.
 pub const LAYERS: &[&LayerType] = &[
-    &linear::LAYER,
-    &conv::LAYER,
-    &pool::MAX,
-    &pool::MEAN,
-    &flatten::LAYER,
-    &act::LAYER,
-    &norm::BATCH,
-    &norm::LAYER,
-    &norm::RMS,
-    &dropout::LAYER,
-    &recurrent::RNN,
-    &recurrent::LSTM,
-    &recurrent::GRU,
-    &attention::LAYER,
-    &embedding::LAYER,
-    &add::LAYER,
-    &concat::LAYER,
-    &split::LAYER,
-    &matmul::LAYER,
-    &softmax::LAYER,
-    &scale::LAYER,
+    &super::linear::LAYER,
+    &super::conv::LAYER,
+    &super::pool::MAX,
+    &super::pool::MEAN,
+    &super::flatten::LAYER,
+    &super::act::LAYER,
+    &super::norm::BATCH,
+    &super::norm::LAYER,
+    &super::norm::RMS,
+    &super::dropout::LAYER,
+    &super::recurrent::RNN,
+    &super::recurrent::LSTM,
+    &super::recurrent::GRU,
+    &super::attention::LAYER,
+    &super::embedding::LAYER,
+    &super::add::LAYER,
+    &super::concat::LAYER,
+    &super::split::LAYER,
+    &super::matmul::LAYER,
+    &super::softmax::LAYER,
+    &super::scale::LAYER,
 ];
 
 /// A layer of an architecture file with its fields.

@@ -146,6 +146,7 @@ def softmax(x, s):
 channel_axis = lambda x: 1 if x.dim() == 4 else -1
 JOINS = {
     "add": lambda xs: record(sum(xs[1:], xs[0]), None),
+    "mul": lambda xs: xs[0] * xs[1],
     "concat": lambda xs: torch.cat(xs, channel_axis(xs[0])),
 }
 
@@ -191,6 +192,8 @@ def unary(x, s):
         return ACTS[s.get("fn", default_act)](x)
     if kind == "batchnorm":
         return channels_first(x, lambda y: F.batch_norm(y, None, None, training=True, eps=s["eps"]))
+    if kind == "groupnorm":
+        return channels_first(x, lambda y: F.group_norm(y, s["groups"], eps=s["eps"]))
     if kind in ("layernorm", "rmsnorm"):
         shape = x.shape[1:] if x.dim() == 4 else x.shape[-1:]
         return (F.layer_norm if kind == "layernorm" else F.rms_norm)(x, shape, eps=s["eps"])
