@@ -1259,3 +1259,123 @@ fn a_bundled_network_takes_its_own_initialiser_unless_the_user_names_one() {
     let text = String::from_utf8(tool(&["--net", "lenet5", "--batch", "4", "--trials", "1"]).stdout).unwrap();
     assert!(text.contains("torch-linear × relu"), "{text}");
 }
+
+#[test]
+fn a_graph_that_cannot_be_built_says_which_values_do_not_fit() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("net.toml");
+    // `a` is [3, 8, 8] and `b` is [2, 8, 8].
+    let before = r#"{ type = "conv2d", out = 3, kernel = 1, name = "a" }, { type = "conv2d", out = 2, kernel = 1, name = "b" }"#;
+    for (layers, words) in [
+        (
+            r#"{ type = "add", from = ["a", "c"], name = "c" }"#,
+            "c: `c` is this layer, one around it or a later one: a network has no cycles",
+        ),
+        (
+            r#"{ type = "add", from = ["a", "d"] }, { type = "act", name = "d" }"#,
+            "add1: `d` is this layer, one around it or a later one",
+        ),
+        (
+            r#"{ type = "residual", name = "r", layers = [{ type = "act", from = ["r"] }] }"#,
+            "r/act1: `r` is this layer, one around it or a later one",
+        ),
+        (
+            r#"{ type = "repeat", times = 2, layers = [{ type = "act", from = ["z"] }, { type = "act", name = "z" }] }"#,
+            "act1: `z` is this layer, one around it or a later one",
+        ),
+        (
+            r#"{ type = "conv2d", out = 3, kernel = 1, name = "stem" }, { type = "act", from = ["stern"] }"#,
+            "act1: from names `stern`, which no earlier layer is called: did you mean `stem`?",
+        ),
+        (
+            r#"{ type = "act", from = ["frobnicate"] }"#,
+            "which no earlier layer is called; there are a, b, input",
+        ),
+        (
+            r#"{ type = "residual", layers = [{ type = "act", name = "in" }] }, { type = "act", from = ["in"] }"#,
+            "act1: `in` stands inside another block or branch",
+        ),
+        (
+            r#"{ type = "split", parts = 2, name = "s" }, { type = "add", from = ["s", "a"] }"#,
+            "add1: `s` has 2 outputs: name one of them, as in `s[0]`",
+        ),
+        (
+            r#"{ type = "split", parts = 2, name = "s" }, { type = "add", from = ["s[0]", "s[2]"] }"#,
+            "add1: `s` has 2 outputs, `s[0]` to `s[1]`, not [2]",
+        ),
+        (r#"{ type = "act", from = ["a[1]"] }"#, "act1: `a` has one output, so there is no `a[1]`"),
+        (
+            r#"{ type = "act", from = ["a[99999999999999999999]"] }"#,
+            "act1: from names `a[99999999999999999999]`",
+        ),
+        (r#"{ type = "act", from = [] }"#, "layer 3 (act): from names at least one earlier layer"),
+        (r#"{ type = "act", from = "a" }"#, "layer 3 (act): invalid type"),
+        (
+            r#"{ type = "add" }"#,
+            "add1: add takes two or more inputs, not 1: `from = [\"a\", \"b\"]` names them",
+        ),
+        (r#"{ type = "act", from = ["a", "b"] }"#, "act1: act takes one input, not 2"),
+        (r#"{ type = "matmul", from = ["a", "b", "a"] }"#, "matmul1: matmul takes two inputs, not 3"),
+        (
+            r#"{ type = "add", from = ["a", "b"] }"#,
+            "add1: add takes inputs of one shape, but `a` gives [3, 8, 8] and `b` gives [2, 8, 8]",
+        ),
+        (
+            r#"{ type = "maxpool", kernel = 2, name = "c" }, { type = "concat", from = ["a", "b", "c"] }"#,
+            "concat1: concat takes inputs with the same positions, but `a` gives [3, 8, 8] and `c` gives [2, 4, 4]",
+        ),
+        (
+            r#"{ type = "matmul", from = ["a", "b"] }"#,
+            "matmul1: matmul multiplies the features of its first input with the positions of its second, but `a` gives [3, 8, 8] \
+             and `b` gives [2, 8, 8]",
+        ),
+        (r#"{ type = "matmul", from = ["a", "a"] }"#, "`a` gives [3, 8, 8]: transposed = true takes them"),
+        (
+            r#"{ type = "softmax", causal = true }"#,
+            "softmax1: causal = true takes as many scores at each position as there are positions, not 2 at each of 64",
+        ),
+        (r#"{ type = "softmax", heads = 3 }"#, "softmax1: heads = 3 does not divide the 2 features; 2 does"),
+        (r#"{ type = "scale", by = inf }"#, "scale1: by = inf is not a finite number"),
+        (r#"{ type = "scale" }"#, "layer 3 (scale): missing field `by`"),
+        (r#"{ type = "split", parts = 3 }"#, "split1: parts = 3 does not divide the 2 features; 2 does"),
+        (r#"{ type = "split", parts = 1 }"#, "split1: split makes at least two outputs"),
+        (r#"{ type = "split", sizes = [1, 2] }"#, "split1: its sizes add up to 3, not to the 2 features"),
+        (r#"{ type = "split" }"#, "split1: split needs either parts"),
+        (
+            r#"{ type = "split", parts = 2 }"#,
+            "the network: the last layer has 2 outputs, and a network has one",
+        ),
+        (
+            r#"{ type = "split", parts = 2, name = "s" }, { type = "act", from = ["s[0]"] }"#,
+            "s: no later layer takes its output [1]: name it in `from` of one",
+        ),
+        (
+            r#"{ type = "conv2d", out = 2, kernel = 1, name = "c" }, { type = "act", from = ["b"] }"#,
+            "c: no later layer takes its output: name it in `from` of one, or leave the layer out",
+        ),
+        (
+            r#"{ type = "parallel", join = "add", branches = [[{ type = "split", parts = 2 }], []] }"#,
+            "parallel1/branch1: it ends with 2 outputs; one is needed",
+        ),
+        (
+            r#"{ type = "parallel", join = "add", branches = [[{ type = "conv2d", out = 4, kernel = 1 }], []] }"#,
+            "parallel1: add takes inputs of one shape, but `parallel1/branch1/conv1` gives [4, 8, 8] and `b` gives [2, 8, 8]",
+        ),
+        (
+            r#"{ type = "parallel", join = "sum", branches = [[], []] }"#,
+            "join = \"sum\" is not one of add, mul, concat",
+        ),
+        (r#"{ type = "parallel", join = "add", branches = [[]] }"#, "branches needs at least two lists"),
+        (
+            r#"{ type = "conv2d", out = 2, kernel = 1, name = "c/d" }, { type = "residual", name = "c", layers = [
+                { type = "conv2d", out = 2, kernel = 1, name = "d" }] }"#,
+            "c/d: two layers have this path",
+        ),
+    ] {
+        std::fs::write(&file, format!("input = {{ shape = [3, 8, 8] }}\nlayer = [{before}, {layers}]"))
+            .unwrap();
+        let (code, text) = complaint(&["--net", file.to_str().unwrap()]);
+        assert_eq!(code, 2, "{layers}: {text}");
+        assert!(text.contains(words), "{layers}: {text}");
+    }
+}

@@ -2,172 +2,15 @@
 //! weight and bias, as training collects them, and mean and second moment of those with respect to each weight matrix, as runs
 //! record them.
 
-use initdiag::activation::Activation;
-use initdiag::frontend::toml::Architecture;
-use initdiag::graph::{Graph, Laws, Passed, backward, forward, trial};
-use initdiag::initializer::Initializer;
+#[path = "common/nets.rs"]
+mod nets;
+
+use initdiag::graph::{Passed, trial};
 use initdiag::numeric::product::Threads;
 use initdiag::numeric::signal::Signal;
-use initdiag::numeric::stream::{Key, Part};
-use initdiag::op::parameters::gradients_like;
-use initdiag::op::{Arrays, Gradients, loss};
 use initdiag::spec::Loss;
 use nalgebra::DMatrix;
-use std::collections::HashMap;
-use std::sync::Arc;
-
-const KEY: Key = Key { seed: 3, trial: 1, layer: 0 };
-const BATCH: usize = 3;
-
-type Given = Arrays<f64>;
-
-fn net(text: &str) -> Graph {
-    let architecture = Architecture::parse(text).unwrap();
-    let init = Initializer::parse_for_net("normal(0.05, 0.6)").unwrap();
-    let bias = Initializer::parse("normal(0.1, 0.3)").unwrap();
-    let act = Arc::new(Activation::parse("tanh").unwrap());
-    architecture.with_laws(&Laws { init: &init, bias: Some(&bias), act: &act }).unwrap()
-}
-
-fn run(net: &Graph, x: &DMatrix<f64>, given: Option<&Given>, exponent: i64) -> Passed<f64> {
-    let mut pass = net.context(KEY, BATCH, Threads::One);
-    pass.input_gradient = true;
-    pass.given = given;
-    trial(net, Signal::new(x.clone(), exponent), Loss::Random, pass, false, &|| true).unwrap()
-}
-
-fn plain(s: &Signal<f64>) -> DMatrix<f64> {
-    s.values.map(|v| v * 2f64.powi(s.exponent as i32))
-}
-
-/// ⟨output, read-out⟩.
-fn cost(net: &Graph, x: &DMatrix<f64>, given: Option<&Given>) -> f64 {
-    let output = run(net, x, given, 0).output;
-    let read_out =
-        loss::gradient(Loss::Random, &output, 0, Key { layer: net.streams() + 1, ..KEY }, Part::Block(0));
-    plain(&output).dot(&plain(&read_out))
-}
-
-/// Features × samples in the order of the user, from channels × (positions·samples).
-fn arranged(net: &Graph, gradient: DMatrix<f64>) -> DMatrix<f64> {
-    let (shape, positions) = (net.input(), net.input().positions());
-    let image = matches!(shape.space, initdiag::op::Space::Image(..));
-    DMatrix::from_fn(shape.size(), BATCH, |feature, sample| {
-        let (channel, position) = if image {
-            (feature / positions, feature % positions)
-        } else {
-            (feature % shape.channels, feature / shape.channels)
-        };
-        gradient[(channel, sample * positions + position)]
-    })
-}
-
-fn weights(net: &Graph) -> Given {
-    net.arrays(&net.context::<f64>(KEY, BATCH, Threads::One))
-}
-
-/// ∂⟨output, read-out⟩ with respect to all weights and biases.
-fn collected(net: &Graph, x: &DMatrix<f64>, given: &Given) -> Gradients<f64> {
-    let mut pass = net.context(KEY, BATCH, Threads::One);
-    (pass.given, pass.quiet, pass.gradients) = (Some(given), true, Some(gradients_like(given)));
-    let (out, tapes) = forward(net, Signal::new(x.clone(), 0), &mut pass, false, &|| true).unwrap();
-    let read_out =
-        loss::gradient(Loss::Random, &out.signal, 0, Key { layer: net.streams() + 1, ..KEY }, Part::Block(0));
-    backward(net, tapes, read_out, &mut pass, &|| true).unwrap();
-    pass.gradients.unwrap()
-}
-
-fn close(a: f64, b: f64, scale: f64, what: &str) {
-    assert!((a - b).abs() <= 2e-6 * scale.max(1e-3), "{what}: {a} by the engine, {b} by differences");
-}
-
-fn check(text: &str) {
-    let net = net(text);
-    let x = DMatrix::from_fn(net.features(), BATCH, |i, j| f64::sin((3 * i + 7 * j + i * j) as f64) * 1.1);
-    let passed = run(&net, &x, None, 0);
-    let step = 1e-5;
-    // Tokens have no gradient.
-    if !matches!(net.input().space, initdiag::op::Space::Tokens(_)) {
-        let gradient = arranged(&net, plain(&passed.gradient));
-        let top = gradient.amax();
-        for feature in 0..net.input().size() {
-            for sample in 0..BATCH {
-                let at = |delta: f64| {
-                    let mut x = x.clone();
-                    x[(feature, sample)] += delta;
-                    cost(&net, &x, None)
-                };
-                let difference = (at(step) - at(-step)) / (2.0 * step);
-                close(
-                    gradient[(feature, sample)],
-                    difference,
-                    top,
-                    &format!("input {feature} of {sample}: {text}"),
-                );
-            }
-        }
-    }
-    let given = weights(&net);
-    assert!((cost(&net, &x, Some(&given)) - cost(&net, &x, None)).abs() < 1e-9);
-    // The matrices of one entry together, as a recurrent layer has them.
-    let mut entries: HashMap<usize, (f64, f64, f64)> = HashMap::new();
-    // Tokens' tables are not trained.
-    let tokens = net.features() == 0;
-    let gradients = collected(&net, &x, &given);
-    for w in net.own_parameters() {
-        let (count, total, square) = entries.entry(w.entry).or_default();
-        let matrix = gradients[&w.stream].weights.clone();
-        *count += matrix.len() as f64;
-        for place in 0..matrix.len() {
-            let at = |delta: f64| {
-                let mut given = given.clone();
-                let parameter = given.get_mut(&w.stream).unwrap();
-                Arc::make_mut(&mut parameter.weights).as_mut_slice()[place] += delta;
-                cost(&net, &x, Some(&given))
-            };
-            let difference = (at(step) - at(-step)) / (2.0 * step);
-            *total += difference;
-            *square += difference * difference;
-            if !tokens {
-                close(
-                    matrix[place],
-                    difference,
-                    matrix.amax(),
-                    &format!("weight {place} of {}: {text}", w.stream),
-                );
-            }
-        }
-        for place in 0..gradients[&w.stream].bias.as_ref().map_or(0, DMatrix::len) {
-            let at = |delta: f64| {
-                let mut given = given.clone();
-                given.get_mut(&w.stream).unwrap().bias.as_mut().unwrap()[place] += delta;
-                cost(&net, &x, Some(&given))
-            };
-            let difference = (at(step) - at(-step)) / (2.0 * step);
-            let bias = gradients[&w.stream].bias.as_ref().unwrap();
-            close(bias[place], difference, bias.amax(), &format!("bias {place} of {}: {text}", w.stream));
-        }
-    }
-    if recurrent_steps(&net) {
-        return;
-    }
-    for (entry, (count, total, square)) in entries {
-        let record = &passed.records[entry].weight_gradient;
-        let second = square / count;
-        close(
-            record.second_moment.to_f64(),
-            second,
-            second,
-            &format!("weights {}: {text}", net.entries[entry].path),
-        );
-        close(record.mean.to_f64(), total / count, second.sqrt(), &net.entries[entry].path);
-    }
-}
-
-/// Several steps share weights, whose gradient is recorded step by step.
-fn recurrent_steps(net: &Graph) -> bool {
-    net.entries.iter().any(|e| e.path.ends_with("step2"))
-}
+use nets::{BATCH, KEY, arranged, check, close, cost, net, plain, run, weights};
 
 fn image(layers: &str) -> String {
     format!("input = {{ shape = [4, 5, 4] }}\nlayer = [{layers}]")
@@ -336,6 +179,77 @@ fn an_attention_that_sees_one_key_alone_still_has_a_gradient() {
             }
         }
     }
+}
+
+/// Operators that join, divide and multiply values, and graphs that are made of them.
+#[test]
+fn operators_of_graphs() {
+    // Of a sequence [4, 6], with the layers before the last.
+    for layers in [
+        r#"{ type = "linear", out = 3, name = "a" }, { type = "linear", out = 3, from = ["input"], name = "b" },
+           { type = "act", name = "c" }, { type = "add", from = ["a", "b", "c"] }"#,
+        r#"{ type = "linear", out = 3, name = "a" }, { type = "linear", out = 2, name = "b" },
+           { type = "concat", from = ["b", "input", "a"] }"#,
+        r#"{ type = "split", parts = 3, name = "s" }, { type = "linear", out = 2, from = ["s[1]"] }, { type = "act", name = "a" },
+           { type = "concat", from = ["s[2]", "a", "s[0]"] }"#,
+        r#"{ type = "split", sizes = [1, 3, 2], name = "s" }, { type = "linear", out = 3, from = ["s[2]"], name = "a" },
+           { type = "add", from = ["a", "s[1]"], name = "b" }, { type = "concat", from = ["s[0]", "b"] }"#,
+        r#"{ type = "linear", out = 4, name = "a" }, { type = "linear", out = 3, from = ["input"], name = "b" },
+           { type = "matmul", from = ["a", "b"] }"#,
+        r#"{ type = "linear", out = 3, name = "a" }, { type = "linear", out = 3, from = ["input"], name = "b" },
+           { type = "matmul", from = ["a", "b"], transposed = true }"#,
+        r#"{ type = "linear", out = 8, name = "a" }, { type = "linear", out = 4, from = ["input"], name = "b" },
+           { type = "matmul", from = ["a", "b"], heads = 2 }"#,
+        r#"{ type = "linear", out = 4, name = "a" }, { type = "linear", out = 4, from = ["input"], name = "b" },
+           { type = "matmul", from = ["a", "b"], transposed = true, heads = 2 }"#,
+        r#"{ type = "matmul", from = ["input", "input"], transposed = true }, { type = "scale", by = -0.3 }"#,
+        r#"{ type = "linear", out = 5 }, { type = "softmax" }"#,
+        r#"{ type = "linear", out = 6 }, { type = "softmax", heads = 3 }"#,
+        r#"{ type = "linear", out = 8 }, { type = "softmax", heads = 2, causal = true }"#,
+        // A value that three layers take.
+        r#"{ type = "linear", out = 3, name = "a" }, { type = "linear", out = 3, from = ["a"], name = "b" },
+           { type = "act", from = ["a"], name = "c" }, { type = "add", from = ["a", "b", "c"] }"#,
+        // Across a residual block, from within one, and from one round of a repeat to the next.
+        r#"{ type = "linear", out = 3, name = "a" },
+           { type = "residual", layers = [
+               { type = "act", name = "inside" }, { type = "linear", out = 3, name = "b" }, { type = "add", from = ["b", "a"] },
+               { type = "linear", out = 3, name = "last" }, { type = "add", from = ["last", "inside"] } ], name = "b" },
+           { type = "concat", from = ["b", "a"] }"#,
+        r#"{ type = "linear", out = 3, name = "a" },
+           { type = "repeat", times = 3, layers = [
+               { type = "linear", out = 3 }, { type = "act", name = "b" }, { type = "add", from = ["b", "a"], name = "a" } ] }"#,
+        // Several positions of attention, written out.
+        r#"{ type = "linear", out = 4, name = "q" }, { type = "linear", out = 4, from = ["input"], name = "k" },
+           { type = "linear", out = 6, from = ["input"], name = "v" },
+           { type = "matmul", from = ["q", "k"], transposed = true, heads = 2 }, { type = "scale", by = 0.7 },
+           { type = "softmax", heads = 2, causal = true, name = "p" }, { type = "matmul", from = ["p", "v"], heads = 2 }"#,
+    ] {
+        check(&format!(
+            "input = {{ shape = [4, 6] }}\nlayer = [{layers}, {{ type = \"act\" }}, {{ type = \"linear\", out = 2 }}]"
+        ));
+    }
+}
+
+/// A U-net whose way back joins what it met on the way down, and an inception block.
+#[test]
+fn graphs_of_convolutions() {
+    check(&image(
+        r#"{ type = "conv2d", out = 3, kernel = 2 }, { type = "act", name = "wide" },
+           { type = "conv2d", out = 2, kernel = 2 }, { type = "act" },
+           { type = "conv2d", out = 2, kernel = 2, padding = 1, name = "up" },
+           { type = "concat", from = ["up", "wide"] }, { type = "batchnorm" },
+           { type = "conv2d", out = 2, kernel = 2, padding = 1 }"#,
+    ));
+    check(&image(
+        r#"{ type = "parallel", join = "concat", branches = [
+               [{ type = "conv2d", out = 2, kernel = 1 }],
+               [{ type = "conv2d", out = 2, kernel = 1 }, { type = "act" }, { type = "conv2d", out = 3, kernel = 3, padding = 1 }],
+               [{ type = "maxpool", kernel = 3, stride = 1, padding = 1 }, { type = "conv2d", out = 1, kernel = 1 }],
+               [],
+           ] }, { type = "act" },
+           { type = "parallel", join = "add", branches = [[{ type = "conv2d", out = 10, kernel = 1 }], []] },
+           { type = "avgpool" }, { type = "flatten" }, { type = "linear", out = 2 }"#,
+    ));
 }
 
 #[test]

@@ -218,6 +218,56 @@ fn networks_agree_with_pytorch() {
     compare(&python, "transformer", transformer, 3);
 }
 
+/// Operators that join, divide and multiply values, of sequences and of images.
+#[test]
+fn graphs_agree_with_pytorch() {
+    let Ok(python) = std::env::var("INITDIAG_TORCH") else {
+        println!("skipped: INITDIAG_TORCH names no Python with PyTorch");
+        return;
+    };
+    for (name, input, layers) in [
+        (
+            "add, split, concat",
+            "[10, 24]",
+            r#"{ type = "linear", out = 18, name = "a" }, { type = "split", sizes = [7, 5, 6], name = "s" },
+               { type = "linear", out = 7, from = ["s[1]"] }, { type = "act", name = "b" },
+               { type = "add", from = ["b", "s[0]", "b"], name = "c" },
+               { type = "concat", from = ["s[2]", "c", "input", "a"] }, { type = "split", parts = 5, name = "t" },
+               { type = "add" }, { type = "linear", out = 3 }"#,
+        ),
+        (
+            "attention written out",
+            "[10, 24]",
+            r#"{ type = "repeat", times = 2, layers = [{ type = "residual", layers = [
+                   { type = "layernorm", name = "x" }, { type = "linear", out = 24, name = "q" },
+                   { type = "linear", out = 24, from = ["x"], name = "k" },
+                   { type = "linear", out = 24, from = ["x"], name = "v" },
+                   { type = "matmul", from = ["q", "k"], transposed = true, heads = 4 }, { type = "scale", by = 0.4 },
+                   { type = "softmax", heads = 4, causal = true, name = "p" }, { type = "matmul", from = ["p", "v"], heads = 4 },
+                   { type = "linear", out = 24 } ] }] }, { type = "linear", out = 5 }"#,
+        ),
+        (
+            "inception and channel attention",
+            "[4, 9, 8]",
+            r#"{ type = "parallel", join = "concat", branches = [
+                   [{ type = "conv2d", out = 3, kernel = 1 }],
+                   [{ type = "conv2d", out = 2, kernel = 1 }, { type = "act" },
+                    { type = "conv2d", out = 4, kernel = 3, padding = 1 }],
+                   [{ type = "avgpool", kernel = 3, stride = 1, padding = 1 }, { type = "conv2d", out = 1, kernel = 1 }],
+                   []] }, { type = "act", name = "x" },
+               { type = "conv2d", out = 2, kernel = 1, name = "q" },
+               { type = "conv2d", out = 2, kernel = 1, from = ["x"], name = "k" },
+               { type = "matmul", from = ["q", "k"], transposed = true }, { type = "softmax", name = "p" },
+               { type = "matmul", from = ["p", "x"], name = "m" },
+               { type = "parallel", join = "add", from = ["m"], branches = [[], [{ type = "act", from = ["x"] }]] },
+               { type = "softmax", heads = 3 }, { type = "conv2d", out = 2, kernel = 2 }"#,
+        ),
+    ] {
+        let source = format!("act = \"gelu\"\ninput = {{ shape = {input} }}\nlayer = [{layers}]");
+        compare(&python, name, &source, 3);
+    }
+}
+
 /// Whole batches have no order, so costs must agree step by step: the start as PyTorch reads it, every layer of lenet5 both ways, the
 /// costs and every rule.
 #[test]

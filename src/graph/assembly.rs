@@ -92,7 +92,7 @@ impl Assembly {
     /// Ends the construction with this output.
     ///
     /// # Errors
-    /// No weights at all, or two layers with weights at one path.
+    /// No weights at all, two layers with weights at one path, or a value that no layer takes.
     pub fn finish(self, output: Port) -> Result<Graph, GraphError> {
         let mut graph = self.graph;
         graph.output = output.value;
@@ -108,6 +108,7 @@ impl Assembly {
                 ));
             }
         }
+        all_used(&graph)?;
         uses(&mut graph);
         completions(&mut graph);
         trunk_and_cuts(&mut graph);
@@ -227,6 +228,43 @@ impl Assembler for Assembly {
         self.masks += 1;
         self.masks
     }
+
+    fn name_of(&self, port: &Port) -> String {
+        if port.value == INPUT {
+            return "the input".into();
+        }
+        let maker = self.graph.nodes.iter().rev().find(|node| node.outputs.contains(&port.value));
+        let name = |node: &Node| match index(node, port.value) {
+            Some(place) => format!("`{}[{place}]`", node.path),
+            None => format!("`{}`", node.path),
+        };
+        maker.map_or_else(String::new, name)
+    }
+}
+
+/// Which of a node's several outputs a value is; `None` where there is but one.
+fn index(node: &Node, value: usize) -> Option<usize> {
+    node.outputs.iter().position(|output| *output == value).filter(|_| node.outputs.len() > 1)
+}
+
+/// Every value must go somewhere: a layer whose output is dropped is a slip of the pen, and would have no gradient.
+fn all_used(graph: &Graph) -> Result<(), GraphError> {
+    let mut used = vec![false; graph.values.len()];
+    used[graph.output] = true;
+    graph.nodes.iter().flat_map(|node| &node.inputs).for_each(|value| used[*value] = true);
+    if !used[INPUT] {
+        return Err(GraphError::new("input", "no layer takes it"));
+    }
+    for node in &graph.nodes {
+        if let Some(value) = node.outputs.iter().find(|value| !used[**value]) {
+            let output = index(node, *value).map_or_else(String::new, |place| format!(" [{place}]"));
+            let reason = format!(
+                "no later layer takes its output{output}: name it in `from` of one, or leave the layer out"
+            );
+            return Err(GraphError::new(&node.path, reason));
+        }
+    }
+    Ok(())
 }
 
 /// Where values are used last, and which depend on a parameter.
@@ -301,4 +339,23 @@ fn trunk_and_cuts(graph: &mut Graph) {
         }
     }
     graph.cuts = cuts;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::layer::Assembler;
+    use crate::op::linear::{Part, project};
+    use crate::op::scale::Scale;
+
+    #[test]
+    fn an_input_that_no_layer_takes_is_refused() {
+        let act = Arc::new(Activation::parse("relu").unwrap());
+        let shape = Shape { channels: 3, space: Space::Flat };
+        let mut assembly = Assembly::new(shape, &act).unwrap();
+        let node = NewNode::plain(Scale { by: 1.0 }, assembly.input(), shape);
+        let ports = assembly.node(NewNode { inputs: Vec::new(), ..node }).unwrap();
+        let out = project(&mut assembly, ports[0], shape, &Part::default()).unwrap();
+        assert_eq!(assembly.finish(out).unwrap_err().to_string(), "input: no layer takes it");
+    }
 }

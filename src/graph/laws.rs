@@ -90,15 +90,26 @@ pub fn assign(graph: &mut Graph, laws: &Laws) -> Result<(), GraphError> {
     Ok(())
 }
 
-/// For each parameter, the activation that comes next behind it in the order of the network; `None` behind the last.
+/// For each parameter, the activation that comes next behind it, the first of them where ways part; `None` behind the last.
 fn following(graph: &Graph) -> Vec<Option<Arc<Activation>>> {
     let mut found = vec![None; graph.parameters.len()];
-    let mut next: Option<Arc<Activation>> = None;
-    for node in graph.nodes.iter().rev() {
-        if let Nature::Pointwise(act) | Nature::Activated(act) = node.operator.nature() {
-            next = Some(Arc::clone(act));
+    // Of each value, the node of the next activation.
+    let mut next: Vec<Option<usize>> = vec![None; graph.values.len()];
+    for (index, node) in graph.nodes.iter().enumerate().rev() {
+        let behind = node.outputs.iter().filter_map(|value| next[*value]).min();
+        let (own, inner) = match node.operator.nature() {
+            Nature::Pointwise(_) => (Some(index), behind),
+            Nature::Activated(_) => (Some(index), Some(index)),
+            _ => (behind, behind),
+        };
+        let act = inner.and_then(|node| match graph.nodes[node].operator.nature() {
+            Nature::Pointwise(act) | Nature::Activated(act) => Some(act),
+            _ => None,
+        });
+        node.parameters.iter().for_each(|place| found[*place] = act.cloned());
+        for value in &node.inputs {
+            next[*value] = [next[*value], own].into_iter().flatten().min();
         }
-        node.parameters.iter().for_each(|place| found[*place] = next.clone());
     }
     found
 }

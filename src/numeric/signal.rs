@@ -41,6 +41,11 @@ impl<T: Real> Signal<T> {
         self
     }
 
+    /// No entries at all.
+    pub fn empty() -> Self {
+        Self { values: DMatrix::from_element(0, 0, T::ZERO), exponent: 0 }
+    }
+
     fn shift_mantissa(&mut self, shift: i64) {
         // In two steps: 2^150, which a denormal needs, is not an f32.
         let half = shift / 2;
@@ -173,6 +178,17 @@ pub fn stacked<T: Real>(parts: &[Signal<T>]) -> Signal<T> {
         }
     }
     Signal::new(values, exponent)
+}
+
+/// The rows of a signal in parts of these heights, one below the other: what [`stacked`] undoes.
+pub fn unstacked<T: Real>(signal: &Signal<T>, heights: &[usize]) -> Vec<Signal<T>> {
+    let mut first = 0;
+    let part = |height: &usize| {
+        let values = signal.values.rows(first, *height).into_owned();
+        first += height;
+        Signal::new(values, signal.exponent)
+    };
+    heights.iter().map(part).collect()
 }
 
 /// The same entries in another shape of as many.

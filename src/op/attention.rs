@@ -4,17 +4,18 @@
 //! gradient is computed in wide numbers: it is tiny, not zero.
 
 use super::forms::BiasSpec;
-use super::layer::{self, Assembler, LayerType, NewNode, Port, read, single, table};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, read, single, table};
 use super::linear::{Part, project};
-use super::{Activations, Backward, Context, Forward, Operator, Parameter, Role, Shapes, Space, exactly};
+use super::samples::each_sample;
+use super::{
+    Activations, Backward, Context, Forward, Operator, Parameter, Role, Shapes, Space, exactly, softmax,
+};
 use crate::numeric::cached::Observed;
 use crate::numeric::product::{Threads, View, product_to};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
-use crate::numeric::slice::max_abs;
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use toml::Table;
@@ -50,17 +51,7 @@ impl layer::Layer for Spec {
             return Err(format!("attention takes a sequence [length, features], not {}", input.shape));
         };
         let features = input.shape.channels;
-        if self.heads == 0 || !features.is_multiple_of(self.heads) {
-            let divisors = (1..=features.isqrt())
-                .filter(|d| features.is_multiple_of(*d))
-                .flat_map(|d| [d, features / d]);
-            let fits = divisors.min_by_key(|h| (h.abs_diff(self.heads), *h));
-            return Err(format!(
-                "heads = {} does not divide the {features} features; {} does",
-                self.heads,
-                fits.unwrap_or(1)
-            ));
-        }
+        divided("heads", self.heads, features)?;
         let part = |name: &'static str, role: Role, beside: bool| Part {
             name: Some(name),
             role,
@@ -138,40 +129,7 @@ impl Heads {
     /// From products to weights, in place.
     fn softmax<T: Real>(&self, scores: &mut [T]) {
         for (query, column) in scores.chunks_exact_mut(self.length).enumerate() {
-            let (seen, hidden) = column.split_at_mut(self.seen(query));
-            hidden.fill(T::ZERO);
-            let top = seen.iter().fold(seen[0], |top, v| top.max(*v));
-            if self.scale < 1e30 {
-                let scale = T::of(self.scale);
-                // Beyond the clamp of the exponential nothing counts.
-                exponentials(seen, top, scale);
-            } else {
-                let weight = |v: T| T::of(((v.to_f64() - top.to_f64()) * self.scale).max(-800.0).exp());
-                seen.iter_mut().for_each(|v| *v = weight(*v));
-            }
-            let total: f64 = seen.iter().map(|v| v.to_f64()).sum();
-            let share = T::of(1.0 / total);
-            seen.iter_mut().for_each(|v| *v *= share);
-        }
-    }
-
-    /// ln of the weights of one query, in double precision.
-    fn logs<T: Real>(&self, products: &[T]) -> Vec<f64> {
-        let top = products.iter().map(|v| v.to_f64()).fold(f64::NEG_INFINITY, f64::max);
-        let logs: Vec<f64> =
-            products.iter().map(|v| ((v.to_f64() - top) * self.scale.min(1e300)).max(-1e300)).collect();
-        let total: f64 = logs.iter().map(|l| l.exp()).sum();
-        logs.into_iter().map(|l| l - total.ln()).collect()
-    }
-}
-
-crate::numeric::slice::for_each_machine! {
-    fn exponentials<T: Real>(values: &mut [T], top: T, scale: T) {
-        let least = T::of(-86.0);
-        for v in values {
-            let x = (*v - top) * scale;
-            let e = x.max(least).exp();
-            *v = if x < least { T::ZERO } else { e };
+            softmax::weights(column, self.seen(query), self.scale);
         }
     }
 }
@@ -185,18 +143,6 @@ struct Tape<T: Real> {
     weights: Vec<T>,
 }
 
-/// Runs over samples, each with its part of some slices.
-fn each_sample<T: Real>(
-    threads: Threads,
-    parts: Vec<(usize, Vec<&mut [T]>)>,
-    work: impl Fn(usize, Vec<&mut [T]>) + Sync,
-) {
-    match threads {
-        Threads::One => parts.into_iter().for_each(|(sample, slices)| work(sample, slices)),
-        Threads::All => parts.into_par_iter().for_each(|(sample, slices)| work(sample, slices)),
-    }
-}
-
 impl<T: Real> Forward<T> for Attention {
     fn forward(
         &self,
@@ -206,21 +152,15 @@ impl<T: Real> Forward<T> for Attention {
         let [q, k, v] = exactly(inputs);
         let (features, length, batch) = (q.signal.values.nrows(), self.length, context.batch);
         let width = features / self.heads;
-        let exponent = (q.signal.exponent + k.signal.exponent).clamp(-1000, 1000);
-        let scale = libm::scalbn(1.0 / (width as f64).sqrt(), exponent as i32);
+        let exponent = q.signal.exponent + k.signal.exponent;
+        let scale = softmax::true_scale(1.0 / (width as f64).sqrt(), exponent);
         let heads = Heads { count: self.heads, width, length, causal: self.causal, scale };
         let square = length * length;
         let mut weights = vec![T::ZERO; square * self.heads * batch];
         let mut mixed = DMatrix::from_element(features, length * batch, T::ZERO);
         let [queries, keys, values] = [&q, &k, &v].map(|value| &value.signal.values);
-        let parts = weights
-            .chunks_exact_mut(square * self.heads)
-            .zip(mixed.as_mut_slice().chunks_exact_mut(features * length))
-            .enumerate()
-            .map(|(sample, (weights, mixed))| (sample, vec![weights, mixed]))
-            .collect();
-        each_sample(context.threads, parts, |sample, mut slices| {
-            let [weights, mixed] = slices.as_mut_slice() else { return };
+        let slices = [weights.as_mut_slice(), mixed.as_mut_slice()];
+        each_sample(context.threads, batch, slices, |sample, [weights, mixed]| {
             for (head, weights) in weights.chunks_exact_mut(square).enumerate() {
                 heads.products(queries, keys, sample, head, weights);
                 heads.softmax(weights);
@@ -248,18 +188,9 @@ impl<T: Real> Tape<T> {
                 for query in 0..length {
                     let start = ((sample * heads.count + head) * length + query) * length;
                     let seen = heads.seen(query);
-                    let logs = heads.logs(&products[query * length..][..seen]);
-                    let slopes = &slopes[start..start + seen];
-                    let mean: f64 = logs.iter().zip(slopes).map(|(l, s)| l.exp() * s.to_f64()).sum();
-                    let largest = (0..seen).fold(0, |best, k| if logs[k] > logs[best] { k } else { best });
-                    let mut others = Wide::ZERO;
-                    for key in (0..seen).filter(|key| *key != largest) {
-                        let part = Wide::exp(logs[key]) * Wide::from(slopes[key].to_f64() - mean);
-                        all[start + key] = part;
-                        others = others + part;
-                    }
-                    // The gradient of a softmax sums to zero.
-                    all[start + largest] = -others;
+                    let scores = &products[query * length..][..seen];
+                    let (slopes, to) = (&slopes[start..start + seen], &mut all[start..start + seen]);
+                    softmax::wide_gradient(scores, heads.scale, slopes, to);
                 }
             }
         }
@@ -267,9 +198,6 @@ impl<T: Real> Tape<T> {
         (signal.values.as_slice().to_vec(), signal.exponent)
     }
 }
-
-/// A gradient of scores that lies so far below that of the weights is looked at again in wide numbers.
-const LOST: f64 = 1e-20;
 
 impl<T: Real> Backward<T> for Tape<T> {
     fn backward(self: Box<Self>, gradients: Vec<Observed<T>>, context: &mut Context<T>) -> Vec<Signal<T>> {
@@ -283,14 +211,8 @@ impl<T: Real> Backward<T> for Tape<T> {
         let mut slopes = vec![T::ZERO; self.weights.len()];
         let columns = d.values.ncols();
         let mut dv = DMatrix::from_element(features, columns, T::ZERO);
-        let parts = slopes
-            .chunks_exact_mut(square * heads.count)
-            .zip(dv.as_mut_slice().chunks_exact_mut(features * length))
-            .enumerate()
-            .map(|(sample, (slopes, dv))| (sample, vec![slopes, dv]))
-            .collect();
-        each_sample(context.threads, parts, |sample, mut slices| {
-            let [slopes, dv] = slices.as_mut_slice() else { return };
+        let parts = [slopes.as_mut_slice(), dv.as_mut_slice()];
+        each_sample(context.threads, context.batch, parts, |sample, [slopes, dv]| {
             for (head, slopes) in slopes.chunks_exact_mut(square).enumerate() {
                 let from = (sample * heads.count + head) * square;
                 let shares = View::of(&weights[from..from + square], length, length, length);
@@ -310,11 +232,10 @@ impl<T: Real> Backward<T> for Tape<T> {
         });
         let mut scores = slopes.clone();
         for (scores, shares) in scores.chunks_exact_mut(length).zip(self.weights.chunks_exact(length)) {
-            softmax_gradient(scores, shares);
+            softmax::gradient(scores, shares);
         }
         let mut exponent = v.exponent + d.exponent;
-        let (largest, of) = (max_abs(&scores).to_f64(), max_abs(&slopes).to_f64());
-        if length > 1 && largest < LOST * of {
+        if length > 1 && softmax::is_lost(&scores, &slopes) {
             let (wide, shift) = self.wide(&slopes, context.batch);
             scores = wide;
             exponent += shift;
@@ -322,16 +243,9 @@ impl<T: Real> Backward<T> for Tape<T> {
         drop(slopes);
         let mut dq = DMatrix::from_element(features, columns, T::ZERO);
         let mut dk = DMatrix::from_element(features, columns, T::ZERO);
-        let parts = dq
-            .as_mut_slice()
-            .chunks_exact_mut(features * length)
-            .zip(dk.as_mut_slice().chunks_exact_mut(features * length))
-            .enumerate()
-            .map(|(sample, (dq, dk))| (sample, vec![dq, dk]))
-            .collect();
+        let parts = [dq.as_mut_slice(), dk.as_mut_slice()];
         let alpha = T::of(1.0 / (width as f64).sqrt());
-        each_sample(context.threads, parts, |sample, mut slices| {
-            let [dq, dk] = slices.as_mut_slice() else { return };
+        each_sample(context.threads, context.batch, parts, |sample, [dq, dk]| {
             for head in 0..heads.count {
                 let from = (sample * heads.count + head) * square;
                 let scores = View::of(&scores[from..from + square], length, length, length);
@@ -354,17 +268,5 @@ impl<T: Real> Backward<T> for Tape<T> {
             Signal::new(dk, exponent + q.exponent),
             Signal::new(dv, d.exponent),
         ]
-    }
-}
-
-crate::numeric::slice::for_each_machine! {
-    /// p ⊙ (s − ⟨p, s⟩) of one query, in place of s.
-    fn softmax_gradient<T: Real>(slopes: &mut [T], shares: &[T]) {
-        let mut mean = 0.0f64;
-        for (s, p) in slopes.iter().zip(shares) {
-            mean += s.to_f64() * p.to_f64();
-        }
-        let mean = T::of(mean);
-        slopes.iter_mut().zip(shares).for_each(|(s, p)| *s = *p * (*s - mean));
     }
 }

@@ -4,7 +4,9 @@
 //! only its moments are wanted.
 
 use super::forms::{BiasSpec, Padding, Pair};
-use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, single, sized, table};
+use super::layer::{
+    self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, divisor_near, read, single, sized, table,
+};
 use super::parameters::gradient_of;
 use super::record::{Moments, product_moments};
 use super::window::{Channels, Window};
@@ -49,7 +51,7 @@ struct Spec {
     #[serde(default = "Pair::one", skip_serializing_if = "Pair::is_one")]
     dilation: Pair,
     /// Groups of channels that do not see one another.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[serde(default = "layer::one", skip_serializing_if = "layer::is_one")]
     groups: usize,
     /// In place of `--init`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,23 +59,6 @@ struct Spec {
     /// Law of the biases; false for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bias: Option<BiasSpec>,
-}
-
-fn one() -> usize {
-    1
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_one(count: &usize) -> bool {
-    *count == 1
-}
-
-/// The number of groups nearest to a wish that divides both numbers of channels.
-fn groups_near(wish: usize, a: usize, b: usize) -> usize {
-    let common = gcd(a, b);
-    let pairs = (1..=common.isqrt()).filter(|d| common.is_multiple_of(*d)).flat_map(|d| [d, common / d]);
-    // Of 10¹² channels there are at most 6720 divisors, found among the first million numbers.
-    pairs.min_by_key(|d| (d.abs_diff(wish), *d)).unwrap_or(1)
 }
 
 fn gcd(a: usize, b: usize) -> usize {
@@ -99,7 +84,7 @@ impl layer::Layer for Spec {
             return Err(format!(
                 "groups = {groups} does not divide both the {channels} channels that come in and out = {}; {} does",
                 self.out,
-                groups_near(groups, channels, self.out)
+                divisor_near(gcd(channels, self.out), groups)
             ));
         }
         let out = Shape { channels: self.out, space: Space::Image(window.output[0], window.output[1]) };

@@ -2,9 +2,7 @@
 
 use super::forms::BiasSpec;
 use super::parameter::{Role, Source};
-use super::{
-    Operator, Shape, Shapes, act, attention, conv, dropout, embedding, flatten, linear, norm, pool, recurrent,
-};
+use super::{Operator, Shape, Shapes, Space};
 use crate::activation::Activation;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,21 +23,27 @@ pub struct LayerType {
 
 /// Every type of layer, in the order in which they are listed.
 pub const LAYERS: &[&LayerType] = &[
-    &linear::LAYER,
-    &conv::LAYER,
-    &pool::MAX,
-    &pool::MEAN,
-    &flatten::LAYER,
-    &act::LAYER,
-    &norm::BATCH,
-    &norm::LAYER,
-    &norm::RMS,
-    &dropout::LAYER,
-    &recurrent::RNN,
-    &recurrent::LSTM,
-    &recurrent::GRU,
-    &attention::LAYER,
-    &embedding::LAYER,
+    &super::linear::LAYER,
+    &super::conv::LAYER,
+    &super::pool::MAX,
+    &super::pool::MEAN,
+    &super::flatten::LAYER,
+    &super::act::LAYER,
+    &super::norm::BATCH,
+    &super::norm::LAYER,
+    &super::norm::RMS,
+    &super::dropout::LAYER,
+    &super::recurrent::RNN,
+    &super::recurrent::LSTM,
+    &super::recurrent::GRU,
+    &super::attention::LAYER,
+    &super::embedding::LAYER,
+    &super::add::LAYER,
+    &super::concat::LAYER,
+    &super::split::LAYER,
+    &super::matmul::LAYER,
+    &super::softmax::LAYER,
+    &super::scale::LAYER,
 ];
 
 /// A layer of an architecture file with its fields.
@@ -68,6 +72,16 @@ pub fn read<L: Layer + DeserializeOwned + 'static>(table: Table) -> Result<Arc<d
 /// The fields of a layer as a table.
 pub fn table(layer: &impl Serialize) -> Table {
     Table::try_from(layer).unwrap_or_default()
+}
+
+/// A field that is 1 where it is left out.
+pub fn one() -> usize {
+    1
+}
+
+/// Such a field need not be written.
+pub fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 /// A value of the graph under construction.
@@ -208,6 +222,9 @@ pub trait Assembler {
 
     /// Random streams of dropout layers so far, and one more from now on.
     fn next_mask(&mut self) -> u64;
+
+    /// What a message calls a value: the path of the layer that makes it, with an index where that layer makes several.
+    fn name_of(&self, port: &Port) -> String;
 }
 
 /// The single input of a layer that takes one.
@@ -217,7 +234,9 @@ pub trait Assembler {
 pub fn single(kind: &str, inputs: &[Port]) -> Result<Port, String> {
     match inputs {
         [one] => Ok(*one),
-        many => Err(format!("{kind} takes one input, not {}", many.len())),
+        many => {
+            Err(format!("{kind} takes one input, not {}: `from` names the one that it takes", many.len()))
+        }
     }
 }
 
@@ -227,10 +246,69 @@ pub fn single(kind: &str, inputs: &[Port]) -> Result<Port, String> {
 /// Another number of inputs, or tokens.
 pub fn features(kind: &str, inputs: &[Port]) -> Result<Port, String> {
     let port = single(kind, inputs)?;
-    if matches!(port.shape.space, super::Space::Tokens(_)) {
+    has_features(kind, &port)?;
+    Ok(port)
+}
+
+fn has_features(kind: &str, port: &Port) -> Result<(), String> {
+    if matches!(port.shape.space, Space::Tokens(_)) {
         return Err(format!("{kind} takes features, not {}: put an `embedding` before it", port.shape));
     }
-    Ok(port)
+    Ok(())
+}
+
+/// The two inputs of a layer that takes two with features.
+///
+/// # Errors
+/// Another number of inputs, or tokens.
+pub fn two(kind: &str, inputs: &[Port]) -> Result<[Port; 2], String> {
+    let [first, second] = inputs else {
+        let reason =
+            format!("{kind} takes two inputs, not {}: `from = [\"a\", \"b\"]` names them", inputs.len());
+        return Err(reason);
+    };
+    inputs.iter().try_for_each(|port| has_features(kind, port))?;
+    Ok([*first, *second])
+}
+
+/// The inputs of a layer that joins two or more with features.
+///
+/// # Errors
+/// Fewer inputs, or tokens.
+pub fn several(kind: &str, inputs: &[Port]) -> Result<Port, String> {
+    let [first, _, ..] = inputs else {
+        let reason = format!(
+            "{kind} takes two or more inputs, not {}: `from = [\"a\", \"b\"]` names them",
+            inputs.len()
+        );
+        return Err(reason);
+    };
+    inputs.iter().try_for_each(|port| has_features(kind, port))?;
+    Ok(*first)
+}
+
+/// Says which two inputs do not go together, with their shapes.
+pub fn clash(to: &dyn Assembler, what: &str, a: &Port, b: &Port) -> String {
+    format!("{what}, but {} gives {} and {} gives {}", to.name_of(a), a.shape, to.name_of(b), b.shape)
+}
+
+/// The divisor of a number up to 10¹² that is nearest to a wish.
+pub fn divisor_near(number: usize, wish: usize) -> usize {
+    // There are at most 6720 divisors, found among the first million numbers.
+    let pairs = (1..=number.isqrt()).filter(|d| number.is_multiple_of(*d)).flat_map(|d| [d, number / d]);
+    pairs.min_by_key(|d| (d.abs_diff(wish), *d)).unwrap_or(1)
+}
+
+/// A number of parts that a layer's channels are divided into.
+///
+/// # Errors
+/// A number that does not divide them, with the nearest that does.
+pub fn divided(field: &str, parts: usize, channels: usize) -> Result<usize, String> {
+    if parts == 0 || !channels.is_multiple_of(parts) {
+        let fits = divisor_near(channels, parts);
+        return Err(format!("{field} = {parts} does not divide the {channels} features; {fits} does"));
+    }
+    Ok(channels / parts)
 }
 
 /// The product of sizes, as a matrix's.
@@ -242,6 +320,17 @@ pub fn sized(what: &str, factors: &[usize]) -> Result<usize, String> {
         .iter()
         .try_fold(1usize, |product, factor| product.checked_mul(*factor))
         .ok_or_else(|| format!("{what} is {} numbers, more than any machine holds", product_of(factors)))
+}
+
+/// The sum of sizes.
+///
+/// # Errors
+/// A sum beyond 2⁶⁴, which no machine holds.
+pub fn total(what: &str, sizes: &[usize]) -> Result<usize, String> {
+    sizes
+        .iter()
+        .try_fold(0usize, |sum, size| sum.checked_add(*size))
+        .ok_or_else(|| format!("{what} would be more than any machine holds"))
 }
 
 fn product_of(factors: &[usize]) -> String {

@@ -15,7 +15,9 @@
 
 pub mod act;
 pub mod activate;
+pub mod add;
 pub mod attention;
+pub mod concat;
 pub mod context;
 pub mod conv;
 pub mod dropout;
@@ -25,14 +27,18 @@ pub mod forms;
 pub mod layer;
 pub mod linear;
 pub mod loss;
+pub mod matmul;
 pub mod norm;
 pub mod parameter;
 pub mod parameters;
 pub mod pool;
 pub mod record;
 pub mod recurrent;
-pub mod residual;
+pub mod samples;
+pub mod scale;
 pub mod shape;
+pub mod softmax;
+pub mod split;
 pub mod window;
 
 pub use context::{Activations, Call, Context};
@@ -46,6 +52,7 @@ use crate::numeric::cached::Observed;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use std::fmt::Debug;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What a node of a network does.
@@ -90,12 +97,12 @@ pub enum Nature<'a> {
         /// What a sample becomes depends on the others of its batch.
         over_batch: bool,
     },
-    /// Entries pass as they are, or none of them, or some of them: the record of the layer below goes on.
+    /// Entries pass as they are or times a constant, or some of them: the record of the layer below goes on.
     Passing,
     /// All positions become features.
     Flatten,
-    /// The sum of a branch and what passes around it.
-    Residual,
+    /// A sum of values, as that of a residual branch and what passes around it.
+    Sum,
     /// None of these.
     Other,
 }
@@ -202,6 +209,11 @@ impl<T: Real> Backward<T> for One<T> {
 pub fn exactly<X, const N: usize>(list: Vec<X>) -> [X; N] {
     <[X; N]>::try_from(list)
         .unwrap_or_else(|list| unreachable!("an operator of {N} inputs or outputs was given {}", list.len()))
+}
+
+/// The signal of a value, in its own memory where nobody else needs it.
+pub fn owned<T: Real>(value: Activations<T>) -> Signal<T> {
+    Rc::try_unwrap(value).map_or_else(|shared| shared.signal.clone(), |value| value.signal)
 }
 
 /// A precision that operators run in.

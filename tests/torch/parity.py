@@ -103,7 +103,79 @@ def channels_first(x, of):
     return of(x) if x.dim() != 3 else of(x.transpose(1, 2)).transpose(1, 2)
 
 
-def layer(x, s):
+class Scope:
+    """Values that `from` names: those of a list of layers, and of the lists that it stands in."""
+
+    def __init__(self, outer=None):
+        self.values, self.outer = {}, outer
+
+    def find(self, name):
+        return self.values[name] if name in self.values else self.outer.find(name)
+
+    def value(self, text):
+        name, _, index = text.removesuffix("]").partition("[")
+        return self.find(name)[int(index or 0)]
+
+
+def positions_first(x):
+    """Samples × positions × channels, and back."""
+    if x.dim() == 2:
+        return x.unsqueeze(1), lambda y: y.squeeze(1)
+    if x.dim() == 3:
+        return x, lambda y: y
+    return x.flatten(2).transpose(1, 2), lambda y: y.transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+def matmul(a, b, s):
+    heads = s.get("heads", 1)
+    (a, back), (b, _) = positions_first(a), positions_first(b)
+    a, b = (y.unflatten(2, (heads, -1)).transpose(1, 2) for y in (a, b))
+    return back((a @ (b.mT if s.get("transposed") else b)).transpose(1, 2).flatten(2))
+
+
+def softmax(x, s):
+    x, back = positions_first(x)
+    scores = x.unflatten(2, (s.get("heads", 1), -1))
+    if s.get("causal"):
+        hidden = torch.ones(x.shape[1], x.shape[1]).triu(1).bool()
+        scores = scores.masked_fill(hidden.unsqueeze(1), -torch.inf)
+    return back(scores.softmax(3).flatten(2))
+
+
+# Channels are the last axis of features and sequences, and the first of images.
+channel_axis = lambda x: 1 if x.dim() == 4 else -1
+JOINS = {
+    "add": lambda xs: record(sum(xs[1:], xs[0]), None),
+    "mul": lambda xs: xs[0] * xs[1],
+    "concat": lambda xs: torch.cat(xs, channel_axis(xs[0])),
+}
+
+
+def layer(xs, s, scope):
+    """Outputs of a layer, a list, from its inputs."""
+    kind = s["type"]
+    if kind in JOINS:
+        return [JOINS[kind](xs)]
+    if kind == "matmul":
+        return [matmul(*xs, s)]
+    if kind == "repeat":
+        for _ in range(s["times"]):
+            xs = run(xs, s["layers"], scope)
+        return xs
+    if kind == "parallel":
+        return [JOINS[s["join"]]([run(xs, branch, Scope(scope))[0] for branch in s["branches"]])]
+    (x,) = xs
+    if kind == "residual":
+        (branch,) = run(xs, s["layers"], Scope(scope))
+        (around,) = run(xs, s.get("shortcut", []), Scope(scope))
+        return [record(branch * s.get("scale", 1.0) + around, None)]
+    if kind == "split":
+        sizes = s.get("sizes") or x.shape[channel_axis(x)] // s["parts"]
+        return list(x.split(sizes, channel_axis(x)))
+    return [unary(x, s)]
+
+
+def unary(x, s):
     kind = s["type"]
     if kind == "linear":
         return linear(x)
@@ -120,18 +192,11 @@ def layer(x, s):
         return ACTS[s.get("fn", default_act)](x)
     if kind == "batchnorm":
         return channels_first(x, lambda y: F.batch_norm(y, None, None, training=True, eps=s["eps"]))
+    if kind == "groupnorm":
+        return channels_first(x, lambda y: F.group_norm(y, s["groups"], eps=s["eps"]))
     if kind in ("layernorm", "rmsnorm"):
         shape = x.shape[1:] if x.dim() == 4 else x.shape[-1:]
         return (F.layer_norm if kind == "layernorm" else F.rms_norm)(x, shape, eps=s["eps"])
-    if kind == "residual":
-        branch, around = x, x
-        branch = run(branch, s["layers"])
-        around = run(around, s.get("shortcut", []))
-        return record(branch * s.get("scale", 1.0) + around, None)
-    if kind == "repeat":
-        for _ in range(s["times"]):
-            x = run(x, s["layers"])
-        return x
     if kind == "rnn":
         return recurrent(x, s, torch.nn.RNN, 1)
     if kind == "lstm":
@@ -140,17 +205,27 @@ def layer(x, s):
         return recurrent(x, s, torch.nn.GRU, 3)
     if kind == "attention":
         return attention(x, s)
+    if kind == "softmax":
+        return softmax(x, s)
+    if kind == "scale":
+        return x * s["by"]
     raise ValueError(kind)
 
 
-def run(x, layers):
+def run(xs, layers, scope):
     for s in layers:
-        x = layer(x, s)
-    return x
+        if "from" in s:
+            xs = [scope.value(name) for name in s["from"]]
+        xs = layer(xs, s, scope)
+        if "name" in s:
+            scope.values[s["name"]] = xs
+    return xs
 
 
 inputs = torch.from_numpy(np.load(here / "x.npy")).T.contiguous().requires_grad_()
-out = run(inputs.reshape(-1, *net["input"]["shape"]), net["layer"])
+scope = Scope()
+scope.values["input"] = [inputs.reshape(-1, *net["input"]["shape"])]
+(out,) = run(scope.values["input"], net["layer"], scope)
 read_out = torch.from_numpy(np.load(here / "read_out.npy"))
 # Samples × channels × positions, as channels × (positions·samples).
 if out.dim() == 4:

@@ -1,13 +1,12 @@
 //! From layers to a graph: paths, names, branches, and the shapes that must meet.
 
+use super::names::Level;
 use super::{Architecture, Body, InputSpec, Item, Residual};
 use crate::activation::Activation;
 use crate::graph::{Assembly, Graph, GraphError};
-use crate::law::call::nearest;
-use crate::op::layer::{Assembler, Layer, LayerType, NewEntry, NewNode, Port};
-use crate::op::residual::Residual as Sum;
+use crate::op::add;
+use crate::op::layer::{Layer, LayerType, Port};
 use crate::op::{Shape, Space};
-use std::collections::HashMap;
 use std::sync::Arc;
 use toml::Table;
 
@@ -25,7 +24,7 @@ pub fn graph(architecture: &Architecture, act: &Arc<Activation>) -> Result<Graph
     }
     let mut builder = Builder { assembly: Assembly::new(input(&architecture.input)?, act)? };
     let begin = vec![builder.assembly.input()];
-    let mut level = Level::new("", None);
+    let mut level = Level::outermost(builder.assembly.input());
     let end = builder.list(list, &mut level, begin)?;
     match end.as_slice() {
         [output] => builder.assembly.finish(*output),
@@ -72,92 +71,43 @@ fn input(spec: &InputSpec) -> Result<Shape, GraphError> {
     Ok(shape)
 }
 
-/// One list of layers as it is built.
-struct Level<'a> {
-    prefix: String,
-    /// How often a name has come.
-    count: HashMap<String, usize>,
-    repeated: bool,
-    /// Outputs of named layers, the latest of each name.
-    named: HashMap<String, Vec<Port>>,
-    /// The list that this one stands in.
-    outer: Option<&'a Level<'a>>,
-}
-
-impl<'a> Level<'a> {
-    fn new(prefix: &str, outer: Option<&'a Level<'a>>) -> Self {
-        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Self { prefix, count: HashMap::new(), repeated: false, named: HashMap::new(), outer }
-    }
-
-    /// The path of the next layer: a kind's name is numbered always, a name of the file's where it comes again.
-    fn path(&mut self, kind: &str, name: Option<&String>) -> String {
-        let base = name.map_or(kind, String::as_str);
-        let count = self.count.entry(base.to_string()).or_insert(0);
-        *count += 1;
-        let prefix = &self.prefix;
-        if name.is_some() && !self.repeated && *count == 1 {
-            format!("{prefix}{base}")
-        } else {
-            format!("{prefix}{base}{count}")
-        }
-    }
-
-    /// The outputs of an earlier layer of this list or of one around it.
-    fn find(&self, name: &str) -> Option<&Vec<Port>> {
-        self.named.get(name).or_else(|| self.outer.and_then(|outer| outer.find(name)))
-    }
-
-    fn names(&self) -> Vec<&str> {
-        let mut all: Vec<&str> = self.named.keys().map(String::as_str).collect();
-        all.extend(self.outer.map(Level::names).unwrap_or_default());
-        all.sort_unstable();
-        all
-    }
-}
-
-/// `name[index]` in its parts; the index is left out for a layer with one output.
-fn reference(text: &str) -> (&str, Option<usize>) {
-    let split = text.strip_suffix(']').and_then(|rest| rest.split_once('['));
-    match split.and_then(|(name, index)| Some((name, index.parse().ok()?))) {
-        Some((name, index)) => (name, Some(index)),
-        None => (text, None),
-    }
-}
-
 struct Builder {
     assembly: Assembly,
 }
 
 impl Builder {
-    fn list(
+    fn list<'a>(
         &mut self,
-        list: &[Item],
-        level: &mut Level,
+        list: &'a [Item],
+        level: &mut Level<'a>,
         mut ports: Vec<Port>,
     ) -> Result<Vec<Port>, GraphError> {
         for (place, item) in list.iter().enumerate() {
-            ports = self.item(item, &list[place..], level, ports)?;
+            level.enter(list, place);
+            ports = self.item(item, level, ports)?;
+            level.leave();
+            if let Some(name) = &item.name {
+                level.name(name, &ports);
+            }
         }
         Ok(ports)
     }
 
-    fn item(
+    fn item<'a>(
         &mut self,
-        item: &Item,
-        rest: &[Item],
-        level: &mut Level,
+        item: &'a Item,
+        level: &mut Level<'a>,
         before: Vec<Port>,
     ) -> Result<Vec<Port>, GraphError> {
-        if let Body::Repeat { times, layers } = &item.body {
-            let mut ports = self.inputs("repeat", item, rest, level, before)?;
+        if let Body::Repeat { times, layers: inner } = &item.body {
+            let mut ports = inputs("repeat", item, level, before)?;
             let repeated = std::mem::replace(&mut level.repeated, true);
             // A list of nothing is the same however often it comes.
-            for _ in 0..if layers.is_empty() { 0 } else { *times } {
-                ports = self.list(layers, level, ports)?;
+            let times = if layers(inner) == 0 { 1.min(*times) } else { *times };
+            for _ in 0..times {
+                ports = self.list(inner, level, ports)?;
             }
             level.repeated = repeated;
-            self.name(item, level, &ports);
             return Ok(ports);
         }
         let kind = match &item.body {
@@ -166,78 +116,13 @@ impl Builder {
             Body::Parallel { .. } | Body::Repeat { .. } => "parallel",
         };
         let path = level.path(kind, item.name.as_ref());
-        let inputs = self.inputs(&path, item, rest, level, before)?;
-        let ports = match &item.body {
-            Body::Layer(_, layer) => self.layer(&path, layer.as_ref(), &inputs)?,
-            Body::Residual(block) => self.residual(&path, block, level, &inputs)?,
-            Body::Parallel { branches, join } => self.parallel(&path, branches, join, level, &inputs)?,
-            Body::Repeat { .. } => inputs,
-        };
-        self.name(item, level, &ports);
-        Ok(ports)
-    }
-
-    fn name(&self, item: &Item, level: &mut Level, ports: &[Port]) {
-        if let Some(name) = &item.name {
-            level.named.insert(name.clone(), ports.to_vec());
+        let inputs = inputs(&path, item, level, before)?;
+        match &item.body {
+            Body::Layer(_, layer) => self.layer(&path, layer.as_ref(), &inputs),
+            Body::Residual(block) => self.residual(&path, block, level, &inputs),
+            Body::Parallel { branches, join } => self.parallel(&path, branches, join, level, &inputs),
+            Body::Repeat { .. } => Ok(inputs),
         }
-    }
-
-    /// What goes into a layer: the outputs that it names, or those of the layer before.
-    fn inputs(
-        &self,
-        path: &str,
-        item: &Item,
-        rest: &[Item],
-        level: &Level,
-        before: Vec<Port>,
-    ) -> Result<Vec<Port>, GraphError> {
-        let Some(from) = &item.from else { return Ok(before) };
-        let mut ports = Vec::with_capacity(from.len());
-        for text in from {
-            let (name, index) = reference(text);
-            let Some(found) = level.find(name) else {
-                let later = rest.iter().any(|item| item.name.as_deref() == Some(name));
-                let reason = if later {
-                    format!(
-                        "`{name}` is this layer or a later one: a network has no cycles, so `from` names earlier layers"
-                    )
-                } else {
-                    let known = level.names();
-                    match nearest(name, known.iter().copied()) {
-                        Some(near) => format!(
-                            "from names `{name}`, which no earlier layer is called: did you mean `{near}`?"
-                        ),
-                        None if known.is_empty() => {
-                            format!("from names `{name}`, but no earlier layer has a name")
-                        }
-                        None => format!(
-                            "from names `{name}`, which no earlier layer is called; there are {}",
-                            known.join(", ")
-                        ),
-                    }
-                };
-                return Err(GraphError::new(path, reason));
-            };
-            match (index, found.as_slice()) {
-                (None, [one]) => ports.push(*one),
-                (None, many) => {
-                    let reason =
-                        format!("`{name}` has {} outputs: name one of them, as in `{name}[0]`", many.len());
-                    return Err(GraphError::new(path, reason));
-                }
-                (Some(index), all) if index < all.len() => ports.push(all[index]),
-                (Some(index), all) => {
-                    let reason = format!(
-                        "`{name}` has {} outputs, the last of them `{name}[{}]`, not [{index}]",
-                        all.len(),
-                        all.len() - 1
-                    );
-                    return Err(GraphError::new(path, reason));
-                }
-            }
-        }
-        Ok(ports)
     }
 
     fn layer(&mut self, path: &str, layer: &dyn Layer, inputs: &[Port]) -> Result<Vec<Port>, GraphError> {
@@ -257,11 +142,11 @@ impl Builder {
             return Err(GraphError::new(path, format!("scale = {} is not a finite number", block.scale)));
         }
         self.assembly.open_branch();
-        let branch = self.list(&block.layers, &mut Level::new(path, Some(level)), vec![input])?;
+        let branch = self.list(&block.layers, &mut Level::within(path, level), vec![input])?;
         self.assembly.close();
         self.assembly.open_shortcut();
         let around = format!("{path}/shortcut");
-        let around = self.list(&block.shortcut, &mut Level::new(&around, Some(level)), vec![input])?;
+        let around = self.list(&block.shortcut, &mut Level::within(&around, level), vec![input])?;
         self.assembly.close();
         let (out, around) = (single(path, &branch)?, single(path, &around)?);
         if out.shape != around.shape {
@@ -277,23 +162,8 @@ impl Builder {
             return Err(GraphError::new(path, reason));
         }
         self.assembly.begin(path);
-        let fault = |reason: String| GraphError::new(path, reason);
-        let channels = out.shape.channels;
-        let entry = NewEntry {
-            part: None,
-            kind: "residual",
-            fans: (channels, channels),
-            units: channels,
-            positions: out.shape.positions(),
-            weighted: false,
-        };
-        let entry = self.assembly.entry(&entry).map_err(fault)?;
-        let node = NewNode {
-            inputs: vec![out, around],
-            entry: Some(entry),
-            ..NewNode::plain(Sum { scale: block.scale }, out, out.shape)
-        };
-        self.assembly.node(node).map_err(fault)
+        add::sum(&mut self.assembly, "residual", &[out, around], vec![block.scale, 1.0])
+            .map_err(|reason| GraphError::new(path, reason))
     }
 
     fn parallel(
@@ -307,12 +177,18 @@ impl Builder {
         let mut ends = Vec::with_capacity(branches.len());
         for (index, branch) in branches.iter().enumerate() {
             let path = format!("{path}/branch{}", index + 1);
-            let end = self.list(branch, &mut Level::new(&path, Some(level)), inputs.to_vec())?;
+            let end = self.list(branch, &mut Level::within(&path, level), inputs.to_vec())?;
             ends.push(single(&path, &end)?);
         }
         let layer = (join.read)(Table::new()).map_err(|reason| GraphError::new(path, reason))?;
         self.layer(path, layer.as_ref(), &ends)
     }
+}
+
+/// What goes into a layer: the values that it names, or the outputs of the layer before.
+fn inputs(path: &str, item: &Item, level: &Level, before: Vec<Port>) -> Result<Vec<Port>, GraphError> {
+    let Some(from) = &item.from else { return Ok(before) };
+    from.iter().map(|text| level.value(text).map_err(|reason| GraphError::new(path, reason))).collect()
 }
 
 /// A layer's name in paths.

@@ -1,6 +1,7 @@
 //! An architecture file: the layers of a network as nested tables, and the graph that they make.
 
 mod build;
+mod names;
 mod read;
 
 pub use build::graph;

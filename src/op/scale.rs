@@ -1,0 +1,66 @@
+//! by·x: every entry times one constant.
+
+use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read, table};
+use super::{Activations, Context, Nature, Operator, Parameter, Shapes, Unary, UnaryBackward, owned};
+use crate::numeric::cached::Observed;
+use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
+use crate::numeric::wide::Wide;
+use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+use toml::Table;
+
+/// As an architecture file spells it.
+pub const LAYER: LayerType = LayerType { name: "scale", fields: &["by"], read: read::<Spec> };
+
+/// The fields of a scale.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Spec {
+    /// The factor.
+    by: f64,
+}
+
+impl layer::Layer for Spec {
+    fn fields(&self) -> Table {
+        table(self)
+    }
+
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        let input = features("scale", inputs)?;
+        if !self.by.is_finite() {
+            return Err(format!("by = {} is not a finite number", self.by));
+        }
+        to.node(NewNode::plain(Scale { by: self.by }, input, input.shape))
+    }
+}
+
+/// A product with a constant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    /// The factor.
+    pub by: f64,
+}
+
+impl Operator for Scale {
+    fn operations(&self, shapes: &Shapes, _: &[&Parameter]) -> f64 {
+        2.0 * shapes.output_size() as f64
+    }
+
+    fn nature(&self) -> Nature<'_> {
+        Nature::Passing
+    }
+}
+
+super::one_to_one!(Scale);
+
+impl<T: Real> Unary<T> for Scale {
+    fn apply(&self, x: Activations<T>, _: &mut Context<T>) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
+        (Rc::new(Observed::from(owned(x).times(Wide::from(self.by)))), Box::new(*self))
+    }
+}
+
+impl<T: Real> UnaryBackward<T> for Scale {
+    fn backward(self: Box<Self>, d: Observed<T>, _: &mut Context<T>) -> Signal<T> {
+        d.signal.times(Wide::from(self.by))
+    }
+}

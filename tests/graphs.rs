@@ -1,0 +1,276 @@
+//! Networks that are graphs: the same function written in two ways, files that cannot be built, and sizes that no machine holds.
+
+#[path = "common/nets.rs"]
+mod nets;
+
+use initdiag::activation::Activation;
+use initdiag::frontend::toml::{Architecture, graph};
+use initdiag::graph::{Graph, Passed, trial};
+use initdiag::numeric::product::Threads;
+use initdiag::numeric::signal::Signal;
+use initdiag::op::layer::LAYERS;
+use initdiag::spec::Loss;
+use nalgebra::DMatrix;
+use nets::{BATCH, KEY, collected, net, plain, run, weights};
+use std::sync::Arc;
+
+fn batch(net: &Graph) -> DMatrix<f64> {
+    DMatrix::from_fn(net.features(), BATCH, |i, j| f64::sin((3 * i + 7 * j + i * j) as f64))
+}
+
+fn gap(a: &DMatrix<f64>, b: &DMatrix<f64>) -> f64 {
+    (a - b).norm() / b.norm()
+}
+
+/// Both compute the same of the same arrays, forward and back, in every parameter.
+fn same(one: &str, other: &str) {
+    let (one, other) = (net(one), net(other));
+    let arrays = weights(&one);
+    let x = batch(&one);
+    let (a, b) = (run(&one, &x, Some(&arrays), 0), run(&other, &x, Some(&arrays), 0));
+    assert!(gap(&plain(&a.output), &plain(&b.output)) < 1e-12);
+    assert!(gap(&plain(&a.gradient), &plain(&b.gradient)) < 1e-12);
+    let (a, b) = (collected(&one, &x, &arrays), collected(&other, &x, &arrays));
+    assert_eq!(a.len(), b.len());
+    for (stream, gradient) in &a {
+        let other = &b[stream];
+        assert!((&gradient.weights - &other.weights).norm() < 1e-12 * gradient.weights.norm().max(1.0));
+        let zero = DMatrix::zeros(0, 0);
+        let [bias, others] = [gradient, other].map(|g| g.bias.as_ref().unwrap_or(&zero));
+        assert!(bias.len() == others.len() && (bias - others).norm() < 1e-12 * bias.norm().max(1.0));
+    }
+}
+
+fn sequence(layers: &str) -> String {
+    format!("input = {{ shape = [5, 4] }}\nlayer = [{layers}]")
+}
+
+/// Attention of its parts; the scale is 1/√(features of a head).
+fn written_out(heads: usize, causal: bool) -> String {
+    let scale = 1.0 / (4.0 / heads as f64).sqrt();
+    sequence(&format!(
+        r#"{{ type = "linear", out = 4, name = "q" }}, {{ type = "linear", out = 4, from = ["input"], name = "k" }},
+           {{ type = "linear", out = 4, from = ["input"], name = "v" }},
+           {{ type = "matmul", from = ["q", "k"], transposed = true, heads = {heads} }}, {{ type = "scale", by = {scale:?} }},
+           {{ type = "softmax", heads = {heads}, causal = {causal}, name = "p" }},
+           {{ type = "matmul", from = ["p", "v"], heads = {heads} }}, {{ type = "linear", out = 4 }}"#
+    ))
+}
+
+#[test]
+fn attention_is_its_parts() {
+    for heads in [1, 2] {
+        for causal in [false, true] {
+            let whole = sequence(&format!(r#"{{ type = "attention", heads = {heads}, causal = {causal} }}"#));
+            same(&whole, &written_out(heads, causal));
+        }
+    }
+}
+
+#[test]
+fn groups_are_their_parts() {
+    let block = r#"{ type = "residual", layers = [{ type = "linear", out = 4 }, { type = "act" }] }"#;
+    let parallel = r#"{ type = "parallel", join = "add", branches = [[{ type = "linear", out = 4 }, { type = "act" }], []] }"#;
+    let named = r#"{ type = "linear", out = 4 }, { type = "act", name = "a" }, { type = "add", from = ["a", "input"] }"#;
+    let ends = r#", { type = "linear", out = 2 }"#;
+    for other in [parallel, named] {
+        same(&sequence(&format!("{block}{ends}")), &sequence(&format!("{other}{ends}")));
+    }
+    let divided = r#"{ type = "linear", out = 4 }, { type = "split", parts = 4 }, { type = "concat" }"#;
+    let twice = r#"{ type = "linear", out = 4, name = "a" }, { type = "add", from = ["a", "a"] }, { type = "scale", by = 0.5 }"#;
+    for other in [divided, twice] {
+        same(
+            &sequence(&format!(r#"{{ type = "linear", out = 4 }}{ends}"#)),
+            &sequence(&format!("{other}{ends}")),
+        );
+    }
+}
+
+/// The scores of saturated attention are e^−10¹² in their gradient, whichever way attention is written.
+#[test]
+fn nothing_leaves_the_range_in_attention_of_parts() {
+    let (whole, parts) = (
+        net(&sequence(r#"{ type = "attention", heads = 1, bias = false }"#)),
+        net(&written_out(1, false).replace("out = 4", "out = 4, bias = false")),
+    );
+    let x = batch(&whole);
+    for exponent in [20, 0, -3000, 3000] {
+        let [whole, parts] = [&whole, &parts].map(|net| run(net, &x, None, exponent));
+        let top = |passed: &Passed<f64>| passed.gradient.top_exponent();
+        assert_eq!(top(&whole), top(&parts), "2^{exponent}");
+        for (a, b) in whole.records.iter().zip(&parts.records) {
+            for (a, b) in [(a.preactivation, b.preactivation), (a.gradient, b.gradient)] {
+                let [a, b] = [a, b].map(|moments| moments.second_moment.log10_abs());
+                match (a, b) {
+                    (Some(a), Some(b)) => {
+                        assert!((a - b).abs() < 1e-9 * a.abs().max(1.0), "2^{exponent}: {a} {b}")
+                    }
+                    _ => assert_eq!(a, b),
+                }
+            }
+        }
+    }
+}
+
+const EVERYTHING: &str = r#"
+    input = { shape = [6, 8] }
+    layer = [
+        { type = "linear", out = 8, name = "a" },
+        { type = "repeat", times = 3, layers = [
+            { type = "split", sizes = [6, 2], name = "s" },
+            { type = "linear", out = 6, from = ["s[1]"] }, { type = "act", name = "b" },
+            { type = "matmul", from = ["b", "s[0]"], transposed = true, heads = 2 },
+            { type = "scale", by = 3.0 }, { type = "softmax", heads = 2, causal = true, name = "p" },
+            { type = "matmul", from = ["p", "s[0]"], heads = 2, name = "m" },
+            { type = "concat", from = ["s[1]", "m"] }, { type = "linear", out = 8, name = "c" },
+            { type = "add", from = ["c", "a"], name = "a" }, { type = "layernorm" },
+        ] },
+        { type = "parallel", join = "concat", branches = [[{ type = "linear", out = 2 }], [{ type = "act" }]] },
+        { type = "linear", out = 3 },
+    ]"#;
+
+/// Threads and recomputation change no byte.
+#[test]
+fn a_graph_gives_the_same_bytes_however_it_is_computed() {
+    let net = net(EVERYTHING);
+    let x = batch(&net);
+    let passed = |threads: Threads, recompute: bool| {
+        let mut context = net.context::<f32>(KEY, BATCH, threads);
+        (context.input_gradient, context.keep_weights) = (true, !recompute);
+        let x = Signal::new(x.map(|v| v as f32), 0);
+        let passed = trial(&net, x, Loss::Random, context, recompute, &|| true).unwrap();
+        format!("{:?} {:?} {:?}", passed.output, passed.gradient, passed.records)
+    };
+    let first = passed(Threads::One, false);
+    assert!(first == passed(Threads::All, false) && first == passed(Threads::One, true));
+}
+
+#[test]
+fn gains_follow_the_activation_that_comes_next_on_the_way() {
+    let text = r#"
+        input = { shape = [4] }
+        layer = [
+            { type = "parallel", join = "add", branches = [
+                [{ type = "linear", out = 4 }],
+                [{ type = "linear", out = 4 }, { type = "act", fn = "tanh" }],
+            ] },
+            { type = "act", fn = "relu" },
+            { type = "linear", out = 4 },
+        ]"#;
+    let init = initdiag::initializer::Initializer::parse_for_net("normal(0, gain)").unwrap();
+    let act = Arc::new(Activation::parse("relu").unwrap());
+    let laws = initdiag::graph::Laws { init: &init, bias: None, act: &act };
+    let net = Architecture::parse(text).unwrap().with_laws(&laws).unwrap();
+    let gains: Vec<f64> = net.parameters.iter().map(|p| p.law.moments(1, 1).variance.sqrt()).collect();
+    for (found, expected) in gains.iter().zip([2f64.sqrt(), 5.0 / 3.0, 1.0]) {
+        assert!((found - expected).abs() < 1e-12, "{gains:?}");
+    }
+}
+
+/// What stands in the way of a file, in one line.
+fn fault(text: &str) -> String {
+    let act = Arc::new(Activation::parse("relu").unwrap());
+    let fault = match Architecture::parse(text) {
+        Err(fault) => fault.to_string(),
+        Ok(architecture) => match graph(&architecture, &act) {
+            Err(fault) => fault.to_string(),
+            Ok(_) => return String::new(),
+        },
+    };
+    assert_eq!(fault.lines().count(), 1, "{fault}");
+    fault
+}
+
+#[test]
+fn sizes_that_no_machine_holds_get_one_line() {
+    const SEQUENCE: &str = "shape = [6, 4]";
+    const IMAGE: &str = "shape = [4, 6, 6]";
+    const TOKENS: &str = "tokens = 9, length = 6";
+    // Of every layer that has sizes: what it takes, its fields, and those of them that are sizes.
+    let rows: &[(&str, &str, &str, &[&str])] = &[
+        ("linear", SEQUENCE, "out = 1", &["out"]),
+        (
+            "conv2d",
+            IMAGE,
+            "out = 4, kernel = 1, stride = 1, padding = 0, dilation = 1, groups = 1",
+            &["out", "kernel", "stride", "padding", "dilation", "groups"],
+        ),
+        ("maxpool", IMAGE, "kernel = 1, stride = 1, padding = 0", &["kernel", "stride", "padding"]),
+        ("avgpool", IMAGE, "kernel = 1, stride = 1, padding = 0", &["kernel", "stride", "padding"]),
+        ("rnn", SEQUENCE, "out = 1", &["out"]),
+        ("lstm", SEQUENCE, "out = 1", &["out"]),
+        ("gru", SEQUENCE, "out = 1", &["out"]),
+        ("attention", SEQUENCE, "heads = 1", &["heads"]),
+        ("embedding", TOKENS, "out = 1", &["out"]),
+        ("split", SEQUENCE, "parts = 2", &["parts"]),
+        ("matmul", SEQUENCE, "transposed = true, from = [\"input\", \"input\"], heads = 1", &["heads"]),
+        ("softmax", SEQUENCE, "heads = 1", &["heads"]),
+    ];
+    const SIZES: [&str; 8] = ["out", "kernel", "stride", "padding", "dilation", "groups", "heads", "parts"];
+    for layer in LAYERS {
+        let tested = rows.iter().find(|row| row.0 == layer.name).map_or(&[][..], |row| row.3);
+        let mut sizes = layer.fields.iter().filter(|field| SIZES.contains(field));
+        assert!(sizes.all(|field| tested.contains(field)), "{}: {:?}", layer.name, layer.fields);
+    }
+    // The largest whole numbers of TOML and of the machine, some whose products overflow, and one that is none.
+    let sizes = [
+        "18446744073709551615",
+        "9223372036854775807",
+        "4611686018427387904",
+        "1000000000001",
+        "-1",
+        "1.5",
+        "[]",
+    ];
+    let file = |input: &str, layers: &str| {
+        format!("input = {{ {input} }}\nlayer = [{layers}, {{ type = \"dropout\" }}]")
+    };
+    for (kind, input, fields, names) in rows {
+        let plain = format!("{{ type = \"{kind}\", {fields} }}");
+        assert!(!fault(&file(input, &plain)).contains(kind), "{}", fault(&file(input, &plain)));
+        for name in *names {
+            let field = fields.split(", ").find(|field| field.starts_with(name)).unwrap();
+            for size in sizes {
+                let layer = plain.replace(field, &format!("{name} = {size}"));
+                let text = fault(&file(input, &layer));
+                assert!(!text.is_empty(), "{layer}");
+                assert!(!text.contains("no layer of it has weights"), "{layer}: {text}");
+            }
+        }
+        for size in sizes {
+            for number in ["6", "4", "9"].into_iter().filter(|number| input.contains(number)) {
+                let text = fault(&file(&input.replace(number, size), &plain));
+                assert!(!text.is_empty(), "{input} with {size}");
+            }
+        }
+    }
+    for sizes in ["[9223372036854775807, 9223372036854775807, 6]", "[4, 0]", "[4]", "[]", "[1, 2]", "[-1, 5]"]
+    {
+        let text = fault(&file(SEQUENCE, &format!("{{ type = \"split\", sizes = {sizes} }}")));
+        assert!(text.contains("split"), "{sizes}: {text}");
+    }
+    let ones = vec!["1"; 5000].join(", ");
+    let text = fault(&file("shape = [5000]", &format!("{{ type = \"split\", sizes = [{ones}] }}")));
+    assert!(text.contains("at most 4096 outputs"), "{text}");
+    for times in ["18446744073709551615", "9223372036854775807", "1000001"] {
+        for inner in
+            [r#"{ type = "linear", out = 2 }"#, r#"{ type = "parallel", join = "add", branches = [[], []] }"#]
+        {
+            let text = fault(&file(
+                SEQUENCE,
+                &format!("{{ type = \"repeat\", times = {times}, layers = [{inner}] }}"),
+            ));
+            assert!(text.contains("1000000 layers") || text.contains("line 2"), "{text}");
+        }
+    }
+    // However often nothing is repeated, it is nothing.
+    let mut nothing = String::from("{ type = \"linear\", out = 2 }");
+    for place in 0..12 {
+        let inner = if place == 0 { String::new() } else { nothing };
+        nothing = format!("{{ type = \"repeat\", times = 9223372036854775807, layers = [{inner}] }}");
+    }
+    assert_eq!(fault(&file(SEQUENCE, &format!("{nothing}, {{ type = \"linear\", out = 2 }}"))), "");
+    let all = r#"{ type = "concat", from = ["input", "input"] }, "#.repeat(64);
+    let text = fault(&file("shape = [1000000000000]", &format!("{all} {{ type = \"linear\", out = 2 }}")));
+    assert!(text.contains("concat1: its output [2000000000000] has more than 10^12 entries"), "{text}");
+}
