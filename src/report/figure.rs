@@ -61,11 +61,8 @@ pub fn svg(report: &Report) -> String {
 /// The figure of a sweep over widths, likewise.
 pub fn scaling_svg(scaling: &Scaling) -> String {
     let experiment = &scaling.spec.experiment;
-    let grid = Grid {
-        inits: &experiment.init,
-        acts: &experiment.act,
-        cells: scaling.cells.iter().map(|c| (c.init.as_str(), c.act.as_str())).collect(),
-    };
+    let cells = scaling.cells.iter().map(|c| (c.init.clone(), c.act.as_str())).collect();
+    let grid = Grid::new(cells, &experiment.act);
     let looks = style::looks(&grid);
     let titles = [
         "a · Mean square of the pre-activation Z",
@@ -172,7 +169,7 @@ fn heading(canvas: &mut Canvas, grid: &Grid, facts: &[String], ruler: &Ruler) {
             format!("{} {many}", names.len())
         }
     };
-    let title = format!("{} × {}", list(grid.inits, "initialisers"), list(grid.acts, "activations"));
+    let title = format!("{} × {}", list(&grid.inits, "initialisers"), list(grid.acts, "activations"));
     let (remarks, mut facts): (Vec<String>, Vec<String>) =
         facts.iter().cloned().partition(|fact| fact.starts_with(" —"));
     if grid.cells.len() > style::LOOKS {

@@ -1,6 +1,6 @@
 //! One layer of a result: four summaries over trials, what is one number a layer, and what theory expects.
 
-use super::{EngineUsed, Exactness, Rounding};
+use super::{EngineUsed, Exactness, Quantity, Rounding};
 use serde::{Deserialize, Serialize};
 
 /// What was recorded at a layer, over all trials.
@@ -134,12 +134,22 @@ pub struct Summary {
     pub spread: Option<Spread>,
 }
 
+impl Summary {
+    /// Quantiles of log₁₀ of the variance, or of the second moment, in which a squared norm is counted too.
+    pub fn log10(&self, of: Quantity) -> &Quantiles {
+        match of {
+            Quantity::Variance => &self.log10_variance,
+            Quantity::SecondMoment | Quantity::SquaredNorm => &self.log10_second_moment,
+        }
+    }
+}
+
 fn none(count: &usize) -> bool {
     *count == 0
 }
 
 /// Quantiles over trials; `None` stands for log₁₀ of an exact zero.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Quantiles {
     /// 50 % quantile.

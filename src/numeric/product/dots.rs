@@ -11,11 +11,10 @@ use std::ops::Range;
 /// Columns of A in a tile, and columns of B: their twelve sums and what they are made of fill the sixteen registers of AVX2.
 const TALL: usize = 4;
 const WIDE: usize = 3;
-/// Rows of a panel, whose sums are in the entries' own precision.
+/// Rows of a panel, whose sums are in the entries' own precision: a tile's columns of it fit the first cache.
 const PANEL: usize = 1024;
-/// Columns of B in a strip: a multiple of [`TALL`] and [`WIDE`], of which 512 rows stay in the first cache beside a tile's
-/// columns of A.
-const STRIP: usize = 12;
+/// Columns of B in a strip: a multiple of [`TALL`] and [`WIDE`] that stays in the second cache.
+const STRIP: usize = 48;
 
 /// `[j][i]`: aᵢᵀbⱼ.
 type Products<T, const WIDE: usize> = [[T; TALL]; WIDE];

@@ -53,7 +53,7 @@ impl Legend {
 
 /// Names what tells each cell from the others, in at most `room` pixels; numbered where that does not.
 fn names(grid: &Grid, ruler: &Ruler, room: f64) -> Vec<String> {
-    let name = |(init, act): &(&str, &str), room: f64| {
+    let name = |(init, act): &(String, &str), room: f64| {
         let part = |text: &str, room: f64| ruler.fitting(&ruler.shown(text), ENTRY.size, room);
         match (grid.inits.len(), grid.acts.len()) {
             (_, 1) => part(init, room),
@@ -69,6 +69,6 @@ fn names(grid: &Grid, ruler: &Ruler, room: f64) -> Vec<String> {
     if distinct.len() == names.len() {
         return names;
     }
-    let numbered = |(k, cell): (usize, &(&str, &str))| format!("{}: {}", k + 1, name(cell, 0.95 * room));
+    let numbered = |(k, cell): (usize, &(String, &str))| format!("{}: {}", k + 1, name(cell, 0.95 * room));
     grid.cells.iter().enumerate().map(numbered).collect()
 }

@@ -1,7 +1,7 @@
 //! A panel: one quantity of every cell against depth or width.
 
 use super::axis::Axis;
-use super::canvas::{Canvas, Stroke};
+use super::canvas::{Canvas, Stroke, TextStyle};
 use super::geometry::{Point, Rect, length};
 use super::overlay::{Expected, Limit, draw_limits};
 use super::scales::{below, label_left, levels, remark, sharp, title};
@@ -17,6 +17,13 @@ const WIDEST: f64 = 10.0;
 const MOST_COMPARED: usize = 64;
 /// Most height of the lane of zeros, of which each cell has a row.
 const LANE: f64 = 120.0;
+
+/// The line at what is resolved draws and leaves out these lengths in turn.
+const DOTTED: &[f64] = &[2.0, 4.0];
+/// Half the width of an arrow below it, and its height.
+const ARROW: f64 = 3.5;
+/// Said once in a panel.
+const HIDDEN: &str = "hidden by rounding";
 
 /// One quantity of every cell.
 pub struct Panel {
@@ -97,6 +104,7 @@ impl Panel {
         for (cell, series) in self.cells().filter(|(_, series)| series.marked) {
             circles(canvas, series, cell, &frame);
         }
+        self.floors(canvas, &frame);
         self.zeros(canvas, &frame);
     }
 
@@ -168,6 +176,38 @@ impl Panel {
             s.line.iter().enumerate().map(count).collect()
         };
         self.series.iter().enumerate().map(covers).collect()
+    }
+
+    /// Where rounding hides a value: a dotted line at what is resolved, and arrows down to where the value is.
+    fn floors(&self, canvas: &mut Canvas, frame: &Frame) {
+        let mut named = false;
+        for (cell, series) in self.cells() {
+            for run in runs(&series.floor) {
+                let place = |p: &(f64, f64)| (frame.x(p.0, cell), frame.y(p.1));
+                let points: Vec<Point> = match run.as_slice() {
+                    [single] => frame.level(place(single).0, place(single).1).to_vec(),
+                    _ => run.iter().map(place).collect(),
+                };
+                let stroke = Stroke::new(series.look.color, 1.5);
+                canvas.line(&points, stroke.dashed(DOTTED));
+                let arrows: Vec<[Point; 3]> = run
+                    .iter()
+                    .step_by(run.len().div_ceil(10))
+                    .map(|p| place(p))
+                    .map(|(x, y)| [(x - ARROW, y + 2.0), (x, y + 2.0 + ARROW), (x + ARROW, y + 2.0)])
+                    .collect();
+                canvas.lines(arrows.iter().map(<[_; 3]>::as_slice), stroke);
+                if !named {
+                    let (left, right) = (points[0], points[points.len() - 1]);
+                    let name = TextStyle::new(10.0, GREY).above();
+                    match left.0 < frame.plot.center().0 {
+                        true => canvas.text(HIDDEN, (left.0, left.1 - 4.0), name),
+                        false => canvas.text(HIDDEN, (right.0, right.1 - 4.0), name.ending()),
+                    }
+                    named = true;
+                }
+            }
+        }
     }
 
     /// A row for each cell that has zeros, below the scale: crosses at the ends of each stretch of layers.

@@ -5,7 +5,7 @@ use super::overlay::{Expected, Limit, expected, limits};
 use super::panel::Panel;
 use super::style::Look;
 use crate::activation::Activation;
-use crate::result::{Layer, Quantiles, Report};
+use crate::result::{Layer, Quantity, Report, Summary};
 use std::ops::RangeInclusive;
 
 /// More layers than this are thinned: a line cannot show more.
@@ -25,6 +25,8 @@ pub struct Series {
     pub marked: bool,
     /// Layers where the median is exactly zero, in stretches.
     pub zeros: Vec<RangeInclusive<usize>>,
+    /// (layer, what double precision resolves there); `None` where the median is resolved or zero.
+    pub floor: Vec<(f64, Option<f64>)>,
     /// Layers within residual branches, which not every signal passes: not joined by the line.
     pub dots: Vec<(f64, f64)>,
 }
@@ -35,13 +37,13 @@ pub const KINDS: [fn(&Report, &[Look]) -> Panel; 4] = [
         let title = "a · Activation variance, Var(H)";
         let theory = expected(report, looks, |t| (t.activation_log10_variance, t.band));
         let limits = limits(report, |r| (r.activation.is_some(), false));
-        logarithmic(report, looks, title, every, |l| &l.activation.log10_variance, theory, limits)
+        logarithmic(report, looks, title, every, (|l| &l.activation, Quantity::Variance), theory, limits)
     },
     |report, looks| {
         let title = "b · Gradient variance, Var(∂C/∂Z)";
         let theory = expected(report, looks, |t| (t.gradient_log10_variance, t.gradient_band));
         let limits = limits(report, |r| (r.gradient.is_some(), r.squared_gradient.is_some()));
-        logarithmic(report, looks, title, every, |l| &l.gradient.log10_variance, theory, limits)
+        logarithmic(report, looks, title, every, (|l| &l.gradient, Quantity::Variance), theory, limits)
     },
     |report, looks| {
         let title = "c · Weight gradient, mean square of ∂C/∂W";
@@ -52,7 +54,7 @@ pub const KINDS: [fn(&Report, &[Look]) -> Panel; 4] = [
             looks,
             title,
             weighted,
-            |l| &l.weight_gradient.log10_second_moment,
+            (|l| &l.weight_gradient, Quantity::SecondMoment),
             theory,
             Vec::new(),
         )
@@ -77,9 +79,9 @@ fn activated(layer: &Layer) -> bool {
     layer.path.is_none() || layer.saturated_fraction.is_some()
 }
 
-/// A residual sum has no weights.
+/// A sum has no weights.
 fn weighted(layer: &Layer) -> bool {
-    layer.kind != "residual"
+    !matches!(layer.kind.as_str(), "residual" | "add")
 }
 
 fn logarithmic(
@@ -87,13 +89,16 @@ fn logarithmic(
     looks: &[Look],
     title: &str,
     shown: fn(&Layer) -> bool,
-    quantity: fn(&Layer) -> &Quantiles,
+    (summary, of): (fn(&Layer) -> &Summary, Quantity),
     theory: Vec<Expected>,
     limits: Vec<Limit>,
 ) -> Panel {
     let mut series = Vec::new();
     for (cell, look) in report.cells.iter().zip(looks) {
         let layers: Vec<Layer> = cell.layers.iter().filter(|l| shown(l)).cloned().collect();
+        let quantity = |l: &Layer| *summary(l).log10(of);
+        // Of a layer without a median: rounding hides it, or it is zero.
+        let floor = |l: &Layer| summary(l).floor.filter(|_| quantity(l).median.is_none());
         if layers.is_empty() {
             continue;
         }
@@ -110,21 +115,24 @@ fn logarithmic(
         let apart = thinned(&layers).filter(|l| !joined(l));
         let dots = apart.filter_map(|l| quantity(l).median.map(|x| (l.layer as f64, x))).collect();
         let mut zeros: Vec<RangeInclusive<usize>> = Vec::new();
-        for layer in layers.iter().filter(|l| quantity(l).median.is_none()).map(|l| l.layer) {
+        let zero = |l: &&Layer| quantity(l).median.is_none() && floor(l).is_none();
+        for layer in layers.iter().filter(zero).map(|l| l.layer) {
             match zeros.last_mut() {
                 Some(stretch) if *stretch.end() + 1 == layer => *stretch = *stretch.start()..=layer,
                 _ => zeros.push(layer..=layer),
             }
         }
-        series.push(Series { look: *look, line, band, marked: false, zeros, dots });
+        let floor = thinned(&layers).filter(joined).map(|l| (l.layer as f64, floor(l))).collect();
+        series.push(Series { look: *look, line, band, marked: false, zeros, floor, dots });
     }
     let values = series.iter().flat_map(|s| {
         let ends = s.band.iter().filter_map(|b| b.1).flat_map(|(low, high)| low.into_iter().chain([high]));
-        s.line.iter().filter_map(|p| p.1).chain(s.dots.iter().map(|d| d.1)).chain(ends)
+        let line = s.line.iter().chain(&s.floor).filter_map(|p| p.1);
+        line.chain(s.dots.iter().map(|d| d.1)).chain(ends)
     });
     let measured: Vec<f64> = values.collect();
     let axis = Axis::decades(measured.iter().copied().chain(within_reach(&theory, &measured)));
-    let depth = report.spec.depth;
+    let depth = depth(report);
     Panel { title: title.into(), series, axis, depth, ticks: layers(depth), across: "layer", theory, limits }
 }
 
@@ -166,6 +174,7 @@ fn shares(report: &Report, looks: &[Look]) -> Panel {
                 band: Vec::new(),
                 marked,
                 zeros: Vec::new(),
+                floor: Vec::new(),
                 dots: Vec::new(),
             });
         }
@@ -180,12 +189,17 @@ fn shares(report: &Report, looks: &[Look]) -> Panel {
         title: format!("d · Lines: mean cosine of samples; circles: {units}"),
         series,
         axis: Axis::shares(lowest),
-        depth: report.spec.depth,
-        ticks: layers(report.spec.depth),
+        depth: depth(report),
+        ticks: layers(depth(report)),
         across: "layer",
         theory: expected(report, looks, |t| (t.correlation, None)),
         limits: Vec::new(),
     }
+}
+
+/// Layers of the deepest cell.
+fn depth(report: &Report) -> usize {
+    report.cells.iter().map(|c| c.layers.len()).max().unwrap_or(report.spec.depth)
 }
 
 fn layers(depth: usize) -> Vec<(f64, String)> {
@@ -218,7 +232,15 @@ pub fn against_width(title: &str, cells: &[AgainstWidth]) -> Panel {
                 (place(*w), ends)
             };
             let band = if marked { Vec::new() } else { widths.iter().zip(points).map(band).collect() };
-            series.push(Series { look: cell.look, line, band, marked, zeros: Vec::new(), dots: Vec::new() });
+            series.push(Series {
+                look: cell.look,
+                line,
+                band,
+                marked,
+                zeros: Vec::new(),
+                floor: Vec::new(),
+                dots: Vec::new(),
+            });
         }
     }
     let values = series.iter().flat_map(|s| {
@@ -255,7 +277,7 @@ pub fn runs<T: Copy>(line: &[(f64, Option<T>)]) -> Vec<Vec<(f64, T)>> {
 pub mod tests {
     use super::super::{png, style, svg};
     use super::*;
-    use crate::result::{Cell, Direction, Quantity, SCHEMA, Summary, Verdict};
+    use crate::result::{Cell, Direction, Quantiles, SCHEMA, Verdict};
     use crate::spec::Experiment;
 
     /// A report of one cell, all of whose quantities have these medians and lower quantiles.
@@ -343,7 +365,7 @@ pub mod tests {
             &style::looks(&style::Grid::of(report)),
             "",
             every,
-            |l| &l.activation.log10_variance,
+            (|l| &l.activation, Quantity::Variance),
             vec![],
             vec![],
         )
@@ -355,6 +377,17 @@ pub mod tests {
         let panel = panel(&report(&medians, &[None; 5]));
         assert_eq!(panel.series[0].zeros, [1..=1, 3..=4]);
         assert_eq!(runs(&panel.series[0].line), [vec![(2.0, 1.0)], vec![(5.0, 2.0)]]);
+    }
+
+    #[test]
+    fn what_rounding_hides_is_not_zero() {
+        let mut report = report(&[Some(-70.0), None, None], &[None; 3]);
+        report.cells[0].layers[1].activation.floor = Some(-80.0);
+        let panel = panel(&report);
+        assert_eq!(panel.series[0].zeros, [3..=3]);
+        assert_eq!(runs(&panel.series[0].floor), [vec![(2.0, -80.0)]]);
+        assert!(panel.axis.range.0 <= -80.0);
+        assert!(svg(&report).contains("hidden by rounding"));
     }
 
     #[test]

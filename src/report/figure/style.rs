@@ -65,16 +65,26 @@ const DASHES: [&[f64]; 8] = [
 
 /// The cells of a figure, by name.
 pub struct Grid<'a> {
-    pub inits: &'a [String],
+    /// Initializers; over several stacks each with a stack.
+    pub inits: Vec<String>,
     pub acts: &'a [String],
-    /// Initialiser and activation of each.
-    pub cells: Vec<(&'a str, &'a str)>,
+    /// Initializer and activation of each.
+    pub cells: Vec<(String, &'a str)>,
 }
 
 impl<'a> Grid<'a> {
     pub fn of(report: &'a Report) -> Self {
-        let cells = report.cells.iter().map(|c| (c.init.as_str(), c.act.as_str())).collect();
-        Self { inits: &report.spec.init, acts: &report.spec.act, cells }
+        Self::new(report.cells.iter().map(|c| (c.label(), c.act.as_str())).collect(), &report.spec.act)
+    }
+
+    pub fn new(cells: Vec<(String, &'a str)>, acts: &'a [String]) -> Self {
+        let mut inits: Vec<String> = Vec::new();
+        for (init, _) in &cells {
+            if !inits.contains(init) {
+                inits.push(init.clone());
+            }
+        }
+        Self { inits, acts, cells }
     }
 }
 
@@ -83,11 +93,11 @@ pub const LOOKS: usize = COLORS.len() * DASHES.len();
 
 /// A look for each cell: in a grid the initialiser is the colour and the activation the dash, where there are enough.
 pub fn looks(grid: &Grid) -> Vec<Look> {
-    let (inits, acts) = (grid.inits, grid.acts);
+    let (inits, acts) = (&grid.inits, grid.acts);
     let place = |names: &[String], name: &str| names.iter().position(|n| n == name).unwrap_or(0);
     let two_way =
         acts.len() > 1 && inits.len() > 1 && acts.len() <= DASHES.len() && inits.len() <= COLORS.len();
-    let look = |(index, (init, act)): (usize, &(&str, &str))| {
+    let look = |(index, (init, act)): (usize, &(String, &str))| {
         if two_way {
             Look { color: COLORS[place(inits, init)], dash: DASHES[place(acts, act)] }
         } else {

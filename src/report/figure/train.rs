@@ -113,8 +113,8 @@ pub fn curves(trained: &Trained) -> String {
     if rests.is_empty() {
         rests.push(String::new());
     }
-    let cells = trained.cells.iter().zip(&beside).map(|(cell, rest)| (cell.init.as_str(), rest.as_str()));
-    let grid = Grid { inits: &trained.spec.init, acts: &rests, cells: cells.collect() };
+    let cells = trained.cells.iter().zip(&beside).map(|(cell, rest)| (cell.init.clone(), rest.as_str()));
+    let grid = Grid::new(cells.collect(), &rests);
     let looks = style::looks(&grid);
     let epochs = trained.spec.epochs as f64;
     let per_epoch = trained.steps_per_epoch.max(1) as f64;

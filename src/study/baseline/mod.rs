@@ -12,8 +12,7 @@ mod words;
 
 use crate::law::call::printable;
 use crate::result::{
-    Baseline, Cell, Comparison, Difference, Flag, Kind, Layer, Quantiles, Quantity, Recorded, Report, Sample,
-    Summary,
+    Baseline, Cell, Comparison, Difference, Flag, Kind, Layer, Quantity, Recorded, Report, Sample, Summary,
 };
 use crate::simulate::Plan;
 use crate::spec::Experiment;
@@ -307,9 +306,8 @@ fn level(new: &Summary, old: &Summary, of: Quantity, trials: (usize, usize)) -> 
         (true, true) => statistic::compare(&Centre::mean(sample(new)?)?, &Centre::mean(sample(old)?)?),
         // A mean and a median of one skewed law differ: like is compared with like.
         _ => {
-            let quantiles = |s| quantiles(s, of);
-            let ours = Centre::median(quantiles(new), trials.0)?;
-            statistic::compare(&ours, &Centre::median(quantiles(old), trials.1)?)
+            let ours = Centre::median(new.log10(of), trials.0)?;
+            statistic::compare(&ours, &Centre::median(old.log10(of), trials.1)?)
         }
     }
 }
@@ -325,10 +323,6 @@ fn step(new: &Summary, old: &Summary, of: Quantity) -> Option<Outcome> {
         Centre::mean(sample?)
     };
     statistic::compare(&centre(new)?, &centre(old)?)
-}
-
-fn quantiles(summary: &Summary, of: Quantity) -> &Quantiles {
-    if of == Quantity::Variance { &summary.log10_variance } else { &summary.log10_second_moment }
 }
 
 /// Trials that are exactly zero.
