@@ -12,7 +12,7 @@ use std::path::Path;
 
 const SIZE: (f64, f64) = (1000.0, 640.0);
 const INK: RGBColor = RGBColor(30, 30, 34);
-const GREY: RGBColor = RGBColor(96, 96, 104);
+const GRAY: RGBColor = RGBColor(96, 96, 104);
 const LINE: RGBColor = RGBColor(226, 226, 230);
 /// Okabe & Ito 2008.
 const TOOLS: [(&str, &str, RGBColor); 5] = [
@@ -38,10 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn drawn(curves: &BTreeMap<String, Vec<(f64, f64)>>) -> String {
     let mut canvas = Canvas::new(SIZE.0, SIZE.1);
-    let tick = TextStyle::new(12.0, GREY);
+    let tick = TextStyle::new(12.0, GRAY);
     canvas.text("Seconds of a whole process against width", (28.0, 22.0), TextStyle::new(20.0, INK));
     let facts = "depth 10 · batch 16 · 1 trial · forward and backward · two cores; both axes logarithmic";
-    canvas.text(facts, (28.0, 58.0), TextStyle::new(13.0, GREY));
+    canvas.text(facts, (28.0, 58.0), TextStyle::new(13.0, GRAY));
     let points = || curves.values().flatten();
     let bounds = |pick: fn(&(f64, f64)) -> f64| {
         points().map(pick).fold((f64::INFINITY, f64::NEG_INFINITY), |b, v| (b.0.min(v), b.1.max(v)))
@@ -68,10 +68,10 @@ fn drawn(curves: &BTreeMap<String, Vec<(f64, f64)>>) -> String {
         (1e6, "1 million"),
     ] {
         let at = x(f64::log10(width));
-        canvas.line(&[(sharp(at), foot), (sharp(at), foot + 5.0)], Stroke::new(GREY, 1.0));
+        canvas.line(&[(sharp(at), foot), (sharp(at), foot + 5.0)], Stroke::new(GRAY, 1.0));
         canvas.text(label, (at, foot + 9.0), tick.centered());
     }
-    canvas.line(&[(left, foot), (right, foot)], Stroke::new(GREY, 1.0));
+    canvas.line(&[(left, foot), (right, foot)], Stroke::new(GRAY, 1.0));
     canvas.text("units a layer", (f64::midpoint(left, right), foot + 32.0), tick.centered());
     // Names behind the ends of lines, but beside the start where other lines go on through the end.
     for (tool, name, color) in TOOLS {

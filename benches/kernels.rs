@@ -7,7 +7,7 @@ use divan::counter::ItemsCount;
 use initdiag::activation::Activation;
 use initdiag::law::Law;
 use initdiag::law::draw::{Standard, fill};
-use initdiag::numeric::cached::Observed;
+use initdiag::numeric::cached::CachedSignal;
 use initdiag::numeric::product::{Threads, gram, mul, tr_mul};
 use initdiag::numeric::signal::Signal;
 use initdiag::numeric::stream::{Key, Role};
@@ -56,13 +56,13 @@ fn draws(bencher: Bencher, standard: Standard) {
 
 #[divan::bench(args = [16, 64, 256])]
 fn factor(bencher: Bencher, size: usize) {
-    let x = Observed::from(Signal::new(batch(4 * size, size), 0));
+    let x = CachedSignal::from(Signal::new(batch(4 * size, size), 0));
     bencher.bench_local(|| Factor::of(&x, None, Threads::One));
 }
 
 #[divan::bench(args = ["relu", "tanh", "gelu", "sigmoid"])]
 fn activation(bencher: Bencher, name: &str) {
-    let act = Activation::parse(name).expect("a name of the catalogue");
+    let act = Activation::parse(name).expect("a name of the catalog");
     let z = Signal::new(batch(512, 64), 0);
     bencher.counter(ItemsCount::new(z.values.len())).bench_local(|| activate(&act, &z));
 }
@@ -70,8 +70,10 @@ fn activation(bencher: Bencher, name: &str) {
 /// Forward and back through one layer of 512 units, batch 64.
 #[divan::bench(args = [Method::Dense, Method::Implicit])]
 fn layer(bencher: Bencher, method: Method) {
-    let (x, y) =
-        (Observed::from(Signal::new(batch(512, 64), 0)), Observed::from(Signal::new(batch(512, 64), 0)));
+    let (x, y) = (
+        CachedSignal::from(Signal::new(batch(512, 64), 0)),
+        CachedSignal::from(Signal::new(batch(512, 64), 0)),
+    );
     bencher.bench_local(|| {
         let mut w = linear_map::<f32>(method, Law::Normal { mean: 0.0, std: 0.05 }, 512, 512, KEY);
         (w.forward(&x, Threads::One), w.backward(&y, Threads::One))

@@ -1,8 +1,8 @@
-//! What an initialiser does to signal and gradient in a deep network, before anyone trains it.
+//! What an initializer does to signal and gradient in a deep network, before anyone trains it.
 //!
-//! Data flows one way: [`frontend`] makes a [`graph`] of operators ([`op`]) whose parameters follow the laws that the catalogue
+//! Data flows one way: [`frontend`] makes a [`graph`] of operators ([`op`]) whose parameters follow the laws that the catalog
 //! [`initializer`] names; [`weights`] draws them; [`simulate`] pushes a batch forward and a gradient back and [`measure`]
-//! summarises what was recorded; [`diagnose`] puts it in words; [`result`] is what comes out and [`report`] renders it.
+//! summarizes what was recorded; [`diagnose`] puts it in words; [`result`] is what comes out and [`report`] renders it.
 //!
 //! ```
 //! use initdiag::diagnose::run;

@@ -1,4 +1,4 @@
-//! Measurement and theory at width 4096: every activation of the catalogue in the ordered phase, at criticality and in the
+//! Measurement and theory at width 4096: every activation of the catalog in the ordered phase, at criticality and in the
 //! chaotic phase, on the lazy engine.
 
 use initdiag::activation::Activation;

@@ -178,7 +178,7 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--fail-on", "explodng"], 2, "did you mean `exploding`?"),
         (&["--fail-on", "vanish"], 2, "one of stable, vanishing, exploding"),
         (&["--color", "blue"], 2, "--color"),
-        (&["--colour", "always"], 2, "--color"),
+        (&["--color", "always"], 2, "--color"),
         (&["--depht", "3"], 2, "--depth"),
         (&["frobnicate"], 2, "frobnicate"),
         (&["--out", &beneath], 1, "--out"),
@@ -318,7 +318,7 @@ fn the_main_command_writes_its_files_and_says_its_verdict() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.trim_end().ends_with("verdict: forward vanishing, backward vanishing"), "{text}");
     assert!(text.contains("n·Var(W) = 1 and relu halves it: each layer keeps 1/2"));
-    assert!(!text.contains('\u{1b}'), "colour where there is no terminal");
+    assert!(!text.contains('\u{1b}'), "color where there is no terminal");
     let out = directory.path().join("initdiag-out");
     let read = |name: &str| std::fs::read(out.join(name)).unwrap();
     assert!(read("signal.png").starts_with(b"\x89PNG"));
@@ -348,8 +348,8 @@ fn options_do_what_they_say() {
     assert_eq!((report.spec.widths.as_slice(), report.spec.batch), (&[8, 8, 8, 8, 8][..], 4));
     let quiet = tool(&["--depth", "2", "--width", "8", "--quiet", "--out", out]);
     assert!(quiet.status.success() && quiet.stdout.is_empty() && quiet.stderr.is_empty());
-    let coloured = tool(&["--depth", "2", "--width", "8", "--color", "always", "--out", out]);
-    assert!(String::from_utf8_lossy(&coloured.stdout).contains('\u{1b}'));
+    let colored = tool(&["--depth", "2", "--width", "8", "--color", "always", "--out", out]);
+    assert!(String::from_utf8_lossy(&colored.stdout).contains('\u{1b}'));
     // Nothing is written and that is said.
     let nothing = tool(&["--depth", "2", "--width", "8", "--json", "--format", "csv"]);
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("--format has no effect"));
@@ -524,18 +524,18 @@ fn zero_weights_make_units_alike_on_every_engine() {
 }
 
 #[test]
-fn the_catalogue_lists_everything() {
+fn the_catalog_lists_everything() {
     let output = tool(&["catalog", "--json", "--fan-in", "300", "--fan-out", "100"]);
     let catalog: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     for row in catalog["inits"].as_array().unwrap() {
-        let (Some(exact), Some(realised)) = (row["exact_n_var"].as_f64(), row["realised_n_var"].as_f64())
+        let (Some(exact), Some(realized)) = (row["exact_n_var"].as_f64(), row["realized_n_var"].as_f64())
         else {
             assert!(row["note"].is_string(), "{row}");
             continue;
         };
         // One matrix of 30 000 entries.
-        assert!((realised - exact).abs() <= 0.06 * exact + 1e-9, "{row}");
-        assert_eq!(row["group"] == "as-written", row["nearest"].is_string(), "{row}");
+        assert!((realized - exact).abs() <= 0.06 * exact + 1e-9, "{row}");
+        assert_eq!(row["group"] == "folklore", row["nearest"].is_string(), "{row}");
     }
     let text = String::from_utf8(tool(&["catalog"]).stdout).unwrap();
     for name in [
@@ -946,13 +946,13 @@ fn what_is_no_baseline_gets_one_clear_line() {
         (&good, &["--batch", "5"], 2, "batch 4 there, 5 here"),
         (&good, &["--input", "uniform"], 2, "input normal there, uniform here"),
         (&good, &["--loss", "mse"], 2, "loss random there, mse here"),
-        (&good, &["--bias", "normal"], 2, "bias the initialiser's own there, normal here"),
+        (&good, &["--bias", "normal"], 2, "bias the initializer's own there, normal here"),
         (&good, &["--act", "tanh"], 2, "its activations are relu, this run's tanh"),
         (
             &good,
             &["--init", "he,lecun"],
             2,
-            "its initialisers are xavier-normal, this run's he-normal, lecun-normal",
+            "its initializers are xavier-normal, this run's he-normal, lecun-normal",
         ),
     ];
     for (file, extra, code, words) in rows {
@@ -1208,7 +1208,7 @@ fn a_network_that_cannot_be_built_says_where_and_what_would_fit() {
         (r#"{ type = "flatten" }"#, "no layer of it has weights"),
         (
             r#"{ type = "conv2d", out = 3, kernel = 3, init = "heh" }"#,
-            "conv1: unknown initialiser `heh`: did you mean `he`?",
+            "conv1: unknown initializer `heh`: did you mean `he`?",
         ),
         (r#"{ type = "conv2d", out = 3, kernel = 0 }"#, "conv1: kernel is a whole number from 1"),
         (r#"{ type = "repeat", times = 2000000, layers = [{ type = "act" }] }"#, "more than 1000000 layers"),
@@ -1240,14 +1240,14 @@ fn a_network_that_cannot_be_built_says_where_and_what_would_fit() {
 }
 
 #[test]
-fn a_bundled_network_takes_its_own_initialiser_unless_the_user_names_one() {
+fn a_bundled_network_takes_its_own_initializer_unless_the_user_names_one() {
     use initdiag::frontend::{bundled, toml::Architecture};
     use initdiag::initializer::Initializer;
     for name in bundled::NAMES {
         let source = bundled::source(name).unwrap();
         let own = Architecture::parse(source).unwrap().init.unwrap_or_else(|| panic!("{name} names none"));
         assert!(Initializer::parse_for_net(&own).is_ok(), "{name}: {own}");
-        assert!(source.contains("nitialise"), "{name} does not say where it comes from");
+        assert!(source.contains("nitialize"), "{name} does not say where it comes from");
     }
     let size = ["--net", "mlp-mnist", "--batch", "4", "--trials", "1", "--json"];
     let own = json(&size);

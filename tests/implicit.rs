@@ -10,7 +10,7 @@ mod ks;
 use initdiag::activation::Activation;
 use initdiag::graph;
 use initdiag::law::Law;
-use initdiag::numeric::cached::Observed;
+use initdiag::numeric::cached::CachedSignal;
 use initdiag::numeric::product::Threads;
 use initdiag::numeric::signal::Signal;
 use initdiag::numeric::stream::{Key, Part, Role};
@@ -158,7 +158,7 @@ impl Planted {
 }
 
 impl LinearMap<f32> for Planted {
-    fn forward(&mut self, x: &Observed<f32>, threads: Threads) -> Signal<f32> {
+    fn forward(&mut self, x: &CachedSignal<f32>, threads: Threads) -> Signal<f32> {
         let factor = Factor::of(x, None, threads);
         self.basis = &x.signal.values * factor.whitener.map(|v| v as f32);
         self.xi = self.draw(self.fan_out, factor.rank(), 0);
@@ -166,7 +166,7 @@ impl LinearMap<f32> for Planted {
         Signal::new(z, x.signal.exponent)
     }
 
-    fn backward(&mut self, y: &Observed<f32>, threads: Threads) -> Signal<f32> {
+    fn backward(&mut self, y: &CachedSignal<f32>, threads: Threads) -> Signal<f32> {
         let factor = Factor::of(y, None, threads);
         let mut eta = self.draw(self.fan_in, factor.rank(), 1);
         if self.reuse {

@@ -11,7 +11,7 @@ use initdiag::frontend::toml::Architecture;
 use initdiag::graph::{Graph, Laws, backward, forward};
 use initdiag::initializer::Initializer;
 use initdiag::law::Law;
-use initdiag::numeric::cached::Observed;
+use initdiag::numeric::cached::CachedSignal;
 use initdiag::numeric::product::Threads;
 use initdiag::numeric::signal::{Signal, stacked};
 use initdiag::numeric::stream::{Key, Part, Role as Stream};
@@ -496,11 +496,11 @@ impl Second {
 }
 
 impl LinearMap<f32> for Second {
-    fn forward(&mut self, x: &Observed<f32>, _: Threads) -> Signal<f32> {
+    fn forward(&mut self, x: &CachedSignal<f32>, _: Threads) -> Signal<f32> {
         self.query(&x.signal, true)
     }
 
-    fn backward(&mut self, y: &Observed<f32>, threads: Threads) -> Signal<f32> {
+    fn backward(&mut self, y: &CachedSignal<f32>, threads: Threads) -> Signal<f32> {
         match &mut self.other {
             Some(other) => other.backward(y, threads),
             None => self.query(&y.signal, false),
@@ -571,7 +571,7 @@ fn planted_errors_of_sharing_are_caught() {
 
 const KEY: Key = Key { seed: 7, trial: 0, layer: 1 };
 
-fn batch(rows: usize, columns: usize, k: usize) -> Observed<f64> {
+fn batch(rows: usize, columns: usize, k: usize) -> CachedSignal<f64> {
     let entry = |i: usize, j: usize| f64::sin((3 + i * 7 + j * 11 + i * j * k) as f64);
     Signal::new(DMatrix::from_fn(rows, columns, entry), 2).into()
 }

@@ -1,4 +1,4 @@
-//! What is drawn against the law that is stated: mean, variance and support of every initialiser.
+//! What is drawn against the law that is stated: mean, variance and support of every initializer.
 
 use initdiag::activation::Activation;
 use initdiag::initializer::{Initializer, Site, entries};
@@ -7,10 +7,10 @@ use initdiag::numeric::product::Threads;
 use initdiag::numeric::stream::Key;
 use initdiag::weights::Dense;
 
-/// 4 matrices of 300 × 200 entries for each initialiser: 240 000 draws. Mean and variance of independent entries within 5.3
-/// standard errors (false alarm 1.2·10⁻⁷ each, about 50 initialisers × 2); kurtosis from the draws themselves.
+/// 4 matrices of 300 × 200 entries for each initializer: 240 000 draws. Mean and variance of independent entries within 5.3
+/// standard errors (false alarm 1.2·10⁻⁷ each, about 50 initializers × 2); kurtosis from the draws themselves.
 #[test]
-fn realised_mean_variance_and_support_are_those_of_the_law() {
+fn realized_mean_variance_and_support_are_those_of_the_law() {
     let act = Activation::parse("relu").unwrap();
     let site = Site::dense(300, 200, 2, 9, &act);
     let mut checked = 0;

@@ -267,7 +267,7 @@ fn tied_weights_are_the_embedding_transposed() {
     let drawn = run(&net, &x, None, 0);
     let tokens = plain(&drawn.output);
     assert_eq!(tokens.shape(), (6, 9));
-    // A normalised row has length √4, and no row of the table is more like it than √4 times that row's own length.
+    // A normalized row has length √4, and no row of the table is more like it than √4 times that row's own length.
     assert!(tokens.amax() > 1.0);
 }
 

@@ -10,7 +10,7 @@ use initdiag::simulate::{Control, Input, Plan};
 use initdiag::spec::Experiment;
 use std::sync::atomic::AtomicBool;
 
-/// One cell for each initialiser.
+/// One cell for each initializer.
 fn cells(net: &str, init: &[&str], batch: usize, trials: usize, bias: Option<&str>) -> Vec<Cell> {
     let architecture = Architecture::parse(net).unwrap();
     let act = architecture.act.clone().unwrap_or("relu".into());
@@ -48,7 +48,7 @@ fn factor(layers: &[&Layer], of: fn(&Layer) -> f64) -> f64 {
 
 #[test]
 fn batch_norm_multiplies_gradients_in_a_relu_stack() {
-    // Yang et al. 2019: π/(π − 1) = 1.467 a layer towards the input as B → ∞, more at small B, whatever the initialiser.
+    // Yang et al. 2019: π/(π − 1) = 1.467 a layer towards the input as B → ∞, more at small B, whatever the initializer.
     let net = r#"
         input = { shape = [256] }
         layer = [{ type = "repeat", times = 13, layers = [

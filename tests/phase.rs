@@ -28,7 +28,7 @@ fn the_plane_in_json() {
     assert!((d.xi_c[3][5].unwrap() - 25.21).abs() < 0.1 && (d.xi_c[3][0].unwrap() - 3.627).abs() < 1e-3);
     let edge = d.edges.iter().find(|e| e.sigma_b2 == 0.05).unwrap();
     assert!((edge.sigma_w2 - 1.760_955).abs() < 1e-6);
-    let he = d.initialisers.iter().find(|p| p.names.iter().any(|n| n == "he-normal")).unwrap();
+    let he = d.initializers.iter().find(|p| p.names.iter().any(|n| n == "he-normal")).unwrap();
     assert!((he.sigma_w2.unwrap() - 2.0).abs() < 1e-12 && he.phase == Some(Phase::Chaotic), "{he:?}");
     assert!(d.measured.is_none());
     // Decades are seen in logarithms, and widths move what has no fan in it.
@@ -43,7 +43,7 @@ fn the_plane_in_json() {
         "4",
     ]);
     assert!((d.sigma_w2[1] - 0.1).abs() < 1e-12);
-    let keras = d.initialisers.iter().find(|p| p.names.iter().any(|n| n == "keras-random-normal")).unwrap();
+    let keras = d.initializers.iter().find(|p| p.names.iter().any(|n| n == "keras-random-normal")).unwrap();
     assert!((keras.sigma_w2.unwrap() - 2.5).abs() < 1e-12);
 }
 
@@ -118,7 +118,7 @@ fn wrong_input_gets_one_clear_line() {
         (&["--seed", "3"], "--simulate"),
         (&["--simulate", "--seed", "x"], "seed"),
         (&["--format", "pdf"], "pdf"),
-        (&["--colour", "never"], "--color"),
+        (&["--color", "never"], "--color"),
         (&["extra"], "extra"),
     ];
     TOOL.refuses(rows);

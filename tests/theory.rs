@@ -34,7 +34,7 @@ fn numbers_in_json() {
 }
 
 #[test]
-fn initialisers_bring_their_variances() {
+fn initializers_bring_their_variances() {
     let he = json(&["--init", "he"]);
     assert_eq!((he.init.as_deref(), he.width, he.sigma_w2), (Some("he-normal"), Some(512), 2.0));
     // PyTorch's default: n·Var = 1/3, and biases of variance 1/(3n).
@@ -75,7 +75,7 @@ fn files_and_table() {
     assert!(std::fs::read_to_string(out.join("theory.svg")).unwrap().contains("<svg"));
     let kept: Survey = serde_json::from_slice(&std::fs::read(out.join("theory.json")).unwrap()).unwrap();
     assert_eq!(kept, json(&base[..6]));
-    // Only what is asked for, and colours only where they are.
+    // Only what is asked for, and colors only where they are.
     let other = place.path().join("other");
     let output =
         tool(&["--sigma-w2", "2", "--format", "svg", "--color", "always", "--out", other.to_str().unwrap()]);
@@ -115,7 +115,7 @@ fn wrong_input_gets_one_clear_line() {
         (&["--init", "normal(0, 1e6)"], "beyond"),
         (&["--init", "critical", "--act", "softplus"], "critical"),
         (&["--sigma-w2", "2", "--format", "pdf"], "pdf"),
-        (&["--sigma-w2", "2", "--colour", "never"], "--color"),
+        (&["--sigma-w2", "2", "--color", "never"], "--color"),
         (&["--sigma-w2", "2", "extra"], "extra"),
     ];
     TOOL.refuses(rows);

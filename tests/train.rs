@@ -41,13 +41,13 @@ fn at_once_on_the_embedded_digits() {
         assert_eq!((run.steps, run.epochs.len(), run.points.len(), run.diverged), (96, 8, 96, None));
         let (first, end) = (run.points[0].loss, run.points[95].loss);
         assert!(end < 0.6 * first, "{first} to {end}");
-        assert_eq!(run.looks.iter().map(|l| l.step).collect::<Vec<_>>(), [0, 3, 10, 31, 96]);
+        assert_eq!(run.snapshots.iter().map(|l| l.step).collect::<Vec<_>>(), [0, 3, 10, 31, 96]);
         assert_ne!(cell.runs[0].points, cell.runs[1].points);
     }
 }
 
 #[test]
-fn a_network_s_own_initialiser_is_compared_with_the_usual_ones() {
+fn a_network_s_own_initializer_is_compared_with_the_usual_ones() {
     let few = ["--epochs", "1", "--seeds", "1", "--samples", "64"];
     let compared = ["keras-dense", "normal", "lecun-normal", "xavier-normal", "he-normal"];
     assert_eq!(json(&few).spec.init, compared);
@@ -61,7 +61,7 @@ fn nothing_learns_from_zeros() {
     assert_eq!((zeros.summary.verdict, he.summary.verdict), (Verdict::Chance, Verdict::AboveChance));
     // Biases of the last layer alone move, so the most frequent class is all that it can know.
     assert!(zeros.summary.last.unwrap().median <= t.chance);
-    assert_eq!(zeros.runs[0].looks.last().unwrap().layers[0].weight_gradient, None);
+    assert_eq!(zeros.runs[0].snapshots.last().unwrap().layers[0].weight_gradient, None);
     let arguments = ["--epochs", "1", "--seeds", "1", "--init", "zeros", "--json", "--fail-on"];
     let failed = tool(&[&arguments[..], &["chance"], &["--quiet"]].concat());
     assert_eq!(failed.status.code(), Some(3));

@@ -12,7 +12,7 @@ const FINITE_WITHIN: f64 = 8.0;
 /// Kinks are sought this far from zero.
 const SCAN: f64 = 40.0;
 
-/// Reads an expression and finds out by evaluation what a catalogue entry would state.
+/// Reads an expression and finds out by evaluation what a catalog entry would state.
 pub fn parse(text: &str) -> Result<Activation, CatalogError> {
     let fault = |reason: String| CatalogError::Syntax { text: text.into(), reason };
     let formula = Formula::parse(text, &["x"]).map_err(|error| fault(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! φ and φ′ of each catalogued activation, once for both precisions, and their tails.
+//! φ and φ′ of each catalogd activation, once for both precisions, and their tails.
 
 use crate::numeric::real::{self, Real};
 use crate::numeric::wide::Wide;

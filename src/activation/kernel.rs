@@ -17,7 +17,7 @@ pub trait Kernel: SliceFunction {
     fn extended(&self, z: Wide) -> (Wide, Wide);
 }
 
-/// Below 2^this every catalogued activation is its tangent to more than double precision.
+/// Below 2^this every catalogd activation is its tangent to more than double precision.
 const TINY: i64 = -300;
 /// Above it the tail's own formula takes over.
 const FAR: f64 = 30.0;

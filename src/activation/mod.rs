@@ -1,6 +1,6 @@
-//! The catalogue of activations: φ, its derivative, and what it does near zero and far from it.
+//! The catalog of activations: φ, its derivative, and what it does near zero and far from it.
 //!
-//! An activation is a name of the catalogue or an expression in x. It is evaluated at any scale of its argument, so a signal of
+//! An activation is a name of the catalog or an expression in x. It is evaluated at any scale of its argument, so a signal of
 //! 10⁻³⁰⁰⁰ keeps its digits.
 //!
 //! ```
@@ -13,13 +13,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod catalogue;
+mod catalog;
 mod expression;
 mod functions;
 mod kernel;
 mod power;
 
-pub use catalogue::{Entry, entries};
+pub use catalog::{Entry, entries};
 pub use kernel::Kernel;
 
 use crate::law::call::{Call, CatalogError, one_line, split_list};
@@ -65,13 +65,13 @@ impl fmt::Debug for Activation {
 }
 
 impl Activation {
-    /// Reads a catalogue name with parameters, such as `leaky-relu(a=0.2)`, or an expression in `x`.
+    /// Reads a catalog name with parameters, such as `leaky-relu(a=0.2)`, or an expression in `x`.
     ///
     /// # Errors
     /// An unknown name, a faulty parameter, or an expression that cannot be read or is not finite near zero.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
         let text = &one_line(text);
-        if mentions(text, "x") { expression::parse(text) } else { catalogue::build(&Call::parse(text)?) }
+        if mentions(text, "x") { expression::parse(text) } else { catalog::build(&Call::parse(text)?) }
     }
 
     /// Reads a comma-separated list.

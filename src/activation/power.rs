@@ -26,7 +26,7 @@ const LAST: usize = 1000;
 const START: f64 = 1.357_9;
 /// Values within this of one and its inverse have not lost digits to underflow.
 const REACH: f64 = 1e290;
-/// The exponents of neighbouring octaves agree to this where the law holds.
+/// The exponents of neighboring octaves agree to this where the law holds.
 const STEADY: f64 = 1e-9;
 /// Rounding of a formula, relative to its size near one.
 const ROUNDING: f64 = 1e-13;

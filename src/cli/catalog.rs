@@ -19,7 +19,7 @@ use unicode_width::UnicodeWidthStr;
 /// Options of `catalog`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Only the initialisers, or only the activations
+    /// Only the initializers, or only the activations
     what: Option<What>,
     /// Fan-in of the layer that laws are shown for
     #[arg(long, value_name = "N", default_value = "512", value_parser = size::parse)]
@@ -33,7 +33,7 @@ pub struct Arguments {
     /// As JSON
     #[arg(long)]
     json: bool,
-    /// When to colour
+    /// When to color
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     color: When,
 }
@@ -60,12 +60,12 @@ struct InitRow {
     parameters: Vec<String>,
     law: &'static str,
     source: &'static str,
-    /// n·Var that the source states; for as-written entries, that of the initialiser whose name it goes by.
+    /// n·Var that the source states; for folklore entries, that of the initializer whose name it goes by.
     nominal_n_var: Option<f64>,
     /// n·Var of the law that is drawn.
     exact_n_var: Option<f64>,
     /// n·Var of one drawn matrix.
-    realised_n_var: Option<f64>,
+    realized_n_var: Option<f64>,
     /// n·mean of the law that is drawn.
     n_mean: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,9 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     /// A larger matrix shows nothing more and takes long to draw for every entry.
     const LARGEST: usize = 1 << 24;
     if arguments.fan_in.saturating_mul(arguments.fan_out) > LARGEST {
-        return Err(Failure::Usage(format!(
-            "--fan-in times --fan-out is at most {LARGEST} in the catalogue"
-        )));
+        return Err(Failure::Usage(format!("--fan-in times --fan-out is at most {LARGEST} in the catalog")));
     }
     let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
     let site = Site::dense(arguments.fan_in, arguments.fan_out, 1, 50, &act);
@@ -100,8 +98,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         (arguments.what != Some(What::Inits)).then(|| activation::entries().iter().map(act_row).collect());
     let catalog = Catalog { inits, acts };
     if arguments.json {
-        let mut text = serde_json::to_string_pretty(&catalog)
-            .expect("a catalogue holds strings and finite numbers only");
+        let mut text =
+            serde_json::to_string_pretty(&catalog).expect("a catalog holds strings and finite numbers only");
         text.push('\n');
         output::print(&text, When::Never)?;
     } else {
@@ -121,7 +119,7 @@ fn init_row(entry: &'static initializer::Entry, site: &Site) -> InitRow {
         source: entry.source,
         nominal_n_var: None,
         exact_n_var: None,
-        realised_n_var: None,
+        realized_n_var: None,
         n_mean: None,
         nearest: None,
         note: entry.not_dense.map(str::to_string),
@@ -140,15 +138,15 @@ fn init_row(entry: &'static initializer::Entry, site: &Site) -> InitRow {
         .matrix(Threads::One);
     row.nominal_n_var = init.nominal(site).filter(|x| x.is_finite());
     row.exact_n_var = Some(n * moments.variance);
-    row.realised_n_var = Some(n * variance(drawn.as_slice()));
+    row.realized_n_var = Some(n * variance(drawn.as_slice()));
     row.n_mean = Some(n * moments.mean);
-    if entry.group == Group::AsWritten {
+    if entry.group == Group::Folklore {
         row.nearest = Some(nearest(&init, site, moments.mean));
     }
     row
 }
 
-/// The proper law behind an as-written one, in words.
+/// The proper law behind a folklore one, in words.
 fn nearest(init: &Initializer, site: &Site, mean: f64) -> String {
     let Some(near) = nearest_proper(init, site) else { return "none: all units stay identical".into() };
     let factor = match (near.ratio - 1.0).abs() < 1e-9 {
@@ -207,7 +205,7 @@ fn init_lines(inits: &[InitRow], site: &Site, columns: Option<usize>) -> Vec<Str
     let mut lines = vec![
         wrap(
             &format!(
-                "{BOLD}Initialisers{BOLD:#}: n·Var at fan_in {}, fan_out {}, {}: stated by the source, and realised by one drawn matrix",
+                "{BOLD}Initializers{BOLD:#}: n·Var at fan_in {}, fan_out {}, {}: stated by the source, and realized by one drawn matrix",
                 site.fan_in, site.fan_out, site.act.name
             ),
             columns,
@@ -227,13 +225,13 @@ fn init_lines(inits: &[InitRow], site: &Site, columns: Option<usize>) -> Vec<Str
         (Group::Classic, "From the literature"),
         (Group::Framework, "What frameworks draw"),
         (
-            Group::AsWritten,
-            "As written in widely copied articles (stated: n·Var of the initialiser whose name it goes by)",
+            Group::Folklore,
+            "Folklore: as written in widely copied articles (stated: n·Var of the initializer whose name it goes by)",
         ),
     ] {
         lines.push(String::new());
         lines.push(wrap(&format!("{BOLD}{title}{BOLD:#}"), columns, 2));
-        let titles = format!("  {}  {:>9}  {:>9}", padded("name", name_width), "stated", "realised");
+        let titles = format!("  {}  {:>9}  {:>9}", padded("name", name_width), "stated", "realized");
         lines.push(format!("{DIM}{titles}{}{DIM:#}", if beside { "  law" } else { "" }));
         for row in inits.iter().filter(|r| r.group == group) {
             let number = |x: Option<f64>| right(&x.map_or("–".into(), four), 9);
@@ -241,7 +239,7 @@ fn init_lines(inits: &[InitRow], site: &Site, columns: Option<usize>) -> Vec<Str
                 "  {BOLD}{}{BOLD:#}  {}  {}",
                 padded(row.name, name_width),
                 number(row.nominal_n_var),
-                number(row.realised_n_var)
+                number(row.realized_n_var)
             );
             if beside {
                 lines.push(wrap(&format!("{numbers}  {}", row.law), columns, column));

@@ -30,7 +30,7 @@ pub struct OutputOptions {
     /// No progress bar
     #[arg(long)]
     no_progress: bool,
-    /// When to colour
+    /// When to color
     #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
     color: When,
 }

@@ -29,7 +29,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use error::Failure;
 use std::process::ExitCode;
 
-/// Shows what an initialiser does to signal and gradient in a deep network before anyone trains it.
+/// Shows what an initializer does to signal and gradient in a deep network before anyone trains it.
 #[derive(Parser)]
 #[command(
     name = "initdiag",
@@ -56,15 +56,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Every initialiser and activation, with law and source
+    /// Every initializer and activation, with law and source
     Catalog(catalog::Arguments),
     /// Mean-field maps, fixed points and depth scales of an activation; no simulation
     Theory(theory::Arguments),
-    /// Phase diagram of an activation over n·Var(W) and Var(b), with the named initialisers on it
+    /// Phase diagram of an activation over n·Var(W) and Var(b), with the named initializers on it
     Phase(phase::Arguments),
-    /// Which initialiser for a network, why, and the lines of PyTorch, Keras, JAX, burn and candle that set it
+    /// Which initializer for a network, why, and the lines of PyTorch, Keras, JAX, burn and candle that set it
     Recommend(recommend::Arguments),
-    /// Train on real data from each initialiser, and compare
+    /// Train on real data from each initializer, and compare
     Train(Box<train::Arguments>),
     /// Shell completions on standard output
     Completions {

@@ -5,7 +5,7 @@ use anstream::{AutoStream, ColorChoice};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// When to colour.
+/// When to color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum When {
     Auto,

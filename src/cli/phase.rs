@@ -1,5 +1,5 @@
 //! `initdiag phase`: χ₁ and depth scales over the plane of weight and bias variance, the critical line, and where the named
-//! initialisers lie.
+//! initializers lie.
 
 use super::delivery::OutputOptions;
 use super::error::{Failure, note};
@@ -25,7 +25,7 @@ pub struct Arguments {
     /// Range of Var(b); beyond a factor of 100 the axis is logarithmic [default: about the critical line]
     #[arg(long, value_name = "LO..HI", value_parser = range, allow_hyphen_values = true)]
     sigma_b2: Option<(f64, f64)>,
-    /// Units a layer that named initialisers are placed for
+    /// Units a layer that named initializers are placed for
     #[arg(long, value_name = "N", default_value = "512", value_parser = size::parse, allow_hyphen_values = true)]
     width: usize,
     /// Columns of the maps; rows are two thirds as many [default: 81, with --simulate 41]

@@ -42,12 +42,12 @@ pub fn bar(doing: &str, steps: u64, wanted: bool) -> ProgressBar {
 struct Narrowed;
 
 /// Room for `^C`, twice.
-const ROOM: u16 = 4;
+const RESERVED: u16 = 4;
 
 impl TermLike for Narrowed {
     fn width(&self) -> u16 {
         let size = terminal_size::terminal_size_of(io::stderr());
-        size.map_or(80, |(width, _)| width.0).saturating_sub(ROOM).max(1)
+        size.map_or(80, |(width, _)| width.0).saturating_sub(RESERVED).max(1)
     }
 
     fn move_cursor_up(&self, lines: usize) -> io::Result<()> {

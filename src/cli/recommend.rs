@@ -1,4 +1,4 @@
-//! `initdiag recommend`: which initialiser for this network, why, and the lines that set it.
+//! `initdiag recommend`: which initializer for this network, why, and the lines that set it.
 
 use super::delivery::OutputOptions;
 use super::error::{Failure, note};
@@ -28,10 +28,10 @@ pub struct Arguments {
     /// Width of the input and of each layer, such as 784,512,10
     #[arg(long, value_name = "N,N…", conflicts_with_all = ["width", "depth"], allow_hyphen_values = true)]
     widths: Option<String>,
-    /// A network file, or the name of a bundled network; initialisers are ranked by short simulations of it
+    /// A network file, or the name of a bundled network; initializers are ranked by short simulations of it
     #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["width", "depth", "widths"])]
     net: Option<String>,
-    /// Initialiser that you have now [default: xavier, or what the network names]
+    /// Initializer that you have now [default: xavier, or what the network names]
     #[arg(long, value_name = "I", allow_hyphen_values = true)]
     init: Option<String>,
     /// A whole-stack change beyond this many decades is not kept
@@ -44,7 +44,7 @@ pub struct Arguments {
     output: OutputOptions,
 }
 
-/// Theory walks every layer for every law of the catalogue.
+/// Theory walks every layer for every law of the catalog.
 const DEEPEST: usize = 10_000;
 
 fn widths(arguments: &Arguments) -> Result<Vec<usize>, Failure> {

@@ -47,11 +47,11 @@ pub struct Arguments {
     /// Activations: names, or expressions in x [default: relu, or what the network names]
     #[arg(long, value_name = "A[,A…]", allow_hyphen_values = true)]
     act: Option<String>,
-    /// Initialisers: name, name(param=value), or a law such as normal(0, sqrt(2/fan_in)) [default: xavier, or what the network
+    /// Initializers: name, name(param=value), or a law such as normal(0, sqrt(2/fan_in)) [default: xavier, or what the network
     /// names]
     #[arg(long, value_name = "I[,I…]", allow_hyphen_values = true)]
     init: Option<String>,
-    /// Law of the biases [default: that of the initialiser, else zeros]
+    /// Law of the biases [default: that of the initializer, else zeros]
     #[arg(long, value_name = "B", allow_hyphen_values = true)]
     bias: Option<String>,
     /// Samples that are pushed through the network

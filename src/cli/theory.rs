@@ -23,13 +23,13 @@ pub struct Arguments {
     /// Weight variance n·Var(W), n the fan-in
     #[arg(long, value_name = "X", value_parser = variance, allow_hyphen_values = true)]
     sigma_w2: Option<f64>,
-    /// Bias variance Var(b) [default: that of the initialiser, else 0]
+    /// Bias variance Var(b) [default: that of the initializer, else 0]
     #[arg(long, value_name = "X", value_parser = variance, allow_hyphen_values = true)]
     sigma_b2: Option<f64>,
-    /// An initialiser in place of --sigma-w2
+    /// An initializer in place of --sigma-w2
     #[arg(long, value_name = "I", allow_hyphen_values = true)]
     init: Option<String>,
-    /// Units a layer, for an initialiser whose n·Var(W) depends on it [default: 512]
+    /// Units a layer, for an initializer whose n·Var(W) depends on it [default: 512]
     #[arg(long, value_name = "N", value_parser = size::parse, conflicts_with = "sigma_w2", allow_hyphen_values = true)]
     width: Option<usize>,
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Name and width of the initialiser, n·Var(W), and the variance of the biases that it brings.
+/// Name and width of the initializer, n·Var(W), and the variance of the biases that it brings.
 type Gain = (Option<String>, Option<usize>, f64, f64);
 
 fn gain(arguments: &Arguments, act: &Activation) -> Result<Gain, Failure> {

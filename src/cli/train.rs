@@ -1,4 +1,4 @@
-//! `initdiag train`: from each initialiser, does the network learn?
+//! `initdiag train`: from each initializer, does the network learn?
 
 use super::delivery::OutputOptions;
 use super::error::{Failure, note, say};
@@ -26,10 +26,10 @@ pub struct Arguments {
     /// Activations: names, or expressions in x [default: relu, or what the network names]
     #[arg(long, value_name = "A[,A…]", allow_hyphen_values = true)]
     act: Option<String>,
-    /// Initialisers, as the main command takes them [default: what the network names, and normal, lecun, xavier, he]
+    /// Initializers, as the main command takes them [default: what the network names, and normal, lecun, xavier, he]
     #[arg(long, value_name = "I[,I…]", allow_hyphen_values = true)]
     init: Option<String>,
-    /// Law of the biases [default: that of the initialiser, else zeros]
+    /// Law of the biases [default: that of the initializer, else zeros]
     #[arg(long, value_name = "B", allow_hyphen_values = true)]
     bias: Option<String>,
     /// A directory with the four IDX files of MNIST or its kin, or a CSV or NPY file with a column of classes, all plain or .gz
@@ -114,7 +114,7 @@ pub(super) enum Scale {
     Standard,
 }
 
-/// Initialisers that are compared where the user names none.
+/// Initializers that are compared where the user names none.
 const COMPARED: &str = "normal,lecun,xavier,he";
 
 fn number(text: &str, legal: fn(f64) -> bool, range: &str) -> Result<f64, String> {

@@ -10,10 +10,10 @@ struct Idx {
     values: Vec<f32>,
 }
 
-/// Reads a file whose rank `fits`; bytes are divided by `grey`.
+/// Reads a file whose rank `fits`; bytes are divided by `gray`.
 fn read(
     mut reader: impl Read,
-    grey: f32,
+    gray: f32,
     fits: impl Fn(usize) -> Result<(), &'static str>,
 ) -> Result<Idx, DataError> {
     let mut head = [0; 4];
@@ -36,7 +36,7 @@ fn read(
     };
     let bytes = rest(reader, features * samples * width)?;
     let entry = |chunk: &[u8]| match (kind, chunk) {
-        (0x08, [b]) => f32::from(*b) / grey,
+        (0x08, [b]) => f32::from(*b) / gray,
         (0x09, [b]) => f32::from(*b as i8),
         (0x0b, [a, b]) => f32::from(i16::from_be_bytes([*a, *b])),
         (0x0c, [a, b, c, d]) => i32::from_be_bytes([*a, *b, *c, *d]) as f32,

@@ -1,6 +1,6 @@
 //! From records and theory to a diagnosis: verdict, cause, flags, number formats and a recommendation.
 //!
-//! [`run`] simulates a plan and judges every cell of it; [`recommend`] ranks the catalogue for a network.
+//! [`run`] simulates a plan and judges every cell of it; [`recommend`] ranks the catalog for a network.
 //!
 //! ```
 //! use initdiag::diagnose::run;

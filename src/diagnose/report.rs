@@ -5,7 +5,7 @@ use crate::measure::spread::add_spread;
 use crate::measure::summary::{median, summary};
 use crate::op::record::{Floors, LayerRecord};
 use crate::result::{Cell, Drawing, EngineUsed, Exactness, Layer, Report, Rounding, SCHEMA};
-use crate::simulate::{CellPlan, Control, Engine, Entrance, Plan, RunError, expectation, record};
+use crate::simulate::{CellPlan, Control, Engine, InputStatistics, Plan, RunError, expectation, record};
 use crate::weights::Method;
 
 /// Runs all trials of all cells, and judges them.
@@ -64,7 +64,7 @@ fn assemble(
     plan: &Plan,
     cell: &CellPlan,
     (trials, double): (&[&Vec<LayerRecord>], bool),
-    entrance: &Entrance,
+    entrance: &InputStatistics,
     trace: bool,
 ) -> Cell {
     let mut layers: Vec<Layer> = cell
@@ -106,7 +106,7 @@ fn assemble(
         let theory = expected.theory(&layers);
         layers.iter_mut().zip(theory).for_each(|(layer, theory)| layer.theory = Some(theory));
     }
-    let judgement = judge(plan, cell, trials, &layers, entrance.moments, expected.as_ref());
+    let judgment = judge(plan, cell, trials, &layers, entrance.moments, expected.as_ref());
     Cell {
         init: cell.init.clone(),
         act: plan.act(cell).name.clone(),
@@ -120,11 +120,11 @@ fn assemble(
         law: if cell.choice.exact { Exactness::Exact } else { Exactness::Asymptotic },
         trials: trials.len(),
         layers,
-        forward: judgement.forward,
-        backward: judgement.backward,
-        flags: judgement.flags,
-        formats: judgement.formats,
-        words: judgement.words,
+        forward: judgment.forward,
+        backward: judgment.backward,
+        flags: judgment.flags,
+        formats: judgment.formats,
+        words: judgment.words,
         baseline: None,
     }
 }

@@ -97,7 +97,7 @@ fn grid() -> impl Iterator<Item = f64> {
     (-160..=120).map(|k| 10f64.powf(f64::from(k) / 40.0))
 }
 
-/// The first two neighbours between which `f` changes sign.
+/// The first two neighbors between which `f` changes sign.
 fn bracket(points: impl Iterator<Item = f64>, f: impl Fn(f64) -> Option<f64>) -> Option<(f64, f64)> {
     let mut before: Option<(f64, f64)> = None;
     for q in points {

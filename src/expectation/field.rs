@@ -110,7 +110,7 @@ pub struct Passed {
     /// E φ⁴.
     pub fourth: f64,
     /// E (φ − E φ)⁴.
-    pub centred_fourth: f64,
+    pub centerd_fourth: f64,
     /// E φ′.
     pub slope: f64,
     /// E φ′².
@@ -134,10 +134,10 @@ pub fn pass(act: &Activation, field: Field, form: Form) -> Passed {
     let (mean, variance) = (field.mean, field.variance());
     let offset = form.at_zero(act);
     // ψ(z) = φ(z) − φ(mean): what is spread keeps its digits, however far from zero it is.
-    let centre = form.at(act, mean).0;
+    let center = form.at(act, mean).0;
     let integrand = |u: f64, z: f64| {
         let (value, slope) = form.at(act, u);
-        let (psi, phi) = (value - centre, value + offset);
+        let (psi, phi) = (value - center, value + offset);
         let (square, steep) = (phi * phi, slope * slope);
         let (psi_square, stretch) = (psi * psi, 0.5 * (z * z - 1.0));
         [
@@ -163,7 +163,7 @@ pub fn pass(act: &Activation, field: Field, form: Form) -> Passed {
     let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
     let (m, square, slope, squared_slope) = (value(0), value(5), value(7), value(8));
     // Over a field as narrow as this, φ is its tangent, and its values are rounding.
-    let (spread, centred_fourth, spread_growth) = if variance < 1e-14 * mean * mean {
+    let (spread, centerd_fourth, spread_growth) = if variance < 1e-14 * mean * mean {
         let spread = slope * slope * variance;
         (spread, 3.0 * spread * spread, 1.0)
     } else {
@@ -177,7 +177,7 @@ pub fn pass(act: &Activation, field: Field, form: Form) -> Passed {
         square,
         spread,
         fourth: value(6),
-        centred_fourth,
+        centerd_fourth,
         slope,
         squared_slope,
         fourth_slope: value(9),
@@ -242,8 +242,8 @@ impl Weights {
 
     /// σ_w² = fan_in·Var(W) and σ_b² = Var(b), the plane of mean-field theory; `None` for laws with a mean, which is no part of it.
     pub fn gains(&self) -> Option<(f64, f64)> {
-        let centred = self.mean == 0.0 && self.bias_mean == 0.0;
-        centred.then_some((self.fan_in * self.variance, self.bias_variance))
+        let centerd = self.mean == 0.0 && self.bias_mean == 0.0;
+        centerd.then_some((self.fan_in * self.variance, self.bias_variance))
     }
 
     /// n independent N(0, σ_w²/n) weights a unit and N(0, σ_b²) biases in a square layer.

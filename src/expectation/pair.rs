@@ -26,12 +26,12 @@ pub struct Products {
     /// E φ²(u₁)φ′²(u₂).
     pub cross: Estimate,
     /// E (φ(u₁) − E φ)²(φ(u₂) − E φ)².
-    pub centred: Estimate,
+    pub centerd: Estimate,
 }
 
 /// Answers for every c at one mean and variance.
 ///
-/// By Mehler's formula E f(u₁)g(u₂) = Σ a_k b_k c^k, with a_k, b_k the coefficients of f and g in normalised Hermite
+/// By Mehler's formula E f(u₁)g(u₂) = Σ a_k b_k c^k, with a_k, b_k the coefficients of f and g in normalized Hermite
 /// polynomials; what orders beyond K add is at most |c|^(K+1) times what Parseval's identity misses. Kinks near |c| = 1
 /// need more than 512 orders: there the double integral is taken. Two slopes at zero mean have closed forms.
 pub struct Pair<'a> {
@@ -87,7 +87,7 @@ impl<'a> Pair<'a> {
         let Some(series) = &self.series else { return self.closed(c) };
         if c == 1.0 {
             let p = self.passed;
-            let all = [p.square, p.squared_slope, p.fourth, p.fourth_slope, p.cross, p.centred_fourth];
+            let all = [p.square, p.squared_slope, p.fourth, p.fourth_slope, p.cross, p.centerd_fourth];
             return products(all.map(|value| Estimate { value, error: p.error * value.abs() }));
         }
         let all = series.at(c);
@@ -120,8 +120,8 @@ impl<'a> Pair<'a> {
             let ((fa, ga), (fb, gb)) = (self.form.at(self.act, a), self.form.at(self.act, b));
             let (fa, fb) = (fa + offset, fb + offset);
             let ((f2a, g2a), (f2b, g2b)) = ((fa * fa, ga * ga), (fb * fb, gb * gb));
-            let centred = ((fa - self.passed.mean) * (fb - self.passed.mean)).powi(2);
-            [fa * fb, ga * gb, f2a * f2b, g2a * g2b, 0.5 * (f2a * g2b + f2b * g2a), centred]
+            let centerd = ((fa - self.passed.mean) * (fb - self.passed.mean)).powi(2);
+            [fa * fb, ga * gb, f2a * f2b, g2a * g2b, 0.5 * (f2a * g2b + f2b * g2a), centerd]
         };
         products(pair(both, self.mean, self.q, c, &self.form.kinks(self.act)))
     }
@@ -146,7 +146,7 @@ impl<'a> Pair<'a> {
         let mu = beta * (FRAC_2_PI * q).sqrt();
         let mixed = q.powf(1.5) * FRAC_2_PI.sqrt() * (a * beta * (1.0 + c * c) + 2.0 * alpha * b * c);
         let square = q * a;
-        let centred = q * q * squares - 4.0 * mu * mixed + 2.0 * mu * mu * square + 4.0 * mu * mu * phi
+        let centerd = q * q * squares - 4.0 * mu * mixed + 2.0 * mu * mu * square + 4.0 * mu * mu * phi
             - 4.0 * mu.powi(4)
             + mu.powi(4);
         products(
@@ -156,7 +156,7 @@ impl<'a> Pair<'a> {
                 q * q * squares,
                 a * a + b * b * FRAC_2_PI * angle,
                 q * (a * a + b * b * FRAC_2_PI * (angle + c * sine)),
-                centred,
+                centerd,
             ]
             .map(exact),
         )
@@ -170,7 +170,7 @@ impl<'a> Pair<'a> {
             coefficients.fold(0.0, |sum, (k, a)| sum * c + (k * (k - 1)) as f64 * a[i] * a[i])
         };
         let norm = series.coefficients.get(2).map_or(0.0, |a| a[2] * a[2]);
-        Orders { norm, square: second(2), centred: second(4) }
+        Orders { norm, square: second(2), centerd: second(4) }
     }
 
     fn closed_orders(&self, c: f64) -> Orders {
@@ -185,7 +185,7 @@ impl<'a> Pair<'a> {
         let mixed = q.powf(1.5) * FRAC_2_PI.sqrt() * 2.0 * a * beta;
         // Bounded as c → 1, where nothing scatters.
         let phi = q * beta * beta * FRAC_2_PI / (1.0 - c * c).max(1e-3).sqrt();
-        Orders { norm, square, centred: square - 4.0 * mu * mixed + 4.0 * mu * mu * phi }
+        Orders { norm, square, centerd: square - 4.0 * mu * mixed + 4.0 * mu * mu * phi }
     }
 }
 
@@ -197,29 +197,29 @@ pub(crate) struct Orders {
     /// Second derivative by c.
     pub square: f64,
     /// The same of E (φ(u₁) − E φ)²(φ(u₂) − E φ)².
-    pub centred: f64,
+    pub centerd: f64,
 }
 
 fn products(all: Values) -> Products {
-    let [phi, slope, square, squared_slope, cross, centred] = all;
-    Products { phi, slope, square, squared_slope, cross, centred }
+    let [phi, slope, square, squared_slope, cross, centerd] = all;
+    Products { phi, slope, square, squared_slope, cross, centerd }
 }
 
 impl Products {
     fn values(self) -> Values {
-        [self.phi, self.slope, self.square, self.squared_slope, self.cross, self.centred]
+        [self.phi, self.slope, self.square, self.squared_slope, self.cross, self.centerd]
     }
 }
 
 impl Series {
-    fn new(act: &Activation, mean: f64, q: f64, form: Form, centre: f64) -> Self {
+    fn new(act: &Activation, mean: f64, q: f64, form: Form, center: f64) -> Self {
         let offset = form.at_zero(act);
         let nodes: Vec<(f64, f64, [f64; FUNCTIONS])> = nodes(mean, q, &form.kinks(act), PANEL)
             .into_iter()
             .map(|(u, z, w)| {
                 let (value, slope) = form.at(act, u);
                 let phi = value + offset;
-                (z, w, [phi, slope, phi * phi, slope * slope, (phi - centre).powi(2)])
+                (z, w, [phi, slope, phi * phi, slope * slope, (phi - center).powi(2)])
             })
             .collect();
         let mut whole = [0.0; FUNCTIONS];
@@ -230,7 +230,7 @@ impl Series {
         }
         let mut missed = whole;
         let mut coefficients = Vec::new();
-        // Normalised Hermite polynomials of this order and the one before, at each node.
+        // Normalized Hermite polynomials of this order and the one before, at each node.
         let mut order: Vec<(f64, f64)> = vec![(1.0, 0.0); nodes.len()];
         for k in 0..=ORDERS {
             let (root, next) = ((k as f64).sqrt(), ((k + 1) as f64).sqrt());
@@ -429,7 +429,7 @@ mod tests {
                     "{name} {c}"
                 );
                 assert!(
-                    (orders.centred - second(|p| p.centred.value)).abs() < 1e-4 * orders.centred,
+                    (orders.centerd - second(|p| p.centerd.value)).abs() < 1e-4 * orders.centerd,
                     "{name} {c}"
                 );
             }

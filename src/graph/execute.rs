@@ -1,7 +1,7 @@
 //! The one way through a network: forward, with a tape, and back.
 
 use super::{Graph, INPUT, Node};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::signal::{Signal, reshaped};
 use crate::numeric::stream::{Key, Part};
 use crate::op::loss::{self, Loss};
@@ -91,7 +91,7 @@ pub fn forward<'a, T: Precision>(
     step: Step,
 ) -> Result<(Activations<T>, Tape<T>), Stopped> {
     let mut values: Vec<Option<Activations<T>>> = vec![None; graph.values.len()];
-    values[INPUT] = Some(Rc::new(Observed::from(arranged(graph, input))));
+    values[INPUT] = Some(Rc::new(CachedSignal::from(arranged(graph, input))));
     let mut segments = Vec::new();
     for (nodes, through) in stretches(graph, recompute) {
         let kept = match through {
@@ -227,7 +227,7 @@ fn back<'a, T: Precision>(
         call(graph, node, context);
         let idle = !context.call.input_gradient && node.parameters.is_empty() && node.entry.is_none();
         if !idle {
-            let outputs: Vec<Observed<T>> = node
+            let outputs: Vec<CachedSignal<T>> = node
                 .outputs
                 .iter()
                 .map(|value| {

@@ -1,6 +1,6 @@
-//! Initialisers of the literature, and the plain laws from which users write their own.
+//! Initializers of the literature, and the plain laws from which users write their own.
 
-use super::catalogue::{Entry, Kind, Parameter};
+use super::catalog::{Entry, Kind, Parameter};
 use super::{Site, Values};
 use crate::expectation::critical;
 use crate::law::Law;
@@ -176,7 +176,7 @@ pub const ENTRIES: &[Entry] = &[
         name: "mean-normal",
         parameters: &[number("mean", "1"), number("std", "0.01")],
         law: "N(mean, std²) about 1",
-        source: "tutorials on initialisation",
+        source: "tutorials on initialization",
         weights: |v, _| Ok(Law::Normal { mean: v.number(0), std: v.number(1) }),
         nominal: Some(|v, s| s.fan_in as f64 * v.number(1).powi(2)),
         ..Entry::BASE

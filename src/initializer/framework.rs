@@ -1,6 +1,6 @@
-//! What a framework's layer gets when its user says nothing, and what the frameworks' own initialisers draw.
+//! What a framework's layer gets when its user says nothing, and what the frameworks' own initializers draw.
 
-use super::catalogue::{Entry, Group};
+use super::catalog::{Entry, Group};
 use super::classic::{normal, number, symmetric, truncated, uniform, xavier_nominal, xavier_variance};
 use super::{Site, Values};
 use crate::law::Law;

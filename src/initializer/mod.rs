@@ -1,7 +1,7 @@
-//! The catalogue of initializers: the law that each gives to a layer's weights and biases, and where that is written.
+//! The catalog of initializers: the law that each gives to a layer's weights and biases, and where that is written.
 //!
 //! A [`Site`] says which layer is asked about: its fans, its place in the stack, its activation. Beside the literature and the
-//! defaults of frameworks the catalogue holds formulas of widely copied articles as they are written there.
+//! defaults of frameworks the catalog holds formulas of widely copied articles as they are written there.
 //!
 //! ```
 //! use initdiag::activation::Activation;
@@ -14,13 +14,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod as_written;
-mod catalogue;
+mod catalog;
 mod classic;
+mod folklore;
 mod framework;
 mod orthogonal;
 
-pub use catalogue::{Entry, Group, Kind, Nearest, Parameter, Procedure, entries, nearest_proper};
+pub use catalog::{Entry, Group, Kind, Nearest, Parameter, Procedure, entries, nearest_proper};
 
 use crate::activation::Activation;
 use crate::law::Law;
@@ -44,7 +44,7 @@ pub struct Site<'a> {
     pub place: Place,
 }
 
-/// What an initialiser may ask of a layer's place beside its fans.
+/// What an initializer may ask of a layer's place beside its fans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The layer is a convolution.
@@ -72,10 +72,10 @@ impl<'a> Site<'a> {
 /// What a formula in a law may name.
 const VARIABLES: &[&str] = &["fan_in", "fan_out", "depth", "layer", "gain"];
 
-/// An initialiser as the user named it: an entry of the catalogue with its arguments.
+/// An initializer as the user named it: an entry of the catalog with its arguments.
 #[derive(Clone, Debug)]
 pub struct Initializer {
-    /// Canonical text; parses back to the same initialiser.
+    /// Canonical text; parses back to the same initializer.
     pub name: String,
     entry: &'static Entry,
     arguments: Vec<Argument>,
@@ -120,10 +120,10 @@ impl Values {
 }
 
 impl Initializer {
-    /// Reads a name of the catalogue with arguments, each of which may be a formula: `normal(0, sqrt(2/fan_in))`.
+    /// Reads a name of the catalog with arguments, each of which may be a formula: `normal(0, sqrt(2/fan_in))`.
     ///
     /// # Errors
-    /// An unknown name, parameter or word, a formula that cannot be read, or an initialiser that has no meaning for a
+    /// An unknown name, parameter or word, a formula that cannot be read, or an initializer that has no meaning for a
     /// dense layer.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
         let parsed = Self::parse_for_net(text)?;
@@ -133,14 +133,14 @@ impl Initializer {
         }
     }
 
-    /// Reads a name for a network of any architecture, where initialisers for convolutions and residual branches have a
+    /// Reads a name for a network of any architecture, where initializers for convolutions and residual branches have a
     /// meaning too.
     ///
     /// # Errors
     /// As for [`Initializer::parse`], but for the last.
     pub fn parse_for_net(text: &str) -> Result<Self, CatalogError> {
         let call = Call::parse(text)?;
-        let entry = catalogue::find(&call.name)?;
+        let entry = catalog::find(&call.name)?;
         let names: Vec<&str> = entry.parameters.iter().map(|p| p.name).collect();
         let arguments = entry
             .parameters
@@ -167,17 +167,17 @@ impl Initializer {
         split_list(text)?.into_iter().map(Self::parse_for_net).collect()
     }
 
-    /// On a convolution the law is that of the centre tap, and all other taps are zero.
+    /// On a convolution the law is that of the center tap, and all other taps are zero.
     pub fn is_of_the_center(&self) -> bool {
-        self.entry.centre
+        self.entry.center
     }
 
-    /// What the initialiser does beside drawing weights.
+    /// What the initializer does beside drawing weights.
     pub fn procedure(&self) -> Option<Procedure> {
         self.entry.procedure
     }
 
-    /// The entry of the catalogue that this is an instance of.
+    /// The entry of the catalog that this is an instance of.
     pub fn entry(&self) -> &'static Entry {
         self.entry
     }
@@ -191,7 +191,7 @@ impl Initializer {
         self.law(site, self.entry.weights)
     }
 
-    /// The law of the biases that come with the initialiser; zeros for most.
+    /// The law of the biases that come with the initializer; zeros for most.
     ///
     /// # Errors
     /// As for [`Initializer::weights`].
@@ -214,7 +214,7 @@ impl Initializer {
                 .any(|a| matches!(a, Argument::Number { text, .. } if mentions(text, "layer")))
     }
 
-    fn law(&self, site: &Site, law: catalogue::LawAt) -> Result<Law, CatalogError> {
+    fn law(&self, site: &Site, law: catalog::LawAt) -> Result<Law, CatalogError> {
         let fault = |reason: String| {
             let place = format!("at layer {} (fan_in {}, fan_out {})", site.layer, site.fan_in, site.fan_out);
             CatalogError::argument(&self.name, format!("{reason} {place}"))

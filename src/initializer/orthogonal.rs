@@ -1,6 +1,6 @@
-//! Initialisers whose entries are not independent.
+//! Initializers whose entries are not independent.
 
-use super::catalogue::{Entry, Procedure};
+use super::catalog::{Entry, Procedure};
 use super::classic::number;
 use crate::law::Law;
 
@@ -31,7 +31,7 @@ pub const ENTRIES: &[Entry] = &[
         source: "PyTorch eye_, Keras Identity",
         weights: |v, _| Ok(Law::Identity { gain: v.number(0) }),
         nominal: Some(|v, _| v.number(0).powi(2)),
-        centre: true,
+        center: true,
         ..Entry::BASE
     },
     Entry {
@@ -46,10 +46,10 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "delta-orthogonal",
         parameters: &[number("gain", "1")],
-        law: "convolution: gain × Haar in the centre tap, 0 elsewhere",
+        law: "convolution: gain × Haar in the center tap, 0 elsewhere",
         source: "Xiao et al. 2018",
         weights: |v, _| Ok(Law::Haar { gain: v.number(0) }),
-        centre: true,
+        center: true,
         not_dense: Some("is defined for convolutions; on a dense layer it is `orthogonal`"),
         ..Entry::BASE
     },

@@ -1,4 +1,4 @@
-//! The common form of catalogue entries on the command line: `name`, `name(value, parameter=value)`, lists of them.
+//! The common form of catalog entries on the command line: `name`, `name(value, parameter=value)`, lists of them.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub struct Call {
     pub arguments: Vec<(Option<String>, String)>,
 }
 
-/// Why a text does not name an entry of a catalogue.
+/// Why a text does not name an entry of a catalog.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 #[non_exhaustive]
@@ -54,7 +54,7 @@ impl CatalogError {
     }
 }
 
-/// The known name most like a misspelt one, when there is one that a reader would recognise.
+/// The known name most like a misspelt one, when there is one that a reader would recognize.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
@@ -260,10 +260,10 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_name_gets_its_neighbour() {
+    fn a_misspelt_name_gets_its_neighbor() {
         let known = ["xavier", "he", "orthogonal"];
-        let fault = CatalogError::unknown("initialiser", "xavierr", known.into_iter());
-        assert_eq!(fault.to_string(), "unknown initialiser `xavierr`: did you mean `xavier`?");
+        let fault = CatalogError::unknown("initializer", "xavierr", known.into_iter());
+        assert_eq!(fault.to_string(), "unknown initializer `xavierr`: did you mean `xavier`?");
         assert_eq!(nearest("qqq", known.into_iter()), None);
     }
 

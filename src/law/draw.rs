@@ -1,4 +1,4 @@
-//! Standardised draws: every entry is scale·u + mean with u of the order of one, so no law over- or underflows.
+//! Standardized draws: every entry is scale·u + mean with u of the order of one, so no law over- or underflows.
 
 use super::{Law, zeros_per_column};
 use crate::numeric::product::Threads;

@@ -48,8 +48,8 @@ pub(crate) use named;
 #[cfg(test)]
 mod tests {
     named! {
-        /// A colour.
-        pub enum Colour {
+        /// A color.
+        pub enum Color {
             /// Of blood.
             Red = "red",
             /// Of the deep sea.
@@ -59,13 +59,13 @@ mod tests {
 
     #[test]
     fn one_name_serves_everywhere() {
-        for colour in Colour::ALL {
-            assert_eq!(Colour::parse(colour.name()), Some(*colour));
-            assert_eq!(serde_json::to_string(colour).unwrap(), format!("\"{colour}\""));
-            assert_eq!(serde_json::from_str::<Colour>(&format!("\"{}\"", colour.name())).unwrap(), *colour);
+        for color in Color::ALL {
+            assert_eq!(Color::parse(color.name()), Some(*color));
+            assert_eq!(serde_json::to_string(color).unwrap(), format!("\"{color}\""));
+            assert_eq!(serde_json::from_str::<Color>(&format!("\"{}\"", color.name())).unwrap(), *color);
         }
-        assert_eq!((Colour::parse("blue"), Colour::parse("navy")), (None, Some(Colour::DarkBlue)));
-        assert_eq!(serde_json::from_str::<Colour>("\"navy\"").unwrap(), Colour::DarkBlue);
-        assert_eq!(format!("{:>10}|", Colour::DarkBlue), " dark-blue|");
+        assert_eq!((Color::parse("blue"), Color::parse("navy")), (None, Some(Color::DarkBlue)));
+        assert_eq!(serde_json::from_str::<Color>("\"navy\"").unwrap(), Color::DarkBlue);
+        assert_eq!(format!("{:>10}|", Color::DarkBlue), " dark-blue|");
     }
 }

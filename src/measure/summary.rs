@@ -6,7 +6,7 @@ use crate::result::{Quantiles, Summary, Trace};
 
 /// Quantile of ascending values by linear interpolation (type 7 of Hyndman & Fan 1996, NumPy's default).
 ///
-/// An infinite neighbour (log of zero) is taken as it is, not interpolated with.
+/// An infinite neighbor (log of zero) is taken as it is, not interpolated with.
 pub fn quantile(ascending: &[f64], p: f64) -> f64 {
     let place = p * (ascending.len() - 1) as f64;
     let (low, high) = (place.floor() as usize, place.ceil() as usize);

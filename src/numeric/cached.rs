@@ -17,20 +17,20 @@ pub struct ColumnSums {
 }
 
 /// A signal, n × B, beside what several rooms ask of it.
-pub struct Observed<T: Real> {
+pub struct CachedSignal<T: Real> {
     /// The batch itself.
     pub signal: Signal<T>,
     sums: OnceCell<ColumnSums>,
     gram: OnceCell<DMatrix<f64>>,
 }
 
-impl<T: Real> From<Signal<T>> for Observed<T> {
+impl<T: Real> From<Signal<T>> for CachedSignal<T> {
     fn from(signal: Signal<T>) -> Self {
         Self { signal, sums: OnceCell::new(), gram: OnceCell::new() }
     }
 }
 
-impl<T: Real> Observed<T> {
+impl<T: Real> CachedSignal<T> {
     /// Sums and squares of the columns.
     pub fn sums(&self) -> &ColumnSums {
         self.sums.get_or_init(|| {

@@ -187,11 +187,11 @@ mod tests {
         }
     }
 
-    /// Products of neighbours at every distance that the lanes could betray, of values and of squares, are uncorrelated:
+    /// Products of neighbors at every distance that the lanes could betray, of values and of squares, are uncorrelated:
     /// mean 0 or 1, n = 2·10⁶, bound 5.3 standard errors (false alarm 10⁻⁷ each). Both partners of a pair share a radius,
     /// so they would be told apart here.
     #[test]
-    fn neighbours_are_independent() {
+    fn neighbors_are_independent() {
         let values: Vec<f64> = draws(2_000_000).into_iter().map(f64::from).collect();
         let n = values.len() as f64;
         for distance in [1, 2, 8, 15, 16, 17, 31, 32, 48, 64] {

@@ -2,7 +2,7 @@
 
 use crate::numeric::normal;
 use crate::numeric::product::dots::{self, Strip};
-use crate::numeric::product::turn;
+use crate::numeric::product::transpose;
 use crate::numeric::product::{Threads, View};
 use crate::numeric::stream::Stream;
 use std::fmt::Debug;
@@ -67,7 +67,7 @@ pub trait Real:
     /// Distance from one to the next number.
     const EPSILON: f64;
     /// Signals whose largest entry is within 2^±this are computed without a detour.
-    const COMFORT: i64;
+    const SAFE_LOG2: i64;
 
     /// The nearest value; ±∞ beyond the range.
     fn of(value: f64) -> Self;
@@ -108,7 +108,7 @@ pub trait Real:
     /// # Safety
     /// `c` must be valid for writes of `a.rows` entries in each of `b.columns` columns, `stride` entries apart, and not overlap
     /// `a` or `b`.
-    unsafe fn turned_product(
+    unsafe fn transposed_product(
         c: *mut Self,
         stride: usize,
         a: &View<Self>,
@@ -121,12 +121,12 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($t:ident, $comfort:expr, $map:ident, $fill:ident, $product:path, $quick:path, $strip:path, $turned:path, $($name:ident = $path:path),*) => {
+    ($t:ident, $safe_log2:expr, $map:ident, $fill:ident, $product:path, $quick:path, $strip:path, $transposed:path, $($name:ident = $path:path),*) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const EPSILON: f64 = $t::EPSILON as f64;
-            const COMFORT: i64 = $comfort;
+            const SAFE_LOG2: i64 = $safe_log2;
 
             #[inline(always)]
             fn of(value: f64) -> Self {
@@ -156,7 +156,7 @@ macro_rules! real {
             fn add_strip(strip: Strip<Self>) {
                 $strip(strip);
             }
-            unsafe fn turned_product(
+            unsafe fn transposed_product(
                 c: *mut Self,
                 stride: usize,
                 a: &View<Self>,
@@ -165,7 +165,7 @@ macro_rules! real {
                 threads: Threads,
             ) -> bool {
                 // SAFETY: by the caller's promise.
-                unsafe { $turned(c, stride, a, b, alpha, threads) }
+                unsafe { $transposed(c, stride, a, b, alpha, threads) }
             }
             fn map(function: &dyn SliceFunction, z: &[Self], value: &mut [Self], slope: &mut [Self]) {
                 function.$map(z, value, slope);
@@ -186,7 +186,7 @@ real!(
     gemm_f32::gemm::f32::get_gemm_fn,
     dots::quick,
     dots::single,
-    turn::product,
+    transpose::product,
     abs = f32::abs,
     sqrt = f32::sqrt,
     exp = fast::exp,
@@ -205,7 +205,7 @@ real!(
     gemm_f64::gemm::f64::get_gemm_fn,
     dots::slow,
     dots::double,
-    turn::never,
+    transpose::never,
     abs = f64::abs,
     sqrt = f64::sqrt,
     exp = f64::exp,

@@ -15,25 +15,25 @@ pub struct Signal<T: Real> {
 }
 
 /// The largest entry is kept within 2^±this, where products of a layer neither overflow nor lose entries that count.
-const ROOM: i64 = 16;
+const MAX_LOG2: i64 = 16;
 /// Mantissas of exponents no farther apart than this are summed without a look at their size.
-const NEAR: i64 = 40;
+const MAX_SHIFT: i64 = 40;
 
 impl<T: Real> Signal<T> {
-    /// Normalised; a zero signal gets exponent 0.
+    /// Normalized; a zero signal gets exponent 0.
     pub fn new(values: DMatrix<T>, exponent: i64) -> Self {
-        Self { values, exponent }.normalised()
+        Self { values, exponent }.normalized()
     }
 
     /// Rescales by a power of two (exact) when the largest entry has left the comfortable range.
-    pub fn normalised(mut self) -> Self {
+    pub fn normalized(mut self) -> Self {
         let top = max_abs(self.values.as_slice());
         if top == T::ZERO {
             self.exponent = 0;
             return self;
         }
         let shift = i64::from(libm::ilogb(top.to_f64()));
-        if shift.abs() > ROOM {
+        if shift.abs() > MAX_LOG2 {
             self.shift_mantissa(-shift);
             self.exponent += shift;
         }
@@ -85,7 +85,7 @@ impl<T: Real> Signal<T> {
                 let exponent = if a >= b { self.exponent } else { other.exponent };
                 let mut sum = self.at_exponent(exponent);
                 sum.values += other.at_exponent(exponent).values;
-                sum.normalised()
+                sum.normalized()
             }
         }
     }
@@ -93,7 +93,7 @@ impl<T: Real> Signal<T> {
     /// The sum with one column (units × 1) in every sample.
     pub fn plus_column(mut self, column: &Self) -> Self {
         let shift = column.exponent - self.exponent;
-        if shift.abs() > NEAR || self.is_zero() {
+        if shift.abs() > MAX_SHIFT || self.is_zero() {
             let (rows, batch) = self.values.shape();
             let values = DMatrix::from_fn(rows, batch, |i, _| column.values[(i, 0)]);
             return self.plus(Self { values, exponent: column.exponent });
@@ -103,7 +103,7 @@ impl<T: Real> Signal<T> {
         for sample in self.values.as_mut_slice().chunks_exact_mut(column.len().max(1)) {
             sample.iter_mut().zip(&column).for_each(|(v, b)| *v += *b);
         }
-        self.normalised()
+        self.normalized()
     }
 
     /// Every entry times a wide factor.
@@ -116,7 +116,7 @@ impl<T: Real> Signal<T> {
         let m = T::of(factor.mantissa());
         scale(self.values.as_mut_slice(), m, T::ONE);
         self.exponent += factor.exponent();
-        self.normalised()
+        self.normalized()
     }
 
     /// Entry-wise product (Hadamard).
@@ -126,7 +126,7 @@ impl<T: Real> Signal<T> {
         let top = multiply(values.as_mut_slice(), other.values.as_slice()).to_f64();
         let product = Self { values, exponent };
         match top {
-            top if top > 2f64.powi(-60) => product.normalised(),
+            top if top > 2f64.powi(-60) => product.normalized(),
             // The large entries of one met the small entries of the other: multiply where that cannot underflow.
             _ => {
                 let wide = self.values.map(|v| v.to_f64()).component_mul(&other.values.map(|v| v.to_f64()));

@@ -129,7 +129,7 @@ for_each_machine! {
 
 for_each_machine! {
     /// Raises `top` to the magnitudes of `values`, and counts those below `level`.
-    pub fn raise<T: Real>(top: &mut [T], values: &[T], level: T) -> usize {
+    pub fn max_abs_into<T: Real>(top: &mut [T], values: &[T], level: T) -> usize {
         let mut below = 0u32;
         for (top, v) in top.iter_mut().zip(values) {
             *top = top.max(v.abs());
@@ -182,7 +182,7 @@ mod tests {
             accumulate(&mut sum, 2.0, &v);
             assert!(sum.iter().zip(&v).all(|(s, v)| *s == 1.0 + 2.0 * f64::from(*v)));
             let mut most = vec![7.0; length];
-            assert_eq!(raise(&mut most, &v, 10.0), v.iter().filter(|x| x.abs() < 10.0).count());
+            assert_eq!(max_abs_into(&mut most, &v, 10.0), v.iter().filter(|x| x.abs() < 10.0).count());
             assert!(most.iter().zip(&v).all(|(m, v)| *m == v.abs().max(7.0)));
             let mut product = v.clone();
             let top = multiply(&mut product, &w);

@@ -5,7 +5,7 @@ use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read, t
 use super::record;
 use super::{Activations, Context, Nature, Operator, Shapes, Unary, UnaryBackward};
 use crate::activation::Activation;
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ impl Act {
         let mut signal = Rc::try_unwrap(z).map_or_else(|shared| shared.signal.clone(), |z| z.signal);
         let mut positive = vec![false; signal.values.len()];
         rectify(signal.values.as_mut_slice(), &mut positive, left, right);
-        (signal.normalised(), positive)
+        (signal.normalized(), positive)
     }
 }
 
@@ -133,7 +133,7 @@ impl Act {
         if shape.homogeneous && plain(left) && plain(right) {
             let sides = (T::of(left), T::of(right));
             let (out, positive) = self.two_sided(x, sides);
-            let out = Observed::from(out);
+            let out = CachedSignal::from(out);
             if let Some(entry) = wanted {
                 let above = positive.iter().filter(|p| **p).count();
                 let count = positive.len();
@@ -154,7 +154,7 @@ impl Act {
             return (Rc::new(out), Box::new(Tape::Sides { positive, left, right }));
         }
         let activated = activate(&self.function, &x.signal);
-        let psi = Observed::from(activated.psi);
+        let psi = CachedSignal::from(activated.psi);
         if let Some(entry) = wanted {
             let (steepest, below) = record::slopes(&activated.slope, threshold.unwrap_or(0.0).into());
             let dead = dead_units(&self.function, &x.signal, &steepest);
@@ -169,12 +169,12 @@ impl Act {
 }
 
 impl<T: Real> UnaryBackward<T> for Tape<T> {
-    fn backward(self: Box<Self>, d: Observed<T>, _: &mut Context<T>) -> Signal<T> {
+    fn backward(self: Box<Self>, d: CachedSignal<T>, _: &mut Context<T>) -> Signal<T> {
         let mut d = d.signal;
         match *self {
             Self::Sides { positive, left, right } => {
                 slope(d.values.as_mut_slice(), &positive, left, right);
-                d.normalised()
+                d.normalized()
             }
             Self::Slopes(slope) => d.hadamard(&slope),
         }

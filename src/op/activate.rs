@@ -42,11 +42,11 @@ pub fn activate<T: Real>(act: &Activation, z: &Signal<T>) -> Activated<T> {
     }
     let straight = |top: i64| act.shape.tangent_below.is_some_and(|below| top < below);
     match z.top_exponent() {
-        Some(top) if top < -T::COMFORT && straight(top) && slopes_held && left != 0.0 && right != 0.0 => {
-            linearised((T::of(left), T::of(right)), z)
+        Some(top) if top < -T::SAFE_LOG2 && straight(top) && slopes_held && left != 0.0 && right != 0.0 => {
+            linearized((T::of(left), T::of(right)), z)
         }
-        Some(top) if top < -T::COMFORT => extended(act, z),
-        Some(top) if top > T::COMFORT => extended(act, z),
+        Some(top) if top < -T::SAFE_LOG2 => extended(act, z),
+        Some(top) if top > T::SAFE_LOG2 => extended(act, z),
         top => {
             let scale = T::of(libm::scalbn(1.0, z.exponent as i32));
             let plain = top.is_none() || z.exponent == 0;
@@ -78,7 +78,7 @@ fn map<T: Real>(act: &Activation, z: &DMatrix<T>) -> (DMatrix<T>, DMatrix<T>) {
     (psi, slope)
 }
 
-fn linearised<T: Real>((left, right): (T, T), z: &Signal<T>) -> Activated<T> {
+fn linearized<T: Real>((left, right): (T, T), z: &Signal<T>) -> Activated<T> {
     let slope = z.values.map(|v| if v > T::ZERO { right } else { left });
     Activated { psi: Signal::new(z.values.component_mul(&slope), z.exponent), slope: Signal::new(slope, 0) }
 }

@@ -2,7 +2,7 @@
 
 use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, clash, read, several, table};
 use super::{Activations, Backward, Context, Forward, Nature, Operator, Parameter, Shapes, exactly, owned};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::wide::Wide;
@@ -83,12 +83,12 @@ impl<T: Real> Forward<T> for Add {
         let terms = inputs.into_iter().map(owned).zip(&self.factors);
         let sum = terms.map(|(value, factor)| scaled(value, *factor)).reduce(Signal::plus);
         let sum = sum.unwrap_or_else(Signal::empty);
-        (vec![Rc::new(Observed::from(sum))], Box::new(self.clone()))
+        (vec![Rc::new(CachedSignal::from(sum))], Box::new(self.clone()))
     }
 }
 
 impl<T: Real> Backward<T> for Add {
-    fn backward(self: Box<Self>, gradients: Vec<Observed<T>>, _: &mut Context<T>) -> Vec<Signal<T>> {
+    fn backward(self: Box<Self>, gradients: Vec<CachedSignal<T>>, _: &mut Context<T>) -> Vec<Signal<T>> {
         let [d] = exactly(gradients);
         self.factors.iter().map(|factor| scaled(d.signal.clone(), *factor)).collect()
     }

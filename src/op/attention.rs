@@ -10,7 +10,7 @@ use super::samples::each_sample;
 use super::{
     Activations, Backward, Context, Forward, Operator, Parameter, Role, Shapes, Space, exactly, softmax,
 };
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, View, product_to};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
@@ -122,7 +122,7 @@ impl Heads {
 
     /// Products of keys and queries, length × length, a column for each query.
     fn products<T: Real>(&self, q: &DMatrix<T>, k: &DMatrix<T>, sample: usize, head: usize, to: &mut [T]) {
-        let keys = self.view(k, sample, head).turned();
+        let keys = self.view(k, sample, head).transposed();
         product_to(to, self.length, &keys, &self.view(q, sample, head), T::ONE, false, Threads::One);
     }
 
@@ -170,7 +170,7 @@ impl<T: Real> Forward<T> for Attention {
                 product_to(to, features, &values, &shares, T::ONE, false, Threads::One);
             }
         });
-        let mixed = Rc::new(Observed::from(Signal::new(mixed, v.signal.exponent)));
+        let mixed = Rc::new(CachedSignal::from(Signal::new(mixed, v.signal.exponent)));
         (vec![mixed], Box::new(Tape { heads, q, k, v, weights }))
     }
 }
@@ -200,7 +200,11 @@ impl<T: Real> Tape<T> {
 }
 
 impl<T: Real> Backward<T> for Tape<T> {
-    fn backward(self: Box<Self>, gradients: Vec<Observed<T>>, context: &mut Context<T>) -> Vec<Signal<T>> {
+    fn backward(
+        self: Box<Self>,
+        gradients: Vec<CachedSignal<T>>,
+        context: &mut Context<T>,
+    ) -> Vec<Signal<T>> {
         let [d] = exactly(gradients);
         let d = d.signal;
         let heads = self.heads;
@@ -221,12 +225,12 @@ impl<T: Real> Backward<T> for Tape<T> {
                     &mut dv[head * width..],
                     features,
                     &gradient,
-                    &shares.turned(),
+                    &shares.transposed(),
                     T::ONE,
                     false,
                     Threads::One,
                 );
-                let values = heads.view(&v.values, sample, head).turned();
+                let values = heads.view(&v.values, sample, head).transposed();
                 product_to(slopes, length, &values, &gradient, T::ONE, false, Threads::One);
             }
         });
@@ -256,7 +260,7 @@ impl<T: Real> Backward<T> for Tape<T> {
                     &mut dk[head * width..],
                     features,
                     &queries,
-                    &scores.turned(),
+                    &scores.transposed(),
                     alpha,
                     false,
                     Threads::One,

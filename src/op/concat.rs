@@ -2,7 +2,7 @@
 
 use super::layer::{self, Assembler, LayerType, NewNode, Port, clash, read, several, table};
 use super::{Activations, Backward, Context, Forward, Operator, exactly, owned};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, stacked, unstacked};
 use serde::{Deserialize, Serialize};
@@ -49,12 +49,12 @@ impl<T: Real> Forward<T> for Concat {
         _: &mut Context<T>,
     ) -> (Vec<Activations<T>>, Box<dyn Backward<T>>) {
         let parts: Vec<Signal<T>> = inputs.into_iter().map(owned).collect();
-        (vec![Rc::new(Observed::from(stacked(&parts)))], Box::new(self.clone()))
+        (vec![Rc::new(CachedSignal::from(stacked(&parts)))], Box::new(self.clone()))
     }
 }
 
 impl<T: Real> Backward<T> for Concat {
-    fn backward(self: Box<Self>, gradients: Vec<Observed<T>>, _: &mut Context<T>) -> Vec<Signal<T>> {
+    fn backward(self: Box<Self>, gradients: Vec<CachedSignal<T>>, _: &mut Context<T>) -> Vec<Signal<T>> {
         let [d] = exactly(gradients);
         unstacked(&d.signal, &self.rows)
     }

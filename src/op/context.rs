@@ -8,7 +8,7 @@ use super::record::{
 };
 use crate::law::Law;
 use crate::law::draw;
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, View, gram_of};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// A batch, channels × (positions·samples), shared by the nodes that need it again.
-pub type Activations<T> = Rc<Observed<T>>;
+pub type Activations<T> = Rc<CachedSignal<T>>;
 
 /// Samples or positions with a larger mean cosine differ by so little that single precision may lose what they differ in: of
 /// squares that sum to one, less than a thousandth.
@@ -182,7 +182,7 @@ impl<'a, T: Real> Context<'a, T> {
         &mut self,
         parameter: &Parameter,
         map: &mut dyn LinearMap<T>,
-        x: &Observed<T>,
+        x: &CachedSignal<T>,
     ) -> Signal<T> {
         let z = map.forward(x, self.threads);
         self.rescaled(parameter, z)
@@ -202,7 +202,7 @@ impl<'a, T: Real> Context<'a, T> {
         &self,
         parameter: &Parameter,
         map: &mut dyn LinearMap<T>,
-        y: &Observed<T>,
+        y: &CachedSignal<T>,
     ) -> Signal<T> {
         let x = map.backward(y, self.threads);
         self.with_factor(parameter, x)
@@ -237,7 +237,7 @@ impl<'a, T: Real> Context<'a, T> {
     }
 
     /// Records a pre-activation, and as the activation too until an activation follows.
-    pub fn observe(&mut self, entry: usize, z: &Observed<T>) {
+    pub fn observe(&mut self, entry: usize, z: &CachedSignal<T>) {
         if !self.records_forward() {
             return;
         }
@@ -256,7 +256,7 @@ impl<'a, T: Real> Context<'a, T> {
         self.doubtful |= alike(record.correlation) || alike(record.position_correlation);
     }
 
-    fn effective_rank_of(&self, z: &Observed<T>) -> Option<f64> {
+    fn effective_rank_of(&self, z: &CachedSignal<T>) -> Option<f64> {
         let values = z.signal.values.as_slice();
         let rows = values.len() / self.batch;
         if z.signal.values.ncols() == self.batch && self.batch <= rows {
@@ -264,12 +264,12 @@ impl<'a, T: Real> Context<'a, T> {
         }
         let samples = View::of(values, rows, self.batch, rows);
         // Both Gram matrices share their non-zero eigenvalues.
-        let side = if self.batch <= rows { samples } else { samples.turned() };
+        let side = if self.batch <= rows { samples } else { samples.transposed() };
         effective_rank_of_gram(gram_of(&side, self.threads))
     }
 
     /// Records ∂C/∂Z.
-    pub fn observe_gradient(&mut self, entry: usize, d: &Observed<T>) {
+    pub fn observe_gradient(&mut self, entry: usize, d: &CachedSignal<T>) {
         if !self.quiet {
             self.records[entry].gradient = moments(d, 0.0);
         }

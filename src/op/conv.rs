@@ -14,7 +14,7 @@ use super::{
     Activations, Context, Exported, Exports, Operator, Parameter, Role, Shape, Shapes, Source, Space, Unary,
     UnaryBackward, linear,
 };
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{View, product_to};
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, power_of_two};
@@ -192,7 +192,7 @@ impl Conv {
     fn drawn_window<T: Real>(&self, context: &Context<T>) -> Window {
         let parameter = context.parameter(0);
         let center = parameter.center && context.array(parameter).is_none();
-        if center { self.window.centre() } else { self.window }
+        if center { self.window.center() } else { self.window }
     }
 
     fn group(&self, group: usize) -> Channels {
@@ -302,7 +302,7 @@ impl Conv {
             let rows = units / self.groups;
             for group in 0..self.groups {
                 let channels = self.group(group);
-                let weights = unit.rows(group * rows, (group + 1) * rows).turned();
+                let weights = unit.rows(group * rows, (group + 1) * rows).transposed();
                 let gradient = gradient.rows(group * rows, (group + 1) * rows);
                 if window.is_pointwise() {
                     let out = &mut dx.as_mut_slice()[channels.first..];
@@ -402,13 +402,13 @@ impl Conv {
             if window.is_pointwise() {
                 let view = View::of(entries, self.channels, count, self.channels);
                 let view = view.rows(channels.first, channels.first + channels.size);
-                let view = view.columns(part.start, part.end).turned();
+                let view = view.columns(part.start, part.end).transposed();
                 product_to(to, stride, &columns, &view, tile.scale, add, context.threads);
                 continue;
             }
             let view =
                 window.gathered(entries, channels, &tile.taps, &part, &mut context.scratch, context.threads);
-            product_to(to, stride, &columns, &view.turned(), tile.scale, add, context.threads);
+            product_to(to, stride, &columns, &view.transposed(), tile.scale, add, context.threads);
         }
     }
 }
@@ -453,12 +453,12 @@ impl<T: Real> Unary<T> for Conv {
         if let Some(bias) = context.bias(parameter) {
             z = z.plus_column(&bias);
         }
-        (Rc::new(Observed::from(z)), Box::new(Tape { conv: *self, dense, x }))
+        (Rc::new(CachedSignal::from(z)), Box::new(Tape { conv: *self, dense, x }))
     }
 }
 
 impl<T: Real> UnaryBackward<T> for Tape<T> {
-    fn backward(self: Box<Self>, d: Observed<T>, context: &mut Context<T>) -> Signal<T> {
+    fn backward(self: Box<Self>, d: CachedSignal<T>, context: &mut Context<T>) -> Signal<T> {
         let Self { conv, mut dense, x } = *self;
         let parameter = context.parameter(0);
         conv.collect(&x, &d.signal, context);

@@ -2,7 +2,7 @@
 
 use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read, table};
 use super::{Activations, Context, Nature, Operator, Shapes, Unary, UnaryBackward};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::stream::{Part, Role};
@@ -72,7 +72,7 @@ impl Tape {
         let scale = T::of(self.scale);
         let entries = signal.values.as_mut_slice().iter_mut();
         entries.zip(&self.passes).for_each(|(v, passes)| *v = if *passes { *v * scale } else { T::ZERO });
-        signal.normalised()
+        signal.normalized()
     }
 }
 
@@ -92,12 +92,12 @@ impl<T: Real> Unary<T> for Dropout {
         let passes = (0..x.signal.values.len()).map(|_| rng.random::<f64>() >= self.p).collect();
         let tape = Tape { passes, scale: 1.0 / (1.0 - self.p) };
         let out = tape.apply(x.signal.clone());
-        (Rc::new(Observed::from(out)), Box::new(tape))
+        (Rc::new(CachedSignal::from(out)), Box::new(tape))
     }
 }
 
 impl<T: Real> UnaryBackward<T> for Tape {
-    fn backward(self: Box<Self>, d: Observed<T>, _: &mut Context<T>) -> Signal<T> {
+    fn backward(self: Box<Self>, d: CachedSignal<T>, _: &mut Context<T>) -> Signal<T> {
         self.apply(d.signal)
     }
 }

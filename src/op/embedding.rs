@@ -6,7 +6,7 @@ use super::{
     Activations, BiasSpec, Context, Exported, Exports, Operator, Parameter, Role, Shape, Shapes, Space,
     Unary, UnaryBackward,
 };
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::slice::sums;
@@ -137,7 +137,7 @@ impl<T: Real> Unary<T> for Embedding {
             });
         }
         let out = out.unwrap_or_else(|| Signal::new(nalgebra::DMatrix::from_element(0, 0, T::ZERO), 0));
-        (Rc::new(Observed::from(out)), Box::new(tape))
+        (Rc::new(CachedSignal::from(out)), Box::new(tape))
     }
 }
 
@@ -160,7 +160,7 @@ fn table_gradient<T: Real>(parameter: &Parameter, places: &[usize], d: &Signal<T
 }
 
 impl<T: Real> UnaryBackward<T> for Tape {
-    fn backward(self: Box<Self>, d: Observed<T>, context: &mut Context<T>) -> Signal<T> {
+    fn backward(self: Box<Self>, d: CachedSignal<T>, context: &mut Context<T>) -> Signal<T> {
         let group = |parameter: &Parameter| {
             let count = parameter.shape.0 as f64 * parameter.shape.1 as f64;
             match parameter.role {

@@ -2,7 +2,7 @@
 
 use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read, table};
 use super::{Activations, Context, Nature, Operator, Shape, Space, Unary, UnaryBackward};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, reshaped};
 use serde::{Deserialize, Serialize};
@@ -50,12 +50,12 @@ impl<T: Real> Unary<T> for Flatten {
     fn apply(&self, x: Activations<T>, _: &mut Context<T>) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
         let before = x.signal.values.nrows();
         let signal = Rc::try_unwrap(x).map_or_else(|shared| shared.signal.clone(), |x| x.signal);
-        (Rc::new(Observed::from(reshaped(signal, self.rows))), Box::new(Tape(before)))
+        (Rc::new(CachedSignal::from(reshaped(signal, self.rows))), Box::new(Tape(before)))
     }
 }
 
 impl<T: Real> UnaryBackward<T> for Tape {
-    fn backward(self: Box<Self>, d: Observed<T>, _: &mut Context<T>) -> Signal<T> {
+    fn backward(self: Box<Self>, d: CachedSignal<T>, _: &mut Context<T>) -> Signal<T> {
         reshaped(d.signal, self.0)
     }
 }

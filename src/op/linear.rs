@@ -8,7 +8,7 @@ use super::{
     Activations, Context, Exported, Exports, Nature, Operator, Parameter, Shape, Shapes, Source, Space,
     Unary, UnaryBackward,
 };
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, mul_tr};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
@@ -205,7 +205,7 @@ impl<T: Real> Trace<T> {
     }
 
     /// Adds ∂C/∂W and ∂C/∂b where they are wanted; moments of the former's entries, zero where nothing is recorded.
-    pub fn gradient(&self, parameter: &Parameter, d: &Observed<T>, context: &mut Context<T>) -> Moments {
+    pub fn gradient(&self, parameter: &Parameter, d: &CachedSignal<T>, context: &mut Context<T>) -> Moments {
         let threads = context.threads;
         if let (Form::Whole(h), Some(gradient)) = (&self.form, gradient_of(&mut context.gradients, parameter))
         {
@@ -215,7 +215,7 @@ impl<T: Real> Trace<T> {
     }
 
     /// Moments of the entries of ∂C/∂W = D·Hᵀ.
-    fn weight_gradient(&self, d: &Observed<T>, threads: Threads) -> Moments {
+    fn weight_gradient(&self, d: &CachedSignal<T>, threads: Threads) -> Moments {
         let (square, total) = match &self.form {
             Form::Gram(gram, plain) => {
                 (inner(gram.as_slice(), d.gram(threads).as_slice()), inner(plain, &d.sums().plain))
@@ -253,12 +253,12 @@ impl<T: Real> Unary<T> for Linear {
             map.release();
         }
         let trace = Trace::new(&x, parameter.rows(), context);
-        (Rc::new(Observed::from(z)), Box::new(Tape { map, trace }))
+        (Rc::new(CachedSignal::from(z)), Box::new(Tape { map, trace }))
     }
 }
 
 impl<T: Real> UnaryBackward<T> for Tape<T> {
-    fn backward(mut self: Box<Self>, d: Observed<T>, context: &mut Context<T>) -> Signal<T> {
+    fn backward(mut self: Box<Self>, d: CachedSignal<T>, context: &mut Context<T>) -> Signal<T> {
         let parameter = context.parameter(0);
         let moments = self.trace.gradient(parameter, &d, context);
         context.observe_own_weight_gradient(moments);

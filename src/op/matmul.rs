@@ -7,7 +7,7 @@
 use super::layer::{self, Assembler, LayerType, NewNode, Port, clash, divided, read, table, two};
 use super::samples::each_sample;
 use super::{Activations, Backward, Context, Forward, Operator, Parameter, Shapes, exactly};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, View, product_to};
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, widened};
@@ -68,7 +68,7 @@ impl layer::Layer for Spec {
 /// A product of two values, sample by sample and head by head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Matmul {
-    /// The second factor is turned.
+    /// The second factor is transposed.
     pub transposed: bool,
     /// Groups of neighboring features that do not see one another.
     pub heads: usize,
@@ -89,34 +89,34 @@ impl Operator for Matmul {
     }
 }
 
-/// One factor of a product: features × (positions·samples), in each sample and head turned or not.
+/// One factor of a product: features × (positions·samples), in each sample and head transposed or not.
 #[derive(Clone, Copy)]
 struct Factor<'a, T: Real> {
     values: &'a DMatrix<T>,
     exponent: i64,
     positions: usize,
-    turned: bool,
+    transposed: bool,
 }
 
 impl<'a, T: Real> Factor<'a, T> {
     fn of(signal: &'a Signal<T>, positions: usize) -> Self {
-        Self { values: &signal.values, exponent: signal.exponent, positions, turned: false }
+        Self { values: &signal.values, exponent: signal.exponent, positions, transposed: false }
     }
 
-    fn turned_if(self, turned: bool) -> Self {
-        Self { turned, ..self }
+    fn transposed_if(self, transposed: bool) -> Self {
+        Self { transposed, ..self }
     }
 
     /// The same with other mantissas.
     fn with<W: Real>(self, values: &DMatrix<W>) -> Factor<'_, W> {
-        let Self { exponent, positions, turned, .. } = self;
-        Factor { values, exponent, positions, turned }
+        let Self { exponent, positions, transposed, .. } = self;
+        Factor { values, exponent, positions, transposed }
     }
 
     /// Rows and columns of a block.
     fn shape(&self, heads: usize) -> (usize, usize) {
         let width = self.values.nrows() / heads;
-        if self.turned { (self.positions, width) } else { (width, self.positions) }
+        if self.transposed { (self.positions, width) } else { (width, self.positions) }
     }
 
     /// The block of a sample and a head.
@@ -125,7 +125,7 @@ impl<'a, T: Real> Factor<'a, T> {
         let block = View::plain(self.values)
             .columns(sample * self.positions, (sample + 1) * self.positions)
             .rows(head * width, (head + 1) * width);
-        if self.turned { block.turned() } else { block }
+        if self.transposed { block.transposed() } else { block }
     }
 }
 
@@ -178,24 +178,28 @@ impl<T: Real> Forward<T> for Matmul {
         context: &mut Context<T>,
     ) -> (Vec<Activations<T>>, Box<dyn Backward<T>>) {
         let [first, second] = exactly(inputs);
-        let left = Factor::of(&second.signal, self.keys).turned_if(self.transposed);
+        let left = Factor::of(&second.signal, self.keys).transposed_if(self.transposed);
         let out = product(left, Factor::of(&first.signal, self.queries), self.heads, context);
-        (vec![Rc::new(Observed::from(out))], Box::new(Tape { matmul: *self, first, second }))
+        (vec![Rc::new(CachedSignal::from(out))], Box::new(Tape { matmul: *self, first, second }))
     }
 }
 
 impl<T: Real> Backward<T> for Tape<T> {
-    fn backward(self: Box<Self>, gradients: Vec<Observed<T>>, context: &mut Context<T>) -> Vec<Signal<T>> {
+    fn backward(
+        self: Box<Self>,
+        gradients: Vec<CachedSignal<T>>,
+        context: &mut Context<T>,
+    ) -> Vec<Signal<T>> {
         let [d] = exactly(gradients);
         let Matmul { transposed, heads, queries, keys } = self.matmul;
         let d = Factor::of(&d.signal, queries);
         let (first, second) =
             (Factor::of(&self.first.signal, queries), Factor::of(&self.second.signal, keys));
-        let of_first = product(second.turned_if(!transposed), d, heads, context);
+        let of_first = product(second.transposed_if(!transposed), d, heads, context);
         let of_second = if transposed {
-            product(first, d.turned_if(true), heads, context)
+            product(first, d.transposed_if(true), heads, context)
         } else {
-            product(d, first.turned_if(true), heads, context)
+            product(d, first.transposed_if(true), heads, context)
         };
         vec![of_first, of_second]
     }
@@ -210,7 +214,7 @@ mod tests {
     fn a_product_of_small_entries_does_not_underflow_beside_large_ones() {
         let value = |entries: &[f32]| {
             let values = DMatrix::from_column_slice(1, entries.len(), entries);
-            Rc::new(Observed::from(Signal::new(values, 0)))
+            Rc::new(CachedSignal::from(Signal::new(values, 0)))
         };
         let key = Key { seed: 1, trial: 0, layer: 0 };
         let mut context = Context::new(&[], 0, key, 2, Threads::One);

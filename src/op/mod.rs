@@ -48,7 +48,7 @@ pub use parameters::{Arrays, Gradients, ParameterArrays};
 pub use shape::{Shape, Space};
 
 use crate::activation::Activation;
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use std::fmt::Debug;
@@ -147,7 +147,8 @@ pub trait Forward<T: Real> {
 pub trait Backward<T: Real> {
     /// From ∂C/∂outputs to ∂C/∂inputs, each in the order of the node. Where the context says that nobody asks for the gradient of
     /// the inputs, the list may be empty.
-    fn backward(self: Box<Self>, gradients: Vec<Observed<T>>, context: &mut Context<T>) -> Vec<Signal<T>>;
+    fn backward(self: Box<Self>, gradients: Vec<CachedSignal<T>>, context: &mut Context<T>)
+    -> Vec<Signal<T>>;
 }
 
 /// The forward pass of an operator with one input and one output.
@@ -163,7 +164,7 @@ pub trait Unary<T: Real> {
 /// What an operator with one input and one output keeps of its forward pass.
 pub trait UnaryBackward<T: Real> {
     /// From ∂C/∂output to ∂C/∂input.
-    fn backward(self: Box<Self>, d: Observed<T>, context: &mut Context<T>) -> Signal<T>;
+    fn backward(self: Box<Self>, d: CachedSignal<T>, context: &mut Context<T>) -> Signal<T>;
 }
 
 /// The forward pass of an operator with one input and one output, as that of any operator.
@@ -196,7 +197,11 @@ pub(crate) use one_to_one;
 struct One<T: Real>(Box<dyn UnaryBackward<T>>);
 
 impl<T: Real> Backward<T> for One<T> {
-    fn backward(self: Box<Self>, gradients: Vec<Observed<T>>, context: &mut Context<T>) -> Vec<Signal<T>> {
+    fn backward(
+        self: Box<Self>,
+        gradients: Vec<CachedSignal<T>>,
+        context: &mut Context<T>,
+    ) -> Vec<Signal<T>> {
         let [d] = exactly(gradients);
         vec![self.0.backward(d, context)]
     }

@@ -5,7 +5,7 @@
 
 use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read, table};
 use super::{Activations, Context, Nature, Operator, Shapes, Space, Unary, UnaryBackward};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::slice::sums;
@@ -86,13 +86,13 @@ fn assemble(
     to: &mut dyn Assembler,
     input: Port,
     over: Over,
-    centred: bool,
+    centerd: bool,
     eps: f64,
 ) -> Result<Vec<Port>, String> {
     if !(eps.is_finite() && eps >= 0.0) {
         return Err(format!("eps = {eps} is not a number from 0 on"));
     }
-    to.node(NewNode::plain(Norm { over, centred, eps }, input, input.shape))
+    to.node(NewNode::plain(Norm { over, centerd, eps }, input, input.shape))
 }
 
 impl Over {
@@ -118,7 +118,7 @@ pub struct Norm {
     /// What is averaged over.
     pub over: Over,
     /// The mean is subtracted.
-    pub centred: bool,
+    pub centerd: bool,
     /// Added to the variance, or to the mean square.
     pub eps: f64,
 }
@@ -164,14 +164,14 @@ crate::numeric::slice::for_each_machine! {
 
 crate::numeric::slice::for_each_machine! {
     /// (x − mean)·scale of one set each.
-    fn standardise<T: Real>(x: &mut [T], mean: &[T], scale: &[T]) {
+    fn standardize<T: Real>(x: &mut [T], mean: &[T], scale: &[T]) {
         x.iter_mut().zip(mean).zip(scale).for_each(|((x, mean), scale)| *x = (*x - *mean) * *scale);
     }
 }
 
 crate::numeric::slice::for_each_machine! {
     /// The same of one set.
-    fn standardise_set<T: Real>(set: &mut [T], mean: T, scale: T) {
+    fn standardize_set<T: Real>(set: &mut [T], mean: T, scale: T) {
         set.iter_mut().for_each(|v| *v = (*v - mean) * scale);
     }
 }
@@ -189,7 +189,7 @@ impl Norm {
     /// Mean and variance of each set, as mantissas.
     fn moments<T: Real>(&self, x: &DMatrix<T>, batch: usize) -> Vec<(f64, f64)> {
         let moments = |count: f64, plain: f64, square: f64| {
-            let mean = if self.centred { plain / count } else { 0.0 };
+            let mean = if self.centerd { plain / count } else { 0.0 };
             (mean, square / count - mean * mean)
         };
         match self.over {
@@ -252,13 +252,13 @@ impl<T: Real> Unary<T> for Norm {
         let run = self.run(&out, context.batch);
         if self.over == Over::Batch {
             let rows = out.nrows();
-            out.as_mut_slice().chunks_exact_mut(rows).for_each(|column| standardise(column, &means, &scales));
+            out.as_mut_slice().chunks_exact_mut(rows).for_each(|column| standardize(column, &means, &scales));
         } else {
             for ((set, mean), scale) in out.as_mut_slice().chunks_exact_mut(run).zip(&means).zip(&scales) {
-                standardise_set(set, *mean, *scale);
+                standardize_set(set, *mean, *scale);
             }
         }
-        let out = Rc::new(Observed::from(Signal::new(out, exponent + shift)));
+        let out = Rc::new(CachedSignal::from(Signal::new(out, exponent + shift)));
         let tape = Tape { norm: *self, out: Rc::clone(&out), scales, shift };
         (out, Box::new(tape))
     }
@@ -266,18 +266,18 @@ impl<T: Real> Unary<T> for Norm {
 
 impl<T: Real> UnaryBackward<T> for Tape<T> {
     /// dx = (d − mean(d) − x̂·mean(d·x̂))/√(variance + ε), means over the set.
-    fn backward(self: Box<Self>, d: Observed<T>, context: &mut Context<T>) -> Signal<T> {
+    fn backward(self: Box<Self>, d: CachedSignal<T>, context: &mut Context<T>) -> Signal<T> {
         let d = d.signal;
         let Self { norm, out, scales, shift } = *self;
         let hat = &out.signal.values;
         // x̂ has mean square 1 unless ε outweighs the variance; then its exponent is negative, and this term small.
         let square = T::of(libm::scalbn(1.0, (2 * out.signal.exponent).clamp(-2000, 200) as i32));
         let mut dx = d.values;
-        let centred = |mean: f64| if norm.centred { T::of(mean) } else { T::ZERO };
+        let centerd = |mean: f64| if norm.centerd { T::of(mean) } else { T::ZERO };
         if norm.over == Over::Batch {
             let count = dx.ncols() as f64;
             let (plain, product) = row_sums(&dx, hat);
-            let means: Vec<T> = plain.iter().map(|p| centred(p / count)).collect();
+            let means: Vec<T> = plain.iter().map(|p| centerd(p / count)).collect();
             let slopes: Vec<T> = product.iter().map(|p| T::of(p / count) * square).collect();
             let rows = dx.nrows();
             for (dx, hat) in dx.as_mut_slice().chunks_exact_mut(rows).zip(hat.as_slice().chunks_exact(rows)) {
@@ -288,7 +288,7 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
             let sets = dx.as_mut_slice().chunks_exact_mut(run).zip(hat.as_slice().chunks_exact(run));
             for ((dx, hat), scale) in sets.zip(&scales) {
                 let (plain, _) = sums(dx);
-                let mean = centred(plain / run as f64);
+                let mean = centerd(plain / run as f64);
                 let slope = T::of(crate::numeric::slice::inner(dx, hat) / run as f64) * square;
                 set_backward(dx, hat, mean, slope, *scale);
             }

@@ -51,13 +51,13 @@ pub struct Parameter {
     pub entry: usize,
     /// Rows and columns of W with all its taps.
     pub shape: (usize, usize),
-    /// fan_in and fan_out as initialisers count them.
+    /// fan_in and fan_out as initializers count them.
     pub fans: (usize, usize),
     /// Height and width of a convolution's kernel; `None` for every other layer.
     pub kernel: Option<[usize; 2]>,
     /// Number of the innermost residual branch that holds it, and the place within that branch.
     pub branch: Option<(usize, usize)>,
-    /// The initialiser that the network's file names for it; `--init` does not touch it then.
+    /// The initializer that the network's file names for it; `--init` does not touch it then.
     pub init: Option<String>,
     /// The biases that the network's file asks for; `None` for what the experiment says.
     pub bias_spec: Option<BiasSpec>,

@@ -52,7 +52,7 @@ impl<T: Real> Gradient<T> {
     pub fn add(&mut self, d: &Signal<T>, h: &Signal<T>, threads: Threads) {
         let begun = self.begin();
         let units = d.values.nrows();
-        let (left, right) = (View::plain(&d.values), View::transposed(&h.values));
+        let (left, right) = (View::plain(&d.values), View::plain(&h.values).transposed());
         let alpha = power_of_two(d.exponent + h.exponent);
         product_to(self.weights.as_mut_slice(), units, &left, &right, alpha, begun, threads);
         self.add_bias(d, begun);

@@ -4,7 +4,7 @@ use super::forms::{Padding, Pair};
 use super::layer::{self, Assembler, LayerType, NewNode, Port, read, single, table};
 use super::window::Window;
 use super::{Activations, Context, Nature, Operator, Shape, Shapes, Space, Unary, UnaryBackward};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use nalgebra::DMatrix;
@@ -178,12 +178,12 @@ impl<T: Real> Unary<T> for Pool {
             Of::Largest => Tape::Largest(*self, places),
             Of::Mean => Tape::Mean(*self),
         };
-        (Rc::new(Observed::from(Signal::new(out, x.signal.exponent))), Box::new(tape))
+        (Rc::new(CachedSignal::from(Signal::new(out, x.signal.exponent))), Box::new(tape))
     }
 }
 
 impl<T: Real> UnaryBackward<T> for Tape {
-    fn backward(self: Box<Self>, d: Observed<T>, context: &mut Context<T>) -> Signal<T> {
+    fn backward(self: Box<Self>, d: CachedSignal<T>, context: &mut Context<T>) -> Signal<T> {
         let d = d.signal;
         let (Self::Largest(pool, _) | Self::Mean(pool)) = &*self;
         let window = &pool.window;

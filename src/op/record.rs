@@ -1,10 +1,10 @@
 //! One layer of one trial: moments of all entries, and how units and samples relate.
 
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, gram_of_rows};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
-use crate::numeric::slice::{accumulate, raise, range};
+use crate::numeric::slice::{accumulate, max_abs_into, range};
 use crate::numeric::spectrum::eigenvalues;
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
@@ -68,7 +68,7 @@ pub struct LayerRecord {
 /// Moments of `offset + v` over all entries v of a signal.
 ///
 /// A variance below the rounding of the entries about their mean is zero.
-pub fn moments<T: Real>(observed: &Observed<T>, offset: f64) -> Moments {
+pub fn moments<T: Real>(observed: &CachedSignal<T>, offset: f64) -> Moments {
     let (signal, sums) = (&observed.signal, observed.sums());
     let values = signal.values.as_slice();
     let count = values.len() as f64;
@@ -137,8 +137,8 @@ pub fn pooled(groups: &[(Moments, f64)]) -> Moments {
 
 /// Mean cosine between the columns of Z, over pairs of different samples; `None` with fewer than two that are not zero.
 ///
-/// (‖Σ ẑ‖² − B)/(B(B − 1)) with ẑ the normalised columns: O(Bn) instead of O(B²n).
-pub fn correlation<T: Real>(z: &Observed<T>) -> Option<f64> {
+/// (‖Σ ẑ‖² − B)/(B(B − 1)) with ẑ the normalized columns: O(Bn) instead of O(B²n).
+pub fn correlation<T: Real>(z: &CachedSignal<T>) -> Option<f64> {
     correlation_of(z.signal.values.as_slice(), &z.sums().square)
 }
 
@@ -159,7 +159,7 @@ pub fn correlation_of<T: Real>(values: &[T], squares: &[f64]) -> Option<f64> {
 
 /// Mean over samples of the mean cosine between the positions of a sample, which are so many neighboring columns; samples with
 /// fewer than two positions that are not zero are left out, and `None` stands for all samples of that kind.
-pub fn position_correlation<T: Real>(z: &Observed<T>, positions: usize) -> Option<f64> {
+pub fn position_correlation<T: Real>(z: &CachedSignal<T>, positions: usize) -> Option<f64> {
     if positions < 2 {
         return None;
     }
@@ -189,8 +189,8 @@ fn mean_cosine(square: f64, count: f64) -> Option<f64> {
     (count >= 2.0).then(|| ((square - count) / (count * (count - 1.0))).clamp(-1.0, 1.0))
 }
 
-/// exp(entropy) of the normalised eigenvalues of ZᵀZ (Roy & Vetterli 2007); `None` for a zero signal.
-pub fn effective_rank<T: Real>(z: &Observed<T>, threads: Threads) -> Option<f64> {
+/// exp(entropy) of the normalized eigenvalues of ZᵀZ (Roy & Vetterli 2007); `None` for a zero signal.
+pub fn effective_rank<T: Real>(z: &CachedSignal<T>, threads: Threads) -> Option<f64> {
     let (rows, batch) = z.signal.values.shape();
     // ZᵀZ and ZZᵀ share their non-zero eigenvalues.
     let gram = if batch <= rows { z.gram(threads).clone() } else { gram_of_rows(&z.signal.values, threads) };
@@ -235,7 +235,7 @@ pub fn slopes<T: Real>(slope: &Signal<T>, threshold: Wide) -> (Vec<T>, usize) {
     let mut top = vec![T::ZERO; rows];
     let mut below = 0usize;
     for column in slope.values.as_slice().chunks(rows) {
-        below += raise(&mut top, column, level);
+        below += max_abs_into(&mut top, column, level);
     }
     (top, below)
 }

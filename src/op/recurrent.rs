@@ -13,7 +13,7 @@ use super::{
     Shapes, Space, Unary, UnaryBackward,
 };
 use crate::activation::Activation;
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, aligned, stacked};
 use crate::numeric::wide::Wide;
@@ -341,7 +341,7 @@ impl Recurrent {
         gates: &[Gate<T>],
         context: &mut Context<T>,
     ) {
-        context.observe(entry, &Observed::from(stacked(z)));
+        context.observe(entry, &CachedSignal::from(stacked(z)));
         if !context.records_forward() {
             return;
         }
@@ -358,7 +358,7 @@ impl Recurrent {
         context.records[entry].saturated_fraction = Some(saturated as f64 / entries as f64);
     }
 
-    fn observe_state<T: Real>(&self, entry: usize, h: &Observed<T>, context: &mut Context<T>) {
+    fn observe_state<T: Real>(&self, entry: usize, h: &CachedSignal<T>, context: &mut Context<T>) {
         if context.records_forward() {
             context.records[entry].activation = moments(h, 0.0);
         }
@@ -392,13 +392,13 @@ impl<T: Real> Unary<T> for Recurrent {
             });
         }
         let zero = || Signal::new(DMatrix::from_element(units, batch, T::ZERO), 0);
-        let mut h: Activations<T> = Rc::new(Observed::from(zero()));
+        let mut h: Activations<T> = Rc::new(CachedSignal::from(zero()));
         let mut memory = zero();
         let mut steps = Vec::with_capacity(self.length);
         let mut states = Vec::with_capacity(self.length);
         for time in 0..self.length {
             let entry = first + time;
-            let now = Rc::new(Observed::from(slice(&x.signal, time, self.length)));
+            let now = Rc::new(CachedSignal::from(slice(&x.signal, time, self.length)));
             let traces = (Trace::new(&now, units, context), Trace::new(&h, units, context));
             let recurring = parameters.iter().skip(1).step_by(2);
             let products: Vec<Signal<T>> = state
@@ -409,7 +409,7 @@ impl<T: Real> Unary<T> for Recurrent {
             let drive = |k: usize| slice(&driven[k], time, self.length);
             let cell = match &self.cell {
                 Cell::Plain(function) => {
-                    let z = Rc::new(Observed::from(drive(0).plus(products[0].clone())));
+                    let z = Rc::new(CachedSignal::from(drive(0).plus(products[0].clone())));
                     context.observe(entry, &z);
                     let act = Act { function: Arc::clone(function) };
                     let (next, back) = act.completing(z, Some(entry), context);
@@ -425,7 +425,7 @@ impl<T: Real> Unary<T> for Recurrent {
                     let next = f.hadamard(&memory).plus(i.hadamard(g));
                     let before = std::mem::replace(&mut memory, next);
                     let out = gate(&self.tanh, &memory);
-                    h = Rc::new(Observed::from(o.hadamard(&out.value)));
+                    h = Rc::new(CachedSignal::from(o.hadamard(&out.value)));
                     self.observe_gates(entry, &z, &gates, context);
                     self.observe_state(entry, &h, context);
                     StepCell::Lstm(LstmStep { gates, before, out })
@@ -438,7 +438,7 @@ impl<T: Real> Unary<T> for Recurrent {
                     let n = drive(2).plus(reset.value.hadamard(&products[2]));
                     let candidate = gate(&self.tanh, &n);
                     let next = keep.hadamard(&candidate.value).plus(update.value.hadamard(&h.signal));
-                    let before = std::mem::replace(&mut h, Rc::new(Observed::from(next)));
+                    let before = std::mem::replace(&mut h, Rc::new(CachedSignal::from(next)));
                     let gates = [reset, update, candidate];
                     self.observe_gates(entry, &[r, u, n], &gates, context);
                     self.observe_state(entry, &h, context);
@@ -454,7 +454,7 @@ impl<T: Real> Unary<T> for Recurrent {
             input.iter_mut().chain(&mut state).for_each(|map| map.release());
         }
         let features = x.signal.values.nrows();
-        let out = if self.last { h } else { Rc::new(Observed::from(joined(&states))) };
+        let out = if self.last { h } else { Rc::new(CachedSignal::from(joined(&states))) };
         (out, Box::new(Tape { layer: self.clone(), input, state, steps, features }))
     }
 }
@@ -498,7 +498,7 @@ impl<T: Real> GruStep<T> {
 }
 
 impl<T: Real> UnaryBackward<T> for Tape<T> {
-    fn backward(mut self: Box<Self>, d: Observed<T>, context: &mut Context<T>) -> Signal<T> {
+    fn backward(mut self: Box<Self>, d: CachedSignal<T>, context: &mut Context<T>) -> Signal<T> {
         let length = self.layer.length;
         let (units, batch) = (self.layer.units, context.batch);
         let count = self.layer.gates();
@@ -528,16 +528,16 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
                 StepCell::Lstm(step) => step.back(&dh, &mut dc),
                 StepCell::Gru(step) => step.back(&dh),
             };
-            context.observe_gradient(entry, &Observed::from(stacked(&gates)));
+            context.observe_gradient(entry, &CachedSignal::from(stacked(&gates)));
             dh = direct.unwrap_or_else(zero);
             let (inner, outer) = ((units * units) as f64, (units * self.features) as f64);
             let mut groups = Vec::with_capacity(2 * count);
             for (k, (dz, pair)) in gates.into_iter().zip(parameters.chunks_exact(2)).enumerate() {
                 let (driving, recurring) = (pair[0], pair[1]);
                 let product = if k == 2 { products.clone() } else { None };
-                let dz = Observed::from(dz);
+                let dz = CachedSignal::from(dz);
                 groups.push((step.input.gradient(driving, &dz, context), outer));
-                let product = product.map(Observed::from);
+                let product = product.map(CachedSignal::from);
                 let beside = product.as_ref().unwrap_or(&dz);
                 groups.push((step.state.gradient(recurring, beside, context), inner));
                 dh = dh.plus(context.transposed_product(recurring, self.state[k].as_mut(), beside));
@@ -550,7 +550,7 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
             self.input.iter_mut().zip(parameters.iter().step_by(2)).zip(driven)
         {
             steps.reverse();
-            let joined = Observed::from(joined(&steps));
+            let joined = CachedSignal::from(joined(&steps));
             let part = context.transposed_product(parameter, map.as_mut(), &joined);
             dx = Some(match dx {
                 None => part,

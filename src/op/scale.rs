@@ -2,7 +2,7 @@
 
 use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read, table};
 use super::{Activations, Context, Nature, Operator, Parameter, Shapes, Unary, UnaryBackward, owned};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::wide::Wide;
@@ -55,12 +55,12 @@ super::one_to_one!(Scale);
 
 impl<T: Real> Unary<T> for Scale {
     fn apply(&self, x: Activations<T>, _: &mut Context<T>) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
-        (Rc::new(Observed::from(owned(x).times(Wide::from(self.by)))), Box::new(*self))
+        (Rc::new(CachedSignal::from(owned(x).times(Wide::from(self.by)))), Box::new(*self))
     }
 }
 
 impl<T: Real> UnaryBackward<T> for Scale {
-    fn backward(self: Box<Self>, d: Observed<T>, _: &mut Context<T>) -> Signal<T> {
+    fn backward(self: Box<Self>, d: CachedSignal<T>, _: &mut Context<T>) -> Signal<T> {
         d.signal.times(Wide::from(self.by))
     }
 }

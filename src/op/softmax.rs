@@ -7,7 +7,7 @@
 use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, features, read, table};
 use super::samples::each_sample;
 use super::{Activations, Context, Operator, Parameter, Shapes, Unary, UnaryBackward};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::slice::max_abs;
@@ -174,7 +174,7 @@ impl<T: Real> Unary<T> for Softmax {
                 column.chunks_exact_mut(self.run).for_each(|group| weights(group, seen, scale));
             }
         });
-        let out = Rc::new(Observed::from(Signal::new(values, 0)));
+        let out = Rc::new(CachedSignal::from(Signal::new(values, 0)));
         (Rc::clone(&out), Box::new(Tape { softmax: *self, x, weights: out }))
     }
 }
@@ -198,7 +198,7 @@ impl<T: Real> Tape<T> {
 }
 
 impl<T: Real> UnaryBackward<T> for Tape<T> {
-    fn backward(self: Box<Self>, d: Observed<T>, _: &mut Context<T>) -> Signal<T> {
+    fn backward(self: Box<Self>, d: CachedSignal<T>, _: &mut Context<T>) -> Signal<T> {
         let d = d.signal;
         let run = self.softmax.run;
         let mut dx = d.values.clone();

@@ -2,7 +2,7 @@
 
 use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, features, read, table};
 use super::{Activations, Backward, Context, Forward, Operator, exactly};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, stacked, unstacked};
 use serde::{Deserialize, Serialize};
@@ -84,12 +84,12 @@ impl<T: Real> Forward<T> for Split {
     ) -> (Vec<Activations<T>>, Box<dyn Backward<T>>) {
         let [x] = exactly(inputs);
         let parts = unstacked(&x.signal, &self.rows);
-        (parts.into_iter().map(|part| Rc::new(Observed::from(part))).collect(), Box::new(self.clone()))
+        (parts.into_iter().map(|part| Rc::new(CachedSignal::from(part))).collect(), Box::new(self.clone()))
     }
 }
 
 impl<T: Real> Backward<T> for Split {
-    fn backward(self: Box<Self>, gradients: Vec<Observed<T>>, _: &mut Context<T>) -> Vec<Signal<T>> {
+    fn backward(self: Box<Self>, gradients: Vec<CachedSignal<T>>, _: &mut Context<T>) -> Vec<Signal<T>> {
         let parts: Vec<Signal<T>> = gradients.into_iter().map(|d| d.signal).collect();
         vec![stacked(&parts)]
     }

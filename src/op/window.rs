@@ -92,8 +92,8 @@ impl Window {
         Ok(Self { kernel, stride, padding, dilation, input, output })
     }
 
-    /// The same windows with their centre tap alone.
-    pub fn centre(&self) -> Self {
+    /// The same windows with their center tap alone.
+    pub fn center(&self) -> Self {
         let shift =
             |axis: usize| self.padding[axis] - (self.dilation[axis] * ((self.kernel[axis] - 1) / 2)) as isize;
         Self { kernel: [1, 1], padding: [shift(0), shift(1)], ..*self }
@@ -265,10 +265,10 @@ impl Window {
         if buffer.len() < room {
             buffer.resize(room, T::ZERO);
         }
-        // Of a single channel, neighbouring windows see neighbouring entries: long copies instead of many short ones.
+        // Of a single channel, neighboring windows see neighboring entries: long copies instead of many short ones.
         if channels.all == 1 && self.stride[1] == 1 {
             self.gather_taps(x, rows, windows, &mut buffer[..room], threads);
-            return View::of(buffer, windows.len(), height, windows.len()).turned();
+            return View::of(buffer, windows.len(), height, windows.len()).transposed();
         }
         self.gather(x, channels, rows, windows, buffer, threads);
         View::of(buffer, height, windows.len(), height)
@@ -404,7 +404,7 @@ mod tests {
             ([3, 1], [1, 3], [2, 0], [2, 1]),
         ] {
             let plain = Window::place([6, 7], kernel, stride, padding, dilation).unwrap();
-            for (window, first, size) in [(plain, 0, 4), (plain, 1, 2), (plain.centre(), 0, 4)] {
+            for (window, first, size) in [(plain, 0, 4), (plain, 1, 2), (plain.center(), 0, 4)] {
                 let channels = Channels { all: 4, first, size };
                 let samples = 3;
                 let x: Vec<f64> = (0..samples * 42 * 4).map(|k| ((k * 37) % 19) as f64 - 9.0).collect();

@@ -1,5 +1,5 @@
 //! Figures: four panels against depth, the maps of theory, the phase diagram, and the curves of a training. Drawn as SVG; the PNG is
-//! that SVG rasterised with the same font.
+//! that SVG rasterized with the same font.
 
 mod axis;
 pub mod canvas;
@@ -29,7 +29,7 @@ use panel::Panel;
 pub use phase::svg as phase_svg;
 pub use raster::{ChartError, png};
 use series::AgainstWidth;
-use style::{FACTS, Grid, HEADING, Look, Ruler};
+use style::{FACTS, Grid, HEADING, Ruler, Style};
 pub use train::{curves as curves_svg, looks as looks_svg};
 
 /// A drawing, and the name of its file without the ending.
@@ -46,7 +46,7 @@ const WIDTH: f64 = 1200.0;
 const PANELS: f64 = 820.0;
 const MARGIN: f64 = 28.0;
 /// Width between the margins.
-const ROOM: f64 = WIDTH - 2.0 * MARGIN;
+const CONTENT: f64 = WIDTH - 2.0 * MARGIN;
 /// Below the last panels.
 const FOOT: f64 = 10.0;
 
@@ -71,7 +71,7 @@ pub fn scaling_svg(scaling: &Scaling) -> String {
         "d · Mean square of the weight gradient ∂C/∂W",
     ];
     let panel = |(k, title): (usize, &str)| {
-        let one = |(cell, look): (&ScalingCell, &Look)| {
+        let one = |(cell, look): (&ScalingCell, &Style)| {
             let points = |layer: Option<&ScalingLayer>| {
                 let Some(layer) = layer else { return Vec::new() };
                 let exponent = layer.quantities()[k].1;
@@ -93,7 +93,7 @@ pub fn scaling_svg(scaling: &Scaling) -> String {
 }
 
 /// Heading, legend and four panels.
-fn drawn(grid: &Grid, looks: &[Look], facts: &[String], kinds: &[Panel]) -> String {
+fn drawn(grid: &Grid, looks: &[Style], facts: &[String], kinds: &[Panel]) -> String {
     let ruler = Ruler::new();
     let legend = Legend::new(grid, &ruler);
     let height = legend.foot() + PANELS;
@@ -154,7 +154,7 @@ fn common(spec: &Experiment) -> [String; 4] {
         format!("batch {}", spec.batch),
         format!("{} trial{}", spec.trials, if spec.trials == 1 { "" } else { "s" }),
         // A path's end says more than its beginning, but neither may push out the rest.
-        format!("input {}", ruler.fitting(&spec.input, FACTS.size, 0.25 * ROOM)),
+        format!("input {}", ruler.fitting(&spec.input, FACTS.size, 0.25 * CONTENT)),
         format!("seed {}", spec.seed),
     ]
 }
@@ -163,13 +163,13 @@ fn common(spec: &Experiment) -> [String; 4] {
 fn heading(canvas: &mut Canvas, grid: &Grid, facts: &[String], ruler: &Ruler) {
     let list = |names: &[String], many: &str| {
         let joined = names.join(", ");
-        if names.len() == 1 || (names.len() <= 5 && ruler.width(&joined, HEADING.size) < 0.5 * ROOM) {
+        if names.len() == 1 || (names.len() <= 5 && ruler.width(&joined, HEADING.size) < 0.5 * CONTENT) {
             joined
         } else {
             format!("{} {many}", names.len())
         }
     };
-    let title = format!("{} × {}", list(&grid.inits, "initialisers"), list(grid.acts, "activations"));
+    let title = format!("{} × {}", list(&grid.inits, "initializers"), list(grid.acts, "activations"));
     let (remarks, mut facts): (Vec<String>, Vec<String>) =
         facts.iter().cloned().partition(|fact| fact.starts_with(" —"));
     if grid.cells.len() > style::LOOKS {
@@ -185,6 +185,6 @@ fn titled(canvas: &mut Canvas, title: &str, facts: &[String], ruler: &Ruler) {
         facts.iter().map(String::as_str).partition(|fact| fact.starts_with(" —"));
     let run = facts.join(" · ") + &remarks.concat();
     for (text, top, style) in [(title, 22.0, HEADING), (&run, 58.0, FACTS)] {
-        canvas.text(&ruler.fitting(&ruler.shown(text), style.size, ROOM), (MARGIN, top), style);
+        canvas.text(&ruler.fitting(&ruler.shown(text), style.size, CONTENT), (MARGIN, top), style);
     }
 }

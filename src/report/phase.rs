@@ -1,4 +1,4 @@
-//! The phase diagram: the names of its files, its JSON, and the initialisers on it in words.
+//! The phase diagram: the names of its files, its JSON, and the initializers on it in words.
 
 use super::export::{Format, Presentation};
 #[cfg(feature = "figures")]
@@ -71,13 +71,13 @@ fn lines(value: &serde_json::Value, depth: usize, text: &mut String) {
     }
 }
 
-/// Initialisers at one place of a figure.
+/// Initializers at one place of a figure.
 pub struct Group {
     /// Number of the group in the figure, from 1.
     pub number: usize,
     /// (σ_w², σ_b²) of the first.
     pub at: (f64, f64),
-    /// Places among the diagram's initialisers.
+    /// Places among the diagram's initializers.
     pub members: Vec<usize>,
 }
 
@@ -95,10 +95,10 @@ pub(super) fn inside(diagram: &Diagram, (w, b): (f64, f64)) -> bool {
     within(&diagram.sigma_w2, w) && within(&diagram.sigma_b2, b)
 }
 
-/// The diagram's initialisers that lie within its ranges, grouped by what counts as one point.
+/// The diagram's initializers that lie within its ranges, grouped by what counts as one point.
 pub fn groups(diagram: &Diagram, one: impl Fn((f64, f64), (f64, f64)) -> bool) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for (index, place) in diagram.initialisers.iter().enumerate() {
+    for (index, place) in diagram.initializers.iter().enumerate() {
         let Some(at) = coordinates(place).filter(|at| inside(diagram, *at)) else { continue };
         match groups.iter_mut().find(|g| one(g.at, at)) {
             Some(group) => group.members.push(index),
@@ -112,7 +112,7 @@ pub fn groups(diagram: &Diagram, one: impl Fn((f64, f64), (f64, f64)) -> bool) -
 pub fn key(diagram: &Diagram, groups: &[Group]) -> Vec<(Option<usize>, String)> {
     let text = |group: &Group| {
         let members: Vec<&Place> =
-            group.members.iter().filter_map(|m| diagram.initialisers.get(*m)).collect();
+            group.members.iter().filter_map(|m| diagram.initializers.get(*m)).collect();
         let names: Vec<&str> = members.iter().flat_map(|p| p.names.iter().map(String::as_str)).collect();
         let range = |of: fn(&Place) -> Option<f64>| {
             let values = members.iter().filter_map(|p| of(p));
@@ -132,7 +132,7 @@ pub fn key(diagram: &Diagram, groups: &[Group]) -> Vec<(Option<usize>, String)> 
     };
     let mut lines: Vec<(Option<usize>, String)> = groups.iter().map(|g| (Some(g.number), text(g))).collect();
     let outside: Vec<String> = diagram
-        .initialisers
+        .initializers
         .iter()
         .filter(|p| coordinates(p).is_some_and(|at| !inside(diagram, at)))
         .map(|p| format!("{} (σ_w² {})", p.names.join(", "), brief(p.sigma_w2.unwrap_or(0.0))))

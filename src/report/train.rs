@@ -28,7 +28,7 @@ impl Presentation for Trained {
     fn figures(&self) -> Vec<Figure> {
         let mut figures = vec![Figure { name: "train-curves", svg: figure::curves_svg(self) }];
         // A single look at the layers is no course of training.
-        if self.cells.iter().any(|cell| cell.runs.iter().any(|run| run.looks.len() > 1)) {
+        if self.cells.iter().any(|cell| cell.runs.iter().any(|run| run.snapshots.len() > 1)) {
             figures.push(Figure { name: "train-layers", svg: figure::looks_svg(self) });
         }
         figures
@@ -44,7 +44,7 @@ pub fn names(trained: &Trained) -> Vec<String> {
     trained.cells.iter().zip(beside_init(trained)).map(join).collect()
 }
 
-/// What tells the cells of an initialiser apart; nothing where it has one.
+/// What tells the cells of an initializer apart; nothing where it has one.
 pub fn beside_init(trained: &Trained) -> Vec<String> {
     let spec = &trained.spec;
     let (rates, decays) = (spec.lr.len() > 1, spec.weight_decay.len() > 1);
@@ -159,7 +159,8 @@ struct LayerRow<'a> {
 fn layers(trained: &Trained) -> Result<String, csv::Error> {
     written(|writer| {
         for cell in &trained.cells {
-            for (run, look) in cell.runs.iter().flat_map(|run| run.looks.iter().map(move |look| (run, look)))
+            for (run, look) in
+                cell.runs.iter().flat_map(|run| run.snapshots.iter().map(move |look| (run, look)))
             {
                 for (index, (layer, path)) in look.layers.iter().zip(&cell.layers).enumerate() {
                     writer.serialize(LayerRow {

@@ -13,7 +13,7 @@ pub struct Baseline {
     pub version: String,
     /// Its seed; the test takes trials of either run as independent, which is conservative where seeds are equal.
     pub seed: u64,
-    /// Cells of this run that the baseline lacks, as `initialiser × activation`.
+    /// Cells of this run that the baseline lacks, as `initializer × activation`.
     pub new: Vec<String>,
     /// Cells of the baseline that this run lacks.
     pub missing: Vec<String>,
@@ -23,7 +23,7 @@ pub struct Baseline {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// The baseline's initialiser, where it has another name.
+    /// The baseline's initializer, where it has another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
     /// The baseline's trials.

@@ -16,7 +16,7 @@ pub struct Layer {
     pub kind: String,
     /// Columns of W; of a convolution, input channels of a group times taps.
     pub fan_in: usize,
-    /// Rows of W; units. Of a convolution, channels times taps, as initialisers count.
+    /// Rows of W; units. Of a convolution, channels times taps, as initializers count.
     pub fan_out: usize,
     /// Rows of what is recorded, where they are not `fan_out`: the channels of a convolution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ pub struct Layer {
     pub saturated_fraction: Option<f64>,
     /// Mean cosine between pairs of samples; `None` for a single sample or a zero signal.
     pub correlation: Option<f64>,
-    /// exp(entropy) of the Gram matrix' normalised eigenvalues; `None` for a zero signal.
+    /// exp(entropy) of the Gram matrix' normalized eigenvalues; `None` for a zero signal.
     pub effective_rank: Option<f64>,
     /// Largest difference between two units, relative to the largest entry; 0: units are identical.
     pub unit_symmetry: Option<f64>,

@@ -26,7 +26,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// Name and version of the JSON schema.
 pub const SCHEMA: &str = "initdiag/1";
 
-/// The result of a run: one cell for each initialiser × activation.
+/// The result of a run: one cell for each initializer × activation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -36,7 +36,7 @@ pub struct Report {
     pub version: String,
     /// Everything needed to run it again.
     pub spec: Experiment,
-    /// In the order of the grid: initialisers, and activations within each.
+    /// In the order of the grid: initializers, and activations within each.
     pub cells: Vec<Cell>,
     /// The run was stopped before its end; the cells hold what was complete.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -77,11 +77,11 @@ pub struct StackSize {
     pub width: usize,
 }
 
-/// One initialiser with one activation.
+/// One initializer with one activation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Cell {
-    /// The initialiser by its full name, or the law as the user wrote it.
+    /// The initializer by its full name, or the law as the user wrote it.
     pub init: String,
     /// The activation by its full name, or the expression as the user wrote it.
     pub act: String,

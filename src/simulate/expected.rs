@@ -1,6 +1,6 @@
 //! What theory expects of a cell's trials, from the plan alone.
 
-use super::input::{Entrance, Input};
+use super::input::{Input, InputStatistics};
 use super::plan::{CellPlan, LayerPlan, Plan};
 use crate::expectation::field::Weights;
 use crate::result::{Layer, Theory};
@@ -23,7 +23,7 @@ pub struct Expectation {
 }
 
 /// `None` where theory has no say: weights that are neither independent nor rotation-invariant.
-pub fn expectation(plan: &Plan, cell: &CellPlan, entrance: &Entrance) -> Option<Expectation> {
+pub fn expectation(plan: &Plan, cell: &CellPlan, entrance: &InputStatistics) -> Option<Expectation> {
     if !cell.is_stack {
         return None;
     }
@@ -37,7 +37,7 @@ pub fn expectation(plan: &Plan, cell: &CellPlan, entrance: &Entrance) -> Option<
 }
 
 /// What enters layer 1, and how batches of it scatter.
-fn setting(input: &Input, entrance: &Entrance, batch: usize, width: usize) -> Setting {
+fn setting(input: &Input, entrance: &InputStatistics, batch: usize, width: usize) -> Setting {
     let normal = Setting { entering: entrance.moments, ..Setting::normal(batch, width) };
     let (samples, n) = (batch as f64, width as f64);
     match input {

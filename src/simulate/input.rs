@@ -6,7 +6,7 @@ use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::stream::{Key, Part, Role};
-use crate::theory::stack::Entering;
+use crate::theory::stack::InputMoments;
 use nalgebra::DMatrix;
 use std::ops::Range;
 
@@ -25,9 +25,9 @@ pub enum Input {
 
 /// Moments of an input, over all samples that batches are taken from.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Entrance {
+pub struct InputStatistics {
     /// Of the entries, and the cosine between two samples.
-    pub moments: Entering,
+    pub moments: InputMoments,
     /// Variance of the samples' squared norms, relative to their squared mean: that of data; what a law leaves to chance is not in
     /// it.
     pub spread: f64,
@@ -36,18 +36,18 @@ pub struct Entrance {
 /// Samples of a data set whose cosines are averaged.
 const PAIRED: usize = 256;
 
-fn of_data(samples: &DMatrix<f32>) -> Entrance {
+fn of_data(samples: &DMatrix<f32>) -> InputStatistics {
     let squares: Vec<f64> =
         samples.column_iter().map(|x| x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>()).collect();
     let (count, entries) = (squares.len().max(1) as f64, samples.len().max(1) as f64);
     let mean_square = squares.iter().sum::<f64>() / count;
-    let moments = Entering {
+    let moments = InputMoments {
         mean: samples.iter().map(|v| f64::from(*v)).sum::<f64>() / entries,
         second_moment: squares.iter().sum::<f64>() / entries,
         correlation: cosine(samples, &squares),
     };
     let spread = squares.iter().map(|s| (s / mean_square - 1.0).powi(2)).sum::<f64>() / count;
-    Entrance { moments, spread: if mean_square > 0.0 { spread } else { 0.0 } }
+    InputStatistics { moments, spread: if mean_square > 0.0 { spread } else { 0.0 } }
 }
 
 /// Mean cosine between pairs of samples, ‖Σ x̂‖² without the samples themselves.
@@ -101,12 +101,13 @@ impl Input {
     }
 
     /// What enters layer 1. Of data this reads every sample, so it is asked for once a run.
-    pub fn entrance(&self) -> Entrance {
+    pub fn entrance(&self) -> InputStatistics {
         match self {
-            Self::Normal | Self::Uniform => Entrance { moments: Entering::NORMAL, spread: 0.0 },
-            Self::Correlated(c) => {
-                Entrance { moments: Entering { correlation: *c, ..Entering::NORMAL }, spread: 0.0 }
-            }
+            Self::Normal | Self::Uniform => InputStatistics { moments: InputMoments::NORMAL, spread: 0.0 },
+            Self::Correlated(c) => InputStatistics {
+                moments: InputMoments { correlation: *c, ..InputMoments::NORMAL },
+                spread: 0.0,
+            },
             Self::Data(samples) => of_data(samples),
         }
     }

@@ -13,7 +13,7 @@ mod trial;
 
 pub use engine::{Choice, Drawing, Engine, draws};
 pub use expected::{Expectation, expectation};
-pub use input::{Entrance, Input, InputError};
+pub use input::{Input, InputError, InputStatistics};
 pub use memory::{keeps_weights, recomputes};
 pub use plan::{CellPlan, LayerPlan, Plan, PlanError};
 

@@ -121,7 +121,7 @@ impl Plan {
     /// Checks an experiment: `widths` holds `depth + 1` entries, the input's first.
     ///
     /// # Errors
-    /// Names that are not in the catalogues, laws that cannot be drawn at some layer, data that does not fit.
+    /// Names that are not in the catalogs, laws that cannot be drawn at some layer, data that does not fit.
     pub fn new(experiment: &Experiment, input: Input) -> Result<Self, PlanError> {
         let e = experiment;
         if e.batch == 0 || e.trials == 0 || e.act.is_empty() || e.init.is_empty() {

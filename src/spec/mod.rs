@@ -30,9 +30,9 @@ pub struct Experiment {
     pub net: Option<Architecture>,
     /// Canonical texts of the activations.
     pub act: Vec<String>,
-    /// Canonical texts of the initialisers.
+    /// Canonical texts of the initializers.
     pub init: Vec<String>,
-    /// Law of the biases; `None`: what the initialiser brings, else zeros.
+    /// Law of the biases; `None`: what the initializer brings, else zeros.
     pub bias: Option<String>,
     /// Rows pushed through.
     pub batch: usize,

@@ -1,13 +1,13 @@
-//! Batch normalisation between linear layer and activation (Yang et al. 2019).
+//! Batch normalization between linear layer and activation (Yang et al. 2019).
 
 use crate::activation::Activation;
 use crate::expectation::field::{Field, Form, pass};
 
-/// Factor on the gradient's mean square a layer, in a wide stack of linear → batch normalisation → φ as the batch grows:
+/// Factor on the gradient's mean square a layer, in a wide stack of linear → batch normalization → φ as the batch grows:
 /// E φ′(z)²/Var φ(z), z ~ N(0, 1). `None` where φ is constant.
 ///
-/// Behind the normalisation every unit is N(0, 1) over the batch, so before the next it has variance n·Var(W)·Var φ, by whose
-/// root it is divided; weights drop out. What the normalisation subtracts from a gradient, its mean and its part along z,
+/// Behind the normalization every unit is N(0, 1) over the batch, so before the next it has variance n·Var(W)·Var φ, by whose
+/// root it is divided; weights drop out. What the normalization subtracts from a gradient, its mean and its part along z,
 /// is of order 1/B. By Poincaré's inequality the factor is at least one, and one for a linear φ alone. ReLU: π/(π − 1)
 /// (Yang et al. 2019).
 pub fn batch_norm_factor(act: &Activation) -> Option<f64> {
@@ -35,7 +35,7 @@ mod tests {
         assert!((factor("tanh") - 0.464_403 / 0.394_294).abs() < 1e-5);
     }
 
-    /// A dense stack with batch normalisation, forward and back, of width 384 and batch 256, layers 3 to 8: each layer's
+    /// A dense stack with batch normalization, forward and back, of width 384 and batch 256, layers 3 to 8: each layer's
     /// ratio scatters by some √(5/n) = 11 %, their geometric mean over five layers by 5 %, and the batch adds O(1/B):
     /// 25 % is five standard deviations, while no growth at all would miss ReLU's by 32 %.
     #[test]

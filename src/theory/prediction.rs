@@ -19,7 +19,7 @@
 //! and the activation is curved, nothing is said: under He, GELU's map pushes lengths apart and reaches that at layer 12.
 //! Means are those of infinite width; where the map is curved, they are off by up to 0.6 standard deviations before that.
 
-use super::stack::{Entering, Flow, Layer, Start, backward, forward};
+use super::stack::{Flow, InputMoments, Layer, Start, backward, forward};
 use crate::activation::Activation;
 use crate::expectation::field::{Form, Scatter, Weights};
 use crate::numeric::wide::Wide;
@@ -84,7 +84,7 @@ pub struct Setting {
     /// Samples pushed through.
     pub batch: usize,
     /// Moments of what enters layer 1.
-    pub entering: Entering,
+    pub entering: InputMoments,
     /// Var log of the input's second moment over trials: 2/(nB) for a batch of n × B independent normal entries, 0 for the
     /// same data in every trial.
     pub input_scatter: f64,
@@ -98,7 +98,7 @@ impl Setting {
         let entries = batch as f64 * width as f64;
         Self {
             batch,
-            entering: Entering::NORMAL,
+            entering: InputMoments::NORMAL,
             input_scatter: 2.0 / entries,
             cosine_scatter: 1.0 / width as f64,
         }
@@ -298,32 +298,32 @@ fn noise(layer: &Layer, one: f64, other: f64, entering: f64) -> Noise {
     let square = p.square * p.square;
     let spread = p.spread * p.spread;
     let steep = p.square * p.squared_slope;
-    let (mut pair, mut pair_centred, mut pair_cross) = (p.fourth, p.centred_fourth, p.cross);
+    let (mut pair, mut pair_centred, mut pair_cross) = (p.fourth, p.centerd_fourth, p.cross);
     let mut cosines = 0.0;
     if let Some(both) = layer.products {
         // Where correlations scatter about c, so do products; no pair is closer than a sample is to itself.
         let wider =
             |value: f64, second: f64, most: f64| (value + 0.5 * second * scatter).min(most.max(value));
         pair = wider(both.square.value, layer.orders.square, p.fourth);
-        pair_centred = wider(both.centred.value, layer.orders.centred, p.centred_fourth);
+        pair_centred = wider(both.centerd.value, layer.orders.centerd, p.centerd_fourth);
         pair_cross = both.cross.value;
         let cosine = both.phi.value / p.square;
-        let turned = both.slope.value * variance / p.square;
+        let rotated = both.slope.value * variance / p.square;
         // Exact for a linear layer, (1 − c²)²/n; elsewhere that with the products' own size.
         let square_cosine = cosine * cosine;
         let fresh = both.square.value / square * (1.0 - square_cosine).powi(2) / (1.0 + 2.0 * square_cosine);
         let room = 1.0 - scatter / (1.0 - c * c).max(scatter).max(f64::MIN_POSITIVE);
-        cosines = turned * turned * scatter + fresh * (1.0 - kept) * room / n;
+        cosines = rotated * rotated * scatter + fresh * (1.0 - kept) * room / n;
     }
     let norm = kept * layer.orders.norm * (one + other * (c * c + scatter));
     let pooled = one * p.fourth + other * pair - square - norm;
-    let centred = one * p.centred_fourth + other * pair_centred - spread;
+    let centerd = one * p.centerd_fourth + other * pair_centred - spread;
     Noise {
         kappa,
         gamma: p.growth,
         output: (pooled / (square * n)).max(0.0),
         // What the norm takes out of the squares, it takes out of the spread; the mean is of other orders.
-        spread: ((centred - norm.min(centred.max(0.0))) / (spread * n)).max(0.0),
+        spread: ((centerd - norm.min(centerd.max(0.0))) / (spread * n)).max(0.0),
         field,
         both: (one * p.cross + other * pair_cross - steep) / (steep * n) * (1.0 - kept),
         cosines,

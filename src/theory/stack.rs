@@ -15,7 +15,7 @@ const SMALL: i64 = -80;
 
 /// What enters layer 1: moments of the entries of a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Entering {
+pub struct InputMoments {
     /// Mean of the entries.
     pub mean: f64,
     /// Second moment of the entries.
@@ -24,7 +24,7 @@ pub struct Entering {
     pub correlation: f64,
 }
 
-impl Entering {
+impl InputMoments {
     /// Independent entries of mean 0 and variance 1.
     pub const NORMAL: Self = Self { mean: 0.0, second_moment: 1.0, correlation: 0.0 };
 
@@ -163,7 +163,7 @@ impl Layer {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Start {
     /// With what enters layer 1.
-    Input(Entering),
+    Input(InputMoments),
     /// With the pre-activations of layer 1, in units of 2^exponent.
     Field(Field, i64),
 }
@@ -344,7 +344,7 @@ mod tests {
     }
 
     fn walk(name: &str, laws: &[Weights]) -> Vec<Layer> {
-        forward(&act(name), laws, Start::Input(Entering::NORMAL), true, usize::MAX)
+        forward(&act(name), laws, Start::Input(InputMoments::NORMAL), true, usize::MAX)
     }
 
     fn log(x: Wide) -> f64 {

@@ -47,7 +47,7 @@ pub struct Survey {
     pub version: String,
     /// The activation by its full name, or the expression as the user wrote it.
     pub act: String,
-    /// The initialiser that brings σ_w² and σ_b², and the width of its layer.
+    /// The initializer that brings σ_w² and σ_b², and the width of its layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
     /// Width of the initializer's layer.

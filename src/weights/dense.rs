@@ -4,7 +4,7 @@ use super::haar::orthonormal_columns;
 use super::{LinearMap, rank_one};
 use crate::law::Law;
 use crate::law::draw::{self, Affine};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, View, mul, tr_mul};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
@@ -81,7 +81,7 @@ impl<T: Real> Dense<T> {
             Drawn::Nothing | Drawn::Identity => None,
             Drawn::Plain(w) => Some(View::plain(w)),
             Drawn::Shared(w) => Some(View::plain(w)),
-            Drawn::Transposed(wt) => Some(View::transposed(wt)),
+            Drawn::Transposed(wt) => Some(View::plain(wt).transposed()),
         }
     }
 
@@ -139,7 +139,7 @@ impl<T: Real> Dense<T> {
     }
 
     /// scale·U·x + mean·1(1ᵀx), and the same with Uᵀ.
-    fn apply(&mut self, x: &Observed<T>, backward: bool, threads: Threads) -> Signal<T> {
+    fn apply(&mut self, x: &CachedSignal<T>, backward: bool, threads: Threads) -> Signal<T> {
         let rows = if backward { self.fan_in } else { self.fan_out };
         let spread = self.spread(&x.signal, backward, threads);
         match spread {
@@ -151,11 +151,11 @@ impl<T: Real> Dense<T> {
 }
 
 impl<T: Real> LinearMap<T> for Dense<T> {
-    fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T> {
+    fn forward(&mut self, x: &CachedSignal<T>, threads: Threads) -> Signal<T> {
         self.apply(x, false, threads)
     }
 
-    fn backward(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T> {
+    fn backward(&mut self, y: &CachedSignal<T>, threads: Threads) -> Signal<T> {
         self.apply(y, true, threads)
     }
 

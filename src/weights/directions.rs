@@ -1,7 +1,7 @@
 //! What the lazy operators share: directions that a map has been asked about.
 
 use super::factor::Factor;
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, add_mul, gram, mul, tr_mul};
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, widened};
@@ -101,7 +101,7 @@ pub struct Split<T: Real> {
 
 /// Splits X (n × B, mantissas) along bases that are orthonormal to one another.
 pub fn split<'a, T: Real>(
-    x: &Observed<T>,
+    x: &CachedSignal<T>,
     bases: impl Iterator<Item = &'a Basis<T>> + Clone,
     threads: Threads,
 ) -> Split<T> {
@@ -120,7 +120,7 @@ pub fn split<'a, T: Real>(
     let factor = if coordinates.is_empty() {
         Factor::of(x, None, threads)
     } else {
-        let observed = Observed::from(Signal { values: rest, exponent: 0 });
+        let observed = CachedSignal::from(Signal { values: rest, exponent: 0 });
         let factor = Factor::of(&observed, Some(&x.sums().square), threads);
         rest = observed.signal.values;
         factor

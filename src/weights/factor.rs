@@ -1,6 +1,6 @@
 //! A Gram matrix as K = R·Rᵀ, and what makes its columns orthonormal.
 
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::slice::{for_each_machine, range};
@@ -29,7 +29,7 @@ impl Factor {
     /// `squares` are the squared norms that the rounding of each column is relative to: by default the columns' own. A column
     /// that is far smaller than others counts as much as they do, for its answer is asked for too: a gradient that vanishes over
     /// the steps of a sequence has columns of any size.
-    pub fn of<T: Real>(x: &Observed<T>, squares: Option<&[f64]>, threads: Threads) -> Self {
+    pub fn of<T: Real>(x: &CachedSignal<T>, squares: Option<&[f64]>, threads: Threads) -> Self {
         let squares = squares.unwrap_or(&x.sums().square);
         let columns = squares.iter().filter(|square| **square > 0.0).count();
         // Single-precision products of entries as small as these lose digits.
@@ -203,7 +203,7 @@ mod tests {
 
     fn check(x: DMatrix<f64>, rank: usize, tolerance: f64) {
         let gram = x.transpose() * &x;
-        let f = Factor::of(&Observed::from(Signal::new(x.clone(), 0)), None, Threads::One);
+        let f = Factor::of(&CachedSignal::from(Signal::new(x.clone(), 0)), None, Threads::One);
         assert_eq!(f.rank(), rank);
         let gap = (&f.root * f.root.transpose() - &gram).amax();
         assert!(gap <= 1e-9 * gram.amax(), "{gap} of {}", gram.amax());

@@ -8,7 +8,7 @@
 use super::directions::{Basis, Split, split};
 use super::{LinearMap, rank_one};
 use crate::law::draw::{Standard, query_matrix};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, add_mul, mul_tr};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
@@ -67,7 +67,7 @@ impl<T: Real> ImplicitGaussian<T> {
         }
     }
 
-    fn query(&mut self, x: &Observed<T>, forward: bool, threads: Threads) -> Signal<T> {
+    fn query(&mut self, x: &CachedSignal<T>, forward: bool, threads: Threads) -> Signal<T> {
         let rows = if forward { self.left.size } else { self.right.size };
         let mean = || rank_one(x, rows, self.mean);
         if self.scale.is_zero() {
@@ -97,7 +97,7 @@ impl<T: Real> ImplicitGaussian<T> {
 fn learn<T: Real>(
     key: Key,
     query: u32,
-    x: &Observed<T>,
+    x: &CachedSignal<T>,
     same: &Side<T>,
     other: &Side<T>,
     threads: Threads,
@@ -166,11 +166,11 @@ impl<T: Real> Image<T> {
 }
 
 impl<T: Real> LinearMap<T> for ImplicitGaussian<T> {
-    fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T> {
+    fn forward(&mut self, x: &CachedSignal<T>, threads: Threads) -> Signal<T> {
         self.query(x, true, threads)
     }
 
-    fn backward(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T> {
+    fn backward(&mut self, y: &CachedSignal<T>, threads: Threads) -> Signal<T> {
         self.query(y, false, threads)
     }
 

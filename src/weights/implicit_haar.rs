@@ -8,7 +8,7 @@
 use super::LinearMap;
 use super::directions::{Basis, Split, split};
 use crate::law::draw::{Standard, fill_query};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
@@ -35,12 +35,12 @@ impl<T: Real> ImplicitHaar<T> {
         Self { fan_in, fan_out, key, gain: gain.into(), right: Vec::new(), left: Vec::new(), queries: 0 }
     }
 
-    fn query(&mut self, x: &Observed<T>, forward: bool, threads: Threads) -> Signal<T> {
+    fn query(&mut self, x: &CachedSignal<T>, forward: bool, threads: Threads) -> Signal<T> {
         let size = self.fan_in.max(self.fan_out);
         let rows = if forward { self.fan_out } else { self.fan_in };
         let padded = (x.signal.values.nrows() < size).then(|| {
             let values = x.signal.values.clone().resize_vertically(size, T::ZERO);
-            Observed::from(Signal { values, exponent: x.signal.exponent })
+            CachedSignal::from(Signal { values, exponent: x.signal.exponent })
         });
         let exponent = x.signal.exponent;
         let (same, other) =
@@ -73,16 +73,16 @@ fn frame<T: Real>(
 ) -> Basis<T> {
     let mut values = DMatrix::from_element(size, rank, T::ZERO);
     fill_query(values.as_mut_slice(), Standard::Normal, key, query, threads);
-    let drawn = Observed::from(Signal { values, exponent: 0 });
+    let drawn = CachedSignal::from(Signal { values, exponent: 0 });
     split(&drawn, known.iter(), threads).basis
 }
 
 impl<T: Real> LinearMap<T> for ImplicitHaar<T> {
-    fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T> {
+    fn forward(&mut self, x: &CachedSignal<T>, threads: Threads) -> Signal<T> {
         self.query(x, true, threads).times(self.gain)
     }
 
-    fn backward(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T> {
+    fn backward(&mut self, y: &CachedSignal<T>, threads: Threads) -> Signal<T> {
         self.query(y, false, threads).times(self.gain)
     }
 

@@ -35,7 +35,7 @@ pub use packed::Packed;
 pub use table::Table;
 
 use crate::law::Law;
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
@@ -46,9 +46,9 @@ use nalgebra::DMatrix;
 /// The weights of one layer in one trial, fan_out × fan_in. It may be asked as often as one likes, from either side.
 pub trait LinearMap<T: Real> {
     /// W·X: (fan_out × fan_in)·(fan_in × B).
-    fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T>;
+    fn forward(&mut self, x: &CachedSignal<T>, threads: Threads) -> Signal<T>;
     /// Wᵀ·Y: (fan_out × fan_in)ᵀ·(fan_out × B).
-    fn backward(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T>;
+    fn backward(&mut self, y: &CachedSignal<T>, threads: Threads) -> Signal<T>;
     /// Frees what can be drawn again from its stream.
     fn release(&mut self);
 }
@@ -101,7 +101,7 @@ pub fn gaussian(law: Law, fan_in: usize, fan_out: usize) -> (f64, f64) {
 }
 
 /// mean·1(1ᵀx): every row the same.
-fn rank_one<T: Real>(x: &Observed<T>, rows: usize, mean: Wide) -> Signal<T> {
+fn rank_one<T: Real>(x: &CachedSignal<T>, rows: usize, mean: Wide) -> Signal<T> {
     // Sums in double precision: the entries may cancel.
     let sums: Vec<Wide> =
         x.sums().plain.iter().map(|sum| mean * Wide::new(*sum, x.signal.exponent)).collect();

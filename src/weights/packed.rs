@@ -1,7 +1,7 @@
 //! Several maps of one input as one, their outputs one below the other: query, key and value, or the gates of a recurrent layer.
 
 use super::LinearMap;
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, stacked};
@@ -19,12 +19,12 @@ impl<T: Real> Packed<T> {
 }
 
 impl<T: Real> LinearMap<T> for Packed<T> {
-    fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T> {
+    fn forward(&mut self, x: &CachedSignal<T>, threads: Threads) -> Signal<T> {
         let parts: Vec<Signal<T>> = self.parts.iter_mut().map(|(_, map)| map.forward(x, threads)).collect();
         stacked(&parts)
     }
 
-    fn backward(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T> {
+    fn backward(&mut self, y: &CachedSignal<T>, threads: Threads) -> Signal<T> {
         let mut sum: Option<Signal<T>> = None;
         let mut first = 0;
         for (rows, map) in &mut self.parts {

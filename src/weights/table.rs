@@ -8,7 +8,7 @@
 use super::{Dense, ImplicitGaussian, LinearMap, Method, gaussian};
 use crate::law::Law;
 use crate::law::draw::{Affine, fill_from};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, mul, tr_mul};
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, power_of_two};
@@ -30,7 +30,7 @@ pub struct Table<T: Real> {
     method: Method,
     /// In place of drawn rows, features × rows.
     given: Option<Arc<DMatrix<T>>>,
-    /// Standardised rows that have occurred, and their places in `known`.
+    /// Standardized rows that have occurred, and their places in `known`.
     places: BTreeMap<usize, usize>,
     known: Vec<T>,
     /// All rows, where the transposed table is asked for.
@@ -187,7 +187,7 @@ impl<T: Real> Table<T> {
     }
 
     /// tableᵀ·x, rows × B.
-    fn rows_of(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T> {
+    fn rows_of(&mut self, x: &CachedSignal<T>, threads: Threads) -> Signal<T> {
         if !self.is_implicit() {
             return self.whole(threads).forward(x, threads);
         }
@@ -218,7 +218,7 @@ impl<T: Real> Table<T> {
     }
 
     /// table·y, features × B.
-    fn features_of(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T> {
+    fn features_of(&mut self, y: &CachedSignal<T>, threads: Threads) -> Signal<T> {
         if !self.is_implicit() {
             return self.whole(threads).backward(y, threads);
         }
@@ -245,7 +245,7 @@ impl<T: Real> Table<T> {
     }
 }
 
-/// The standardised entries of a row, from streams of its own.
+/// The standardized entries of a row, from streams of its own.
 fn row<T: Real>(entries: &mut [T], affine: Affine, key: Key, number: usize) {
     if let Some(standard) = affine.standard {
         let part = Part::Row { row: number as u64, block: 0 };
@@ -257,11 +257,11 @@ fn row<T: Real>(entries: &mut [T], affine: Affine, key: Key, number: usize) {
 struct Transposed<T: Real>(Rc<RefCell<Table<T>>>);
 
 impl<T: Real> LinearMap<T> for Transposed<T> {
-    fn forward(&mut self, x: &Observed<T>, threads: Threads) -> Signal<T> {
+    fn forward(&mut self, x: &CachedSignal<T>, threads: Threads) -> Signal<T> {
         self.0.borrow_mut().rows_of(x, threads)
     }
 
-    fn backward(&mut self, y: &Observed<T>, threads: Threads) -> Signal<T> {
+    fn backward(&mut self, y: &CachedSignal<T>, threads: Threads) -> Signal<T> {
         self.0.borrow_mut().features_of(y, threads)
     }
 

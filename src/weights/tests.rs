@@ -1,7 +1,7 @@
 use super::*;
 use crate::law::Law;
 use crate::law::draw::{Standard, fill};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::stream::{Key, Role};
 use nalgebra::DMatrix;
 use statrs::distribution::{ContinuousCDF, Normal};
@@ -71,7 +71,7 @@ fn haar_entries_follow_their_law() {
 }
 
 /// Each branch of the truncated sampler against its distribution function: KS with 100 000 draws, bound 2.7/√n
-/// (false alarm 2e^(−2·2.7²) ≈ 10⁻⁶); a neighbouring window is told apart.
+/// (false alarm 2e^(−2·2.7²) ≈ 10⁻⁶); a neighboring window is told apart.
 #[test]
 fn truncated_normals_follow_their_law_in_every_window() {
     let distance = |low: f64, high: f64, model: (f64, f64)| {
@@ -112,7 +112,7 @@ fn truncated_normals_follow_their_law_in_every_window() {
 #[test]
 fn lazy_answers_belong_to_one_matrix_however_often_it_is_asked() {
     let batch = |rows: usize, columns: usize, k: usize| {
-        Observed::from(Signal::new(
+        CachedSignal::from(Signal::new(
             DMatrix::from_fn(rows, columns, |i, j| f64::sin((3 + i * 7 + j * 11 + i * j * k) as f64)),
             2,
         ))
@@ -141,7 +141,7 @@ fn lazy_answers_belong_to_one_matrix_however_often_it_is_asked() {
             let close = |a: DMatrix<f64>, b: DMatrix<f64>, what: &str| {
                 assert!((a - b).amax() < 1e-9, "{law:?} {fan_in}×{fan_out}: {what}");
             };
-            let input = |x: &Observed<f64>| plain(x.signal.clone());
+            let input = |x: &CachedSignal<f64>| plain(x.signal.clone());
             close(&whole * input(&x), wx.clone(), "first forward");
             close(repeated, wx, "the same again");
             close(whole.transpose() * input(&y), wy, "first backward");

@@ -1,4 +1,4 @@
-//! Lines of PyTorch, Keras, JAX, burn and candle that set an initialiser, ready to run.
+//! Lines of PyTorch, Keras, JAX, burn and candle that set an initializer, ready to run.
 
 mod network;
 
@@ -45,7 +45,7 @@ const fn recipe(scale: f64, fan: Fan, shape: Shape) -> Recipe {
     Recipe { scale, fan, shape, sigma_b2: 0.0, branches: 1 }
 }
 
-/// Named initialisers that may be recommended, the more usual first.
+/// Named initializers that may be recommended, the more usual first.
 pub const NAMED: [(&str, Recipe); 7] = [
     ("he-normal", recipe(2.0, Fan::In, Shape::Normal)),
     ("lecun-normal", recipe(1.0, Fan::In, Shape::Normal)),
@@ -263,7 +263,7 @@ fn burn(recipe: &Recipe, (n, m): (usize, usize)) -> String {
          pub fn linear<B: Backend>(device: &B::Device, fan_in: usize, fan_out: usize) -> Linear<B> {{\n    \
          let weights = {weights};\n    let biases = {biases};\n    \
          let mut layer = LinearConfig::new(fan_in, fan_out).with_initializer(weights).init(device);\n    \
-         // The configuration's initialiser would draw the biases too.\n    \
+         // The configuration's initializer would draw the biases too.\n    \
          layer.bias = Some(biases.init([fan_out], device));\n    layer\n}}\n"
     )
 }
@@ -297,7 +297,7 @@ mod tests {
     use crate::initializer::{Initializer, Site};
 
     #[test]
-    fn recipes_are_the_catalogues_laws() {
+    fn recipes_are_the_catalogs_laws() {
         let act = Activation::parse("relu").unwrap();
         for (name, recipe) in NAMED {
             let init = Initializer::parse(name).unwrap();

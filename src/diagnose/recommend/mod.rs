@@ -1,14 +1,14 @@
-//! Which initialiser for a network: the critical point, one-sided gains, what the user has now, a ranking of the catalogue by
+//! Which initializer for a network: the critical point, one-sided gains, what the user has now, a ranking of the catalog by
 //! prediction and by measurement, and the code that sets the choice. Schema `initdiag-recommend/1`.
 
 mod code;
+mod current;
 mod network;
-mod now;
 mod ranking;
 
 pub use code::{Code, Fan, Recipe, Shape};
+pub use current::Current;
 pub use network::{Network, Survey};
-pub use now::Now;
 pub use ranking::{Change, Row};
 
 use crate::activation::Activation;
@@ -68,7 +68,8 @@ pub struct Choice {
     /// Law of weights and biases, a formula of the fans.
     pub law: String,
     /// Both directions stay within the threshold.
-    pub keeps: bool,
+    #[serde(alias = "keeps")]
+    pub stable: bool,
     /// In words.
     pub why: String,
 }
@@ -113,10 +114,10 @@ pub struct Recommendation {
     /// Their geometric mean: both directions change by the same factor, one up and one down.
     pub gain_compromise: Option<f64>,
     /// What the user has.
-    pub now: Now,
+    pub now: Current,
     /// What to take.
     pub recommended: Choice,
-    /// The catalogue, best first.
+    /// The catalog, best first.
     pub ranking: Vec<Row>,
     /// Trials, batch and engine of the measurements, in words.
     pub measured: String,
@@ -127,10 +128,10 @@ pub struct Recommendation {
 /// Answers for a plain stack.
 ///
 /// # Errors
-/// Where the user's initialiser has no law at some layer.
+/// Where the user's initializer has no law at some layer.
 pub fn recommend(question: &Question, control: &Control) -> Result<Recommendation, CatalogError> {
     let act = question.act;
-    let mut now = now::now(question)?;
+    let mut now = current::current(question)?;
     let half = critical::half_stable(act);
     let (ranking, measured) = ranking::ranking(question, half, control);
     if let Some(row) = ranking.iter().find(|row| row.now) {
@@ -200,8 +201,8 @@ fn theory(question: &Question) -> Recommendation {
         gain_forward: gain(square),
         gain_backward: gain(steep),
         gain_compromise: gain((square * steep).sqrt()),
-        now: now::unknown(question, ""),
-        recommended: Choice { init: String::new(), law: String::new(), keeps: false, why: String::new() },
+        now: current::unknown(question, ""),
+        recommended: Choice { init: String::new(), law: String::new(), stable: false, why: String::new() },
         ranking: Vec::new(),
         measured: String::new(),
         code: Code::default(),
@@ -244,7 +245,7 @@ fn absent(act: &Activation, nearest: Option<CriticalPoint>) -> String {
     words
 }
 
-/// A named initialiser that prediction and measurement agree keeps both directions; else a critical point; else the least
+/// A named initializer that prediction and measurement agree keeps both directions; else a critical point; else the least
 /// bad.
 fn choose(
     question: &Question,
@@ -268,7 +269,7 @@ fn choose(
     let bucket = |row: &Row| (row.score.unwrap_or(f64::INFINITY) / (0.5 * question.threshold)).floor();
     let best = named
         .clone()
-        .filter(|c| c.0.keeps)
+        .filter(|c| c.0.stable)
         .min_by(|a, b| bucket(a.0).total_cmp(&bucket(b.0)).then(a.1.cmp(&b.1)));
     let sizes = |row: &Row| {
         format!(
@@ -280,23 +281,23 @@ fn choose(
     if let Some((row, _, name, recipe)) = best {
         let why =
             format!("named, and theory and measurement agree that both directions are kept: {}", sizes(row));
-        return (Choice { law: recipe.law(), init: name, keeps: true, why }, recipe);
+        return (Choice { law: recipe.law(), init: name, stable: true, why }, recipe);
     }
     let score = |row: &Row| row.score.unwrap_or(f64::INFINITY);
-    let kept = points.clone().filter(|c| c.0.keeps).min_by(|a, b| score(a.0).total_cmp(&score(b.0)));
+    let kept = points.clone().filter(|c| c.0.stable).min_by(|a, b| score(a.0).total_cmp(&score(b.0)));
     if let Some((row, name, recipe)) = kept {
         let why = format!(
-            "no named initialiser that adapts to the width keeps both directions; the critical point does: {}",
+            "no named initializer that adapts to the width keeps both directions; the critical point does: {}",
             sizes(row)
         );
-        return (Choice { law: recipe.law(), init: name, keeps: true, why }, recipe);
+        return (Choice { law: recipe.law(), init: name, stable: true, why }, recipe);
     }
     let all = named.map(|(row, _, name, recipe)| (row, name, recipe)).chain(points);
     match all.min_by(|a, b| score(a.0).total_cmp(&score(b.0))) {
         Some((row, name, recipe)) => {
             let legal = ranking
                 .iter()
-                .find(|r| practical.is_none() && r.keeps && r.names.iter().any(|n| n == "critical"));
+                .find(|r| practical.is_none() && r.stable && r.names.iter().any(|n| n == "critical"));
             let legal = legal.map_or(String::new(), |row| {
                 format!(
                     "; the first legal critical point keeps their sizes ({}), at the price below",
@@ -304,16 +305,16 @@ fn choose(
                 )
             });
             let why = format!(
-                "no named initialiser that adapts to the width, and no practical critical point, keeps both directions; \
-                 another activation, normalisation or skip connections would. This is nearest: {}{legal}",
+                "no named initializer that adapts to the width, and no practical critical point, keeps both directions; \
+                 another activation, normalization or skip connections would. This is nearest: {}{legal}",
                 sizes(row)
             );
-            (Choice { law: recipe.law(), init: name, keeps: false, why }, recipe)
+            (Choice { law: recipe.law(), init: name, stable: false, why }, recipe)
         }
         None => {
             let recipe = code::NAMED[1].1;
             let why = "nothing could be predicted or measured for this activation".into();
-            (Choice { law: recipe.law(), init: code::NAMED[1].0.into(), keeps: false, why }, recipe)
+            (Choice { law: recipe.law(), init: code::NAMED[1].0.into(), stable: false, why }, recipe)
         }
     }
 }

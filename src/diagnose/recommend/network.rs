@@ -3,7 +3,7 @@
 
 use super::code::{NAMED, Recipe};
 use super::ranking::{BATCH, Row, TRIALS, half_stable_name, predicted, same_law, words_of};
-use super::{Change, Choice, Now, Question, now};
+use super::{Change, Choice, Current, Question, current};
 use crate::diagnose::run;
 use crate::expectation::critical::{self, CriticalPoint};
 use crate::expectation::field::Weights;
@@ -45,13 +45,13 @@ pub struct Network {
     pub branches: usize,
     /// It is a plain stack, which theory follows.
     pub predicted: bool,
-    /// Paths of the layers whose law the file names: no choice of an initialiser changes them.
-    pub own: Vec<String>,
+    /// Paths of the layers whose law the file names: no choice of an initializer changes them.
+    pub fixed: Vec<String>,
     /// What must be known to read the ranking, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// A law of the catalogue on this network, with every name that it goes by there.
+/// A law of the catalog on this network, with every name that it goes by there.
 struct Candidate {
     names: Vec<String>,
     laws: Vec<(Law, Law, usize, bool)>,
@@ -64,16 +64,16 @@ struct Candidate {
     rank: usize,
 }
 
-/// The simulations that a network is judged by, checked and ready to run; the user's initialiser is the first of them.
+/// The simulations that a network is judged by, checked and ready to run; the user's initializer is the first of them.
 pub struct Survey<'a> {
     question: Question<'a>,
     /// What runs.
     pub plan: Plan,
     candidates: Vec<Candidate>,
-    /// Laws of the catalogue that are left out.
+    /// Laws of the catalog that are left out.
     left: usize,
     net: Network,
-    now: Now,
+    now: Current,
     depth: usize,
 }
 
@@ -102,10 +102,10 @@ fn scaled() -> [(String, f64); 2] {
 }
 
 impl<'a> Survey<'a> {
-    /// Builds the network under every law of the catalogue. `question` says nothing of widths.
+    /// Builds the network under every law of the catalog. `question` says nothing of widths.
     ///
     /// # Errors
-    /// Where it cannot be built under the user's initialiser.
+    /// Where it cannot be built under the user's initializer.
     pub fn new(question: Question<'a>, architecture: &'a Architecture) -> Result<Self, PlanError> {
         let half = critical::half_stable(question.act);
         let first = plan(&question, architecture, vec![question.init.name.clone()], (1, 1))?;
@@ -120,19 +120,19 @@ impl<'a> Survey<'a> {
         let trunk = net.entries.iter().filter(|e| e.trunk).count();
         let depth = if trunk > 0 { trunk } else { net.entries.len() };
         let now = match stack {
-            true => now::of(&question, depth, &laws(net)),
+            true => current::of(&question, depth, &laws(net)),
             false => {
-                now::unknown(&question, "mean-field theory is of plain stacks, and this network is none")
+                current::unknown(&question, "mean-field theory is of plain stacks, and this network is none")
             }
         };
         let mut known = describe(architecture, net, stack);
         if net.own_parameters().all(|p| p.init.is_some()) {
-            let reason = "the file names the law of every layer, so no initialiser is left to choose";
+            let reason = "the file names the law of every layer, so no initializer is left to choose";
             return Err(PlanError::Net(GraphError { path: "the network".into(), reason: reason.into() }));
         }
         let (order, core) = order(half, known.branches);
-        let catalogue = entries().map(|e| e.name.to_string()).filter(|name| !order.contains(name));
-        let names = [question.init.name.clone()].into_iter().chain(order.iter().cloned()).chain(catalogue);
+        let catalog = entries().map(|e| e.name.to_string()).filter(|name| !order.contains(name));
+        let names = [question.init.name.clone()].into_iter().chain(order.iter().cloned()).chain(catalog);
         let mut candidates: Vec<Candidate> = Vec::new();
         for (rank, name) in names.enumerate() {
             let Ok(init) = Initializer::parse_for_net(&name) else { continue };
@@ -155,7 +155,7 @@ impl<'a> Survey<'a> {
                 continue;
             }
             let drawn = net.own_parameters().find(|p| p.init.is_none());
-            // Equal weights are no initialiser; they are measured where nothing is in the way.
+            // Equal weights are no initializer; they are measured where nothing is in the way.
             let rank = if drawn.is_some_and(|w| w.law.is_point_mass()) { usize::MAX } else { rank };
             let all: Option<Vec<Weights>> = if stack { laws(&net).into_iter().collect() } else { None };
             candidates.push(Candidate {
@@ -172,8 +172,8 @@ impl<'a> Survey<'a> {
         let all = candidates.len();
         candidates.retain(|_| within.next().unwrap_or(false));
         let left = all - candidates.len();
-        if !known.own.is_empty() {
-            known.notes.push(format!("the file names the law of {}: it is kept", listed(&known.own)));
+        if !known.fixed.is_empty() {
+            known.notes.push(format!("the file names the law of {}: it is kept", listed(&known.fixed)));
         }
         if !stack {
             known.notes.push(
@@ -229,7 +229,7 @@ fn plan(
 
 fn describe(architecture: &Architecture, net: &Graph, predicted: bool) -> Network {
     let all: Vec<_> = net.own_parameters().collect();
-    let mut own: Vec<String> = Vec::new();
+    let mut fixed: Vec<String> = Vec::new();
     let mut last = None;
     for weights in all.iter().filter(|w| w.init.is_some()) {
         if last.replace(weights.entry) == Some(weights.entry) {
@@ -239,7 +239,7 @@ fn describe(architecture: &Architecture, net: &Graph, predicted: bool) -> Networ
         let path = net.entries.get(weights.entry).map_or("", |e| e.path.as_str());
         let path = path.strip_suffix("/step1").unwrap_or(path);
         let whole = all.iter().all(|w| w.entry != weights.entry || w.init.is_some());
-        own.push(if whole { path.into() } else { format!("a part of {path}") });
+        fixed.push(if whole { path.into() } else { format!("a part of {path}") });
     }
     Network {
         name: architecture.name.clone().unwrap_or_else(|| "the network".into()),
@@ -247,7 +247,7 @@ fn describe(architecture: &Architecture, net: &Graph, predicted: bool) -> Networ
         norms: net.norms(),
         branches: net.residual_branches(),
         predicted,
-        own,
+        fixed,
         notes: Vec::new(),
     }
 }
@@ -268,7 +268,7 @@ pub(super) struct Answer {
     pub rows: Vec<Row>,
     pub measured: String,
     pub network: Network,
-    pub now: Now,
+    pub now: Current,
     pub depth: usize,
     pub choice: (Choice, Recipe),
 }
@@ -294,7 +294,7 @@ impl Survey<'_> {
                     row.law = Some(cell.law);
                     let both = row.forward.measured.zip(row.backward.measured);
                     row.score = both.map(|(f, b)| f.abs().max(b.abs()));
-                    row.keeps = stable(&cell.forward)
+                    row.stable = stable(&cell.forward)
                         && stable(&cell.backward)
                         && row.score.is_some()
                         && !symmetric(row);
@@ -308,7 +308,7 @@ impl Survey<'_> {
             }
             _ => "nothing was measured".into(),
         };
-        let bad = |row: &Row| (symmetric(row), !row.keeps);
+        let bad = |row: &Row| (symmetric(row), !row.stable);
         let score = |row: &Row| row.score.unwrap_or(f64::INFINITY);
         rows.sort_by(|a, b| bad(a).cmp(&bad(b)).then(score(a).total_cmp(&score(b))));
         let mut network = self.net;
@@ -345,7 +345,7 @@ fn row(question: &Question, candidate: &Candidate) -> Row {
         forward: change(candidate.predicted.0),
         backward: change(candidate.predicted.1),
         score: None,
-        keeps: false,
+        stable: false,
         flags: Vec::new(),
         law: None,
         weights: candidate.words.0.clone(),
@@ -404,7 +404,7 @@ fn norms(network: &Network, options: &[Offer], threshold: f64) -> Option<String>
         Some((high - low, all().all(|x| x.abs() > threshold)))
     };
     let spreads = directions.map(|(name, of)| (name, spread(of)));
-    if options.iter().all(|o| o.row.keeps) {
+    if options.iter().all(|o| o.row.stable) {
         let apart = spreads.iter().filter_map(|(_, s)| s.map(|s| s.0)).fold(0.0, f64::max);
         return Some(format!(
             "with {count} everything is stable here under every law measured that adapts to the fans: they differ by {apart:.2} decades at \
@@ -428,7 +428,7 @@ fn norms(network: &Network, options: &[Offer], threshold: f64) -> Option<String>
 fn choose(rows: &[Row], options: &[Offer], threshold: f64) -> (Choice, Recipe) {
     let score = |offer: &Offer| offer.row.score.unwrap_or(f64::INFINITY);
     let best = |kept: bool, point: Option<bool>| {
-        let fits = |o: &&Offer| (!kept || o.row.keeps) && point.is_none_or(|p| o.point == p);
+        let fits = |o: &&Offer| (!kept || o.row.stable) && point.is_none_or(|p| o.point == p);
         let least = options.iter().filter(fits).map(score).fold(f64::INFINITY, f64::min);
         options.iter().filter(fits).find(|o| score(o) <= least + SCATTER)
     };
@@ -439,11 +439,11 @@ fn choose(rows: &[Row], options: &[Offer], threshold: f64) -> (Choice, Recipe) {
         (best(true, Some(false)), "named, adapts to the fans, and measured to keep both directions"),
         (
             best(true, Some(true)),
-            "no named initialiser that adapts to the fans was measured to keep both directions; the critical point was",
+            "no named initializer that adapts to the fans was measured to keep both directions; the critical point was",
         ),
         (
             best(false, None),
-            "no law that adapts to the fans was measured to keep both directions; another activation, normalisation or skip \
+            "no law that adapts to the fans was measured to keep both directions; another activation, normalization or skip \
              connections would. This is nearest",
         ),
     ];
@@ -451,13 +451,13 @@ fn choose(rows: &[Row], options: &[Offer], threshold: f64) -> (Choice, Recipe) {
     let Some((offer, why)) = found else {
         let recipe = NAMED[0].1;
         let why = "nothing could be measured for this network".into();
-        return (Choice { init: NAMED[0].0.into(), law: recipe.law(), keeps: false, why }, recipe);
+        return (Choice { init: NAMED[0].0.into(), law: recipe.law(), stable: false, why }, recipe);
     };
     let mut why = format!("{why}: {}", sizes(offer.row));
     // Laws of the ranking without lines, or that do not look at the fans, are no choice, but it is said that they do better.
     let better = |r: &&Row| {
         let less = r.score.is_some_and(|s| s + 0.5 * threshold < score(offer));
-        !symmetric(r) && !r.now && ((r.keeps && !offer.row.keeps) || (r.keeps == offer.row.keeps && less))
+        !symmetric(r) && !r.now && ((r.stable && !offer.row.stable) || (r.stable == offer.row.stable && less))
     };
     if let Some(row) = rows.iter().find(better) {
         why.push_str(&format!(
@@ -466,9 +466,9 @@ fn choose(rows: &[Row], options: &[Offer], threshold: f64) -> (Choice, Recipe) {
             sizes(row)
         ));
     }
-    if let Some(now) = rows.iter().find(|r| r.now && r.keeps && !std::ptr::eq(*r, offer.row)) {
+    if let Some(now) = rows.iter().find(|r| r.now && r.stable && !std::ptr::eq(*r, offer.row)) {
         why.push_str(&format!("; what you have keeps them too ({})", sizes(now)));
     }
-    let choice = Choice { init: offer.name.clone(), law: offer.recipe.law(), keeps: offer.row.keeps, why };
+    let choice = Choice { init: offer.name.clone(), law: offer.recipe.law(), stable: offer.row.stable, why };
     (choice, offer.recipe)
 }

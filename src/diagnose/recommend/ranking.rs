@@ -1,4 +1,4 @@
-//! The catalogue for one network, by how far signal and gradient change: predicted, and measured on short simulations.
+//! The catalog for one network, by how far signal and gradient change: predicted, and measured on short simulations.
 
 use super::Question;
 use crate::diagnose::run;
@@ -11,7 +11,7 @@ use crate::result::{Exactness, Flag};
 use crate::simulate::{Control, Input, LayerPlan, Plan};
 use crate::spec::{Engine, Experiment};
 use crate::theory::prediction::{Quantity, Setting, predict};
-use crate::theory::stack::{Entering, Start, backward, forward};
+use crate::theory::stack::{InputMoments, Start, backward, forward};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +57,7 @@ impl Change {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Row {
-    /// In the catalogue's order.
+    /// In the catalog's order.
     pub names: Vec<String>,
     /// Short names of those.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -71,7 +71,8 @@ pub struct Row {
     /// The largest size of these, in decades.
     pub score: Option<f64>,
     /// Both directions stay within the threshold, by all that is known of them.
-    pub keeps: bool,
+    #[serde(alias = "keeps")]
+    pub stable: bool,
     /// What else was found, as in `initdiag/1`.
     pub flags: Vec<Flag>,
     /// Whether products were drawn from the law itself, or from the Gaussian law of the same moments.
@@ -111,7 +112,7 @@ pub fn ranking(question: &Question, half: Option<CriticalPoint>, control: &Contr
         let known = [row.forward, row.backward].iter().all(|c| c.size().is_some());
         row.score = if known { sizes.into_iter().flatten().reduce(f64::max) } else { None };
         let kept = |size: Option<f64>| size.is_some_and(|s| s <= question.threshold);
-        row.keeps = sizes.into_iter().all(kept) && !symmetric(row);
+        row.stable = sizes.into_iter().all(kept) && !symmetric(row);
     }
     let score = |row: &Row| row.score.unwrap_or(f64::INFINITY);
     rows.sort_by(|a, b| symmetric(a).cmp(&symmetric(b)).then(score(a).total_cmp(&score(b))));
@@ -197,7 +198,7 @@ pub(super) fn predicted(question: &Question, laws: &[Weights]) -> (Option<f64>, 
             decades(level(last.gradient), level(first.gradient)),
         );
     }
-    let layers = forward(question.act, laws, Start::Input(Entering::NORMAL), false, EFFORT);
+    let layers = forward(question.act, laws, Start::Input(InputMoments::NORMAL), false, EFFORT);
     let flows = backward(&layers);
     let ([first, .., last], [bottom, .., top]) = (layers.as_slice(), flows.as_slice()) else {
         return (None, None);
@@ -225,7 +226,7 @@ fn row(question: &Question, candidate: &Candidate) -> Row {
         forward,
         backward,
         score: None,
-        keeps: false,
+        stable: false,
         flags: Vec::new(),
         law: None,
         weights,

@@ -13,7 +13,7 @@ fn of(act: &str, widths: &[usize], init: &str) -> Recommendation {
 fn relu_is_given_he_and_tanh_its_edge() {
     let r = of("relu", &[64; 21], "xavier");
     assert_eq!(
-        (r.recommended.init.as_str(), r.recommended.keeps),
+        (r.recommended.init.as_str(), r.recommended.stable),
         ("he-normal", true),
         "{:?}",
         r.recommended
@@ -24,7 +24,7 @@ fn relu_is_given_he_and_tanh_its_edge() {
     assert!(["critical", "ratio-std", "he-alpha"].iter().all(|n| he.names.iter().any(|m| m == n)), "{he:?}");
     assert!(he.aliases.iter().any(|a| a == "kaiming"));
     let xavier = r.ranking.iter().find(|row| row.now).unwrap();
-    assert!(!xavier.keeps && (xavier.forward.predicted.unwrap() + 19.0 * 2f64.log10()).abs() < 0.3);
+    assert!(!xavier.stable && (xavier.forward.predicted.unwrap() + 19.0 * 2f64.log10()).abs() < 0.3);
     assert!((xavier.forward.predicted.unwrap() - xavier.forward.measured.unwrap()).abs() < 0.5);
     let r = of("tanh", &[64; 81], "xavier");
     assert!(r.recommended.init.starts_with("critical"), "{:?}", r.recommended);

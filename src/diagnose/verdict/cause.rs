@@ -9,7 +9,7 @@ use crate::numeric::wide::Wide;
 use crate::result::{Direction, Layer, Quantity};
 use crate::simulate::{CellPlan, LayerPlan};
 use crate::theory::finite_width::first_order;
-use crate::theory::stack::{self, Entering, Start};
+use crate::theory::stack::{self, InputMoments, Start};
 use std::f64::consts::{LOG2_10, LOG10_E};
 
 /// A factor a layer that theory misses by more than this is not explained by it.
@@ -39,7 +39,7 @@ pub fn expected(
     act: &Activation,
     cell: &CellPlan,
     measured: &[Layer],
-    entering: Entering,
+    entering: InputMoments,
 ) -> Option<Expected> {
     let laws: Vec<Weights> = cell.layers.iter().map(LayerPlan::moments).collect::<Option<_>>()?;
     let start = if laws.len() == 1 {
@@ -203,8 +203,8 @@ pub fn forward(
     let kept = f64::midpoint(left * left, right * right);
     let plain = biases < SMALL_PART && means < SMALL_PART;
     let mut text = scale.words();
-    let centred = here.field.mean.abs() < SMALL_PART * here.field.second_moment().sqrt();
-    if act.shape.homogeneous && means < SMALL_PART && centred {
+    let centerd = here.field.mean.abs() < SMALL_PART * here.field.second_moment().sqrt();
+    if act.shape.homogeneous && means < SMALL_PART && centerd {
         text.push_str(&match kept {
             1.0 => format!(" and {} keeps it", act.name),
             0.5 => format!(" and {} halves it", act.name),

@@ -59,20 +59,20 @@ impl Series {
 
 /// Why a direction has no change, or that it has one. Places count from 0 in the direction of flow.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fate {
+pub enum Outcome {
     /// It is there from end to end; from some place on, perhaps, the same number for all samples and units.
     Flows { uniform_from: Option<usize> },
     /// Exactly zero from this place on.
     Zero { place: usize },
     /// Larger or smaller here than [`crate::numeric::wide::Wide`] holds: what follows is no measurement.
-    Beyond { place: usize, up: bool },
+    OutOfRange { place: usize, up: bool },
 }
 
 /// Slope, interval, change and verdict: of the variance, or of the second moment where an end has no variance.
 ///
 /// The change is between the ends; the line goes through all layers. Where they disagree the larger of the two decides:
 /// a jump at one end is a change, and so is a trend that a jump at one end hides.
-pub fn direction(series: &Series, threshold: f64, key: Key) -> (Direction, Fate) {
+pub fn direction(series: &Series, threshold: f64, key: Key) -> (Direction, Outcome) {
     let median = |trials: &[Vec<f64>], place: usize| {
         let mut column: Vec<f64> = trials.iter().map(|t| t[place]).collect();
         column.sort_by(f64::total_cmp);
@@ -87,20 +87,20 @@ pub fn direction(series: &Series, threshold: f64, key: Key) -> (Direction, Fate)
     };
     let all: Vec<f64> = (0..depth).map(|place| median(trials, place)).collect();
     let (first, last) = (all[0], all[depth - 1]);
-    let fate = if let Some(place) = all.iter().position(|x| x.is_finite() && x.abs() >= BEYOND) {
-        Fate::Beyond { place, up: all[place] > 0.0 }
+    let outcome = if let Some(place) = all.iter().position(|x| x.is_finite() && x.abs() >= BEYOND) {
+        Outcome::OutOfRange { place, up: all[place] > 0.0 }
     } else if zero(first) || zero(last) {
-        Fate::Zero { place: all.iter().position(|x| zero(*x)).unwrap_or(0) }
+        Outcome::Zero { place: all.iter().position(|x| zero(*x)).unwrap_or(0) }
     } else {
         let uniform = (0..depth).rev().take_while(|place| zero(median(&series.variance, *place))).last();
-        Fate::Flows { uniform_from: uniform }
+        Outcome::Flows { uniform_from: uniform }
     };
-    if !matches!(fate, Fate::Flows { .. }) {
-        let up = matches!(fate, Fate::Beyond { up: true, .. });
+    if !matches!(outcome, Outcome::Flows { .. }) {
+        let up = matches!(outcome, Outcome::OutOfRange { up: true, .. });
         let verdict = if up { Verdict::Exploding } else { Verdict::Vanishing };
         let nothing =
             Direction { quantity, log10_per_layer: None, ci95: None, log10_change: None, threshold, verdict };
-        return (nothing, fate);
+        return (nothing, outcome);
     }
     let points = places(depth);
     let slope = theil_sen(&points.iter().map(|p| (*p as f64, all[*p])).collect::<Vec<_>>());
@@ -115,7 +115,7 @@ pub fn direction(series: &Series, threshold: f64, key: Key) -> (Direction, Fate)
     let ci95 = interval(trials, &points, slope, key);
     (
         Direction { quantity, log10_per_layer: slope, ci95, log10_change: Some(change), threshold, verdict },
-        fate,
+        outcome,
     )
 }
 
@@ -189,9 +189,9 @@ mod tests {
 
     const KEY: Key = Key { seed: 0, trial: 0, layer: 0 };
     const ZERO: f64 = f64::NEG_INFINITY;
-    const FLOWS: Fate = Fate::Flows { uniform_from: None };
+    const FLOWS: Outcome = Outcome::Flows { uniform_from: None };
 
-    fn of(variance: Vec<f64>, second_moment: Vec<f64>) -> (Direction, Fate) {
+    fn of(variance: Vec<f64>, second_moment: Vec<f64>) -> (Direction, Outcome) {
         let series = Series { variance: vec![variance; 3], second_moment: vec![second_moment; 3] };
         direction(&series, 1.0, KEY)
     }
@@ -209,8 +209,8 @@ mod tests {
         for (slope, verdict) in
             [(0.01, Verdict::Stable), (0.03, Verdict::Exploding), (-0.03, Verdict::Vanishing)]
         {
-            let (found, fate) = of(line(slope), line(slope));
-            assert_eq!((found.verdict, fate, found.quantity), (verdict, FLOWS, Quantity::Variance));
+            let (found, outcome) = of(line(slope), line(slope));
+            assert_eq!((found.verdict, outcome, found.quantity), (verdict, FLOWS, Quantity::Variance));
             assert!((found.log10_per_layer.unwrap() - slope).abs() < 1e-12);
             let [low, high] = found.ci95.unwrap();
             assert!((low - slope).abs() < 1e-12 && (high - slope).abs() < 1e-12);
@@ -233,18 +233,21 @@ mod tests {
     #[test]
     fn zero_uniform_and_beyond_are_told_apart() {
         let rising = vec![0.0, 2.0, 4.0, 6.0];
-        let (found, fate) = of(vec![ZERO; 4], rising.clone());
-        assert_eq!((found.verdict, fate), (Verdict::Exploding, Fate::Flows { uniform_from: Some(0) }));
+        let (found, outcome) = of(vec![ZERO; 4], rising.clone());
+        assert_eq!((found.verdict, outcome), (Verdict::Exploding, Outcome::Flows { uniform_from: Some(0) }));
         assert_eq!((found.quantity, found.log10_change), (Quantity::SecondMoment, Some(6.0)));
-        let (found, fate) = of(vec![0.0, -9.0, ZERO, ZERO], vec![0.0; 4]);
-        assert_eq!((found.verdict, fate), (Verdict::Stable, Fate::Flows { uniform_from: Some(2) }));
-        let (found, fate) = of(vec![ZERO; 4], vec![ZERO; 4]);
+        let (found, outcome) = of(vec![0.0, -9.0, ZERO, ZERO], vec![0.0; 4]);
+        assert_eq!((found.verdict, outcome), (Verdict::Stable, Outcome::Flows { uniform_from: Some(2) }));
+        let (found, outcome) = of(vec![ZERO; 4], vec![ZERO; 4]);
         assert_eq!(
-            (found.verdict, fate, found.log10_change),
-            (Verdict::Vanishing, Fate::Zero { place: 0 }, None)
+            (found.verdict, outcome, found.log10_change),
+            (Verdict::Vanishing, Outcome::Zero { place: 0 }, None)
         );
-        let (found, fate) = of(vec![0.0, 1e9, 3.4706e17, 3.4706e17], vec![0.0; 4]);
-        assert_eq!((found.verdict, fate), (Verdict::Exploding, Fate::Beyond { place: 2, up: true }));
+        let (found, outcome) = of(vec![0.0, 1e9, 3.4706e17, 3.4706e17], vec![0.0; 4]);
+        assert_eq!(
+            (found.verdict, outcome),
+            (Verdict::Exploding, Outcome::OutOfRange { place: 2, up: true })
+        );
         let (found, _) = of(vec![-3.4706e17; 4], vec![-3.4706e17; 4]);
         assert_eq!((found.verdict, found.log10_per_layer), (Verdict::Vanishing, None));
     }

@@ -13,13 +13,13 @@ use crate::op::record::LayerRecord;
 use crate::result::{Direction, Flag, FormatRange, Layer, Quantity};
 use crate::simulate::{CellPlan, Expectation, Plan};
 use crate::theory::prediction::{Expected, Level};
-use crate::theory::stack::Entering;
-use direction::{Fate, Series, direction};
+use crate::theory::stack::InputMoments;
+use direction::{Outcome, Series, direction};
 use off_theory::{chance_of_median, off_theory};
 use words::{factor, power};
 
 /// What is said of a cell.
-pub struct Judgement {
+pub struct Judgment {
     /// What the stack does to the activations.
     pub forward: Direction,
     /// What the stack does to the gradients.
@@ -44,9 +44,9 @@ pub fn judge(
     cell: &CellPlan,
     trials: &[&Vec<LayerRecord>],
     layers: &[Layer],
-    entering: Entering,
+    entering: InputMoments,
     theory: Option<&Expectation>,
-) -> Judgement {
+) -> Judgment {
     let seed = plan.experiment.seed;
     let act = plan.act(cell);
     let chance = |at: usize, level: fn(&Expected) -> Option<Level>| {
@@ -106,7 +106,7 @@ pub fn judge(
             name: "forward",
             what: "the signal",
             direction: &forward,
-            fate: forward_fate,
+            outcome: forward_fate,
             steps: if last == 1 { 1 } else { last - 1 },
             way: match last {
                 1 => format!("from the input to {}", name(0)),
@@ -122,7 +122,7 @@ pub fn judge(
             name: "backward",
             what: "the gradient",
             direction: &backward,
-            fate: backward_fate,
+            outcome: backward_fate,
             steps: last - 1,
             way: way(name(last - 1), name(0)),
             onward: "down",
@@ -134,7 +134,7 @@ pub fn judge(
     ];
     words.extend(ranges::words(&formats, &|layer| layers[layer - 1].name()));
     words.extend(found.iter().map(|(_, text)| text.clone()));
-    Judgement { forward, backward, flags: found.into_iter().map(|(flag, _)| flag).collect(), formats, words }
+    Judgment { forward, backward, flags: found.into_iter().map(|(flag, _)| flag).collect(), formats, words }
 }
 
 /// Places of the layers that every signal passes.
@@ -156,7 +156,7 @@ struct Sentence<'a> {
     name: &'a str,
     what: &'a str,
     direction: &'a Direction,
-    fate: Fate,
+    outcome: Outcome,
     /// Layers between the ends.
     steps: usize,
     way: String,
@@ -173,18 +173,18 @@ struct Sentence<'a> {
 impl Sentence<'_> {
     fn say(&self, cause: Option<String>) -> String {
         let verdict = format!("{} {}", self.name, self.direction.verdict.name());
-        let fact = match self.fate {
-            Fate::Flows { uniform_from } => self.change(uniform_from),
-            Fate::Zero { place } if (self.hidden)(place) => format!(
+        let fact = match self.outcome {
+            Outcome::Flows { uniform_from } => self.change(uniform_from),
+            Outcome::Zero { place } if (self.hidden)(place) => format!(
                 "{} falls below what double precision resolves from {} {}",
                 self.what,
                 (self.layer)(place),
                 self.onward
             ),
-            Fate::Zero { place } => {
+            Outcome::Zero { place } => {
                 format!("{} is exactly zero from {} {}", self.what, (self.layer)(place), self.onward)
             }
-            Fate::Beyond { place, up } => format!(
+            Outcome::OutOfRange { place, up } => format!(
                 "{} passes 10^{}3e17 at {}, beyond what is measured",
                 self.quantity(),
                 if up { '+' } else { '-' },

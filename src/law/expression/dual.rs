@@ -31,7 +31,7 @@ impl FromStr for Dual {
     }
 }
 
-/// Recognises numbers at the head of a text that the reader has checked already.
+/// Recognizes numbers at the head of a text that the reader has checked already.
 #[derive(Clone, Debug)]
 pub struct Literal;
 

@@ -4,7 +4,7 @@
 //! kernels of the `gemm` family with strides instead.
 
 pub mod dots;
-pub mod turn;
+pub mod transpose;
 
 use crate::numeric::real::Real;
 use crate::numeric::slice::add_widened;
@@ -53,16 +53,11 @@ impl<'a, T: Real> View<'a, T> {
             column_stride: m.nrows() as isize,
         }
     }
-
-    /// All of a matrix' transpose.
-    pub fn transposed(m: &'a DMatrix<T>) -> Self {
-        Self::plain(m).turned()
-    }
 }
 
 impl<T> View<'_, T> {
     /// The transpose.
-    pub fn turned(self) -> Self {
+    pub fn transposed(self) -> Self {
         Self {
             rows: self.columns,
             columns: self.rows,
@@ -103,7 +98,7 @@ unsafe fn product_into<T: Real>(
 ) {
     assert_eq!(a.columns, b.rows, "inner dimensions");
     // SAFETY: by the caller's promise.
-    if !add && turn::pays(a, b) && unsafe { T::turned_product(c, stride, a, b, alpha, threads) } {
+    if !add && transpose::pays(a, b) && unsafe { T::transposed_product(c, stride, a, b, alpha, threads) } {
         return;
     }
     let parallelism = match threads {
@@ -205,12 +200,12 @@ pub fn tr_mul<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, alpha: T, threads: Thread
         let alpha = alpha.to_f64();
         return DMatrix::from_iterator(m, n, sums.into_iter().map(|sum| T::of(alpha * sum)));
     }
-    product(&View::transposed(a), &View::plain(b), alpha, threads)
+    product(&View::plain(a).transposed(), &View::plain(b), alpha, threads)
 }
 
 /// `A·Bᵀ`: (m × k) · (n × k)ᵀ.
 pub fn mul_tr<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, threads: Threads) -> DMatrix<T> {
-    product(&View::plain(a), &View::transposed(b), T::ONE, threads)
+    product(&View::plain(a), &View::plain(b).transposed(), T::ONE, threads)
 }
 
 /// `AᵀA`, the Gram matrix of the columns.
@@ -225,7 +220,7 @@ pub fn gram<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<f64> {
 pub fn gram_of<T: Real>(a: &View<T>, threads: Threads) -> DMatrix<f64> {
     /// Rows whose products are summed in their own precision; sums over more of them are doubles.
     const RUN: usize = 4096;
-    let (left, right) = (a.turned(), *a);
+    let (left, right) = (a.transposed(), *a);
     let mut total = DMatrix::zeros(a.columns, a.columns);
     for from in (0..a.rows).step_by(RUN) {
         let to = (from + RUN).min(a.rows);
@@ -238,7 +233,7 @@ pub fn gram_of<T: Real>(a: &View<T>, threads: Threads) -> DMatrix<f64> {
 /// `AAᵀ`, the Gram matrix of the rows.
 pub fn gram_of_rows<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<f64> {
     let mut total = DMatrix::zeros(a.nrows(), a.nrows());
-    add_gram(&mut total, &View::plain(a), &View::transposed(a), threads);
+    add_gram(&mut total, &View::plain(a), &View::plain(a).transposed(), threads);
     mirror(&mut total);
     total
 }

@@ -1,4 +1,4 @@
-//! PNG: the same figures as SVG, rasterised.
+//! PNG: the same figures as SVG, rasterized.
 
 use super::{ExportError, Exporter, File, Rendering};
 use crate::report::figure::png;

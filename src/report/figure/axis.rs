@@ -84,7 +84,7 @@ fn plain_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
     numbers.into_iter().map(|v| (v, label(v))).collect()
 }
 
-/// A number with as many figures as tell it from its neighbours.
+/// A number with as many figures as tell it from its neighbors.
 fn scientific(value: f64, step: f64) -> String {
     let digits = (value.abs().log10().floor() - (step * 1.000_001).log10().floor()).clamp(0.0, 9.0) as usize;
     let text = format!("{value:.digits$e}").replace('-', "−");

@@ -67,7 +67,7 @@ pub struct TextStyle {
 }
 
 impl TextStyle {
-    /// Makes a style of a size in pixels and a colour.
+    /// Makes a style of a size in pixels and a color.
     pub const fn new(size: f64, color: RGBColor) -> Self {
         Self { size, color, anchor: Anchor::Start, level: Level::Top, upward: false }
     }
@@ -189,7 +189,7 @@ impl Canvas {
         self.text.push_str("/>\n");
     }
 
-    /// Fills rectangles whose sides are whole pixels with one colour, without the seams that smoothed edges of neighbours would show.
+    /// Fills rectangles whose sides are whole pixels with one color, without the seams that smoothed edges of neighbors would show.
     pub fn tiles(&mut self, tiles: &[Rect], color: &impl Color) {
         let mut path = Path::default();
         for t in tiles {

@@ -1,10 +1,10 @@
-//! A heat map with its colour scale.
+//! A heat map with its color scale.
 
 use super::axis::Axis;
 use super::canvas::{Canvas, Stroke};
 use super::geometry::{Point, Rect};
 use super::scales::{beside, label_left, sharp, title};
-use super::style::{GREY, LINE, TICK};
+use super::style::{GRAY, LINE, TICK};
 use plotters::style::RGBColor;
 use plotters::style::colors::colormaps::{ColorMap, DerivedColorMap};
 use std::collections::BTreeMap;
@@ -14,14 +14,14 @@ const LEFT: f64 = 80.0;
 const TOP: f64 = 40.0;
 /// Below the frame: ticks and the axis' name.
 const BELOW: f64 = 58.0;
-/// Right of the frame: the colour scale with its ticks.
+/// Right of the frame: the color scale with its ticks.
 const RIGHT: f64 = 96.0;
-/// Colours that are told apart: neighbours of one are drawn as one.
+/// Colors that are told apart: neighbors of one are drawn as one.
 const LEVELS: usize = 97;
 /// Where there is no number.
 pub const NONE: RGBColor = RGBColor(205, 205, 210);
 
-/// Colours from the lowest value to the highest.
+/// Colors from the lowest value to the highest.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Palette {
     /// Blue below the middle, orange above.
@@ -31,7 +31,7 @@ pub enum Palette {
 }
 
 impl Palette {
-    /// Gives the colours of all levels, from the lowest.
+    /// Gives the colors of all levels, from the lowest.
     fn levels(self) -> Vec<RGBColor> {
         let stops: &[RGBColor] = match self {
             // Blue and vermillion of Okabe & Ito (2008).
@@ -88,7 +88,7 @@ pub struct Heat<'a> {
     /// In the scale's own unit, log₁₀ of what its ticks say; a row for each node of `up`.
     pub values: Vec<Vec<Option<f64>>>,
     pub palette: Palette,
-    /// Values beyond it get the colours at its ends.
+    /// Values beyond it get the colors at its ends.
     pub range: (f64, f64),
     pub scale: &'static str,
 }
@@ -110,7 +110,7 @@ impl Heat<'_> {
         let colors = self.palette.levels();
         self.cells(canvas, plot, &colors);
         self.axes(canvas, plot);
-        self.colours(canvas, plot, &colors);
+        self.colors(canvas, plot, &colors);
     }
 
     /// Finds a value among the levels of the palette.
@@ -119,7 +119,7 @@ impl Heat<'_> {
         (share.clamp(0.0, 1.0) * (LEVELS - 1) as f64).round() as usize
     }
 
-    /// Each node's cell reaches half way to its neighbours; equal colours of a row are one rectangle, and all of a colour one path.
+    /// Each node's cell reaches half way to its neighbors; equal colors of a row are one rectangle, and all of a color one path.
     fn cells(&self, canvas: &mut Canvas, plot: Rect, colors: &[RGBColor]) {
         let edges = |side: &Side, place: &dyn Fn(f64) -> f64| -> Vec<f64> {
             let shares: Vec<f64> = side.nodes.iter().map(|v| side.share(*v)).collect();
@@ -149,7 +149,7 @@ impl Heat<'_> {
     }
 
     fn axes(&self, canvas: &mut Canvas, plot: Rect) {
-        let line = Stroke::new(GREY, 1.0);
+        let line = Stroke::new(GRAY, 1.0);
         let (left, foot) = (sharp(plot.left), sharp(plot.bottom));
         canvas.outline(Rect::new((left, sharp(plot.top)), (sharp(plot.right), foot)), line);
         let axis = |side: &Side| Axis::between(side.range().0, side.range().1, side.logarithmic());
@@ -170,7 +170,7 @@ impl Heat<'_> {
         beside(canvas, plot, self.up.name);
     }
 
-    fn colours(&self, canvas: &mut Canvas, plot: Rect, colors: &[RGBColor]) {
+    fn colors(&self, canvas: &mut Canvas, plot: Rect, colors: &[RGBColor]) {
         let scale = Rect::new((plot.right + 16.0, plot.top + 22.0), (plot.right + 32.0, plot.bottom));
         let height = |share: f64| scale.bottom - share * scale.height();
         let edge = |level: usize| height(level as f64 / LEVELS as f64).round();
@@ -192,6 +192,6 @@ impl Heat<'_> {
             lines.push([(scale.right, sharp(y)), (scale.right + 4.0, sharp(y))]);
             canvas.text(label, (scale.right + 7.0, y), TICK.level());
         }
-        canvas.lines(lines.iter().map(<[_; 2]>::as_slice), Stroke::new(GREY, 1.0));
+        canvas.lines(lines.iter().map(<[_; 2]>::as_slice), Stroke::new(GRAY, 1.0));
     }
 }

@@ -1,8 +1,8 @@
 //! Which look is which cell: above the panels, where it can cover nothing.
 
 use super::canvas::Canvas;
-use super::style::{ENTRY, Grid, Look, Ruler};
-use super::{MARGIN, ROOM};
+use super::style::{ENTRY, Grid, Ruler, Style};
+use super::{CONTENT, MARGIN};
 
 /// Each row is as high.
 pub const ROW: f64 = 24.0;
@@ -24,13 +24,13 @@ pub struct Legend {
 
 impl Legend {
     pub fn new(grid: &Grid, ruler: &Ruler) -> Self {
-        let names = names(grid, ruler, ROOM - INDENT);
+        let names = names(grid, ruler, CONTENT - INDENT);
         let widest = names.iter().map(|n| ruler.width(n, ENTRY.size)).fold(0.0, f64::max).ceil();
         let step = widest + INDENT + GAP;
-        let mut columns = (((ROOM + GAP) / step) as usize).max(1);
+        let mut columns = (((CONTENT + GAP) / step) as usize).max(1);
         let (inits, acts) = (grid.inits.len(), grid.acts.len());
         if inits > 1 && acts > 1 && columns > acts {
-            // The activations of an initialiser stay in one row.
+            // The activations of an initializer stay in one row.
             columns -= columns % acts;
         }
         Self { names, columns, step }
@@ -41,7 +41,7 @@ impl Legend {
         FIRST - 4.0 + ROW * self.names.len().div_ceil(self.columns) as f64
     }
 
-    pub fn draw(&self, canvas: &mut Canvas, looks: &[Look]) {
+    pub fn draw(&self, canvas: &mut Canvas, looks: &[Style]) {
         for (k, (name, look)) in self.names.iter().zip(looks).enumerate() {
             let (x, y) =
                 (MARGIN + (k % self.columns) as f64 * self.step, FIRST + (k / self.columns) as f64 * ROW);

@@ -5,8 +5,8 @@ use super::canvas::{Canvas, Stroke};
 use super::geometry::{Point, Rect};
 use super::legend::{FIRST, GAP, INDENT, SAMPLE};
 use super::scales::{below, beside, levels, remark, sharp, title};
-use super::style::{COLORS, ENTRY, GREY, HEADING, LINE, Ruler};
-use super::{FOOT, MARGIN, ROOM, WIDTH, panels, titled};
+use super::style::{COLORS, ENTRY, GRAY, HEADING, LINE, Ruler};
+use super::{CONTENT, FOOT, MARGIN, WIDTH, panels, titled};
 use crate::report::theory::{number, place};
 use crate::theory::survey::Survey;
 
@@ -54,12 +54,12 @@ fn heading(canvas: &mut Canvas, survey: &Survey) {
         .into_iter()
         .flatten(),
     );
-    let title = format!("{} at {}", ruler.fitting(&survey.act, HEADING.size, 0.4 * ROOM), place(survey));
+    let title = format!("{} at {}", ruler.fitting(&survey.act, HEADING.size, 0.4 * CONTENT), place(survey));
     titled(canvas, &title, &facts, &ruler);
     let mut x = MARGIN;
     for (color, width, text) in [
         (COLORS[0], 3.0, "from a layer to the next"),
-        (GREY, 1.0, "what is kept"),
+        (GRAY, 1.0, "what is kept"),
         (COLORS[1], 1.0, "a stack, from unit variance (a) and orthogonal samples (b)"),
     ] {
         canvas.line(&[(x, FIRST), (x + SAMPLE, FIRST)], Stroke::new(color, width));
@@ -143,7 +143,7 @@ impl Map {
             return;
         }
         let ends = [(self.range.0, self.range.0), (self.range.1, self.range.1)];
-        canvas.line(&ends.map(|p| frame.place(p)), Stroke::new(GREY, 1.0));
+        canvas.line(&ends.map(|p| frame.place(p)), Stroke::new(GRAY, 1.0));
         // The dot at the foot and the curve along a side are not cut in half.
         canvas.clipped(plot.grown(4.0), |canvas| {
             self.walk(canvas, &frame);

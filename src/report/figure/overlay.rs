@@ -5,7 +5,7 @@ use super::geometry::Point;
 use super::panel::Frame;
 use super::scales::sharp;
 use super::series::{runs, thinned};
-use super::style::{GREY, INK, Look};
+use super::style::{GRAY, INK, Style};
 use crate::result::{Cell, FormatRange, Report, Theory};
 use crate::theory::formats::FORMATS;
 use plotters::style::{Color, RGBColor};
@@ -21,7 +21,7 @@ const FAINT: RGBColor = RGBColor(176, 176, 186);
 
 /// Theory of one cell: its median, and the edges of the band of trials.
 pub struct Expected {
-    look: Look,
+    look: Style,
     pub line: Vec<(f64, Option<f64>)>,
     edges: [Vec<(f64, Option<f64>)>; 2],
 }
@@ -30,9 +30,9 @@ pub struct Expected {
 pub type Pick = fn(&Theory) -> (Option<f64>, Option<[f64; 2]>);
 
 /// The overlay of every cell.
-pub fn expected(report: &Report, looks: &[Look], pick: Pick) -> Vec<Expected> {
+pub fn expected(report: &Report, looks: &[Style], pick: Pick) -> Vec<Expected> {
     let bands = report.cells.len() <= MOST_BANDS;
-    let one = |(cell, look): (&Cell, &Look)| {
+    let one = |(cell, look): (&Cell, &Style)| {
         let at = |value: &dyn Fn(&Theory) -> Option<f64>| -> Vec<(f64, Option<f64>)> {
             thinned(&cell.layers).map(|l| (l.layer as f64, l.theory.as_ref().and_then(value))).collect()
         };
@@ -127,7 +127,7 @@ pub fn draw_limits(canvas: &mut Canvas, limits: &[Limit], curves: &[Point], fram
                 |p: &&Point| (from..=from + LABEL.0).contains(&p.0) && (y - LABEL.1..=y + 2.0).contains(&p.1);
             curves.iter().filter(inside).count()
         };
-        let name = TextStyle::new(10.0, GREY).above();
+        let name = TextStyle::new(10.0, GRAY).above();
         match covered(right - LABEL.0) > covered(left) {
             true => canvas.text(&text, (left + 4.0, y - 3.0), name),
             false => canvas.text(&text, (right - 2.0, y - 3.0), name.ending()),

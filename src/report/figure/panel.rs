@@ -6,7 +6,7 @@ use super::geometry::{Point, Rect, length};
 use super::overlay::{Expected, Limit, draw_limits};
 use super::scales::{below, label_left, levels, remark, sharp, title};
 use super::series::{Series, runs};
-use super::style::GREY;
+use super::style::GRAY;
 use plotters::style::Color;
 
 /// Width of a line that lies alone; where others cover it, it is drawn wider beneath them.
@@ -122,7 +122,7 @@ impl Panel {
         levels(canvas, plot, self.axis.ticks.iter().map(|(value, label)| (frame.y(*value), label.as_str())));
         if plot.bottom < frame.bottom {
             let foot = sharp(plot.bottom);
-            canvas.line(&[(plot.left, foot), (plot.right, foot)], Stroke::new(GREY, 1.0));
+            canvas.line(&[(plot.left, foot), (plot.right, foot)], Stroke::new(GRAY, 1.0));
             label_left(canvas, "exactly 0", (plot.left, f64::midpoint(plot.bottom, frame.bottom)));
         }
         if self.axis.ticks.is_empty() {
@@ -199,7 +199,7 @@ impl Panel {
                 canvas.lines(arrows.iter().map(<[_; 3]>::as_slice), stroke);
                 if !named {
                     let (left, right) = (points[0], points[points.len() - 1]);
-                    let name = TextStyle::new(10.0, GREY).above();
+                    let name = TextStyle::new(10.0, GRAY).above();
                     match left.0 < frame.plot.center().0 {
                         true => canvas.text(HIDDEN, (left.0, left.1 - 4.0), name),
                         false => canvas.text(HIDDEN, (right.0, right.1 - 4.0), name.ending()),

@@ -1,11 +1,11 @@
-//! The figure of `initdiag phase`: maps over (σ_w², σ_b²), the critical line, and the named initialisers by number.
+//! The figure of `initdiag phase`: maps over (σ_w², σ_b²), the critical line, and the named initializers by number.
 
 use super::canvas::{Canvas, Stroke, TextStyle};
 use super::geometry::{Point, Rect};
 use super::heat::{self, Heat, NONE, Palette, Side};
 use super::legend::{FIRST, GAP, INDENT, SAMPLE};
 use super::style::{ENTRY, HEADING, INK, Ruler, TITLE};
-use super::{MARGIN, ROOM, WIDTH, panels, titled};
+use super::{CONTENT, MARGIN, WIDTH, panels, titled};
 use crate::report::phase::{Group, key};
 use crate::theory::phase::{Diagram, Map};
 use plotters::style::{Color, RGBColor};
@@ -37,7 +37,7 @@ pub fn svg(diagram: &Diagram) -> String {
         heat.draw(&mut canvas, area);
         overlay(&mut canvas, area, diagram, &groups, &heat, index == 0);
     }
-    canvas.text("Named initialisers", (MARGIN, foot + 4.0), TITLE);
+    canvas.text("Named initializers", (MARGIN, foot + 4.0), TITLE);
     for (line, (number, text)) in lines.iter().enumerate() {
         let y = foot + 36.0 + line as f64 * LINE_HEIGHT;
         canvas.text(text, (MARGIN + 30.0, y), KEY);
@@ -105,9 +105,9 @@ fn maps<'a>(diagram: &Diagram, across: &'a Side, up: &'a Side) -> Vec<Heat<'a>> 
 fn heading(canvas: &mut Canvas, diagram: &Diagram, ruler: &Ruler) {
     let title = format!(
         "{} in the plane of weight and bias variance",
-        ruler.fitting(&ruler.shown(&diagram.act), HEADING.size, 0.5 * ROOM)
+        ruler.fitting(&ruler.shown(&diagram.act), HEADING.size, 0.5 * CONTENT)
     );
-    let mut facts = vec![format!("input of unit variance · initialisers at width {}", diagram.width)];
+    let mut facts = vec![format!("input of unit variance · initializers at width {}", diagram.width)];
     if diagram.unresolved > 0 {
         facts.push("ξ_c is left out where two samples are not resolved".into());
     }
@@ -137,7 +137,7 @@ fn heading(canvas: &mut Canvas, diagram: &Diagram, ruler: &Ruler) {
     if diagram.unkept_at.is_some() {
         entry(&|c, x| unkept(c, (x, y), (x + SAMPLE, y)), "χ₁ = 1, lengths grow");
     }
-    entry(&|c, x| mark(c, (x + 30.0, y), 1), "named initialisers");
+    entry(&|c, x| mark(c, (x + 30.0, y), 1), "named initializers");
     let sample = |c: &mut Canvas, x: f64| {
         c.fill(Rect::new((x + 12.0, y - 8.0), (x + SAMPLE, y + 8.0)), &NONE);
     };
@@ -153,7 +153,7 @@ fn unkept(canvas: &mut Canvas, from: Point, to: Point) {
     canvas.line(&[from, to], Stroke::new(INK, 2.0).dashed(DASHED));
 }
 
-/// A line that shows upon any colour.
+/// A line that shows upon any color.
 fn cased(canvas: &mut Canvas, line: &[Point]) {
     canvas.line(line, Stroke::new(WHITE, 6.0));
     canvas.line(line, Stroke::new(INK, 3.0));
@@ -261,7 +261,7 @@ fn spiral((x, y): (f64, f64)) -> impl Iterator<Item = (f64, f64)> {
     })
 }
 
-/// Initialisers within the plane; those that no mark could tell apart are one group.
+/// Initializers within the plane; those that no mark could tell apart are one group.
 fn groups(diagram: &Diagram) -> Vec<Group> {
     let side = |nodes: &[f64]| Side { name: "", nodes: nodes.to_vec() };
     let (across, up) = (side(&diagram.sigma_w2), side(&diagram.sigma_b2));
@@ -274,7 +274,7 @@ fn groups(diagram: &Diagram) -> Vec<Group> {
 
 /// The key, a number where an entry begins.
 fn key_lines(diagram: &Diagram, groups: &[Group], ruler: &Ruler) -> Vec<(Option<usize>, String)> {
-    let room = ROOM - 30.0;
+    let room = CONTENT - 30.0;
     let mut lines = Vec::new();
     for (number, text) in key(diagram, groups) {
         let mut number = number;

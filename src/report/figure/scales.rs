@@ -2,7 +2,7 @@
 
 use super::canvas::{Canvas, Stroke};
 use super::geometry::{Point, Rect};
-use super::style::{GREY, LINE, TICK, TITLE};
+use super::style::{GRAY, LINE, TICK, TITLE};
 
 /// Gives a near coordinate at which a line of one pixel is sharp.
 pub fn sharp(v: f64) -> f64 {
@@ -42,7 +42,7 @@ pub fn below<'t>(
         lines.push([(sharp(x), foot), (sharp(x), foot + 5.0)]);
         canvas.text(label, (x, foot + 9.0), TICK.centered());
     }
-    canvas.lines(lines.iter().map(<[_; 2]>::as_slice), Stroke::new(GREY, 1.0));
+    canvas.lines(lines.iter().map(<[_; 2]>::as_slice), Stroke::new(GRAY, 1.0));
     canvas.text(quantity, (plot.center().0, foot + 29.0), TICK.centered());
 }
 

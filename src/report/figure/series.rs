@@ -3,7 +3,7 @@
 use super::axis::{Axis, layer_ticks};
 use super::overlay::{Expected, Limit, expected, limits};
 use super::panel::Panel;
-use super::style::Look;
+use super::style::Style;
 use crate::activation::Activation;
 use crate::result::{Layer, Quantity, Report, Summary};
 use std::ops::RangeInclusive;
@@ -16,7 +16,7 @@ pub type Ends = (Option<f64>, f64);
 
 /// One value a layer, or a gap.
 pub struct Series {
-    pub look: Look,
+    pub look: Style,
     /// (layer, value); `None` where there is none to draw.
     pub line: Vec<(f64, Option<f64>)>,
     /// (layer, its ends), `None` where both quantiles are zero.
@@ -32,7 +32,7 @@ pub struct Series {
 }
 
 /// The four panels.
-pub const KINDS: [fn(&Report, &[Look]) -> Panel; 4] = [
+pub const KINDS: [fn(&Report, &[Style]) -> Panel; 4] = [
     |report, looks| {
         let title = "a · Activation variance, Var(H)";
         let theory = expected(report, looks, |t| (t.activation_log10_variance, t.band));
@@ -86,7 +86,7 @@ fn weighted(layer: &Layer) -> bool {
 
 fn logarithmic(
     report: &Report,
-    looks: &[Look],
+    looks: &[Style],
     title: &str,
     shown: fn(&Layer) -> bool,
     (summary, of): (fn(&Layer) -> &Summary, Quantity),
@@ -149,7 +149,7 @@ fn within_reach(theory: &[Expected], measured: &[f64]) -> Vec<f64> {
     values.map(|v| v.clamp(low - reach, high + reach)).collect()
 }
 
-fn shares(report: &Report, looks: &[Look]) -> Panel {
+fn shares(report: &Report, looks: &[Style]) -> Panel {
     let mut series = Vec::new();
     let (mut dead, mut saturated) = (false, false);
     for (cell, look) in report.cells.iter().zip(looks) {
@@ -208,7 +208,7 @@ fn layers(depth: usize) -> Vec<(f64, String)> {
 
 /// One quantity of one cell at several widths: at the last layer a line, at the first one with circles.
 pub struct AgainstWidth<'a> {
-    pub look: Look,
+    pub look: Style,
     /// log₁₀ at each width with its standard error.
     pub last: Vec<(Option<f64>, Option<f64>)>,
     pub first: Vec<(Option<f64>, Option<f64>)>,

@@ -1,4 +1,4 @@
-//! Colours, dashes, sizes of text, and how wide text is.
+//! Colors, dashes, sizes of text, and how wide text is.
 
 use super::canvas::{Stroke, TextStyle};
 use crate::result::Report;
@@ -11,10 +11,10 @@ pub const FAMILY: &str = "Inter";
 pub const FONT: &[u8] = include_bytes!("../../../assets/Inter-Regular-subset.otf");
 
 pub const INK: RGBColor = RGBColor(30, 30, 34);
-pub const GREY: RGBColor = RGBColor(96, 96, 104);
+pub const GRAY: RGBColor = RGBColor(96, 96, 104);
 pub const LINE: RGBColor = RGBColor(226, 226, 230);
 
-/// Okabe & Ito's palette (2008), distinguishable with any colour vision; its yellow, too pale on white, is replaced by
+/// Okabe & Ito's palette (2008), distinguishable with any color vision; its yellow, too pale on white, is replaced by
 /// Tol's wine.
 pub const COLORS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
@@ -30,23 +30,23 @@ pub const COLORS: [RGBColor; 8] = [
 /// A figure's title is set in this.
 pub const HEADING: TextStyle = TextStyle::new(20.0, INK);
 /// The facts below the title are set in this.
-pub const FACTS: TextStyle = TextStyle::new(13.0, GREY);
+pub const FACTS: TextStyle = TextStyle::new(13.0, GRAY);
 /// Entries of the legend are set in this.
 pub const ENTRY: TextStyle = TextStyle::new(13.0, INK).level();
 /// Titles of panels are set in this.
 pub const TITLE: TextStyle = TextStyle::new(14.0, INK);
 /// Labels of ticks and names of axes are set in this.
-pub const TICK: TextStyle = TextStyle::new(12.0, GREY);
+pub const TICK: TextStyle = TextStyle::new(12.0, GRAY);
 
 /// How a cell is drawn.
 #[derive(Clone, Copy, PartialEq)]
-pub struct Look {
+pub struct Style {
     pub color: RGBColor,
     /// These lengths are drawn and left out in turn; a solid line has none.
     pub dash: &'static [f64],
 }
 
-impl Look {
+impl Style {
     pub fn stroke(self, width: f64) -> Stroke {
         Stroke::new(self.color, width).dashed(self.dash)
     }
@@ -91,17 +91,17 @@ impl<'a> Grid<'a> {
 /// As many cells have looks of their own.
 pub const LOOKS: usize = COLORS.len() * DASHES.len();
 
-/// A look for each cell: in a grid the initialiser is the colour and the activation the dash, where there are enough.
-pub fn looks(grid: &Grid) -> Vec<Look> {
+/// A look for each cell: in a grid the initializer is the color and the activation the dash, where there are enough.
+pub fn looks(grid: &Grid) -> Vec<Style> {
     let (inits, acts) = (&grid.inits, grid.acts);
     let place = |names: &[String], name: &str| names.iter().position(|n| n == name).unwrap_or(0);
     let two_way =
         acts.len() > 1 && inits.len() > 1 && acts.len() <= DASHES.len() && inits.len() <= COLORS.len();
     let look = |(index, (init, act)): (usize, &(String, &str))| {
         if two_way {
-            Look { color: COLORS[place(inits, init)], dash: DASHES[place(acts, act)] }
+            Style { color: COLORS[place(inits, init)], dash: DASHES[place(acts, act)] }
         } else {
-            Look { color: COLORS[index % COLORS.len()], dash: DASHES[index / COLORS.len() % DASHES.len()] }
+            Style { color: COLORS[index % COLORS.len()], dash: DASHES[index / COLORS.len() % DASHES.len()] }
         }
     };
     grid.cells.iter().enumerate().map(look).collect()
@@ -115,7 +115,7 @@ pub struct Ruler {
 
 impl Ruler {
     pub fn new() -> Self {
-        let font = skrifa::FontRef::new(FONT).expect("the font comes with the programme");
+        let font = skrifa::FontRef::new(FONT).expect("the font comes with the program");
         let widths = font.glyph_metrics(Size::new(1.0), LocationRef::default());
         Self { characters: font.charmap(), widths }
     }

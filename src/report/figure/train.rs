@@ -6,10 +6,10 @@ use super::geometry::{Point, Rect};
 use super::legend::{self, FIRST, GAP, INDENT, Legend, SAMPLE};
 use super::scales::{below, levels, remark, title};
 use super::series::runs;
-use super::style::{self, COLORS, ENTRY, Grid, Look, Ruler, TICK};
+use super::style::{self, COLORS, ENTRY, Grid, Ruler, Style, TICK};
 use super::{FOOT, MARGIN, WIDTH, panels, titled};
 use crate::report::train::{beside_init, facts, names, percent};
-use crate::study::train::outcome::{Epoch, LayerLook, Spread, Trained, TrainedCell, TrainedRun};
+use crate::study::train::outcome::{Epoch, LayerSnapshot, Spread, Trained, TrainedCell, TrainedRun};
 use plotters::style::colors::colormaps::{ColorMap, DerivedColorMap};
 use plotters::style::{Color, RGBColor};
 
@@ -22,7 +22,7 @@ const MOST_ROWS: usize = 8;
 
 /// A line with the range over seeds.
 struct Curve {
-    look: Look,
+    look: Style,
     /// x, and median.
     line: Vec<(f64, Option<f64>)>,
     /// x, least and most.
@@ -82,7 +82,7 @@ impl Plot<'_> {
 /// The runs of a cell as one curve; `of` gives a run's points.
 fn curve(
     cell: &TrainedCell,
-    look: Look,
+    look: Style,
     dotted: bool,
     of: impl Fn(&TrainedRun) -> Vec<(f64, Option<f64>)>,
 ) -> Curve {
@@ -232,7 +232,7 @@ pub fn looks(trained: &Trained) -> String {
         .cells
         .iter()
         .zip(&names)
-        .filter(|(cell, _)| cell.runs.iter().any(|run| !run.looks.is_empty()))
+        .filter(|(cell, _)| cell.runs.iter().any(|run| !run.snapshots.is_empty()))
         .take(MOST_ROWS)
         .collect();
     let paths = shown.first().map_or(&[][..], |(cell, _)| cell.layers.as_slice());
@@ -241,7 +241,7 @@ pub fn looks(trained: &Trained) -> String {
         .iter()
         .map(|(cell, name)| {
             [("activation H", 0), ("gradient ∂C/∂Z", 1)].map(|(quantity, which)| {
-                let of = |layer: &LayerLook| if which == 0 { layer.activation } else { layer.gradient };
+                let of = |layer: &LayerSnapshot| if which == 0 { layer.activation } else { layer.gradient };
                 moving(
                     cell,
                     &colors,
@@ -276,18 +276,19 @@ pub fn looks(trained: &Trained) -> String {
 fn moving<'a>(
     cell: &TrainedCell,
     colors: &[RGBColor],
-    of: &dyn Fn(&LayerLook) -> Option<f64>,
+    of: &dyn Fn(&LayerSnapshot) -> Option<f64>,
     title: String,
 ) -> Plot<'a> {
-    let longest = cell.runs.iter().max_by_key(|run| run.looks.len());
-    let steps: Vec<u64> = longest.map_or(Vec::new(), |run| run.looks.iter().map(|l| l.step).collect());
+    let longest = cell.runs.iter().max_by_key(|run| run.snapshots.len());
+    let steps: Vec<u64> = longest.map_or(Vec::new(), |run| run.snapshots.iter().map(|l| l.step).collect());
     let one = |(layer, color): (usize, &RGBColor)| {
         let at = |k: usize| {
-            let value = |run: &TrainedRun| run.looks.get(k).and_then(|l| l.layers.get(layer)).and_then(of);
+            let value =
+                |run: &TrainedRun| run.snapshots.get(k).and_then(|l| l.layers.get(layer)).and_then(of);
             Spread::of(cell.runs.iter().filter_map(value).collect()).map(|s| s.median)
         };
         Curve {
-            look: Look { color: *color, dash: &[] },
+            look: Style { color: *color, dash: &[] },
             line: (0..steps.len()).map(|k| (k as f64, at(k))).collect(),
             band: Vec::new(),
             dotted: true,
@@ -318,7 +319,7 @@ fn moving<'a>(
     }
 }
 
-/// A colour for each layer: the palette while it lasts, else from light to dark.
+/// A color for each layer: the palette while it lasts, else from light to dark.
 fn ramp(layers: usize) -> Vec<RGBColor> {
     if layers <= COLORS.len() {
         return COLORS[..layers].to_vec();
@@ -327,7 +328,7 @@ fn ramp(layers: usize) -> Vec<RGBColor> {
     (0..layers).map(|k| map.get_color(k as f64 / (layers - 1) as f64)).collect()
 }
 
-/// Name, place and colour; first and last of a ramp.
+/// Name, place and color; first and last of a ramp.
 fn layer_legend(paths: &[String], colors: &[RGBColor], ruler: &Ruler) -> Vec<(String, Point, RGBColor)> {
     let all: Vec<(String, RGBColor)> = paths.iter().cloned().zip(colors.iter().copied()).collect();
     let chosen = match all.as_slice() {

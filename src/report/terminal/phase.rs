@@ -14,7 +14,7 @@ pub fn terminal(diagram: &Diagram, columns: Option<usize>) -> String {
         ends.map_or(String::new(), |(low, high)| format!("{}..{}", number(*low), number(*high)))
     };
     let title = format!(
-        "{BOLD}{}{BOLD:#}  {DIM}σ_w² {} · σ_b² {} · initialisers at width {}{DIM:#}",
+        "{BOLD}{}{BOLD:#}  {DIM}σ_w² {} · σ_b² {} · initializers at width {}{DIM:#}",
         diagram.act,
         range(&diagram.sigma_w2),
         range(&diagram.sigma_b2),
@@ -95,8 +95,8 @@ fn table(diagram: &Diagram, columns: Option<usize>) -> Vec<String> {
         let names = if here { names } else { format!("{names} (outside)") };
         [value(p.sigma_w2), value(p.sigma_b2), phase, value(p.chi1), value(p.xi_c), names]
     };
-    let rows: Vec<[String; 6]> = diagram.initialisers.iter().map(row).collect();
-    let head = ["σ_w²", "σ_b²", "phase", "χ₁", "ξ_c", "initialisers"];
+    let rows: Vec<[String; 6]> = diagram.initializers.iter().map(row).collect();
+    let head = ["σ_w²", "σ_b²", "phase", "χ₁", "ξ_c", "initializers"];
     let width = |c: usize| rows.iter().map(|r| r[c].width()).chain([head[c].width()]).max().unwrap_or(0);
     let widths: Vec<usize> = (0..5).map(width).collect();
     let line = |fields: [&str; 6]| {

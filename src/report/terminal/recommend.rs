@@ -28,7 +28,7 @@ pub fn terminal(r: &Recommendation, columns: Option<usize>) -> String {
         (None, many) => format!("depth {} · width {}", r.depth, widths(many)),
     };
     let title = format!("{BOLD}{}{BOLD:#}  {DIM}{shape}{DIM:#}", r.act);
-    let style = if r.recommended.keeps { GOOD } else { BAD };
+    let style = if r.recommended.stable { GOOD } else { BAD };
     let mut lines = vec![
         wrap(&title, columns, 2),
         String::new(),
@@ -162,11 +162,11 @@ fn ranking(r: &Recommendation, columns: Option<usize>) -> Vec<String> {
     );
     let head: Vec<String> = head.iter().zip(&all).map(|(t, w)| right(t, *w)).collect();
     let mut lines =
-        vec![wrap(&title, columns, 2), format!("{DIM}  {}  initialisers{DIM:#}", head.join("  "))];
+        vec![wrap(&title, columns, 2), format!("{DIM}  {}  initializers{DIM:#}", head.join("  "))];
     let indent = all.iter().sum::<usize>() + 10;
     for (row, cells) in shown.iter().zip(&cells) {
         let numbers: Vec<String> = cells.iter().zip(&all).map(|(t, w)| right(t, *w)).collect();
-        let style = if row.keeps { GOOD } else { BAD };
+        let style = if row.stable { GOOD } else { BAD };
         let mut names = row.names.join(", ");
         if !row.aliases.is_empty() {
             names.push_str(&format!(" {DIM}(also {}){DIM:#}", row.aliases.join(", ")));

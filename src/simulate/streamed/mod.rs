@@ -1,7 +1,7 @@
 //! One trial of a plain stack whose layers are never held: units pass in blocks, and only sums over them stay.
 //!
 //! Forward, a block of layer l draws its rows of ξ, forms its rows of Z = ξRᵀ with RRᵀ = HᵀH, and adds to the Gram matrix of
-//! its own activations. Back, the map of layer l draws WᵀD = Q(ξᵀD) + (η − Q·Qᵀη)·Sᵀ with SSᵀ = DᵀD and Q = H·F in two passes
+//! its own activations. BackwardMap, the map of layer l draws WᵀD = Q(ξᵀD) + (η − Q·Qᵀη)·Sᵀ with SSᵀ = DᵀD and Q = H·F in two passes
 //! over the units of layer l − 1, which draw their ξ again: the first finds Qᵀη, the second D and its sums (the law is that of
 //! [`crate::weights::ImplicitGaussian`]). Five normals a unit and sample, memory O(B²·depth) whatever the width.
 //!
@@ -16,7 +16,7 @@ use super::plan::LayerPlan;
 use crate::activation::Activation;
 use crate::law::Law;
 use crate::law::draw::{Affine, Standard, fill_from};
-use crate::numeric::cached::Observed;
+use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, add_mul, gram, mul, tr_mul};
 use crate::numeric::signal::{Signal, widened};
 use crate::numeric::stream::{Key, Part, Role};
@@ -121,7 +121,7 @@ impl OverUnits for Down {
 }
 
 impl BatchSums {
-    fn add(&mut self, h: &Observed<f32>, precise: bool) {
+    fn add(&mut self, h: &CachedSignal<f32>, precise: bool) {
         let values = &h.signal.values;
         let products =
             if precise { gram(&widened(values), Threads::One) } else { gram(values, Threads::One) };
@@ -429,7 +429,7 @@ impl Stack<'_> {
             let products = gram(&xi, Threads::One);
             sums.all.add(products.as_slice(), 0);
             let units = layer.fan_out.saturating_sub(rows.start).min(rows.len());
-            let xi = Observed::from(Signal { values: xi.rows(0, units).into_owned(), exponent: 0 });
+            let xi = CachedSignal::from(Signal { values: xi.rows(0, units).into_owned(), exponent: 0 });
             if units == rows.len() {
                 sums.units.add(products.as_slice(), 0);
             } else {
@@ -455,7 +455,7 @@ impl Stack<'_> {
             up.below += below;
             up.dead += dead_units(self.act, &z, &steepest);
             up.ranges.add(&z, forward.rows.exponent);
-            let (z, psi) = (Observed::from(z), Observed::from(psi));
+            let (z, psi) = (CachedSignal::from(z), CachedSignal::from(psi));
             let count = z.signal.values.len() as f64;
             up.preactivation.add(count, &record::moments(&z, 0.0));
             up.activation.add(count, &record::moments(&psi, at_zero));
@@ -530,7 +530,7 @@ impl Stack<'_> {
         d: &Batch,
         below: &Forward,
         step: Step,
-    ) -> Option<Back<'t>> {
+    ) -> Option<BackwardMap<'t>> {
         let law = tape.forward.law;
         let rows = Rows::new(law, d.exponent, &d.plain, d.norm(), (0.0, 0.0));
         let key = tape.forward.key;
@@ -539,7 +539,7 @@ impl Stack<'_> {
         if law.1.is_zero() || d.factor.rank() == 0 {
             // Every unit the same.
             let (root, onto) = (DMatrix::zeros(0, self.batch), DMatrix::zeros(0, self.batch));
-            return Some(Back { rows, root, onto, directions, draws, key });
+            return Some(BackwardMap { rows, root, onto, directions, draws, key });
         }
         // ξᵀD; of an orthogonal layer VᵀD, and S is of what D has beside V.
         let cross = DMatrix::from_column_slice(directions.rank(), self.batch, &down.cross.at(d.exponent));
@@ -577,14 +577,14 @@ impl Stack<'_> {
             root
         };
         let onto = directions.weights(known - along * &root).map(|v| v as f32);
-        Some(Back { rows, root: root.map(|v| v as f32), onto, directions, draws, key })
+        Some(BackwardMap { rows, root: root.map(|v| v as f32), onto, directions, draws, key })
     }
 
     /// The second pass: D of the layer below, and its sums.
     fn down(
         &self,
         layer: &LayerPlan,
-        map: &Back<'_>,
+        map: &BackwardMap<'_>,
         below: &Forward,
         precise: bool,
         step: Step,
@@ -607,7 +607,7 @@ impl Stack<'_> {
 
 impl Down {
     fn add(&mut self, xi: &DMatrix<f32>, d: Signal<f32>, precise: bool) {
-        let d = Observed::from(d);
+        let d = CachedSignal::from(d);
         self.gradient.add(d.signal.values.len() as f64, &record::moments(&d, 0.0));
         let values = &d.signal.values;
         let cross = if precise {
@@ -677,7 +677,7 @@ impl Directions<'_> {
 }
 
 /// WᵀD, block by block.
-struct Back<'a> {
+struct BackwardMap<'a> {
     rows: Rows,
     /// Sᵀ, s × B.
     root: DMatrix<f32>,
@@ -688,7 +688,7 @@ struct Back<'a> {
     key: Key,
 }
 
-impl Back<'_> {
+impl BackwardMap<'_> {
     fn block(&self, block: u64, h: &Signal<f32>) -> Signal<f32> {
         let eta = normals(self.draws, block, h.values.nrows(), self.root.nrows(), self.key, true);
         let mut values = mul(&eta, &self.root, self.rows.scale, Threads::One);

@@ -18,7 +18,7 @@ use crate::simulate::Plan;
 use crate::spec::Experiment;
 use crate::spec::compare::differences;
 use serde_json::Value;
-use statistic::{Centre, Outcome};
+use statistic::{Center, Outcome};
 
 /// Chance of a false alarm a run, over all cells, layers and quantities.
 pub const ALPHA: f64 = 1e-4;
@@ -46,7 +46,7 @@ const FREE: [&str; 6] = ["seed", "trials", "engine", "threshold", "init", "act"]
 /// Which cells of two runs belong together.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pairing {
-    /// (initialiser, activation) of this run and the place of its counterpart in the baseline.
+    /// (initializer, activation) of this run and the place of its counterpart in the baseline.
     pairs: Vec<((String, String), usize)>,
     /// Cells of this run alone.
     new: Vec<(String, String)>,
@@ -54,7 +54,7 @@ pub struct Pairing {
     missing: Vec<(String, String)>,
 }
 
-/// Pairs the cells of a plan with those of an earlier result: by their names, or, where no initialiser has a counterpart by
+/// Pairs the cells of a plan with those of an earlier result: by their names, or, where no initializer has a counterpart by
 /// name and there are as many, by their order.
 ///
 /// # Errors
@@ -97,7 +97,7 @@ pub fn pair(plan: &Plan, old: &Report) -> Result<Pairing, Mismatch> {
         let their_acts = distinct(old.cells.iter().map(|c| c.act.as_str()));
         let shared = acts.iter().any(|name| their_acts.contains(name));
         let (what, theirs, ours) = match shared {
-            true => ("initialisers are", theirs.join(", "), ours.join(", ")),
+            true => ("initializers are", theirs.join(", "), ours.join(", ")),
             false => ("activations are", their_acts.join(", "), acts.join(", ")),
         };
         return Err(Mismatch::Cells { what, theirs, ours });
@@ -118,7 +118,7 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 /// What differs between two specs beside what may, in words: `depth 50 there, 40 here`.
 fn differing(old: &Experiment, new: &Experiment) -> Vec<String> {
     let text = |value: &Option<Value>| match value {
-        None | Some(Value::Null) => "the initialiser's own".into(),
+        None | Some(Value::Null) => "the initializer's own".into(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
@@ -303,26 +303,26 @@ fn level(new: &Summary, old: &Summary, of: Quantity, trials: (usize, usize)) -> 
         if of == Quantity::Variance { spread.log10_variance } else { spread.log10_second_moment }
     };
     match (new.spread.is_some(), old.spread.is_some()) {
-        (true, true) => statistic::compare(&Centre::mean(sample(new)?)?, &Centre::mean(sample(old)?)?),
+        (true, true) => statistic::compare(&Center::mean(sample(new)?)?, &Center::mean(sample(old)?)?),
         // A mean and a median of one skewed law differ: like is compared with like.
         _ => {
-            let ours = Centre::median(new.log10(of), trials.0)?;
-            statistic::compare(&ours, &Centre::median(old.log10(of), trials.1)?)
+            let ours = Center::median(new.log10(of), trials.0)?;
+            statistic::compare(&ours, &Center::median(old.log10(of), trials.1)?)
         }
     }
 }
 
 fn step(new: &Summary, old: &Summary, of: Quantity) -> Option<Outcome> {
-    let centre = |s: &Summary| {
+    let center = |s: &Summary| {
         let spread = s.spread.as_ref()?;
         let sample: Option<Sample> = if of == Quantity::Variance {
             spread.step_log10_variance
         } else {
             spread.step_log10_second_moment
         };
-        Centre::mean(sample?)
+        Center::mean(sample?)
     };
-    statistic::compare(&centre(new)?, &centre(old)?)
+    statistic::compare(&center(new)?, &center(old)?)
 }
 
 /// Trials that are exactly zero.

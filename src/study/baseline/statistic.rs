@@ -10,7 +10,7 @@ const DISCRETE: f64 = 1e-4;
 
 /// Where values lie, and how surely that is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Centre {
+pub struct Center {
     value: f64,
     /// Variance of the value.
     variance: f64,
@@ -19,7 +19,7 @@ pub struct Centre {
     count: usize,
 }
 
-impl Centre {
+impl Center {
     /// The mean; `None` for fewer than two values, which have no spread.
     pub fn mean(sample: Sample) -> Option<Self> {
         let count = sample.count as f64;
@@ -101,13 +101,13 @@ fn two_sided(t: f64, freedom: f64) -> f64 {
     StudentsT::new(0.0, 1.0, freedom).map_or(1.0, |law| (2.0 * law.cdf(-t)).clamp(0.0, 1.0))
 }
 
-/// Whether two centres differ by more than [`TOLERANCE`]: the larger p of Welch's test (1947) and of Student's with one
+/// Whether two centers differ by more than [`TOLERANCE`]: the larger p of Welch's test (1947) and of Student's with one
 /// spread for both, which equal laws have.
 ///
 /// Welch's alone takes a few values that lie close together by chance for exact; Student's alone takes a few values among
 /// which an outlier is for certain, where the other run has many. Welch's degrees of freedom are at most twice those of the
 /// smaller sample, so that many trials on one side do not vouch for few on the other.
-pub fn compare(new: &Centre, old: &Centre) -> Option<Outcome> {
+pub fn compare(new: &Center, old: &Center) -> Option<Outcome> {
     let difference = new.value - old.value;
     let beyond = difference.abs() - TOLERANCE;
     let counts = (new.count as f64, old.count as f64);
@@ -206,8 +206,8 @@ fn largest(seen: f64, a: usize, b: usize) -> f64 {
 mod tests {
     use super::*;
 
-    fn centre(mean: f64, sd: f64, count: usize) -> Centre {
-        Centre::mean(Sample { mean, sd, count }).unwrap()
+    fn center(mean: f64, sd: f64, count: usize) -> Center {
+        Center::mean(Sample { mean, sd, count }).unwrap()
     }
 
     #[test]
@@ -215,27 +215,27 @@ mod tests {
         // Equal spreads and counts: 18 degrees of freedom; t = 2.1009 has p = 0.05 two-sided (any table).
         let error = (0.01f64 * 2.0 / 10.0).sqrt();
         let shift = 2.100_922 * error + TOLERANCE;
-        let found = compare(&centre(shift, 0.1, 10), &centre(0.0, 0.1, 10)).unwrap();
+        let found = compare(&center(shift, 0.1, 10), &center(0.0, 0.1, 10)).unwrap();
         assert!((found.p - 0.05).abs() < 1e-6, "{}", found.p);
         assert!((found.standard_error.unwrap() - error).abs() < 1e-12);
         assert!((found.resolution(0.05).unwrap() - shift).abs() < 1e-6);
         // One degree of freedom on one side, all of the spread there: Cauchy's law, P(|t| ≥ 1) = 1/2 with Welch's error
         // √½; Student's is √(1/9·(½ + 1/10)) and its p smaller.
-        let found = compare(&centre(TOLERANCE + 0.5f64.sqrt(), 1.0, 2), &centre(0.0, 0.0, 10)).unwrap();
+        let found = compare(&center(TOLERANCE + 0.5f64.sqrt(), 1.0, 2), &center(0.0, 0.0, 10)).unwrap();
         assert!((found.p - 0.5).abs() < 1e-9, "{}", found.p);
         // Two values that are equal by chance are not known exactly: Student's test, spread √(99/100), 100 freedoms.
-        let found = compare(&centre(2.0, 0.0, 2), &centre(0.0, 1.0, 100)).unwrap();
+        let found = compare(&center(2.0, 0.0, 2), &center(0.0, 1.0, 100)).unwrap();
         let error = (0.99f64 * 0.51).sqrt();
         assert!((found.standard_error.unwrap() - error).abs() < 1e-12 && found.p > 0.004, "{found:?}");
     }
 
     #[test]
     fn no_spread_is_a_difference_only_where_chance_is_not() {
-        let far = compare(&centre(1.0, 0.0, 10), &centre(0.0, 0.0, 10)).unwrap();
+        let far = compare(&center(1.0, 0.0, 10), &center(0.0, 0.0, 10)).unwrap();
         assert_eq!((far.p, far.least), (0.0, 0.5f64.powi(19)));
-        assert_eq!(compare(&centre(1.0, 0.0, 2), &centre(0.0, 0.0, 2)).unwrap().least, 0.125);
-        assert_eq!(compare(&centre(1e-3, 0.0, 9), &centre(0.0, 0.0, 9)).unwrap().p, 1.0);
-        assert_eq!(Centre::mean(Sample { mean: 0.0, sd: 0.0, count: 1 }), None);
+        assert_eq!(compare(&center(1.0, 0.0, 2), &center(0.0, 0.0, 2)).unwrap().least, 0.125);
+        assert_eq!(compare(&center(1e-3, 0.0, 9), &center(0.0, 0.0, 9)).unwrap().p, 1.0);
+        assert_eq!(Center::mean(Sample { mean: 0.0, sd: 0.0, count: 1 }), None);
     }
 
     #[test]
@@ -273,8 +273,8 @@ mod tests {
                     q95: at(0.95),
                     log10_of_mean: None,
                 };
-                let centre = Centre::median(&q, count).unwrap();
-                total += (centre.variance * count as f64 / std::f64::consts::FRAC_PI_2).sqrt() / 2000.0;
+                let center = Center::median(&q, count).unwrap();
+                total += (center.variance * count as f64 / std::f64::consts::FRAC_PI_2).sqrt() / 2000.0;
             }
             // The larger of two estimates is above the truth, by less the more values there are.
             assert!((low..high).contains(&total), "{count}: {total}");

@@ -62,11 +62,11 @@ impl Sweep {
     }
 }
 
-/// One initialiser with one activation at every width.
+/// One initializer with one activation at every width.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ScalingCell {
-    /// The initialiser.
+    /// The initializer.
     pub init: String,
     /// The activation.
     pub act: String,

@@ -2,7 +2,7 @@
 
 use super::objective::Outcome;
 use super::optimizer::At;
-use super::outcome::{Epoch, LayerLook, Look, Point};
+use super::outcome::{Epoch, LayerSnapshot, Point, Snapshot};
 use super::{Cell, Plan, Set};
 use crate::data::Labelled;
 use crate::graph::{Graph, backward, forward};
@@ -48,7 +48,7 @@ pub struct State {
     /// Curves, in stretches of equal length.
     pub points: Vec<Point>,
     /// Layers at some steps.
-    pub looks: Vec<Look>,
+    pub snapshots: Vec<Snapshot>,
     /// The step that led beyond all numbers.
     pub diverged: Option<u64>,
     /// The first step before which the target was met.
@@ -109,7 +109,7 @@ impl Weights {
 
 /// What a part of a batch uses, step after step.
 #[derive(Default)]
-struct Room {
+struct Workspace {
     gradients: Option<Gradients<f32>>,
     scratch: Vec<f32>,
 }
@@ -126,7 +126,7 @@ pub struct Learner<'a> {
     pub state: State,
     /// Its parameters.
     pub weights: Weights,
-    rooms: Vec<Room>,
+    workspaces: Vec<Workspace>,
     /// The epoch's order of samples, and its number.
     order: (Option<u64>, Vec<usize>),
 }
@@ -144,7 +144,17 @@ impl<'a> Learner<'a> {
             let start = start(plan, set, cell, seed);
             (State::default(), Weights::new(start, cell.rule.moments()))
         });
-        Self { plan, cell, set, seed, alone, state, weights, rooms: Vec::new(), order: (None, Vec::new()) }
+        Self {
+            plan,
+            cell,
+            set,
+            seed,
+            alone,
+            state,
+            weights,
+            workspaces: Vec::new(),
+            order: (None, Vec::new()),
+        }
     }
 
     /// No step is left.
@@ -233,40 +243,42 @@ impl<'a> Learner<'a> {
         }
     }
 
-    /// Fills the first room with the gradient of a batch.
+    /// Fills the first workspace with the gradient of a batch.
     fn gradients(&mut self, step: u64, places: &[usize]) -> Outcome {
         let size = if self.cell.net.mixes_samples() { places.len() } else { shard(self.plan.batch()) };
         let shards: Vec<&[usize]> = places.chunks(size).collect();
-        while self.rooms.len() < shards.len() {
-            self.rooms.push(Room::default());
+        while self.workspaces.len() < shards.len() {
+            self.workspaces.push(Workspace::default());
         }
         let (net, parameters, train) = (&*self.cell.net, &self.weights.parameters, &self.set.train);
         let objective = self.plan.training.loss;
         let key = self.plan.key(self.seed);
         let inner = if shards.len() > 1 { Threads::One } else { self.threads() };
-        let work = |(index, (shard, room)): (usize, (&&[usize], &mut Room))| {
+        let work = |(index, (shard, workspace)): (usize, (&&[usize], &mut Workspace))| {
             let mut pass = net.context(key.of_step(step, index), shard.len(), inner);
             pass.quiet = true;
             pass.given = Some(parameters);
-            pass.scratch = std::mem::take(&mut room.scratch);
-            let mut gradients = room.gradients.take().unwrap_or_else(|| gradients_like(parameters));
+            pass.scratch = std::mem::take(&mut workspace.scratch);
+            let mut gradients = workspace.gradients.take().unwrap_or_else(|| gradients_like(parameters));
             gradients.values_mut().for_each(Gradient::restart);
             pass.gradients = Some(gradients);
             let batch = train.select(shard);
             let outcome =
                 through(net, batch, &mut pass, |out, labels| objective.evaluate(out, labels, places.len()));
-            *room = Room { gradients: pass.gradients, scratch: pass.scratch };
+            *workspace = Workspace { gradients: pass.gradients, scratch: pass.scratch };
             outcome
         };
-        let pairs = shards.iter().zip(&mut self.rooms).enumerate();
+        let pairs = shards.iter().zip(&mut self.workspaces).enumerate();
         let outcomes: Vec<Outcome> = if self.alone && shards.len() > 1 {
             pairs.collect::<Vec<_>>().into_par_iter().map(work).collect()
         } else {
             pairs.map(work).collect()
         };
         let count = shards.len();
-        if let Some((Room { gradients: Some(sum), .. }, others)) = self.rooms[..count].split_first_mut() {
-            for gradients in others.iter().filter_map(|room| room.gradients.as_ref()) {
+        if let Some((Workspace { gradients: Some(sum), .. }, others)) =
+            self.workspaces[..count].split_first_mut()
+        {
+            for gradients in others.iter().filter_map(|workspace| workspace.gradients.as_ref()) {
                 for (sum, part) in sum.values_mut().zip(gradients.values()) {
                     add(sum.weights.as_mut_slice(), part.weights.as_slice());
                     if let (Some(sum), Some(part)) = (&mut sum.bias, &part.bias) {
@@ -283,7 +295,7 @@ impl<'a> Learner<'a> {
         let plan = self.plan;
         let share = plan.schedule.share(step, plan.steps(), plan.epoch(), plan.training.warmup);
         let at = At { step: step + 1, rate: self.cell.rate * share, decay: self.cell.decay };
-        let Some(Room { gradients: Some(gradients), .. }) = self.rooms.first() else { return true };
+        let Some(Workspace { gradients: Some(gradients), .. }) = self.workspaces.first() else { return true };
         let mut finite = true;
         let Weights { parameters, moments } = &mut self.weights;
         let pairs = parameters.values_mut().zip(gradients.values()).zip(moments.values_mut());
@@ -326,7 +338,7 @@ impl<'a> Learner<'a> {
     fn look(&mut self) {
         let step = self.state.step;
         let wanted =
-            self.plan.snapshots.contains(&step) && self.state.looks.last().is_none_or(|l| l.step < step);
+            self.plan.snapshots.contains(&step) && self.state.snapshots.last().is_none_or(|l| l.step < step);
         if !wanted {
             return;
         }
@@ -337,8 +349,8 @@ impl<'a> Learner<'a> {
         pass.given = Some(&self.weights.parameters);
         let (count, objective) = (batch.len(), self.plan.training.loss);
         through(net, batch, &mut pass, |out, labels| objective.evaluate(out, labels, count));
-        let layers = pass.records.iter().map(LayerLook::from).collect();
-        self.state.looks.push(Look { step, layers });
+        let layers = pass.records.iter().map(LayerSnapshot::from).collect();
+        self.state.snapshots.push(Snapshot { step, layers });
     }
 }
 
@@ -384,7 +396,7 @@ pub fn start(plan: &Plan, set: &Set, cell: &Cell, seed: usize) -> Arrays<f32> {
     arrays
 }
 
-impl From<&LayerRecord> for LayerLook {
+impl From<&LayerRecord> for LayerSnapshot {
     fn from(record: &LayerRecord) -> Self {
         let log = |variance: Wide| variance.log10_abs();
         Self {

@@ -1,4 +1,4 @@
-//! From each initialiser, does the network learn? The same network, data and order of samples; only what is asked differs.
+//! From each initializer, does the network learn? The same network, data and order of samples; only what is asked differs.
 //!
 //! Arithmetic is that of a trial: single precision beside a power of two. A run has diverged where its cost, a gradient or a
 //! weight is no finite single-precision number.
@@ -35,9 +35,9 @@ pub struct Training {
     pub net: Architecture,
     /// Activations.
     pub act: Vec<String>,
-    /// Initialisers.
+    /// Initializers.
     pub init: Vec<String>,
-    /// Law of the biases; `None` for what the initialiser brings.
+    /// Law of the biases; `None` for what the initializer brings.
     pub bias: Option<String>,
     /// Rules, as [`Optimizer::parse`] reads them.
     pub optimizer: Vec<String>,
@@ -158,7 +158,7 @@ pub struct Cell {
     pub rate: f64,
     /// Weight decay λ.
     pub decay: f64,
-    /// The network with this initialiser's laws.
+    /// The network with this initializer's laws.
     pub net: Arc<Graph>,
 }
 
@@ -166,7 +166,7 @@ pub struct Cell {
 pub struct Plan {
     /// What was asked, with the full names of what was found.
     pub training: Training,
-    /// In the order initialiser, activation, rule, rate, decay.
+    /// In the order initializer, activation, rule, rate, decay.
     pub cells: Vec<Cell>,
     /// Schedule of the learning rate.
     pub schedule: Schedule,

@@ -19,7 +19,7 @@ pub struct Trained {
     pub spec: Training,
     /// Steps of an epoch.
     pub steps_per_epoch: u64,
-    /// Share of the most frequent class among the test samples: what a network reaches that looks at nothing.
+    /// Share of the most frequent class among the test samples: what a network reaches that snapshots at nothing.
     pub chance: f64,
     /// In the order of the plan.
     pub cells: Vec<TrainedCell>,
@@ -31,7 +31,7 @@ pub struct Trained {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TrainedCell {
-    /// Initialiser.
+    /// Initializer.
     pub init: String,
     /// Activation.
     pub act: String,
@@ -43,7 +43,7 @@ pub struct TrainedCell {
     pub weight_decay: f64,
     /// Over its runs.
     pub summary: Summary,
-    /// Paths of the layers that looks are at.
+    /// Paths of the layers that snapshots are at.
     pub layers: Vec<String>,
     /// One a seed.
     pub runs: Vec<TrainedRun>,
@@ -66,7 +66,8 @@ pub struct TrainedRun {
     /// Curves of the training cost and accuracy.
     pub points: Vec<Point>,
     /// Layers at some steps.
-    pub looks: Vec<Look>,
+    #[serde(alias = "looks")]
+    pub snapshots: Vec<Snapshot>,
 }
 
 impl TrainedRun {
@@ -79,7 +80,7 @@ impl TrainedRun {
             steps_to_target: state.reached,
             epochs: state.epochs,
             points: state.points,
-            looks: state.looks,
+            snapshots: state.snapshots,
         }
     }
 }
@@ -115,17 +116,17 @@ pub struct Point {
 /// The layers at a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Look {
+pub struct Snapshot {
     /// Steps taken before.
     pub step: u64,
     /// The layers, first to last.
-    pub layers: Vec<LayerLook>,
+    pub layers: Vec<LayerSnapshot>,
 }
 
 /// log₁₀, `None` for zero.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct LayerLook {
+pub struct LayerSnapshot {
     /// Variance of the activation.
     pub activation: Option<f64>,
     /// Mean square of ∂C/∂Z.

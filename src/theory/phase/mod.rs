@@ -39,7 +39,7 @@ pub struct Diagram {
     pub version: String,
     /// The activation by its full name, or the expression as the user wrote it.
     pub act: String,
-    /// Units of the layers that named initialisers are placed for.
+    /// Units of the layers that named initializers are placed for.
     pub width: usize,
     /// n·Var(W) of the columns.
     pub sigma_w2: Vec<f64>,
@@ -63,9 +63,9 @@ pub struct Diagram {
     pub unkept_at: Option<f64>,
     /// A few points of the critical line in numbers.
     pub edges: Vec<Edge>,
-    /// Named initialisers, those of one point together.
-    pub initialisers: Vec<Place>,
-    /// Initialisers without a point, and why.
+    /// Named initializers, those of one point together.
+    pub initializers: Vec<Place>,
+    /// Initializers without a point, and why.
     pub left_out: Vec<Place>,
     /// The plane once more, from simulated stacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,9 +105,9 @@ impl Diagram {
         width: usize,
     ) -> Self {
         let top = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
-        let (mut initialisers, left_out) = named::places(act, width);
-        let curves = Curves::new(act, (top(&sigma_w2) + top(&sigma_b2)).max(named::largest(&initialisers)));
-        named::judge_all(act, &curves, &mut initialisers);
+        let (mut initializers, left_out) = named::places(act, width);
+        let curves = Curves::new(act, (top(&sigma_w2) + top(&sigma_b2)).max(named::largest(&initializers)));
+        named::judge_all(act, &curves, &mut initializers);
         let settled: Vec<Vec<(Length, Numbers)>> = sigma_b2
             .par_iter()
             .map(|b| sigma_w2.iter().map(|w| lengths(act, &curves, *w, *b)).collect())
@@ -131,7 +131,7 @@ impl Diagram {
             unkept_at: line::unkept(act),
             edges: line::edges(act, &critical_line, range),
             critical_line,
-            initialisers,
+            initializers,
             left_out,
             measured: None,
             sigma_w2,

@@ -1,4 +1,4 @@
-//! Where the named initialisers lie on the plane.
+//! Where the named initializers lie on the plane.
 
 use super::Curves;
 use crate::activation::Activation;
@@ -8,16 +8,16 @@ use crate::theory::meanfield::{Length, Missing, Phase};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// A point of the plane and the initialisers there; without one, `why` says why.
+/// A point of the plane and the initializers there; without one, `why` says why.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Place {
-    /// Names in the catalogue, in its order.
+    /// Names in the catalog, in its order.
     pub names: Vec<String>,
     /// fan_in·Var(W) at the diagram's width.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sigma_w2: Option<f64>,
-    /// Var(b) that the initialiser brings.
+    /// Var(b) that the initializer brings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sigma_b2: Option<f64>,
     /// What happens to small differences between samples.
@@ -37,10 +37,10 @@ pub struct Place {
     pub why: Option<String>,
 }
 
-/// σ_w² and σ_b² of an initialiser in square layers, or why it has none.
+/// σ_w² and σ_b² of an initializer in square layers, or why it has none.
 pub type Spot = Result<(f64, f64), String>;
 
-/// Every entry of the catalogue with its spot, at its default arguments.
+/// Every entry of the catalog with its spot, at its default arguments.
 pub fn points(act: &Activation, width: usize) -> Vec<(&'static Entry, Spot)> {
     entries().map(|entry| (entry, spot(entry, act, width))).collect()
 }

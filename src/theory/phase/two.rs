@@ -97,11 +97,11 @@ impl<'a> Two<'a> {
                     &graded
                 }
             };
-            let centre = self.act.kernel.at(shift).0;
+            let center = self.act.kernel.at(shift).0;
             let (mut mean, mut spread, mut slope, mut all, mut steep) = (0.0, 0.0, 0.0, 0.0, 0.0);
             for (y, part) in nodes {
                 let (value, rise) = self.act.kernel.at(shift + own * y);
-                let (psi, phi) = (value - centre, value + offset);
+                let (psi, phi) = (value - center, value + offset);
                 mean += part * psi;
                 spread += part * psi * psi;
                 slope += part * rise;
@@ -132,7 +132,7 @@ impl Series {
             psi.push(w * value);
         }
         slopes *= q;
-        // Normalised Hermite polynomials of this order and the one before, at each node.
+        // Normalized Hermite polynomials of this order and the one before, at each node.
         let (mut here, mut before) = (vec![1.0; place.len()], vec![0.0; place.len()]);
         let mean = dot(&psi, &here);
         let mut missed = (square - mean * mean, slopes);

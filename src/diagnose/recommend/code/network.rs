@@ -36,7 +36,7 @@ fn pytorch(recipe: &Recipe) -> String {
         b => format!("torch.nn.init.normal_(layer.bias, mean=0.0, std=math.sqrt({}))", literal(b)),
     };
     format!(
-        "import math\nimport torch\n\n\n{}def initialise(network):\n    for layer in network.modules():\n        \
+        "import math\nimport torch\n\n\n{}def initialize(network):\n    for layer in network.modules():\n        \
          if isinstance(layer, (torch.nn.Linear, torch.nn.Conv2d)):\n            \
          fan_in, fan_out = layer.weight[0].numel(), layer.weight[:, 0].numel()\n{weights}            \
          if layer.bias is not None:\n                {biases}\n",
@@ -55,8 +55,8 @@ fn keras(recipe: &Recipe) -> String {
         b => format!("keras.initializers.RandomNormal(mean=0.0, stddev={})", literal(b.sqrt())),
     };
     format!(
-        "import keras\n\n\n# For every layer anew: keras.layers.Dense(10, **initialisers()), keras.layers.Conv2D(6, 3, **initialisers()).\n\
-         {}def initialisers():\n    return {{\n        \
+        "import keras\n\n\n# For every layer anew: keras.layers.Dense(10, **initializers()), keras.layers.Conv2D(6, 3, **initializers()).\n\
+         {}def initializers():\n    return {{\n        \
          \"kernel_initializer\": keras.initializers.VarianceScaling(\n            \
          scale={scale}, mode=\"{mode}\", distribution=\"{distribution}\"\n        ),\n        \
          \"bias_initializer\": {biases},\n    }}\n",
@@ -104,7 +104,7 @@ fn burn(recipe: &Recipe) -> String {
          use burn::nn::{{Initializer, Linear, LinearConfig}};\n\
          use burn::tensor::{{Tensor, backend::Backend}};\n\n{}\
          fn weights(fan_in: usize, {fan_out}: usize) -> Initializer {{\n    {weights}\n}}\n\n\
-         /// The configuration's initialiser would draw the biases too.\n\
+         /// The configuration's initializer would draw the biases too.\n\
          fn biases<B: Backend>(units: usize, device: &B::Device) -> Param<Tensor<B, 1>> {{\n    \
          {biases}.init([units], device)\n}}\n\n\
          pub fn linear<B: Backend>(device: &B::Device, fan_in: usize, fan_out: usize) -> Linear<B> {{\n    \

@@ -1,6 +1,6 @@
-//! What an entry of the catalogue states, and how one is found.
+//! What an entry of the catalog states, and how one is found.
 
-use super::{Initializer, Site, Values, as_written, classic, framework, orthogonal};
+use super::{Initializer, Site, Values, classic, folklore, framework, orthogonal};
 use crate::law::Law;
 use crate::law::call::CatalogError;
 use crate::law::named::named;
@@ -14,10 +14,10 @@ named! {
     pub enum Group {
         /// Papers and common use.
         Classic = "classic",
-        /// What a framework's layer gets, or what its own initialiser of that name draws.
+        /// What a framework's layer gets, or what its own initializer of that name draws.
         Framework = "framework",
         /// Formulas of widely copied articles, as they stand.
-        AsWritten = "as-written",
+        Folklore = "folklore",
     }
 }
 
@@ -52,7 +52,7 @@ pub enum Kind {
     Word(&'static [&'static str]),
 }
 
-/// What an initialiser does beside drawing weights: a pass through the network.
+/// What an initializer does beside drawing weights: a pass through the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Procedure {
     /// Layer after layer, the weights are divided by the standard deviation of the layer's first output (LSUV, Mishkin & Matas
@@ -60,14 +60,14 @@ pub enum Procedure {
     UnitVariance,
 }
 
-/// An initialiser of the catalogue.
+/// An initializer of the catalog.
 #[derive(Debug)]
 pub struct Entry {
     /// As on the command line.
     pub name: &'static str,
     /// Other names for it.
     pub aliases: &'static [&'static str],
-    /// Which table of the catalogue it stands in.
+    /// Which table of the catalog it stands in.
     pub group: Group,
     /// In the order in which they may be given without a name.
     pub parameters: &'static [Parameter],
@@ -79,14 +79,14 @@ pub struct Entry {
     pub weights: LawAt,
     /// Law of the biases where the entry brings one.
     pub bias: Option<LawAt>,
-    /// n·Var that the source states (for as-written entries: that of the initialiser whose name it goes by).
+    /// n·Var that the source states (for folklore entries: that of the initializer whose name it goes by).
     pub nominal: Option<fn(&Values, &Site) -> f64>,
     /// The law changes with the layer's number whatever the arguments.
     pub depends_on_layer: bool,
     /// What is done to the network once its weights are drawn.
     pub procedure: Option<Procedure>,
-    /// On a convolution the law is that of the centre tap, and all other taps are zero.
-    pub centre: bool,
+    /// On a convolution the law is that of the center tap, and all other taps are zero.
+    pub center: bool,
     /// Why it has no meaning for a dense layer of a plain stack, and what to use.
     pub not_dense: Option<&'static str>,
 }
@@ -109,35 +109,35 @@ impl Entry {
         nominal: None,
         depends_on_layer: false,
         procedure: None,
-        centre: false,
+        center: false,
         not_dense: None,
     };
 }
 
-/// Every initialiser, in the order in which the catalogue is printed.
+/// Every initializer, in the order in which the catalog is printed.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    [classic::ENTRIES, orthogonal::ENTRIES, framework::ENTRIES, as_written::ENTRIES].into_iter().flatten()
+    [classic::ENTRIES, orthogonal::ENTRIES, framework::ENTRIES, folklore::ENTRIES].into_iter().flatten()
 }
 
 pub fn find(name: &str) -> Result<&'static Entry, CatalogError> {
     entries().find(|e| e.name == name || e.aliases.contains(&name)).ok_or_else(|| {
         let known = entries().flat_map(|e| std::iter::once(e.name).chain(e.aliases.iter().copied()));
-        CatalogError::unknown("initialiser", name, known)
+        CatalogError::unknown("initializer", name, known)
     })
 }
 
-/// The proper law that an initialiser is nearest to.
+/// The proper law that an initializer is nearest to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Nearest {
-    /// Its name in the catalogue.
+    /// Its name in the catalog.
     pub name: &'static str,
-    /// The initialiser's variance over its variance, at the site that was asked for.
+    /// The initializer's variance over its variance, at the site that was asked for.
     pub ratio: f64,
     /// The ratio is the same in layers of every shape.
     pub any_shape: bool,
 }
 
-/// The proper law of which an initialiser's variance is a fixed multiple in square, widening and narrowing layers, the one
+/// The proper law of which an initializer's variance is a fixed multiple in square, widening and narrowing layers, the one
 /// nearest to 1; where there is none, the law whose variance is nearest over these shapes. `None` for equal weights,
 /// which are near to no law that breaks symmetry.
 pub fn nearest_proper(init: &Initializer, site: &Site) -> Option<Nearest> {

@@ -10,7 +10,7 @@ use crate::law::expression::Formula;
 use crate::law::short;
 use std::f64::consts::{LN_2, SQRT_2};
 
-/// An activation of the catalogue.
+/// An activation of the catalog.
 pub struct Entry {
     /// As on the command line.
     pub name: &'static str,
@@ -59,7 +59,7 @@ fn two_slopes(negative: f64, torch_gain: f64) -> Parts {
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 
-/// The catalogue, in the order in which it is printed.
+/// The catalog, in the order in which it is printed.
 pub fn entries() -> &'static [Entry] {
     ENTRIES
 }

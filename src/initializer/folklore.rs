@@ -1,8 +1,8 @@
 //! Formulas of widely copied articles, reproduced as they stand so that users can see what copied code does.
-//! `nominal` is n·Var of the initialiser whose name the formula goes by.
+//! `nominal` is n·Var of the initializer whose name the formula goes by.
 
 use super::Site;
-use super::catalogue::{Entry, Group};
+use super::catalog::{Entry, Group};
 use super::classic::{he_nominal, normal, number, symmetric, xavier_nominal};
 use crate::law::Law;
 
@@ -10,7 +10,7 @@ fn fans(site: &Site) -> f64 {
     site.fan_in as f64 + site.fan_out as f64
 }
 
-const BASE: Entry = Entry { group: Group::AsWritten, source: "articles, as written", ..Entry::BASE };
+const BASE: Entry = Entry { group: Group::Folklore, source: "articles, as written", ..Entry::BASE };
 
 pub const ENTRIES: &[Entry] = &[
     Entry {

@@ -8,10 +8,10 @@ use crate::theory::meanfield::{MeanField, Phase};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The user's initialiser in theory.
+/// The user's initializer in theory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Now {
+pub struct Current {
     /// As `--init` takes it.
     pub init: String,
     /// fan_in·Var(W), its geometric mean over the layers; absent where weights have a mean or are no independent draws.
@@ -43,11 +43,11 @@ pub struct Now {
     pub why: BTreeMap<String, String>,
 }
 
-/// Mean-field numbers of the user's initialiser in a plain stack.
+/// Mean-field numbers of the user's initializer in a plain stack.
 ///
 /// # Errors
 /// Where it has no law at some layer.
-pub fn now(question: &Question) -> Result<Now, CatalogError> {
+pub fn current(question: &Question) -> Result<Current, CatalogError> {
     let (act, init) = (question.act, question.init);
     let depth = question.widths.len() - 1;
     let mut laws = Vec::new();
@@ -66,8 +66,8 @@ pub fn now(question: &Question) -> Result<Now, CatalogError> {
 }
 
 /// Nothing but the name, and why there is no more.
-pub fn unknown(question: &Question, why: &str) -> Now {
-    Now {
+pub fn unknown(question: &Question, why: &str) -> Current {
+    Current {
         init: question.init.name.clone(),
         sigma_w2: None,
         sigma_b2: None,
@@ -85,7 +85,7 @@ pub fn unknown(question: &Question, why: &str) -> Now {
 }
 
 /// Mean-field numbers of a stack with these laws.
-pub fn of(question: &Question, depth: usize, laws: &[Option<Weights>]) -> Now {
+pub fn of(question: &Question, depth: usize, laws: &[Option<Weights>]) -> Current {
     let mut logs = Vec::new();
     let mut biases = Vec::new();
     let mut fault = None;
@@ -118,7 +118,7 @@ pub fn of(question: &Question, depth: usize, laws: &[Option<Weights>]) -> Now {
     };
     let (q_star, chi1) = (known("q_star", s.q_star), known("chi1", s.chi1));
     let (xi_q, xi_c) = (known("xi_q", s.xi_q), known("xi_c", s.xi_c));
-    Now {
+    Current {
         sigma_w2: Some(sigma_w2),
         sigma_b2: Some(sigma_b2),
         phase: s.phase,

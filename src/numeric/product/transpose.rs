@@ -10,7 +10,7 @@ use crate::numeric::real::Real;
 /// Fewer columns are left to the general product.
 const LEAST: usize = 16;
 
-/// Whether A lies transposed and is so large that B and C are turned in less time.
+/// Whether A lies transposed and is so large that B and C are transposed in less time.
 pub fn pays<T: Real>(a: &View<T>, b: &View<T>) -> bool {
     let columns = b.columns as u128;
     (a.column_stride, b.row_stride) == (1, 1)
@@ -54,14 +54,14 @@ mod registers {
     use std::arch::x86_64::__m512;
     use std::cell::Cell;
 
-    /// Columns of B that are turned together: they and the columns of C stay in the second cache.
+    /// Columns of B that are transposed together: they and the columns of C stay in the second cache.
     const BLOCK: usize = 64;
     /// Side of a tile.
     const SIDE: usize = 16;
 
     thread_local! {
-        /// The turned B and C, so that their memory is not cleared for each product.
-        static ROOM: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+        /// The transposed B and C, so that their memory is not cleared for each product.
+        static BUFFER: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
     }
 
     /// `c = alpha·a·b` where the machine has AVX-512; whether it has.
@@ -80,26 +80,26 @@ mod registers {
         let Some(simd) = V4::try_new() else { return false };
         let (rows, inner) = (a.rows, a.columns);
         // Taken and given back, for a thread that waits in the product may begin another.
-        let mut room = ROOM.take();
+        let mut room = BUFFER.take();
         room.resize(room.len().max(BLOCK * (rows + inner)), 0.0);
         for from in (0..b.columns).step_by(BLOCK) {
             let width = (b.columns - from).min(BLOCK);
             let (samples, outputs) = room.split_at_mut(width * inner);
             let outputs = &mut outputs[..width * rows];
             let of_b = b.columns(from, from + width);
-            // SAFETY: a block of B has `inner` entries in each of `width` columns, and its turned form as many in all.
+            // SAFETY: a block of B has `inner` entries in each of `width` columns, and its transposed form as many in all.
             unsafe {
                 let (from, stride) = (of_b.data.as_ptr(), of_b.column_stride as usize);
                 turn(simd, (samples.as_mut_ptr(), width), (from, stride), inner, width);
             }
-            let turned = View::of(samples, width, inner, width);
-            product_to(outputs, width, &turned, &a.turned(), alpha, false, threads);
-            // SAFETY: `outputs` holds `width` entries for each of `rows`, and `c` the same turned by the caller's promise.
+            let transposed = View::of(samples, width, inner, width);
+            product_to(outputs, width, &transposed, &a.transposed(), alpha, false, threads);
+            // SAFETY: `outputs` holds `width` entries for each of `rows`, and `c` the same transposed by the caller's promise.
             unsafe {
                 turn(simd, (c.add(from * stride), stride), (outputs.as_ptr(), width), width, rows);
             }
         }
-        ROOM.set(room);
+        BUFFER.set(room);
         true
     }
 
@@ -198,7 +198,7 @@ mod tests {
         for (inner, rows, columns) in [(64, 64, 16), (70, 130, 33), (257, 65, 21), (512, 512, 130)] {
             let a = DMatrix::<f32>::from_fn(inner, rows, |i, j| ((i * 3 + j * 5) % 7) as f32 - 3.0);
             let b = DMatrix::<f32>::from_fn(inner, columns, |i, j| ((i + 2 * j) % 9) as f32 - 4.0);
-            assert!(pays(&View::transposed(&a), &View::plain(&b)));
+            assert!(pays(&View::plain(&a).transposed(), &View::plain(&b)));
             let expected = mul(&a.transpose(), &b, 2.0, Threads::One);
             for threads in [Threads::One, Threads::All] {
                 assert_eq!(tr_mul(&a, &b, 2.0, threads), expected, "{inner} {rows} {columns}");
