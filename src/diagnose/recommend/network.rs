@@ -46,7 +46,7 @@ pub struct Network {
     /// It is a plain stack, which theory follows.
     pub predicted: bool,
     /// Paths of the layers whose law the file names: no choice of an initializer changes them.
-    pub fixed: Vec<String>,
+    pub own: Vec<String>,
     /// What must be known to read the ranking, one sentence each.
     pub notes: Vec<String>,
 }
@@ -172,8 +172,8 @@ impl<'a> Survey<'a> {
         let all = candidates.len();
         candidates.retain(|_| within.next().unwrap_or(false));
         let left = all - candidates.len();
-        if !known.fixed.is_empty() {
-            known.notes.push(format!("the file names the law of {}: it is kept", listed(&known.fixed)));
+        if !known.own.is_empty() {
+            known.notes.push(format!("the file names the law of {}: it is kept", listed(&known.own)));
         }
         if !stack {
             known.notes.push(
@@ -229,7 +229,7 @@ fn plan(
 
 fn describe(architecture: &Architecture, net: &Graph, predicted: bool) -> Network {
     let all: Vec<_> = net.own_parameters().collect();
-    let mut fixed: Vec<String> = Vec::new();
+    let mut own: Vec<String> = Vec::new();
     let mut last = None;
     for weights in all.iter().filter(|w| w.init.is_some()) {
         if last.replace(weights.entry) == Some(weights.entry) {
@@ -239,7 +239,7 @@ fn describe(architecture: &Architecture, net: &Graph, predicted: bool) -> Networ
         let path = net.entries.get(weights.entry).map_or("", |e| e.path.as_str());
         let path = path.strip_suffix("/step1").unwrap_or(path);
         let whole = all.iter().all(|w| w.entry != weights.entry || w.init.is_some());
-        fixed.push(if whole { path.into() } else { format!("a part of {path}") });
+        own.push(if whole { path.into() } else { format!("a part of {path}") });
     }
     Network {
         name: architecture.name.clone().unwrap_or_else(|| "the network".into()),
@@ -247,7 +247,7 @@ fn describe(architecture: &Architecture, net: &Graph, predicted: bool) -> Networ
         norms: net.norms(),
         branches: net.residual_branches(),
         predicted,
-        fixed,
+        own,
         notes: Vec::new(),
     }
 }
