@@ -16,7 +16,7 @@ const GRAY: RGBColor = RGBColor(96, 96, 104);
 const LINE: RGBColor = RGBColor(226, 226, 230);
 /// Okabe & Ito 2008.
 const TOOLS: [(&str, &str, RGBColor); 5] = [
-    ("lazy", "initdiag, lazy", RGBColor(0, 114, 178)),
+    ("lazy", "initdiag, implicit", RGBColor(0, 114, 178)),
     ("dense", "initdiag, dense", RGBColor(213, 94, 0)),
     ("torch", "PyTorch", RGBColor(0, 158, 115)),
     ("numpy", "NumPy", RGBColor(204, 121, 167)),

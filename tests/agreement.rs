@@ -1,5 +1,5 @@
 //! Measurement and theory at width 4096: every activation of the catalog in the ordered phase, at criticality and in the
-//! chaotic phase, on the lazy engine.
+//! chaotic phase, on the implicit engine.
 
 use initdiag::activation::Activation;
 use initdiag::activation::entries;

@@ -1,4 +1,4 @@
-//! The lazy engines against the dense one: two-sample Kolmogorov–Smirnov tests of everything that a trial computes, at widths
+//! The implicit engines against the dense one: two-sample Kolmogorov–Smirnov tests of everything that a trial computes, at widths
 //! so small that an error would show. Each comparison has a false-alarm rate of 2e^(−2·2.7²) ≈ 9·10⁻⁷; seeds are fixed.
 //! The same comparisons are shown to fail for operators with a planted error.
 
@@ -127,13 +127,13 @@ fn sample(
 }
 
 /// Last-layer variance, first gradient, weight gradients, single gradient entries, ⟨G, X⟩, ⟨G, Z₁⟩, products of samples forward
-/// and back, cosine and the top eigenvalue of the Gram matrix: 3000 dense draws against 3000 lazy ones.
+/// and back, cosine and the top eigenvalue of the Gram matrix: 3000 dense draws against 3000 implicit ones.
 #[test]
-fn lazy_operators_have_the_law_of_dense_ones() {
+fn implicit_operators_have_the_law_of_dense_ones() {
     for case in cases() {
         let dense = sample(&case, &|law, n, m, key| linear_map(Method::Dense, law, n, m, key), 1);
-        let lazy = sample(&case, &|law, n, m, key| linear_map(Method::Implicit, law, n, m, key), 2);
-        let found = distances(&dense, &lazy);
+        let implicit = sample(&case, &|law, n, m, key| linear_map(Method::Implicit, law, n, m, key), 2);
+        let found = distances(&dense, &implicit);
         assert!(found.iter().all(|d| *d < KS_BOUND), "{}: {found:.2?}", case.name);
     }
 }
@@ -360,18 +360,18 @@ fn trials(case: &Whole, one: impl Fn(u64) -> Vec<LayerRecord> + Sync) -> Vec<Vec
     (0..draws).into_par_iter().map(|trial| recorded(&one(trial))).collect()
 }
 
-/// All that a layer records, at the first, the middle and the last layer: dense, stored lazy and streamed lazy stacks pairwise,
+/// All that a layer records, at the first, the middle and the last layer: dense, stored implicit and streamed implicit stacks pairwise,
 /// 2000 trials each (300 and 150 of the wide ones).
 #[test]
 fn dense_stored_and_streamed_stacks_record_the_same_laws() {
     for case in stacks() {
         let dense = stored(&case, Method::Dense, 1);
-        let lazy = stored(&case, Method::Implicit, 2);
+        let implicit = stored(&case, Method::Implicit, 2);
         let blocks = streamed(&case, 3);
         for (pair, a, b) in [
-            ("dense, lazy", &dense, &lazy),
+            ("dense, implicit", &dense, &implicit),
             ("dense, streamed", &dense, &blocks),
-            ("lazy, streamed", &lazy, &blocks),
+            ("implicit, streamed", &implicit, &blocks),
         ] {
             let found = distances(a, b);
             let worst = found.iter().copied().fold(0.0, f64::max);

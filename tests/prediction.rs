@@ -36,7 +36,7 @@ fn measured(summary: &Summary, variance: bool) -> Option<Measured> {
     Some(Measured { mean, std })
 }
 
-/// The layers of a run on the lazy engine, and what theory says of them.
+/// The layers of a run on the implicit engine, and what theory says of them.
 fn both(case: &Case, trials: usize) -> (Vec<Layer>, Vec<Expected>) {
     let experiment = Experiment {
         act: vec![case.act.into()],

@@ -1,4 +1,4 @@
-//! Growth a layer over a plane of (σ_w², σ_b²), from short stacks of Gaussian layers on the lazy engine.
+//! Growth a layer over a plane of (σ_w², σ_b²), from short stacks of Gaussian layers with implicit weights.
 
 use crate::activation::Activation;
 use crate::frontend::stack;

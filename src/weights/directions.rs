@@ -1,4 +1,4 @@
-//! What the lazy operators share: directions that a map has been asked about.
+//! What the implicit operators share: directions that a map has been asked about.
 
 use super::factor::Factor;
 use crate::numeric::cached::CachedSignal;

@@ -110,7 +110,7 @@ fn truncated_normals_follow_their_law_in_every_window() {
 
 /// Every column of W is asked for in the end, so all earlier answers, from either side, must be products with that W.
 #[test]
-fn lazy_answers_belong_to_one_matrix_however_often_it_is_asked() {
+fn implicit_answers_belong_to_one_matrix_however_often_it_is_asked() {
     let batch = |rows: usize, columns: usize, k: usize| {
         CachedSignal::from(Signal::new(
             DMatrix::from_fn(rows, columns, |i, j| f64::sin((3 + i * 7 + j * 11 + i * j * k) as f64)),

@@ -281,6 +281,6 @@ fn measure(question: &Question, candidates: &[Candidate], rows: &mut [Row], cont
     };
     format!(
         "{share}, {TRIALS} trials, batch {BATCH}, {} engine",
-        if engine == Engine::Auto { "exact" } else { "lazy" }
+        if engine == Engine::Auto { "exact" } else { "implicit" }
     )
 }
