@@ -1379,3 +1379,72 @@ fn a_graph_that_cannot_be_built_says_which_values_do_not_fit() {
         assert!(text.contains(words), "{layers}: {text}");
     }
 }
+
+#[test]
+fn lists_of_sizes_make_a_grid_with_names() {
+    let size = ["--depth", "3,5", "--width", "8,16", "--batch", "4", "--trials", "2"];
+    let grid = json(&[size.as_slice(), &["--init", "he", "--json"]].concat());
+    let sizes: Vec<_> = grid.cells.iter().map(|c| c.stack.map(|s| (s.depth, s.width)).unwrap()).collect();
+    assert_eq!(sizes, [(3, 8), (3, 16), (5, 8), (5, 16)]);
+    for (cell, (depth, width)) in grid.cells.iter().zip(sizes) {
+        assert_eq!(cell.layers.len(), depth);
+        assert!(cell.layers.iter().all(|l| (l.fan_in, l.fan_out) == (width, width)));
+        // A cell of a grid is the run of its own.
+        let (depth, width) = (depth.to_string(), width.to_string());
+        let alone =
+            ["--depth", &depth, "--width", &width, "--batch", "4", "--trials", "2", "--init", "he", "--json"];
+        assert_eq!(cell.layers, json(&alone).cells[0].layers);
+    }
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path().to_str().unwrap();
+    let shown = tool(&[size.as_slice(), &["--init", "he,lecun", "--out", out]].concat());
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(text.contains("he-normal 5×16") && text.contains("lecun-normal 3×8"), "{text}");
+    let rows = std::fs::read_to_string(place.path().join("layers.csv")).unwrap();
+    assert!(rows.lines().next().unwrap().split(',').any(|column| column == "width"), "{rows:.300}");
+    let svg = std::fs::read_to_string(place.path().join("signal.svg")).unwrap();
+    assert!(svg.contains("lecun-normal 5×8"));
+}
+
+#[test]
+fn a_combination_without_a_law_is_left_out_and_named() {
+    let size = ["--depth", "3", "--width", "8", "--batch", "4", "--trials", "2", "--json"];
+    let wanted = ["--init", "he,critical", "--act", "tanh,softplus"];
+    let output = tool(&[size.as_slice(), &wanted].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.lines().any(|line| line.contains("critical") && line.contains("softplus")), "{said}");
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((report.cells.len(), report.left_out.len()), (3, 1));
+    // Where nothing is left there is no run.
+    let (code, line) = complaint(&[size.as_slice(), &["--init", "critical", "--act", "softplus"]].concat());
+    assert!(code == 2 && line.contains("softplus"), "{line}");
+}
+
+#[test]
+fn each_matrix_says_how_it_is_drawn() {
+    use initdiag::result::{EngineUsed, Rounding};
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("net.toml");
+    let text = "input = { shape = [8] }\nlayer = [\n{ type = \"linear\", out = 8192 },\n{ type = \"act\" },\n\
+        { type = \"linear\", out = 8192 },\n{ type = \"act\" },\n{ type = \"linear\", out = 4 },\n]\n";
+    std::fs::write(&file, text).unwrap();
+    let run = |engine: &str, more: &[&str]| {
+        let options =
+            ["--net", file.to_str().unwrap(), "--init", "he", "--batch", "4", "--trials", "1", "--json"];
+        json(&[options.as_slice(), &["--engine", engine], more].concat()).cells.remove(0)
+    };
+    let engines = |engine: &str, more: &[&str]| -> Vec<EngineUsed> {
+        run(engine, more).layers.iter().map(|l| l.drawing.as_ref().unwrap().engine).collect()
+    };
+    assert_eq!(engines("dense", &[]), [EngineUsed::Dense; 3]);
+    assert_eq!(engines("implicit", &[]), [EngineUsed::Implicit; 3]);
+    let auto = run("auto", &[]);
+    let drawn: Vec<_> = auto.layers.iter().map(|l| l.drawing.clone().unwrap()).collect();
+    assert_eq!(drawn[1].engine, EngineUsed::Implicit, "{drawn:?}");
+    assert!(drawn.iter().all(|d| !d.reason.is_empty()));
+    for (precision, rounding) in [("single", Rounding::Single), ("double", Rounding::Double)] {
+        let cell = run("implicit", &["--precision", precision]);
+        assert!(cell.layers.iter().all(|l| l.rounding == rounding), "{precision}");
+    }
+}

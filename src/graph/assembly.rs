@@ -1,6 +1,6 @@
 //! A graph under construction, and the checks that end it.
 
-use super::{Entry, Graph, GraphError, INPUT, Node, Value};
+use super::{Entry, Graph, GraphError, INPUT, Node, Places, Value};
 use crate::activation::Activation;
 use crate::law::Law;
 use crate::op::layer::{Assembler, NewEntry, NewNode, Port, Wanted};
@@ -35,8 +35,8 @@ impl Assembly {
     pub fn new(input: Shape, act: &Arc<Activation>) -> Result<Self, GraphError> {
         check(input).map_err(|reason| GraphError::new("input", reason))?;
         let graph = Graph {
-            nodes: Vec::new(),
-            values: vec![Value { shape: input, last_use: 0, trained: false }],
+            nodes: Arc::default(),
+            values: Arc::new(vec![Value { shape: input, last_use: 0, trained: false }]),
             parameters: Vec::new(),
             entries: Vec::new(),
             output: INPUT,
@@ -204,16 +204,17 @@ impl Assembler for Assembly {
         node.outputs.iter().try_for_each(|shape| check(*shape))?;
         let first = self.graph.values.len();
         let new = |shape: &Shape| Value { shape: *shape, last_use: 0, trained: false };
-        self.graph.values.extend(node.outputs.iter().map(new));
-        let outputs: Vec<usize> = (first..self.graph.values.len()).collect();
+        Arc::make_mut(&mut self.graph.values).extend(node.outputs.iter().map(new));
+        let outputs: Places = (first..self.graph.values.len()).collect();
         let ports = outputs.iter().zip(&node.outputs).map(|(v, shape)| Port { value: *v, shape: *shape });
         let ports = ports.collect();
-        self.graph.nodes.push(Node {
-            path: self.at(node.part),
+        let path = self.at(node.part);
+        Arc::make_mut(&mut self.graph.nodes).push(Node {
+            path,
             operator: node.operator,
             inputs: node.inputs.iter().map(|port| port.value).collect(),
             outputs,
-            parameters: node.parameters,
+            parameters: node.parameters.into(),
             entry: node.entry,
             completes: None,
         });
@@ -255,7 +256,7 @@ fn all_used(graph: &Graph) -> Result<(), GraphError> {
     if !used[INPUT] {
         return Err(GraphError::new("input", "no layer takes it"));
     }
-    for node in &graph.nodes {
+    for node in graph.nodes.iter() {
         if let Some(value) = node.outputs.iter().find(|value| !used[**value]) {
             let output = index(node, *value).map_or_else(String::new, |place| format!(" [{place}]"));
             let reason = format!(
@@ -269,15 +270,16 @@ fn all_used(graph: &Graph) -> Result<(), GraphError> {
 
 /// Where values are used last, and which depend on a parameter.
 fn uses(graph: &mut Graph) {
+    let values = Arc::make_mut(&mut graph.values);
     for (index, node) in graph.nodes.iter().enumerate() {
         let mut trained = !node.parameters.is_empty();
         for value in &node.inputs {
-            graph.values[*value].last_use = index;
-            trained |= graph.values[*value].trained;
+            values[*value].last_use = index;
+            trained |= values[*value].trained;
         }
-        node.outputs.iter().for_each(|value| graph.values[*value].trained = trained);
+        node.outputs.iter().for_each(|value| values[*value].trained = trained);
     }
-    graph.values[graph.output].last_use = usize::MAX;
+    values[graph.output].last_use = usize::MAX;
 }
 
 /// An activation completes the record of the layer whose output reaches it alone, through norms and the like.
@@ -289,17 +291,18 @@ fn completions(graph: &mut Graph) {
         node.outputs.iter().for_each(|value| makers[*value] = index);
     }
     users[graph.output] += 1;
-    for index in 0..graph.nodes.len() {
-        if !matches!(graph.nodes[index].operator.nature(), Nature::Pointwise(_)) {
+    let nodes = Arc::make_mut(&mut graph.nodes);
+    for index in 0..nodes.len() {
+        if !matches!(nodes[index].operator.nature(), Nature::Pointwise(_)) {
             continue;
         }
-        let mut value = graph.nodes[index].inputs[0];
+        let mut value = nodes[index].inputs[0];
         let completes = loop {
             let maker = makers[value];
             if users[value] != 1 || maker == usize::MAX {
                 break None;
             }
-            let node = &graph.nodes[maker];
+            let node = &nodes[maker];
             if node.operator.records_steps() {
                 break None;
             }
@@ -308,7 +311,7 @@ fn completions(graph: &mut Graph) {
                 _ => break node.entry,
             }
         };
-        graph.nodes[index].completes = completes;
+        nodes[index].completes = completes;
     }
 }
 

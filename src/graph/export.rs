@@ -10,7 +10,7 @@ use crate::op::{Arrays, Exported, Exports, Nature};
 pub fn named(graph: &Graph, arrays: &Arrays<f32>) -> Vec<Exports> {
     let mut flattened = None;
     let mut all = Vec::new();
-    for node in &graph.nodes {
+    for node in graph.nodes.iter() {
         if matches!(node.operator.nature(), Nature::Flatten) {
             let shape = graph.values[node.inputs[0]].shape;
             flattened = Some((shape.channels, shape.positions()));

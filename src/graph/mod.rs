@@ -39,6 +39,7 @@ use crate::op::{
 };
 use crate::weights::{Dense, Table};
 use nalgebra::DMatrix;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Why a network cannot be built: where, and what would fit.
@@ -58,6 +59,9 @@ impl GraphError {
     }
 }
 
+/// Places in a list of the graph: nearly always one or two, which then need no memory of their own.
+pub type Places = SmallVec<[usize; 2]>;
+
 /// An operator with its place in the graph.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -66,11 +70,11 @@ pub struct Node {
     /// What it does.
     pub operator: Arc<dyn Operator>,
     /// Values that go in.
-    pub inputs: Vec<usize>,
+    pub inputs: Places,
     /// Values that come out.
-    pub outputs: Vec<usize>,
+    pub outputs: Places,
     /// Places in the list of all parameters.
-    pub parameters: Vec<usize>,
+    pub parameters: Places,
     /// Where its first output is recorded.
     pub entry: Option<usize>,
     /// Of an activation: the entry whose activation its output is.
@@ -118,10 +122,10 @@ pub struct Value {
 /// A network that can be drawn: every shape fits.
 #[derive(Clone, Debug)]
 pub struct Graph {
-    /// In the order in which they are computed.
-    pub nodes: Vec<Node>,
+    /// In the order in which they are computed; shared by the cells of a grid, which differ in parameters and entries alone.
+    pub nodes: Arc<Vec<Node>>,
     /// All values; the first is the input.
-    pub values: Vec<Value>,
+    pub values: Arc<Vec<Value>>,
     /// In the order of their streams.
     pub parameters: Vec<Parameter>,
     /// What is recorded, in the order in which the signal meets it.

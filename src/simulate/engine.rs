@@ -118,7 +118,7 @@ fn products(parameter: &Parameter, columns: &[f64]) -> f64 {
 /// Columns that each parameter's matrix is multiplied with in a forward pass.
 fn columns(graph: &Graph, batch: usize) -> Vec<f64> {
     let mut columns = vec![0.0; graph.parameters.len()];
-    for node in &graph.nodes {
+    for node in graph.nodes.iter() {
         let shapes = graph.shapes(node);
         let positions = match node.operator.records_steps() {
             true => shapes.inputs.first().map_or(1, |shape| shape.positions()),

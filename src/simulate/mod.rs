@@ -1,4 +1,18 @@
 //! From an experiment to its records: every cell's trials forward and back, in parallel. Nothing is judged here.
+//!
+//! ```
+//! use initdiag::simulate::{Control, Input, Plan, record};
+//! use initdiag::spec::Experiment;
+//! use std::sync::atomic::AtomicBool;
+//!
+//! let plan = Plan::new(&Experiment { trials: 2, ..Experiment::plain(3, 16) }, Input::Normal)?;
+//! let control = Control { threads: 1, stop: &AtomicBool::new(false), progress: &|_| (), trace: false };
+//! let recorded = record(&plan, &control)?;
+//! // One cell, two trials, three layers.
+//! assert_eq!(recorded.cells.len(), 1);
+//! assert!(recorded.cells[0].trials.iter().all(|layers| layers.len() == 3));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod cost;
 mod engine;
