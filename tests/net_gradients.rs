@@ -206,6 +206,11 @@ fn operators_of_graphs() {
         r#"{ type = "linear", out = 5 }, { type = "softmax" }"#,
         r#"{ type = "linear", out = 6 }, { type = "softmax", heads = 3 }"#,
         r#"{ type = "linear", out = 8 }, { type = "softmax", heads = 2, causal = true }"#,
+        // A gated block, as SwiGLU, and a gate of one half of the features.
+        r#"{ type = "parallel", join = "mul", branches = [
+               [{ type = "linear", out = 5 }], [{ type = "linear", out = 5 }, { type = "act", fn = "silu" }] ] }"#,
+        r#"{ type = "split", parts = 2, name = "s" }, { type = "act", fn = "sigmoid", from = ["s[1]"], name = "gate" },
+           { type = "mul", from = ["s[0]", "gate"] }"#,
         // A value that three layers take.
         r#"{ type = "linear", out = 3, name = "a" }, { type = "linear", out = 3, from = ["a"], name = "b" },
            { type = "act", from = ["a"], name = "c" }, { type = "add", from = ["a", "b", "c"] }"#,

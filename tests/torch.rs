@@ -247,6 +247,16 @@ fn graphs_agree_with_pytorch() {
                    { type = "linear", out = 24 } ] }] }, { type = "linear", out = 5 }"#,
         ),
         (
+            "SwiGLU and a gate of half the features",
+            "[10, 24]",
+            r#"{ type = "residual", layers = [
+                   { type = "parallel", join = "mul", branches = [
+                       [{ type = "linear", out = 40 }], [{ type = "linear", out = 40 }, { type = "act", fn = "silu" }]] },
+                   { type = "linear", out = 24 } ] },
+               { type = "split", parts = 2, name = "s" }, { type = "act", from = ["s[1]"], name = "gate" },
+               { type = "mul", from = ["s[0]", "gate"] }, { type = "linear", out = 5 }"#,
+        ),
+        (
             "inception and channel attention",
             "[4, 9, 8]",
             r#"{ type = "parallel", join = "concat", branches = [

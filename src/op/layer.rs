@@ -39,6 +39,7 @@ pub const LAYERS: &[&LayerType] = &[
     &super::attention::LAYER,
     &super::embedding::LAYER,
     &super::add::LAYER,
+    &super::mul::LAYER,
     &super::concat::LAYER,
     &super::split::LAYER,
     &super::matmul::LAYER,

@@ -28,6 +28,7 @@ pub mod layer;
 pub mod linear;
 pub mod loss;
 pub mod matmul;
+pub mod mul;
 pub mod norm;
 pub mod parameter;
 pub mod parameters;
