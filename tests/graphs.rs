@@ -205,6 +205,7 @@ fn sizes_that_no_machine_holds_get_one_line() {
         ("split", SEQUENCE, "parts = 2", &["parts"]),
         ("matmul", SEQUENCE, "transposed = true, from = [\"input\", \"input\"], heads = 1", &["heads"]),
         ("softmax", SEQUENCE, "heads = 1", &["heads"]),
+        ("groupnorm", IMAGE, "groups = 1", &["groups"]),
     ];
     const SIZES: [&str; 8] = ["out", "kernel", "stride", "padding", "dilation", "groups", "heads", "parts"];
     for layer in LAYERS {

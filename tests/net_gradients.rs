@@ -75,6 +75,7 @@ fn norms_and_dropout() {
         r#"{ type = "batchnorm", eps = 0.5 }"#,
         r#"{ type = "layernorm" }"#,
         r#"{ type = "rmsnorm", eps = 0.1 }"#,
+        r#"{ type = "groupnorm", groups = 1, eps = 0.2 }"#,
         r#"{ type = "dropout", p = 0.3 }"#,
     ] {
         check(&image(&format!(
@@ -211,6 +212,9 @@ fn operators_of_graphs() {
                [{ type = "linear", out = 5 }], [{ type = "linear", out = 5 }, { type = "act", fn = "silu" }] ] }"#,
         r#"{ type = "split", parts = 2, name = "s" }, { type = "act", fn = "sigmoid", from = ["s[1]"], name = "gate" },
            { type = "mul", from = ["s[0]", "gate"] }"#,
+        // Group norms of a sequence: pairs of features, and each feature for itself.
+        r#"{ type = "linear", out = 6 }, { type = "groupnorm", groups = 3 }, { type = "act", fn = "gelu" },
+           { type = "groupnorm", groups = 6, eps = 0.5 }"#,
         // A value that three layers take.
         r#"{ type = "linear", out = 3, name = "a" }, { type = "linear", out = 3, from = ["a"], name = "b" },
            { type = "act", from = ["a"], name = "c" }, { type = "add", from = ["a", "b", "c"] }"#,
@@ -278,10 +282,16 @@ fn tied_weights_are_the_embedding_transposed() {
 
 #[test]
 fn a_norm_meets_its_eps_at_any_scale() {
+    for norm in ["type = \"layernorm\"", "type = \"groupnorm\", groups = 2"] {
+        meets_its_eps(norm);
+    }
+}
+
+fn meets_its_eps(norm: &str) {
     // x̂ = x/√ε where the signal is far below ε, and without a trace of the scale where it is far above.
-    let net = net(
-        "input = { shape = [6] }\nlayer = [{ type = \"layernorm\" }, { type = \"linear\", out = 4, bias = false }]",
-    );
+    let net = net(&format!(
+        "input = {{ shape = [6] }}\nlayer = [{{ {norm} }}, {{ type = \"linear\", out = 4, bias = false }}]"
+    ));
     let x = DMatrix::from_fn(6, BATCH, |i, j| f64::sin((3 * i + 7 * j) as f64));
     let at = |exponent: i64| run(&net, &x, None, exponent);
     let log = |p: &Passed<f64>| p.records[0].preactivation.second_moment.log10_abs().unwrap();

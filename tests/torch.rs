@@ -176,6 +176,7 @@ fn networks_agree_with_pytorch() {
             { type = "layernorm" },
             { type = "act", fn = "gelu" },
             { type = "conv2d", out = 6, kernel = 3, padding = "same", dilation = 2, groups = 3 },
+            { type = "groupnorm", groups = 3 },
             { type = "rmsnorm" },
             { type = "maxpool", kernel = 3, stride = 1, padding = 1 },
             { type = "conv2d", out = 12, kernel = 1, groups = 2 },

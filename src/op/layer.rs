@@ -32,6 +32,7 @@ pub const LAYERS: &[&LayerType] = &[
     &super::norm::BATCH,
     &super::norm::LAYER,
     &super::norm::RMS,
+    &super::groupnorm::LAYER,
     &super::dropout::LAYER,
     &super::recurrent::RNN,
     &super::recurrent::LSTM,

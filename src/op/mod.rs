@@ -24,6 +24,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod flatten;
 pub mod forms;
+pub mod groupnorm;
 pub mod layer;
 pub mod linear;
 pub mod loss;
