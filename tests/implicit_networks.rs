@@ -345,7 +345,7 @@ fn sample<T: Precision>(
     graph: &Graph,
     draws: u64,
     seed: u64,
-    maps: &(dyn Fn(&Parameter, Key) -> Option<Box<dyn LinearMap<T>>> + Sync),
+    maps: &(impl Fn(&Parameter, Key) -> Option<Box<dyn LinearMap<T>>> + Sync),
 ) -> Sample {
     let start = Key { seed, trial: 0, layer: 0 };
     let arrays = graph.arrays(&graph.context::<T>(start, case.batch, Threads::One));
@@ -500,9 +500,9 @@ impl LinearMap<f32> for Second {
         self.query(&x.signal, true)
     }
 
-    fn backward(&mut self, y: &CachedSignal<f32>, threads: Threads) -> Signal<f32> {
+    fn backward(&mut self, y: &CachedSignal<f32>, _: Threads) -> Signal<f32> {
         match &mut self.other {
-            Some(other) => other.backward(y, threads),
+            Some(other) => other.query(&y.signal, false),
             None => self.query(&y.signal, false),
         }
     }
