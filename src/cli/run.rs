@@ -15,6 +15,7 @@ use crate::result::{Flag, Report};
 use crate::simulate::rates::Rates;
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan};
 use crate::spec::{Engine, Experiment, Loss, Precision};
+use crate::study::jacobian;
 use crate::study::scaling::UNSTABLE;
 use clap::{Args, ValueEnum};
 use indicatif::HumanDuration;
@@ -88,6 +89,9 @@ pub struct Arguments {
     /// Compare with an earlier result.json of the same experiment: cells that do not follow its laws get the flag drift
     #[arg(long, value_name = "FILE.json")]
     baseline: Option<PathBuf>,
+    /// Singular values of ∂output/∂input at one sample, in the JSON, the table and a figure
+    #[arg(long, conflicts_with = "widths_sweep")]
+    jacobian: bool,
     /// Keep every trial's values in the JSON
     #[arg(long)]
     trace: bool,
@@ -152,6 +156,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         ));
     }
     let plan = Plan::new(&experiment, input)?;
+    if arguments.jacobian {
+        jacobian::check(&plan).map_err(|reason| Failure::Usage(format!("--jacobian: {reason}")))?;
+    }
     let earlier = arguments.baseline.as_deref().map(|path| baseline::read(path, &plan)).transpose()?;
     let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
     let threads = threads_for(&plan, arguments);
@@ -166,6 +173,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let directory = delivery.directory();
     let session = Session::start(plan.units(), arguments);
     let mut report = session.run(&plan, threads)?;
+    if arguments.jacobian {
+        session.jacobians(&plan, threads, &mut report)?;
+    }
     session.finish();
     if let Some(earlier) = &earlier {
         earlier.compare(&mut report);
@@ -203,7 +213,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// Every file that a run may leave.
-const FILES: [&str; 4] = ["result.json", "layers.csv", "signal.svg", "signal.png"];
+const FILES: [&str; 6] =
+    ["result.json", "layers.csv", "signal.svg", "signal.png", "jacobian.svg", "jacobian.png"];
 
 /// A run that shows its progress and can be stopped.
 pub(super) struct Session {
@@ -223,6 +234,11 @@ impl Session {
         let progress = |units| self.bar.inc(units);
         let control = Control { threads, stop: &self.stop, progress: &progress, trace: self.trace };
         Ok(simulate(plan, &control)?)
+    }
+
+    fn jacobians(&self, plan: &Plan, threads: usize, report: &mut Report) -> Result<(), Failure> {
+        let control = Control { threads, stop: &self.stop, progress: &|_| (), trace: false };
+        Ok(jacobian::measure(plan, &control, report)?)
     }
 
     pub fn finish(self) {

@@ -125,6 +125,7 @@ fn assemble(
         flags: judgment.flags,
         formats: judgment.formats,
         words: judgment.words,
+        jacobian: None,
         baseline: None,
     }
 }

@@ -17,6 +17,7 @@
 pub mod export;
 #[cfg(feature = "figures")]
 pub mod figure;
+pub mod jacobian;
 pub mod phase;
 pub mod recommend;
 pub mod run;

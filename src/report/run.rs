@@ -28,7 +28,11 @@ impl Presentation for Report {
 
     #[cfg(feature = "figures")]
     fn figures(&self) -> Vec<Figure> {
-        vec![Figure { name: "signal", svg: figure::svg(self) }]
+        let mut figures = vec![Figure { name: "signal", svg: figure::svg(self) }];
+        if self.cells.iter().any(|cell| cell.jacobian.is_some()) {
+            figures.push(Figure { name: "jacobian", svg: figure::jacobian_svg(self) });
+        }
+        figures
     }
 }
 

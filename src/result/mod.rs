@@ -12,6 +12,7 @@
 //! ```
 
 mod baseline;
+pub mod jacobian;
 mod layer;
 mod names;
 
@@ -21,6 +22,7 @@ pub use layer::{Drawing, Layer, Quantiles, Sample, Spread, Summary, Theory, Trac
 pub use names::{EngineUsed, Exactness, Flag, Kind, Quantity, Recorded, Rounding, Verdict};
 
 use crate::spec::Experiment;
+use jacobian::Jacobian;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Name and version of the JSON schema.
@@ -111,6 +113,9 @@ pub struct Cell {
     pub formats: Vec<FormatRange>,
     /// The verdict in words, with its cause; one sentence each.
     pub words: Vec<String>,
+    /// With `--jacobian`: singular values of ∂output/∂input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jacobian: Option<Jacobian>,
     /// With `--baseline`: this cell beside that of the earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Comparison>,

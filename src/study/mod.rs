@@ -11,6 +11,7 @@
 //! ```
 
 pub mod baseline;
+pub mod jacobian;
 pub mod plane;
 pub mod scaling;
 pub mod train;

@@ -1,6 +1,8 @@
 //! Singular values of the input-output Jacobian of a wide square stack (Saxe et al. 2014; Pennington et al. 2017).
 
-use crate::expectation::field::{Passed, Scatter};
+use crate::activation::Activation;
+use crate::expectation::field::{Passed, Scatter, Weights};
+use crate::theory::stack::{InputMoments, Start, forward};
 use std::f64::consts::PI;
 
 /// Mean singular value of a large square matrix of independent N(0, 1/n) entries: ∫ of the quarter-circle law on [0, 2].
@@ -28,10 +30,44 @@ pub fn relative_variance(ratio: f64, depth: usize, scatter: Scatter) -> Option<f
     }
 }
 
+/// What a spectrum of singular values is expected to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    /// log₁₀ of the mean squared singular value.
+    pub log10_mean_square: f64,
+    /// Variance of the squared singular values over their squared mean.
+    pub relative_variance: f64,
+}
+
+/// Layers whose moments are integrated; those at a fixed point count once.
+const EFFORT: usize = 2048;
+
+/// Of a stack of square layers, each at its own length q_l: mean squares Π σ_w²·E φ′², and relative variances that add up, as those
+/// of free factors do. `None` for weights with a mean or without scatter, and where the length map ends.
+pub fn expected(act: &Activation, laws: &[Weights], entering: InputMoments) -> Option<Expected> {
+    let layers = forward(act, laws, Start::Input(entering), false, EFFORT);
+    if layers.len() < laws.len() {
+        return None;
+    }
+    let mut sum = Expected { log10_mean_square: 0.0, relative_variance: 0.0 };
+    for layer in &layers {
+        let (weights, passed) = (&layer.weights, &layer.passed);
+        let chi = weights.fan_in * weights.variance * passed.squared_slope;
+        if weights.mean != 0.0 || chi <= 0.0 {
+            return None;
+        }
+        sum.log10_mean_square += log10_mean_square(chi, 1);
+        // E φ′⁴ is at least the square of E φ′²; beyond that it is rounding of the integrals.
+        let ratio = slope_ratio(passed);
+        let ratio = if ratio < 1.0 + 1e-12 { 1.0 } else { ratio };
+        sum.relative_variance += relative_variance(ratio, 1, weights.scatter)?;
+    }
+    Some(sum)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::Activation;
     use crate::expectation::field::{Field, Form, pass};
     use nalgebra::DMatrix;
     use rand::SeedableRng;

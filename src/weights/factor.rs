@@ -20,6 +20,8 @@ pub struct Factor {
 const CUT: f64 = 1e-13;
 /// Single-precision Gram matrices of blocks are wrong by about 10⁻⁷; a pivot below this wants double precision.
 const DOUBTFUL: f64 = 1e-4;
+/// Pivots within this factor of the largest are as good.
+const SIMILAR: f64 = 16.0;
 /// Columns of a smaller squared norm have their products summed in double precision.
 const LEGIBLE: f64 = 1e-24;
 
@@ -72,11 +74,13 @@ impl Factor {
         Self::new(&(gram - along), scale, if precise { 10.0 * CUT } else { 1e-6 })
     }
 
-    /// Cholesky with the largest remaining pivot first, until it falls below `cut·scale`.
+    /// Cholesky until the largest remaining pivot falls below `cut·scale`. The next pivot is the first that is nearly as large:
+    /// the columns keep their order unless some nearly depend on others, so what is drawn does not depend on the rounding of
+    /// pivots that are alike.
     pub fn new(gram: &DMatrix<f64>, scale: f64, cut: f64) -> Self {
         Self::pivoted(gram, |left| {
             let largest = range(left).1;
-            let found = || left.iter().position(|d| *d == largest);
+            let found = || left.iter().position(|d| *d >= largest / SIMILAR);
             if largest > cut * scale { found() } else { None }
         })
     }

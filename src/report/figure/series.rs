@@ -345,6 +345,7 @@ pub mod tests {
             flags: Vec::new(),
             formats: Vec::new(),
             words: Vec::new(),
+            jacobian: None,
             baseline: None,
         };
         let spec = Experiment { init: vec!["he-normal".into()], ..Experiment::plain(medians.len(), 8) };

@@ -3,6 +3,7 @@
 use super::wrap::{shown, wrap};
 use super::{BAD, BOLD, DIM, GOOD, WARN, joined, padded};
 use crate::measure::summary::BEYOND;
+use crate::report::jacobian;
 use crate::report::run::size;
 use crate::result::{Cell, Direction, Layer, Report, Verdict};
 use anstyle::Style;
@@ -38,6 +39,7 @@ pub fn render(report: &Report, columns: Option<usize>) -> String {
         let name = format!("{BOLD}{} × {}{BOLD:#}{}", cell.label(), cell.act, completed(cell, spec.trials));
         lines.push(wrap(&name, columns, 2));
         lines.extend(cell.words.iter().map(|words| wrap(&format!("  {words}"), columns, 4)));
+        lines.extend(cell.jacobian.iter().map(|j| wrap(&format!("  {}", jacobian::sentence(j)), columns, 4)));
     }
     lines.extend(unpaired(report, columns));
     if let [cell] = report.cells.as_slice() {

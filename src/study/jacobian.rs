@@ -1,0 +1,420 @@
+//! Singular values of the input-output Jacobian J = ∂output/∂input (SCIENCE 5.5 and 7), by products with J and Jᵀ.
+//!
+//! One sample is replicated in the batch. Where no layer mixes samples, the backward pass takes a read-out of its own from each
+//! copy, so a pass with k read-outs gives k exact rows of J. Where J is small enough all its rows are formed, and its singular
+//! values are the square roots of the eigenvalues of the smaller Gram matrix. Else random read-outs u give mean square and fourth
+//! moment without bias, E‖Jᵀu‖² = tr JJᵀ and E⟨Jᵀu, Jᵀu′⟩² = tr (JJᵀ)² (Hutchinson 1990), and block power iteration the largest.
+//!
+//! All is in double precision. Passes of one trial see the same weights: those of the cell's own method where one pass is enough,
+//! and else drawn ones, which each pass draws from the same streams.
+
+use crate::expectation::field::Weights;
+use crate::graph::{Graph, backward, forward};
+use crate::numeric::product::{Threads, gram, gram_of_rows, mul, tr_mul};
+use crate::numeric::signal::{Signal, aligned, reshaped};
+use crate::numeric::spectrum::eigenvalues;
+use crate::numeric::stream::{Key, Part, Role};
+use crate::numeric::wide::Wide;
+use crate::op::{Context, Space};
+use crate::result::Report;
+use crate::result::jacobian::{Jacobian, JacobianMethod, JacobianTheory, OverTrials};
+use crate::simulate::{CellPlan, Control, Engine, InputStatistics, LayerPlan, Plan, RunError};
+use crate::theory::jacobian;
+use crate::weights::{Factor, Method, largest_square};
+use nalgebra::DMatrix;
+use rand::RngExt;
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+use std::sync::atomic::Ordering;
+
+/// All singular values are computed up to so many.
+const MOST: usize = 2048;
+/// And up to so many entries of J, which are kept at once: 512 MiB.
+const MOST_ENTRIES: usize = 1 << 26;
+/// Trials beyond these are left out: one spectrum already averages over its singular values.
+const MOST_TRIALS: usize = 10;
+/// The tape of a pass may take so many bytes.
+const TAPE: u128 = 1 << 28;
+/// Random read-outs of an estimate, and steps of its power iteration.
+const READ_OUTS: usize = 64;
+const POWER_STEPS: usize = 4;
+/// Ranks that a spectrum is given at.
+const RANKS: usize = 64;
+/// Entries of the largest weight matrix that can be drawn for several passes: 2 GiB.
+const MOST_WEIGHTS: u128 = 1 << 30;
+
+/// Why the Jacobian of a network is not measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum NotMeasured {
+    #[error("the network takes tokens, which have no derivative")]
+    Tokens,
+    #[error(
+        "a batch norm makes the output of a sample depend on the others: a Jacobian of one sample is not defined"
+    )]
+    MixesSamples,
+    #[error("its Jacobian takes several passes, and its weights are too many to be drawn for each")]
+    TooLarge,
+}
+
+/// Whether the Jacobian of all cells can be measured.
+///
+/// # Errors
+/// The first reason against it.
+pub fn check(plan: &Plan) -> Result<(), NotMeasured> {
+    plan.cells.iter().try_for_each(|cell| Measurement::new(cell).map(|_| ()))
+}
+
+/// Measures the Jacobian of every cell of a complete report, and writes it there.
+///
+/// # Errors
+/// When the threads cannot be started.
+pub fn measure(plan: &Plan, control: &Control, report: &mut Report) -> Result<(), RunError> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(control.threads)
+        .build()
+        .map_err(|fault| RunError::Threads { threads: control.threads, reason: fault.to_string() })?;
+    if report.interrupted || report.cells.len() != plan.cells.len() {
+        return Ok(());
+    }
+    let entrance = plan.input.entrance();
+    for (cell, to) in plan.cells.iter().zip(&mut report.cells) {
+        let Ok(measurement) = Measurement::new(cell) else { continue };
+        let trials = plan.experiment.trials.min(MOST_TRIALS);
+        let one = |trial: usize, threads: Threads| {
+            if control.stop.load(Ordering::Relaxed) {
+                None
+            } else {
+                Some(measurement.trial(plan, trial, threads))
+            }
+        };
+        let spectra: Option<Vec<Spectrum>> = pool.install(|| {
+            if measurement.is_small() && trials >= control.threads {
+                (0..trials).into_par_iter().with_max_len(1).map(|trial| one(trial, Threads::One)).collect()
+            } else {
+                (0..trials).map(|trial| one(trial, Threads::All)).collect()
+            }
+        });
+        // Stopped: what is complete stays without it.
+        let Some(spectra) = spectra else { break };
+        to.jacobian = Some(measurement.summary(&spectra, theory(plan, cell, &entrance)));
+    }
+    Ok(())
+}
+
+/// What theory says of a cell: of stacks of square layers whose weights have no mean.
+fn theory(plan: &Plan, cell: &CellPlan, entrance: &InputStatistics) -> Option<JacobianTheory> {
+    let square = |layer: &LayerPlan| layer.fan_in == layer.fan_out && !layer.rescaled;
+    if !cell.is_stack || !cell.layers.iter().all(square) {
+        return None;
+    }
+    let laws: Option<Vec<Weights>> =
+        cell.layers.iter().map(|l| Weights::of(l.fan_in, l.fan_out, &l.weights, &l.bias)).collect();
+    let expected = jacobian::expected(plan.act(cell), &laws?, entrance.moments)?;
+    Some(JacobianTheory {
+        log10_mean_square: expected.log10_mean_square,
+        relative_variance: expected.relative_variance,
+    })
+}
+
+/// Singular values of one trial.
+#[derive(Clone, Debug)]
+pub struct Spectrum {
+    /// log₁₀ of the largest.
+    pub log10_largest: Option<f64>,
+    /// Mean of their squares.
+    pub mean_square: Wide,
+    /// Variance of their squares over the squared mean.
+    pub relative_variance: Option<f64>,
+    /// log₁₀ of all, from the largest to the least; `None` for what is zero to rounding. Empty where they are not known.
+    pub log10_values: Vec<Option<f64>>,
+}
+
+/// How the Jacobian of one network is measured.
+pub struct Measurement {
+    graph: Graph,
+    method: JacobianMethod,
+    /// Samples of a pass.
+    block: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Measurement {
+    /// For the network of a cell.
+    ///
+    /// # Errors
+    /// Why it has no Jacobian that could be measured.
+    pub fn new(cell: &CellPlan) -> Result<Self, NotMeasured> {
+        let mut graph = cell.graph.as_ref().clone();
+        if graph.features() == 0 {
+            return Err(NotMeasured::Tokens);
+        }
+        if graph.mixes_samples() {
+            return Err(NotMeasured::MixesSamples);
+        }
+        let (inputs, outputs) = (graph.input().size(), graph.output().size());
+        let full = inputs.min(outputs) <= MOST && inputs.saturating_mul(outputs) <= MOST_ENTRIES;
+        let (method, wanted) =
+            if full { (JacobianMethod::Full, outputs) } else { (JacobianMethod::Estimated, READ_OUTS) };
+        // Twice the bytes of single precision.
+        let of_one = (2 * graph.tape_bytes(1)).max(1);
+        let block = wanted.min((TAPE / of_one).clamp(1, 1 << 20) as usize);
+        // Weights that are rescaled meet the trial's batch in a pass of its own.
+        let rescaled = graph.parameters.iter().any(|parameter| parameter.rescaled);
+        let one_pass = full && block == wanted && !rescaled;
+        let implicit = cell.choice.engine == Engine::Streamed;
+        for parameter in &mut graph.parameters {
+            match (one_pass, implicit) {
+                (false, _) => parameter.method = Method::Dense,
+                (true, true) => parameter.method = Method::Implicit,
+                (true, false) => {}
+            }
+        }
+        let drawn = graph.parameters.iter().any(|p| {
+            p.method == Method::Dense
+                && p.rows() as u128 * p.drawn_columns() as u128 > MOST_WEIGHTS
+                && !p.law.is_fixed()
+        });
+        if drawn {
+            return Err(NotMeasured::TooLarge);
+        }
+        Ok(Self { graph, method, block, inputs, outputs })
+    }
+
+    /// The same by random read-outs, however small J is.
+    pub fn estimated(self) -> Self {
+        let block = self.block.min(READ_OUTS);
+        Self { method: JacobianMethod::Estimated, block, ..self }.drawn()
+    }
+
+    /// The same in passes of at most so many samples.
+    pub fn in_blocks_of(self, samples: usize) -> Self {
+        Self { block: samples.max(1), ..self }.drawn()
+    }
+
+    /// With weights that several passes can draw again.
+    fn drawn(mut self) -> Self {
+        self.graph.parameters.iter_mut().for_each(|parameter| parameter.method = Method::Dense);
+        self
+    }
+
+    /// Trials may be computed side by side: many of them take little memory.
+    fn is_small(&self) -> bool {
+        self.inputs.saturating_mul(self.outputs) <= 1 << 20 && self.graph.tape_bytes(self.block) <= 1 << 24
+    }
+
+    /// The singular values of a trial, at the first sample of its batch.
+    pub fn trial(&self, plan: &Plan, number: usize, threads: Threads) -> Spectrum {
+        let e = &plan.experiment;
+        let key = Key { seed: e.seed, trial: number as u64, layer: 0 };
+        let batch = plan.input.draw::<f64>(self.graph.features(), e.batch, key);
+        let mut context = self.graph.context::<f64>(key, e.batch, threads);
+        (context.quiet, context.evaluating, context.input_gradient) = (true, true, true);
+        let sample = Signal::new(batch.values.columns(0, 1).into_owned(), batch.exponent);
+        if self.graph.parameters.iter().any(|parameter| parameter.rescaled) {
+            // The factors are those of the trial's own batch.
+            let _ = forward(&self.graph, batch, &mut context, false, &|| true);
+        }
+        let mut passes = Passes { graph: &self.graph, context, sample };
+        match self.method {
+            JacobianMethod::Full => self.all_rows(&mut passes),
+            JacobianMethod::Estimated => self.read_outs(&mut passes, key),
+        }
+    }
+
+    /// All rows of J, and its spectrum.
+    fn all_rows(&self, passes: &mut Passes) -> Spectrum {
+        let threads = passes.context.threads;
+        let mut rows: Vec<Signal<f64>> = Vec::new();
+        for first in (0..self.outputs).step_by(self.block) {
+            let count = self.block.min(self.outputs - first);
+            let unit = |i: usize, j: usize| if i == first + j { 1.0 } else { 0.0 };
+            rows.push(passes.transposed(DMatrix::from_fn(self.outputs, count, unit)));
+        }
+        let (transposed, exponent) = joined(&rows);
+        // JᵀJ from rows and JJᵀ from columns have the same eigenvalues beside zeros.
+        let square = if self.outputs <= self.inputs {
+            gram(&transposed, threads)
+        } else {
+            gram_of_rows(&transposed, threads)
+        };
+        let size = square.nrows();
+        let mut squares = eigenvalues(square).unwrap_or_else(|| vec![0.0; size]);
+        squares.sort_by(|a, b| b.total_cmp(a));
+        let largest = squares.first().copied().unwrap_or(0.0);
+        // Below this an eigenvalue is the rounding of the largest.
+        let least = largest * size as f64 * f64::EPSILON;
+        squares.iter_mut().filter(|s| **s <= least).for_each(|s| *s = 0.0);
+        let log = |square: f64| Wide::new(square, 2 * exponent).log10_abs().map(|log| 0.5 * log);
+        let count = size as f64;
+        let mean = squares.iter().sum::<f64>() / count;
+        let variance = squares.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / count;
+        Spectrum {
+            log10_largest: log(largest),
+            mean_square: Wide::new(mean, 2 * exponent),
+            relative_variance: (mean > 0.0).then(|| variance / (mean * mean)),
+            log10_values: squares.into_iter().map(log).collect(),
+        }
+    }
+
+    /// Random read-outs, and block power iteration from what they gave.
+    fn read_outs(&self, passes: &mut Passes, key: Key) -> Spectrum {
+        let threads = passes.context.threads;
+        let key = Key { layer: self.graph.streams() + 1, ..key };
+        let mut rng = key.stream(Role::ReadOut, Part::Block(0));
+        let normal = DMatrix::from_fn(self.outputs, READ_OUTS, |_, _| rng.sample::<f64, _>(StandardNormal));
+        let mut rows = Vec::new();
+        for first in (0..READ_OUTS).step_by(self.block) {
+            let count = self.block.min(READ_OUTS - first);
+            rows.push(passes.transposed(normal.columns(first, count).into_owned()));
+        }
+        let (v, exponent) = joined(&rows);
+        let products = gram(&v, threads);
+        let size = self.inputs.min(self.outputs) as f64;
+        let count = READ_OUTS as f64;
+        let second = products.diagonal().sum() / count / size;
+        let of_pairs = products.norm_squared() - products.diagonal().norm_squared();
+        let fourth = of_pairs / (count * (count - 1.0)) / size;
+        let mut log10_largest = None;
+        let mut v = v;
+        for _ in 0..POWER_STEPS {
+            let square = gram(&v, threads);
+            let factor = Factor::new(&square, largest_square(&square), 1e-10);
+            let basis = mul(&v, &factor.whitener, 1.0, threads);
+            let Some(images) = passes.product(&basis, self.block) else { break };
+            let square = eigenvalues(tr_mul(&images.values, &images.values, 1.0, threads));
+            let largest = square.and_then(|all| all.into_iter().reduce(f64::max)).unwrap_or(0.0);
+            log10_largest = Wide::new(largest, 2 * images.exponent).log10_abs().map(|log| 0.5 * log);
+            let mut rows = Vec::new();
+            for first in (0..images.values.ncols()).step_by(self.block) {
+                let count = self.block.min(images.values.ncols() - first);
+                rows.push(passes.transposed(images.values.columns(first, count).into_owned()));
+            }
+            v = joined(&rows).0;
+        }
+        Spectrum {
+            log10_largest,
+            mean_square: Wide::new(second, 2 * exponent),
+            relative_variance: (second > 0.0).then(|| fourth / (second * second) - 1.0),
+            log10_values: Vec::new(),
+        }
+    }
+
+    fn summary(&self, spectra: &[Spectrum], theory: Option<JacobianTheory>) -> Jacobian {
+        let over = |of: &dyn Fn(&Spectrum) -> Option<f64>| quantiles(spectra.iter().map(of).collect());
+        let total = spectra.iter().fold(Wide::ZERO, |sum, s| sum + s.mean_square);
+        let mean = total * Wide::from(1.0 / spectra.len().max(1) as f64);
+        let known = spectra.iter().map(|s| s.log10_values.len()).min().unwrap_or(0);
+        let ranks = RANKS.min(known.saturating_sub(1));
+        let at = |k: usize| {
+            let rank = (k * (known - 1) + ranks / 2).checked_div(ranks).unwrap_or(0);
+            quantiles(spectra.iter().map(|s| s.log10_values[rank]).collect()).median
+        };
+        Jacobian {
+            inputs: self.inputs,
+            outputs: self.outputs,
+            method: self.method,
+            trials: spectra.len(),
+            log10_largest: over(&|s| s.log10_largest),
+            log10_mean_square: over(&|s| s.mean_square.log10_abs()),
+            log10_of_mean_square: mean.log10_abs(),
+            relative_variance: over(&|s| s.relative_variance),
+            log10_singular_values: if known == 0 { Vec::new() } else { (0..=ranks).map(at).collect() },
+            theory,
+        }
+    }
+}
+
+/// Quantiles with exact zeros below all else.
+fn quantiles(mut values: Vec<Option<f64>>) -> OverTrials {
+    values.sort_by(|a, b| a.unwrap_or(f64::NEG_INFINITY).total_cmp(&b.unwrap_or(f64::NEG_INFINITY)));
+    let at = |part: f64| {
+        let place = part * values.len().saturating_sub(1) as f64;
+        let (below, above) = (values.get(place.floor() as usize)?, values.get(place.ceil() as usize)?);
+        below.zip(*above).map(|(a, b)| a + (b - a) * place.fract())
+    };
+    OverTrials { median: at(0.5), q05: at(0.05), q95: at(0.95) }
+}
+
+/// Columns of several blocks side by side, and their exponent.
+fn joined(blocks: &[Signal<f64>]) -> (DMatrix<f64>, i64) {
+    let (exponent, scales) = aligned(blocks);
+    let rows = blocks.first().map_or(0, |block| block.values.nrows());
+    let columns = blocks.iter().map(|block| block.values.ncols()).sum();
+    let mut values = DMatrix::zeros(rows, columns);
+    let mut entries = values.as_mut_slice().iter_mut();
+    for (block, scale) in blocks.iter().zip(scales) {
+        block.values.iter().zip(entries.by_ref()).for_each(|(v, to)| *to = v * scale);
+    }
+    (values, exponent)
+}
+
+/// Products with J and Jᵀ at one sample.
+struct Passes<'a> {
+    graph: &'a Graph,
+    context: Context<'a, f64>,
+    /// features × 1.
+    sample: Signal<f64>,
+}
+
+impl Passes<'_> {
+    /// JᵀU for U outputs × k: inputs × k, both in the order of the network's own arrays.
+    fn transposed(&mut self, read_outs: DMatrix<f64>) -> Signal<f64> {
+        let count = read_outs.ncols();
+        self.context.batch = count;
+        let row = self.sample.values.column(0);
+        let copies = DMatrix::from_fn(row.len(), count, |i, _| row[i]);
+        let input = Signal { values: copies, exponent: self.sample.exponent };
+        let passed = forward(self.graph, input, &mut self.context, false, &|| true).and_then(|(_, tape)| {
+            // A sample's entries lie side by side: its columns are its positions, and a position's channels are neighbors.
+            let channels = self.graph.output().channels;
+            let upstream = reshaped(Signal::new(read_outs, 0), channels);
+            backward(self.graph, tape, upstream, &mut self.context, &|| true)
+        });
+        let size = self.graph.input().size();
+        // No step says to stop.
+        reshaped(passed.unwrap_or_else(|_| Signal::new(DMatrix::zeros(size, count), 0)), size)
+    }
+
+    /// J·V for orthonormal V by central differences, inputs × k to outputs × k. `None` for a sample of zeros, which has no scale.
+    ///
+    /// The step is ∛ε of the sample's norm, where cutting off the series and rounding balance.
+    fn product(&mut self, directions: &DMatrix<f64>, block: usize) -> Option<Signal<f64>> {
+        let norm = self.sample.values.norm();
+        if norm == 0.0 {
+            return None;
+        }
+        let step = f64::EPSILON.cbrt() * norm;
+        let graph = self.graph;
+        let (context, sample) = (&mut self.context, &self.sample);
+        let mut images = Vec::new();
+        for first in (0..directions.ncols()).step_by(block) {
+            let count = block.min(directions.ncols() - first);
+            context.batch = count;
+            let mut at = |sign: f64| {
+                let entry = |i: usize, j: usize| {
+                    sample.values[(i, 0)] + sign * step * directions[(arranged(graph, i), first + j)]
+                };
+                let values = DMatrix::from_fn(directions.nrows(), count, entry);
+                let input = Signal { values, exponent: sample.exponent };
+                forward(graph, input, context, false, &|| true).ok().map(|(out, _)| out.signal.clone())
+            };
+            let (above, below) = (at(1.0)?, at(-1.0)?);
+            let difference = above.plus(below.times(Wide::from(-1.0))).times(Wide::from(0.5 / step));
+            let shifted = Signal { exponent: difference.exponent - sample.exponent, ..difference };
+            images.push(reshaped(shifted, graph.output().size()));
+        }
+        let (values, exponent) = joined(&images);
+        Some(Signal { values, exponent })
+    }
+}
+
+/// The place of a feature among the entries of a sample as the network holds them: channels of a position side by side.
+fn arranged(graph: &Graph, feature: usize) -> usize {
+    let (shape, positions) = (graph.input(), graph.input().positions());
+    match shape.space {
+        Space::Image(..) => feature % positions * shape.channels + feature / positions,
+        _ => feature,
+    }
+}
