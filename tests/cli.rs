@@ -178,7 +178,7 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--fail-on", "explodng"], 2, "did you mean `exploding`?"),
         (&["--fail-on", "vanish"], 2, "one of stable, vanishing, exploding"),
         (&["--color", "blue"], 2, "--color"),
-        (&["--color", "always"], 2, "--color"),
+        (&["--colour", "always"], 2, "--color"),
         (&["--depht", "3"], 2, "--depth"),
         (&["frobnicate"], 2, "frobnicate"),
         (&["--out", &beneath], 1, "--out"),

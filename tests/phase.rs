@@ -118,7 +118,7 @@ fn wrong_input_gets_one_clear_line() {
         (&["--seed", "3"], "--simulate"),
         (&["--simulate", "--seed", "x"], "seed"),
         (&["--format", "pdf"], "pdf"),
-        (&["--color", "never"], "--color"),
+        (&["--colour", "never"], "--color"),
         (&["extra"], "extra"),
     ];
     TOOL.refuses(rows);

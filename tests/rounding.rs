@@ -128,3 +128,21 @@ fn stacks_whose_samples_fall_together_keep_their_figures() {
         assert!((change(&auto) - change(&implicit)).abs() < spread, "{}", auto.act);
     }
 }
+
+/// What tells the two precisions apart is rounding alone only if they draw the same weights: pivots that are alike must not change
+/// places with the last digit.
+#[test]
+fn implicit_weights_are_the_same_in_both_precisions() {
+    for act in ["relu", "tanh", "linear"] {
+        let experiment = Experiment {
+            act: vec![act.into()],
+            engine: Engine::Implicit,
+            batch: 32,
+            trials: 4,
+            ..Experiment::plain(12, 96)
+        };
+        let (single, double) = (cell(&experiment, Precision::Single), cell(&experiment, Precision::Double));
+        let gap = apart(&single, &double);
+        assert!(gap < 1e-4, "{act}: {gap}");
+    }
+}

@@ -115,7 +115,7 @@ fn wrong_input_gets_one_clear_line() {
         (&["--init", "normal(0, 1e6)"], "beyond"),
         (&["--init", "critical", "--act", "softplus"], "critical"),
         (&["--sigma-w2", "2", "--format", "pdf"], "pdf"),
-        (&["--sigma-w2", "2", "--color", "never"], "--color"),
+        (&["--sigma-w2", "2", "--colour", "never"], "--color"),
         (&["--sigma-w2", "2", "extra"], "extra"),
     ];
     TOOL.refuses(rows);
