@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let mut text =
             serde_json::to_string_pretty(&catalog).expect("a catalog holds strings and finite numbers only");
         text.push('\n');
-        output::print(&text, When::Never)?;
+        output::print_plain(&text)?;
     } else {
         output::print(&table(&catalog, &site, output::columns()), arguments.color)?;
     }

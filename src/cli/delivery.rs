@@ -112,7 +112,7 @@ impl Delivery<'_> {
     /// Prints what is asked for, and writes no files.
     pub fn print(&self, result: &dyn Shown) -> Result<(), Failure> {
         let printed = if self.options.json {
-            output::print(&result.json(), When::Never)
+            output::print_plain(&result.json())
         } else if self.options.quiet {
             Ok(())
         } else {

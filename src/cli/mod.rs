@@ -91,23 +91,21 @@ pub fn main() -> ExitCode {
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "initdiag", &mut script);
-            output::print(&String::from_utf8_lossy(&script), output::When::Never).map(|()| ExitCode::SUCCESS)
+            output::print_plain(&String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
         }
     };
     outcome.unwrap_or_else(|failure: Failure| failure.report())
 }
 
 /// Has the C library keep freed memory: it would hand a layer's matrices back to the system after each product and fetch
-/// them page by page for the next. Two threads share a heap, so that what one has freed serves the other, and the figure at last.
+/// them page by page for the next.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn keep_memory() {
-    let heaps = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
     // SAFETY: called before any other thread starts; a refused value leaves the default.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
         libc::mallopt(libc::M_TRIM_THRESHOLD, 1 << 30);
         libc::mallopt(libc::M_TOP_PAD, 16 << 20);
-        libc::mallopt(libc::M_ARENA_MAX, i32::try_from(heaps).unwrap_or(i32::MAX));
     }
 }
 

@@ -22,7 +22,16 @@ pub fn print(text: &str, when: When) -> Result<(), Failure> {
         When::Never => ColorChoice::Never,
     };
     let mut out = AutoStream::new(io::stdout().lock(), choice);
-    let outcome = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Writes a text without styles, such as JSON, as it is.
+pub fn print_plain(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+fn printed(outcome: io::Result<()>) -> Result<(), Failure> {
     outcome.map_err(|fault| match fault.kind() {
         io::ErrorKind::BrokenPipe => Failure::Closed,
         _ => Failure::Stdout(fault.to_string()),

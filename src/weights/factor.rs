@@ -49,12 +49,17 @@ impl Factor {
     fn relative(gram: &DMatrix<f64>, squares: &[f64], cut: f64) -> Self {
         let inverse: Vec<f64> =
             squares.iter().map(|s| if *s > 0.0 { s.sqrt().recip() } else { 0.0 }).collect();
-        let size = gram.nrows();
-        let scaled = DMatrix::from_fn(size, size, |i, j| inverse[i] * gram[(i, j)] * inverse[j]);
+        let size = gram.nrows().max(1);
+        let mut scaled = gram.clone();
+        for (column, one) in scaled.as_mut_slice().chunks_exact_mut(size).zip(&inverse) {
+            column.iter_mut().zip(&inverse).for_each(|(v, inverse)| *v *= inverse * one);
+        }
         let mut factor = Self::new(&scaled, 1.0, cut);
-        for (row, (square, inverse)) in squares.iter().zip(&inverse).enumerate() {
-            factor.root.row_mut(row).iter_mut().for_each(|v| *v *= square.sqrt());
-            factor.whitener.row_mut(row).iter_mut().for_each(|v| *v *= inverse);
+        let norms: Vec<f64> = squares.iter().map(|square| square.sqrt()).collect();
+        for (matrix, factors) in [(&mut factor.root, &norms), (&mut factor.whitener, &inverse)] {
+            for column in matrix.as_mut_slice().chunks_exact_mut(size) {
+                column.iter_mut().zip(factors).for_each(|(v, by)| *v *= by);
+            }
         }
         factor
     }

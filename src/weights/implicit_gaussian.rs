@@ -12,6 +12,7 @@ use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, add_mul, mul_tr};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
+use crate::numeric::slice::max_abs;
 use crate::numeric::stream::Key;
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
@@ -42,7 +43,7 @@ struct Known<T: Real> {
     coordinates: Vec<DMatrix<T>>,
     /// R.
     root: DMatrix<T>,
-    /// Of X's bits.
+    /// Of X.
     fingerprint: u64,
 }
 
@@ -76,8 +77,10 @@ impl<T: Real> ImplicitGaussian<T> {
         let mean = (!self.mean.is_zero()).then(mean);
         let (same, other) =
             if forward { (&mut self.right, &mut self.left) } else { (&mut self.left, &mut self.right) };
-        let fingerprint = fingerprint(&x.signal.values);
-        let asked = same.known.iter().position(|known| known.fingerprint == fingerprint);
+        let fingerprint = fingerprint(x);
+        let asked = same.known.iter().enumerate().position(|(place, known)| {
+            known.fingerprint == fingerprint && repeats(&x.signal.values, place, same, threads)
+        });
         let place = asked.unwrap_or(same.known.len());
         if asked.is_none() {
             let known = learn(self.key, self.queries, x, same, other, threads);
@@ -128,19 +131,31 @@ fn answer<T: Real>(key: Key, place: usize, same: &Side<T>, other: &Side<T>, thre
     answer
 }
 
-/// A number of the bits of a batch: one that is asked about again, as by a forward pass that is computed twice, is recognized and
-/// gets the same answer. Multiplicative hashing (Knuth, vol. 3, § 6.4), in lanes that a processor computes side by side.
-fn fingerprint<T: Real>(values: &DMatrix<T>) -> u64 {
+/// A number of the column sums of a batch, which are known anyway. A batch that is asked about again, as by a forward pass that is
+/// computed twice, has the same. Multiplicative hashing (Knuth, vol. 3, § 6.4).
+fn fingerprint<T: Real>(x: &CachedSignal<T>) -> u64 {
     /// 2⁶⁴ over the golden ratio.
     const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
     let mix = |hash: u64, bits: u64| (hash ^ bits).wrapping_mul(FACTOR).rotate_left(29);
-    let mut lanes = [1, 2, 3, 4, 5, 6, 7, 8];
-    let (chunks, rest) = values.as_slice().as_chunks::<8>();
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(hash, v)| *hash = mix(*hash, v.to_f64().to_bits()));
+    let sums = x.sums();
+    let bits = sums.plain.iter().chain(&sums.square).map(|sum| sum.to_bits());
+    bits.fold(x.signal.values.ncols() as u64, mix)
+}
+
+/// X is the query at this place, which is put together from its directions: column sums do not tell batches apart whose rows
+/// have changed places. What is alike to working precision may have one answer.
+fn repeats<T: Real>(x: &DMatrix<T>, place: usize, same: &Side<T>, threads: Threads) -> bool {
+    const ROUNDING: f64 = 1e4;
+    let Known { basis, coordinates, root, .. } = &same.known[place];
+    if root.nrows() != x.ncols() {
+        return false;
     }
-    let rest = rest.iter().map(|v| v.to_f64().to_bits());
-    lanes.into_iter().chain(rest).fold(values.ncols() as u64, mix)
+    let mut rest = x.clone();
+    for (known, c) in same.known.iter().zip(coordinates) {
+        known.basis.add(&mut rest, c, -T::ONE, threads);
+    }
+    basis.add(&mut rest, &root.transpose(), -T::ONE, threads);
+    max_abs(rest.as_slice()).to_f64() <= ROUNDING * T::EPSILON * max_abs(x.as_slice()).to_f64()
 }
 
 fn draws<T: Real>(key: Key, query: u32, rows: usize, columns: usize, threads: Threads) -> DMatrix<T> {
