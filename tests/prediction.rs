@@ -2,7 +2,7 @@
 
 use initdiag::activation::Activation;
 use initdiag::diagnose::run;
-use initdiag::expectation::field::Weights;
+use initdiag::expectation::field::WeightMoments;
 use initdiag::result::{Layer, Summary};
 use initdiag::simulate::{Control, Input, Plan};
 use initdiag::spec::{Engine, Experiment};
@@ -51,10 +51,10 @@ fn both(case: &Case, trials: usize) -> (Vec<Layer>, Vec<Expected>) {
     let control = Control { threads: 2, stop: &AtomicBool::new(false), progress: &|_| (), trace: true };
     let report = run(&plan, &control).unwrap();
     let layers = report.cells[0].layers.clone();
-    let laws: Vec<Weights> = plan.cells[0]
+    let laws: Vec<WeightMoments> = plan.cells[0]
         .layers
         .iter()
-        .map(|l| Weights::of(l.fan_in, l.fan_out, &l.weights, &l.bias).unwrap())
+        .map(|l| WeightMoments::of(l.fan_in, l.fan_out, &l.weights, &l.bias).unwrap())
         .collect();
     let act = Activation::parse(case.act).unwrap();
     let prediction = predict(&act, &laws, &Setting::normal(case.batch, case.width), usize::MAX);
@@ -107,7 +107,8 @@ fn a_wrong_width_is_noticed() {
     let case = Case { act: "relu", init: "he", width: 256, depth: 10, batch: 1 };
     let (layers, _) = both(&case, 600);
     let act = Activation::parse("relu").unwrap();
-    let wrong = predict(&act, &[Weights::square(128, 2.0, 0.0); 10], &Setting::normal(1, 128), usize::MAX);
+    let wrong =
+        predict(&act, &[WeightMoments::square(128, 2.0, 0.0); 10], &Setting::normal(1, 128), usize::MAX);
     let std = wrong.layers[9].activation.variance.unwrap().std.unwrap();
     let ratio = std / measured(&layers[9].activation, true).unwrap().std;
     assert!(!(1.0 / 1.31..1.31).contains(&ratio), "{ratio}");

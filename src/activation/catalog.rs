@@ -4,7 +4,7 @@ use super::functions::{
     Elu, Erf, Gelu, GeluTanh, HardSigmoid, HardTanh, Mish, Sigmoid, Silu, Sine, Softplus, Softsign, Tanh,
     TwoSlopes,
 };
-use super::{Activation, Kernel, Shape};
+use super::{Activation, Kernel, Properties};
 use crate::law::call::{Call, CatalogError};
 use crate::law::expression::Formula;
 use crate::law::short;
@@ -255,7 +255,7 @@ pub fn build(call: &Call) -> Result<Activation, CatalogError> {
         if shown.is_empty() { entry.name.into() } else { format!("{}({})", entry.name, shown.join(", ")) };
     let parts = (entry.build)(&values);
     let slope = |z| parts.kernel.at(z).1;
-    let shape = Shape {
+    let shape = Properties {
         homogeneous: parts.homogeneous,
         at_zero: parts.at_zero,
         slopes_at_zero: (slope(-f64::MIN_POSITIVE), slope(f64::MIN_POSITIVE)),

@@ -1,7 +1,7 @@
 //! Activations that users write as an expression in `x`.
 
 use super::power::Power;
-use super::{Activation, Kernel, Shape};
+use super::{Activation, Kernel, Properties};
 use crate::law::call::CatalogError;
 use crate::law::expression::Formula;
 use crate::numeric::real::SliceFunction;
@@ -29,7 +29,7 @@ pub fn parse(text: &str) -> Result<Activation, CatalogError> {
     }
     let kernel = Expression::new(formula);
     let [left, right] = &kernel.sides;
-    let shape = Shape {
+    let shape = Properties {
         homogeneous: kernel.is_homogeneous(),
         at_zero: kernel.at_zero,
         slopes_at_zero: (left.slope_at_zero(), right.slope_at_zero()),

@@ -28,7 +28,7 @@ use std::fmt;
 
 /// What theory and the engine must know of an activation beside its values.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shape {
+pub struct Properties {
     /// φ(λz) = λφ(z) for every λ > 0 (ReLU, leaky ReLU, linear): commutes with a change of scale.
     pub homogeneous: bool,
     /// φ(0).
@@ -51,7 +51,7 @@ pub struct Activation {
     /// Canonical text, e.g. `relu`, `leaky-relu(a=0.2)` or the expression; parses back to the same activation.
     pub name: String,
     /// Limits, slopes and kinks: what is known of φ without evaluating it.
-    pub shape: Shape,
+    pub shape: Properties,
     /// PyTorch's `calculate_gain` for it, where its table has one.
     pub torch_gain: Option<f64>,
     /// How φ and φ′ are computed.

@@ -4,7 +4,7 @@ use super::delivery::OutputOptions;
 use super::error::Failure;
 use super::size;
 use crate::activation::Activation;
-use crate::expectation::field::Weights;
+use crate::expectation::field::WeightMoments;
 use crate::initializer::{Initializer, Site};
 use crate::law::expression::mentions;
 use crate::law::short;
@@ -71,7 +71,7 @@ fn gain(arguments: &Arguments, act: &Activation) -> Result<Gain, Failure> {
     let site = Site::dense(n, n, 1, 50, act);
     let (weights, bias) = (init.weights(&site).map_err(catalog)?, init.bias(&site).map_err(catalog)?);
     let alone = init.procedure().is_none();
-    let law = Weights::of(n, n, &weights, &bias).filter(|_| alone).ok_or_else(|| {
+    let law = WeightMoments::of(n, n, &weights, &bias).filter(|_| alone).ok_or_else(|| {
         fault("its layers have no n·Var(W): theory needs independent weights, or an orthogonal matrix")
     })?;
     if init.depends_on_layer() {

@@ -334,7 +334,7 @@ impl<'a> Keeper<'a> {
     fn keep(
         &self,
         run: usize,
-        (state, weights): (&crate::study::train::State, &crate::study::train::Weights),
+        (state, weights): (&crate::study::train::State, &crate::study::train::TrainedParameters),
     ) {
         if self.path.is_none() {
             return;

@@ -202,7 +202,7 @@ pub enum Scatter {
 
 /// Mean and variance of the entries of a layer's weights and biases, and how many there are.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Weights {
+pub struct WeightMoments {
     /// Columns.
     pub fan_in: f64,
     /// Rows.
@@ -219,7 +219,7 @@ pub struct Weights {
     pub scatter: Scatter,
 }
 
-impl Weights {
+impl WeightMoments {
     /// The moments of two laws; `None` for weights that are neither independent nor rotation-invariant.
     pub fn of(fan_in: usize, fan_out: usize, weights: &Law, bias: &Law) -> Option<Self> {
         let scatter = match weights {

@@ -27,23 +27,23 @@ pub struct Parameter {
     /// As on the command line.
     pub name: &'static str,
     /// What it takes, and its default.
-    pub kind: Kind,
+    pub kind: ParameterKind,
 }
 
 impl Parameter {
     /// `name=default`, or `name` alone where it may be left out.
     pub fn usage(&self) -> String {
         match self.kind {
-            Kind::Number(default) => format!("{}={default}", self.name),
-            Kind::Word(choices) => format!("{}={}", self.name, choices[0]),
-            Kind::Optional => self.name.into(),
+            ParameterKind::Number(default) => format!("{}={default}", self.name),
+            ParameterKind::Word(choices) => format!("{}={}", self.name, choices[0]),
+            ParameterKind::Optional => self.name.into(),
         }
     }
 }
 
 /// What a parameter takes.
 #[derive(Debug)]
-pub enum Kind {
+pub enum ParameterKind {
     /// A formula, with its default.
     Number(&'static str),
     /// A formula that may be left out.

@@ -1,6 +1,6 @@
 //! Initializers of the literature, and the plain laws from which users write their own.
 
-use super::catalog::{Entry, Kind, Parameter};
+use super::catalog::{Entry, Parameter, ParameterKind};
 use super::{Site, Values};
 use crate::expectation::critical;
 use crate::law::Law;
@@ -9,15 +9,15 @@ use crate::law::Law;
 pub const CUT_AT_TWO: f64 = 0.879_625_661_034_239_8;
 
 pub const fn number(name: &'static str, default: &'static str) -> Parameter {
-    Parameter { name, kind: Kind::Number(default) }
+    Parameter { name, kind: ParameterKind::Number(default) }
 }
 
 pub const fn word(name: &'static str, choices: &'static [&'static str]) -> Parameter {
-    Parameter { name, kind: Kind::Word(choices) }
+    Parameter { name, kind: ParameterKind::Word(choices) }
 }
 
 const fn optional(name: &'static str) -> Parameter {
-    Parameter { name, kind: Kind::Optional }
+    Parameter { name, kind: ParameterKind::Optional }
 }
 
 /// N(0, variance).

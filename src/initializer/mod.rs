@@ -20,7 +20,7 @@ mod folklore;
 mod framework;
 mod orthogonal;
 
-pub use catalog::{Entry, Group, Kind, Nearest, Parameter, Procedure, entries, nearest_proper};
+pub use catalog::{Entry, Group, Nearest, Parameter, ParameterKind, Procedure, entries, nearest_proper};
 
 use crate::activation::Activation;
 use crate::law::Law;
@@ -253,7 +253,7 @@ impl Initializer {
 fn read(
     entry: &'static Entry,
     name: &'static str,
-    kind: &Kind,
+    kind: &ParameterKind,
     given: Option<&str>,
 ) -> Result<Argument, CatalogError> {
     let number = |text: &str| {
@@ -263,10 +263,10 @@ fn read(
         Ok(Argument::Number { name, text: text.into(), formula: Box::new(formula) })
     };
     match (kind, given) {
-        (Kind::Number(default), None) => number(default),
-        (Kind::Number(_) | Kind::Optional, Some(text)) => number(text),
-        (Kind::Optional, None) => Ok(Argument::Unset),
-        (Kind::Word(choices), given) => {
+        (ParameterKind::Number(default), None) => number(default),
+        (ParameterKind::Number(_) | ParameterKind::Optional, Some(text)) => number(text),
+        (ParameterKind::Optional, None) => Ok(Argument::Unset),
+        (ParameterKind::Word(choices), given) => {
             let word = given.unwrap_or(choices[0]).to_lowercase().replace('-', "_");
             if choices.contains(&word.as_str()) {
                 return Ok(Argument::Word(word));
@@ -285,9 +285,9 @@ fn canonical(entry: &Entry, call: &Call) -> String {
             None => entry.parameters.get(place),
         };
         parameter.is_some_and(|p| match p.kind {
-            Kind::Number(default) => default == text,
-            Kind::Word(choices) => choices[0] == text,
-            Kind::Optional => false,
+            ParameterKind::Number(default) => default == text,
+            ParameterKind::Word(choices) => choices[0] == text,
+            ParameterKind::Optional => false,
         })
     };
     let mut arguments: Vec<_> = call.arguments.iter().enumerate().collect();

@@ -83,7 +83,7 @@ pub fn mentions(text: &str, name: &str) -> bool {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Kind {
+enum TokenKind {
     Number,
     Name,
     Symbol(char),
@@ -91,7 +91,7 @@ enum Kind {
 
 #[derive(Clone, Debug)]
 struct Token {
-    kind: Kind,
+    kind: TokenKind,
     text: String,
     /// 1-based character position.
     position: usize,
@@ -116,21 +116,21 @@ fn tokens(text: &str) -> Result<Vec<Token>, FormulaError> {
             }
             c if c.is_ascii_digit() || c == '.' => {
                 at = end_of_number(&chars, at);
-                Kind::Number
+                TokenKind::Number
             }
             c if c.is_ascii_alphabetic() || c == '_' => {
                 while at < chars.len() && (chars[at].is_ascii_alphanumeric() || chars[at] == '_') {
                     at += 1;
                 }
-                Kind::Name
+                TokenKind::Name
             }
             '*' if chars.get(at + 1) == Some(&'*') => {
                 at += 2;
-                Kind::Symbol('^')
+                TokenKind::Symbol('^')
             }
             c @ ('+' | '-' | '*' | '/' | '^' | '(' | ')' | ',') => {
                 at += 1;
-                Kind::Symbol(c)
+                TokenKind::Symbol(c)
             }
             c => {
                 let reason = format!("unexpected `{}` at character {}", c.escape_debug(), at + 1);
@@ -138,7 +138,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, FormulaError> {
             }
         };
         let text: String = chars[start..at].iter().collect();
-        if kind == Kind::Number && !text.parse::<f64>().is_ok_and(f64::is_finite) {
+        if kind == TokenKind::Number && !text.parse::<f64>().is_ok_and(f64::is_finite) {
             return Err(FormulaError {
                 reason: format!("`{text}` at character {} is not a number", start + 1),
             });
@@ -176,7 +176,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn symbol(&self) -> Option<char> {
         match self.tokens.get(self.at)?.kind {
-            Kind::Symbol(c) => Some(c),
+            TokenKind::Symbol(c) => Some(c),
             _ => None,
         }
     }
@@ -259,14 +259,14 @@ impl Reader<'_> {
         };
         self.at += 1;
         match token.kind {
-            Kind::Number => Ok(token.text),
-            Kind::Symbol('(') => {
+            TokenKind::Number => Ok(token.text),
+            TokenKind::Symbol('(') => {
                 let inner = self.sum()?;
                 self.expect(')')?;
                 Ok(format!("({inner})"))
             }
-            Kind::Symbol(_) => Err(token.unexpected()),
-            Kind::Name => self.named(&token),
+            TokenKind::Symbol(_) => Err(token.unexpected()),
+            TokenKind::Name => self.named(&token),
         }
     }
 

@@ -87,9 +87,9 @@ macro_rules! kind {
 
 kind!(RnnSpec, "rnn", |spec: &Spec, to: &mut dyn Assembler| to
     .activation(spec.function.as_deref())
-    .map(Cell::Plain));
-kind!(LstmSpec, "lstm", |_: &Spec, _: &mut dyn Assembler| Ok::<_, String>(Cell::Lstm));
-kind!(GruSpec, "gru", |_: &Spec, _: &mut dyn Assembler| Ok::<_, String>(Cell::Gru));
+    .map(CellKind::Plain));
+kind!(LstmSpec, "lstm", |_: &Spec, _: &mut dyn Assembler| Ok::<_, String>(CellKind::Lstm));
+kind!(GruSpec, "gru", |_: &Spec, _: &mut dyn Assembler| Ok::<_, String>(CellKind::Gru));
 
 /// More steps than this are refused.
 const MOST_STEPS: usize = 1_000_000;
@@ -98,7 +98,7 @@ impl Spec {
     fn assemble(
         &self,
         kind: &'static str,
-        cell: Cell,
+        cell: CellKind,
         to: &mut dyn Assembler,
         inputs: &[Port],
     ) -> Result<Vec<Port>, String> {
@@ -174,7 +174,7 @@ impl Operator for Recurrent {
 
     fn nature(&self) -> Nature<'_> {
         match &self.cell {
-            Cell::Plain(function) => Nature::Activated(function),
+            CellKind::Plain(function) => Nature::Activated(function),
             _ => Nature::Activated(&self.tanh),
         }
     }
@@ -219,7 +219,7 @@ impl Operator for Recurrent {
 
 /// What happens at a step.
 #[derive(Clone, Debug)]
-pub enum Cell {
+pub enum CellKind {
     /// h = φ(W x + b + U h).
     Plain(Arc<Activation>),
     /// Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates i, f, g, o as in PyTorch.
@@ -232,7 +232,7 @@ pub enum Cell {
 #[derive(Clone, Debug)]
 pub struct Recurrent {
     /// What happens at a step.
-    pub cell: Cell,
+    pub cell: CellKind,
     /// Units of the state.
     pub units: usize,
     /// Steps.
@@ -328,9 +328,9 @@ struct Tape<T: Real> {
 impl Recurrent {
     fn gates(&self) -> usize {
         match self.cell {
-            Cell::Plain(_) => 1,
-            Cell::Lstm => 4,
-            Cell::Gru => 3,
+            CellKind::Plain(_) => 1,
+            CellKind::Lstm => 4,
+            CellKind::Gru => 3,
         }
     }
 
@@ -350,7 +350,7 @@ impl Recurrent {
             slopes(&gate.slope, threshold.into()).1
         };
         let act = |index: usize| match (&self.cell, index) {
-            (Cell::Lstm, 2) | (Cell::Gru, 2) => &self.tanh,
+            (CellKind::Lstm, 2) | (CellKind::Gru, 2) => &self.tanh,
             _ => &self.sigmoid,
         };
         let saturated: usize = gates.iter().enumerate().map(|(k, gate)| below(gate, act(k))).sum();
@@ -408,7 +408,7 @@ impl<T: Real> Unary<T> for Recurrent {
                 .collect();
             let drive = |k: usize| slice(&driven[k], time, self.length);
             let cell = match &self.cell {
-                Cell::Plain(function) => {
+                CellKind::Plain(function) => {
                     let z = Rc::new(CachedSignal::from(drive(0).plus(products[0].clone())));
                     context.observe(entry, &z);
                     let act = Act { function: Arc::clone(function) };
@@ -416,7 +416,7 @@ impl<T: Real> Unary<T> for Recurrent {
                     h = next;
                     StepCell::Plain(back)
                 }
-                Cell::Lstm => {
+                CellKind::Lstm => {
                     let z: Vec<Signal<T>> =
                         products.into_iter().enumerate().map(|(k, p)| drive(k).plus(p)).collect();
                     let act = |k: usize| if k == 2 { &self.tanh } else { &self.sigmoid };
@@ -430,7 +430,7 @@ impl<T: Real> Unary<T> for Recurrent {
                     self.observe_state(entry, &h, context);
                     StepCell::Lstm(LstmStep { gates, before, out })
                 }
-                Cell::Gru => {
+                CellKind::Gru => {
                     let [r, u] = [0, 1].map(|k: usize| drive(k).plus(products[k].clone()));
                     let keep = gate(&self.sigmoid, &u.clone().times(Wide::from(-1.0))).value;
                     let reset = gate(&self.sigmoid, &r);

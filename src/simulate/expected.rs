@@ -2,7 +2,7 @@
 
 use super::input::{Input, InputStatistics};
 use super::plan::{CellPlan, LayerPlan, Plan};
-use crate::expectation::field::Weights;
+use crate::expectation::field::WeightMoments;
 use crate::result::{Layer, Theory};
 use crate::spec::Loss;
 use crate::theory::prediction::{Expected, Level, Prediction, Setting, predict};
@@ -27,7 +27,7 @@ pub fn expectation(plan: &Plan, cell: &CellPlan, entrance: &InputStatistics) -> 
     if !cell.is_stack {
         return None;
     }
-    let laws: Option<Vec<Weights>> = cell.layers.iter().map(LayerPlan::moments).collect();
+    let laws: Option<Vec<WeightMoments>> = cell.layers.iter().map(LayerPlan::moments).collect();
     let setting = setting(&plan.input, entrance, plan.experiment.batch, cell.layers[0].fan_in);
     Some(Expectation {
         prediction: predict(plan.act(cell), &laws?, &setting, EFFORT),

@@ -11,8 +11,8 @@ use crate::weights::Method;
 /// Tapes of a trial may take so much before its forward pass is computed twice instead. Not a matter of threads or of free
 /// memory: the same experiment computes the same everywhere.
 const TAPES: u128 = 1 << 30;
-/// Weights of all trials at once may stay between the passes up to this.
-const WEIGHTS: u128 = 1 << 30;
+/// Weights of all trials at once may stay between the passes up to this: to fetch fresh memory takes as long as to draw what fills it.
+const WEIGHTS: u128 = 1 << 29;
 /// Fewer nodes than this gain nothing by being computed twice.
 const FEW: usize = 64;
 

@@ -7,7 +7,7 @@ use super::memory;
 use super::rates::Rates;
 use super::streamed;
 use crate::activation::Activation;
-use crate::expectation::field::Weights;
+use crate::expectation::field::WeightMoments;
 use crate::frontend::stack;
 use crate::graph::{Graph, GraphError, Laws, assign};
 use crate::initializer::Initializer;
@@ -36,8 +36,8 @@ pub struct LayerPlan {
 
 impl LayerPlan {
     /// The laws as theory takes them; `None` where it has no say, as of a layer that is rescaled on the batch.
-    pub fn moments(&self) -> Option<Weights> {
-        let weights = Weights::of(self.fan_in, self.fan_out, &self.weights, &self.bias);
+    pub fn moments(&self) -> Option<WeightMoments> {
+        let weights = WeightMoments::of(self.fan_in, self.fan_out, &self.weights, &self.bias);
         weights.filter(|_| !self.rescaled)
     }
 }

@@ -8,7 +8,7 @@
 //! All is in double precision. Passes of one trial see the same weights: those of the cell's own method where one pass is enough,
 //! and else drawn ones, which each pass draws from the same streams.
 
-use crate::expectation::field::Weights;
+use crate::expectation::field::WeightMoments;
 use crate::graph::{Graph, backward, forward};
 use crate::numeric::product::{Threads, gram, gram_of_rows, mul, tr_mul};
 use crate::numeric::signal::{Signal, aligned, reshaped};
@@ -108,8 +108,8 @@ fn theory(plan: &Plan, cell: &CellPlan, entrance: &InputStatistics) -> Option<Ja
     if !cell.is_stack || !cell.layers.iter().all(square) {
         return None;
     }
-    let laws: Option<Vec<Weights>> =
-        cell.layers.iter().map(|l| Weights::of(l.fan_in, l.fan_out, &l.weights, &l.bias)).collect();
+    let laws: Option<Vec<WeightMoments>> =
+        cell.layers.iter().map(|l| WeightMoments::of(l.fan_in, l.fan_out, &l.weights, &l.bias)).collect();
     let expected = jacobian::expected(plan.act(cell), &laws?, entrance.moments)?;
     Some(JacobianTheory {
         log10_mean_square: expected.log10_mean_square,

@@ -1,7 +1,7 @@
 //! Singular values of the input-output Jacobian of a wide square stack (Saxe et al. 2014; Pennington et al. 2017).
 
 use crate::activation::Activation;
-use crate::expectation::field::{Passed, Scatter, Weights};
+use crate::expectation::field::{Passed, Scatter, WeightMoments};
 use crate::theory::stack::{InputMoments, Start, forward};
 use std::f64::consts::PI;
 
@@ -44,7 +44,7 @@ const EFFORT: usize = 2048;
 
 /// Of a stack of square layers, each at its own length q_l: mean squares Π σ_w²·E φ′², and relative variances that add up, as those
 /// of free factors do. `None` for weights with a mean or without scatter, and where the length map ends.
-pub fn expected(act: &Activation, laws: &[Weights], entering: InputMoments) -> Option<Expected> {
+pub fn expected(act: &Activation, laws: &[WeightMoments], entering: InputMoments) -> Option<Expected> {
     let layers = forward(act, laws, Start::Input(entering), false, EFFORT);
     if layers.len() < laws.len() {
         return None;

@@ -125,7 +125,7 @@ pub type Answer = Result<f64, Missing>;
 
 /// Everything of a stack of like layers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Summary {
+pub struct FixedPoints {
     /// Where lengths go.
     pub length: Length,
     /// Stable fixed point of the length map.
@@ -256,7 +256,7 @@ impl<'a> MeanField<'a> {
     }
 
     /// All of it, from inputs of unit variance.
-    pub fn summary(&self) -> Summary {
+    pub fn summary(&self) -> FixedPoints {
         let length = self.destination();
         let q_star = match length {
             Length::Point { q, .. } => Ok(q),
@@ -284,7 +284,7 @@ impl<'a> MeanField<'a> {
             Length::Unknown => Err(Missing::Unknown),
         };
         let (c_star, xi_c) = self.correlation_point(length);
-        Summary { length, q_star, chi1, xi_q, xi_c, c_star, phase: chi1.ok().map(Phase::of) }
+        FixedPoints { length, q_star, chi1, xi_q, xi_c, c_star, phase: chi1.ok().map(Phase::of) }
     }
 
     fn correlation_point(&self, length: Length) -> (Answer, Answer) {
@@ -410,7 +410,7 @@ mod tests {
         Activation::parse(text).unwrap()
     }
 
-    fn of(act: &Activation, sigma_w2: f64, sigma_b2: f64) -> Summary {
+    fn of(act: &Activation, sigma_w2: f64, sigma_b2: f64) -> FixedPoints {
         MeanField { act, sigma_w2, sigma_b2 }.summary()
     }
 

@@ -21,7 +21,7 @@
 
 use super::stack::{Flow, InputMoments, Layer, Start, backward, forward};
 use crate::activation::Activation;
-use crate::expectation::field::{Form, Scatter, Weights};
+use crate::expectation::field::{Form, Scatter, WeightMoments};
 use crate::numeric::wide::Wide;
 use statrs::distribution::{ContinuousCDF, Normal};
 use std::f64::consts::LN_10;
@@ -116,7 +116,7 @@ pub struct Prediction {
 }
 
 /// Predicts a stack; `effort` as for [`forward`].
-pub fn predict(act: &Activation, laws: &[Weights], setting: &Setting, effort: usize) -> Prediction {
+pub fn predict(act: &Activation, laws: &[WeightMoments], setting: &Setting, effort: usize) -> Prediction {
     let layers = forward(act, laws, Start::Input(setting.entering), true, effort);
     let complete = layers.len() == laws.len();
     let flows = backward(&layers);

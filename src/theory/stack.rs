@@ -2,7 +2,7 @@
 //! eqs. 3 and 5) and the gradient's factor (Schoenholz et al. 2017, eq. 18) for laws with means, biases, unequal widths.
 
 use crate::activation::Activation;
-use crate::expectation::field::{Field, Form, Passed, Weights, pass};
+use crate::expectation::field::{Field, Form, Passed, WeightMoments, pass};
 use crate::expectation::pair::{Orders, Pair, Products};
 use crate::numeric::wide::Wide;
 
@@ -64,7 +64,7 @@ struct Output {
 #[derive(Clone, Copy, Debug)]
 pub struct Layer {
     /// Laws of W and b.
-    pub weights: Weights,
+    pub weights: WeightMoments,
     /// Moments of the pre-activations Z.
     pub field: Field,
     /// log₂ of the unit.
@@ -175,7 +175,7 @@ pub enum Start {
 /// whose moments are integrated anew (those at a fixed point or of two slopes count once).
 pub fn forward(
     act: &Activation,
-    laws: &[Weights],
+    laws: &[WeightMoments],
     start: Start,
     two_samples: bool,
     effort: usize,
@@ -215,7 +215,7 @@ pub fn forward(
 }
 
 /// W·h + b in a unit near its own size. What units share is followed to first order in it.
-fn through(h: Output, exponent: i64, law: &Weights) -> (Field, i64) {
+fn through(h: Output, exponent: i64, law: &WeightMoments) -> (Field, i64) {
     let pull = law.fan_in * law.mean;
     let gain = law.fan_in * law.variance;
     let unit = |x: f64| Wide::from(x).scaled(2 * exponent);
@@ -339,11 +339,11 @@ mod tests {
         Activation::parse(text).unwrap()
     }
 
-    fn plain(depth: usize, n: usize, sigma_w2: f64, sigma_b2: f64) -> Vec<Weights> {
-        vec![Weights::square(n, sigma_w2, sigma_b2); depth]
+    fn plain(depth: usize, n: usize, sigma_w2: f64, sigma_b2: f64) -> Vec<WeightMoments> {
+        vec![WeightMoments::square(n, sigma_w2, sigma_b2); depth]
     }
 
-    fn walk(name: &str, laws: &[Weights]) -> Vec<Layer> {
+    fn walk(name: &str, laws: &[WeightMoments]) -> Vec<Layer> {
         forward(&act(name), laws, Start::Input(InputMoments::NORMAL), true, usize::MAX)
     }
 
@@ -422,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_linear_stack_with_a_mean_grows_by_its_mean() {
-        let law = Weights { mean: 0.1, variance: 0.01, ..Weights::square(100, 1.0, 0.0) };
+        let law = WeightMoments { mean: 0.1, variance: 0.01, ..WeightMoments::square(100, 1.0, 0.0) };
         let layers = walk("linear", &vec![law; 30]);
         let grown = log(layers[29].field_second_moment()) - log(layers[28].field_second_moment());
         assert!((10f64.powf(grown) / 101.01 - 1.0).abs() < 0.01);
@@ -433,7 +433,7 @@ mod tests {
     #[test]
     fn biases_and_small_signals() {
         // A signal of 10^−400 enters with biases of 10^−300: the biases are what is left.
-        let laws = vec![Weights { bias_variance: 1e-300, ..Weights::square(8, 1e-200, 0.0) }; 4];
+        let laws = vec![WeightMoments { bias_variance: 1e-300, ..WeightMoments::square(8, 1e-200, 0.0) }; 4];
         let layers = walk("relu", &laws);
         assert!((log(layers[3].field_second_moment()) + 300.0).abs() < 1e-9);
         assert!((layers[3].parts().0 - 1.0).abs() < 1e-12);

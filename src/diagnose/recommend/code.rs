@@ -19,7 +19,7 @@ pub enum Fan {
 
 /// The law of a weight about zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum Family {
     /// Gaussian.
     Normal,
     /// On a symmetric interval.
@@ -33,38 +33,38 @@ pub struct Recipe {
     pub scale: f64,
     /// Which.
     pub fan: Fan,
-    /// Shape of the law of a weight.
-    pub shape: Shape,
+    /// Family of the law of a weight.
+    pub shape: Family,
     /// Var(b).
     pub sigma_b2: f64,
     /// The last layer of each residual branch has Var(W) divided by this.
     pub branches: usize,
 }
 
-const fn recipe(scale: f64, fan: Fan, shape: Shape) -> Recipe {
+const fn recipe(scale: f64, fan: Fan, shape: Family) -> Recipe {
     Recipe { scale, fan, shape, sigma_b2: 0.0, branches: 1 }
 }
 
 /// Named initializers that may be recommended, the more usual first.
 pub const NAMED: [(&str, Recipe); 7] = [
-    ("he-normal", recipe(2.0, Fan::In, Shape::Normal)),
-    ("lecun-normal", recipe(1.0, Fan::In, Shape::Normal)),
-    ("xavier-normal", recipe(1.0, Fan::Average, Shape::Normal)),
-    ("he-uniform", recipe(2.0, Fan::In, Shape::Uniform)),
-    ("lecun-uniform", recipe(1.0, Fan::In, Shape::Uniform)),
-    ("xavier-uniform", recipe(1.0, Fan::Average, Shape::Uniform)),
-    ("glorot-standard", recipe(1.0 / 3.0, Fan::In, Shape::Uniform)),
+    ("he-normal", recipe(2.0, Fan::In, Family::Normal)),
+    ("lecun-normal", recipe(1.0, Fan::In, Family::Normal)),
+    ("xavier-normal", recipe(1.0, Fan::Average, Family::Normal)),
+    ("he-uniform", recipe(2.0, Fan::In, Family::Uniform)),
+    ("lecun-uniform", recipe(1.0, Fan::In, Family::Uniform)),
+    ("xavier-uniform", recipe(1.0, Fan::Average, Family::Uniform)),
+    ("glorot-standard", recipe(1.0 / 3.0, Fan::In, Family::Uniform)),
 ];
 
 impl Recipe {
     /// A critical point as a law.
     pub fn critical(point: CriticalPoint) -> Self {
-        Self { sigma_b2: point.sigma_b2, ..recipe(point.sigma_w2, Fan::In, Shape::Normal) }
+        Self { sigma_b2: point.sigma_b2, ..recipe(point.sigma_w2, Fan::In, Family::Normal) }
     }
 
     /// N(0, scale/fan_in), smaller at the end of each of so many residual branches.
     pub fn depth_scaled(scale: f64, branches: usize) -> Self {
-        Self { branches, ..recipe(scale, Fan::In, Shape::Normal) }
+        Self { branches, ..recipe(scale, Fan::In, Family::Normal) }
     }
 
     /// In a line.
@@ -74,8 +74,8 @@ impl Recipe {
             Fan::Average => format!("{}/(fan_in + fan_out)", short(2.0 * self.scale)),
         };
         let weights = match self.shape {
-            Shape::Normal => format!("weights N(0, {variance})"),
-            Shape::Uniform => format!("weights uniform of mean 0 and variance {variance}"),
+            Family::Normal => format!("weights N(0, {variance})"),
+            Family::Uniform => format!("weights uniform of mean 0 and variance {variance}"),
         };
         let biases = match self.sigma_b2 {
             0.0 => format!("{weights}, biases 0"),
@@ -154,10 +154,10 @@ fn indented(text: &str) -> String {
 fn pytorch(recipe: &Recipe, (n, m): (usize, usize), list: Option<&String>) -> String {
     let variance = recipe.variance("layer.in_features", "layer.out_features");
     let weights = match recipe.shape {
-        Shape::Normal => {
+        Family::Normal => {
             format!("torch.nn.init.normal_(layer.weight, mean=0.0, std=math.sqrt({variance}))\n")
         }
-        Shape::Uniform => format!(
+        Family::Uniform => format!(
             "bound = math.sqrt(3.0 * {variance})\ntorch.nn.init.uniform_(layer.weight, -bound, bound)\n"
         ),
     };
@@ -190,8 +190,8 @@ fn keras(recipe: &Recipe, (n, m): (usize, usize), list: Option<&String>) -> Stri
     let (mode, scale) = scaling(recipe);
     let distribution = match recipe.shape {
         // Keras's "normal" is truncated.
-        Shape::Normal => "untruncated_normal",
-        Shape::Uniform => "uniform",
+        Family::Normal => "untruncated_normal",
+        Family::Uniform => "uniform",
     };
     let biases = match recipe.sigma_b2 {
         0.0 => "keras.initializers.Zeros()".to_string(),
@@ -215,8 +215,8 @@ fn keras(recipe: &Recipe, (n, m): (usize, usize), list: Option<&String>) -> Stri
 fn jax(recipe: &Recipe, (n, m): (usize, usize), list: Option<&String>) -> String {
     let (mode, scale) = scaling(recipe);
     let distribution = match recipe.shape {
-        Shape::Normal => "normal",
-        Shape::Uniform => "uniform",
+        Family::Normal => "normal",
+        Family::Uniform => "uniform",
     };
     let set = |n: &str, m: &str| {
         let biases = match recipe.sigma_b2 {
@@ -246,8 +246,8 @@ fn jax(recipe: &Recipe, (n, m): (usize, usize), list: Option<&String>) -> String
 fn burn(recipe: &Recipe, (n, m): (usize, usize)) -> String {
     let variance = recipe.variance("fan_in as f64", "fan_out as f64");
     let weights = match recipe.shape {
-        Shape::Normal => format!("Initializer::Normal {{ mean: 0.0, std: ({variance}).sqrt() }}"),
-        Shape::Uniform => {
+        Family::Normal => format!("Initializer::Normal {{ mean: 0.0, std: ({variance}).sqrt() }}"),
+        Family::Uniform => {
             format!(
                 "Initializer::Uniform {{ min: -(3.0 * {variance}).sqrt(), max: (3.0 * {variance}).sqrt() }}"
             )
@@ -271,8 +271,8 @@ fn burn(recipe: &Recipe, (n, m): (usize, usize)) -> String {
 fn candle(recipe: &Recipe, (n, m): (usize, usize)) -> String {
     let variance = recipe.variance("fan_in as f64", "fan_out as f64");
     let weights = match recipe.shape {
-        Shape::Normal => format!("Init::Randn {{ mean: 0.0, stdev: ({variance}).sqrt() }}"),
-        Shape::Uniform => {
+        Family::Normal => format!("Init::Randn {{ mean: 0.0, stdev: ({variance}).sqrt() }}"),
+        Family::Uniform => {
             format!("Init::Uniform {{ lo: -(3.0 * {variance}).sqrt(), up: (3.0 * {variance}).sqrt() }}")
         }
     };
@@ -310,7 +310,7 @@ mod tests {
                 };
                 assert!((recipe.scale / fan / exact - 1.0).abs() < 1e-12, "{name}");
                 let uniform = matches!(init.weights(&site).unwrap(), crate::law::Law::Uniform { .. });
-                assert_eq!(uniform, recipe.shape == Shape::Uniform);
+                assert_eq!(uniform, recipe.shape == Family::Uniform);
             }
         }
         for (x, text) in [(2.0, "2.0"), (1.0 / 3.0, "0.33333333"), (103.007_6, "103.0076"), (1e-9, "1e-9")] {

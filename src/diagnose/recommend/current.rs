@@ -1,7 +1,7 @@
 //! What the user has now, against the depth of the network.
 
 use super::{Change, Question};
-use crate::expectation::field::Weights;
+use crate::expectation::field::WeightMoments;
 use crate::initializer::Site;
 use crate::law::call::CatalogError;
 use crate::theory::meanfield::{MeanField, Phase};
@@ -59,7 +59,7 @@ pub fn current(question: &Question) -> Result<Current, CatalogError> {
         }
         shapes.push((fan_in, fan_out));
         let site = Site::dense(fan_in, fan_out, index + 1, depth, act);
-        let law = Weights::of(fan_in, fan_out, &init.weights(&site)?, &init.bias(&site)?);
+        let law = WeightMoments::of(fan_in, fan_out, &init.weights(&site)?, &init.bias(&site)?);
         laws.push(law.filter(|_| init.procedure().is_none()));
     }
     Ok(of(question, depth, &laws))
@@ -85,7 +85,7 @@ pub fn unknown(question: &Question, why: &str) -> Current {
 }
 
 /// Mean-field numbers of a stack with these laws.
-pub fn of(question: &Question, depth: usize, laws: &[Option<Weights>]) -> Current {
+pub fn of(question: &Question, depth: usize, laws: &[Option<WeightMoments>]) -> Current {
     let mut logs = Vec::new();
     let mut biases = Vec::new();
     let mut fault = None;

@@ -6,7 +6,7 @@ mod current;
 mod network;
 mod ranking;
 
-pub use code::{Code, Fan, Recipe, Shape};
+pub use code::{Code, Family, Fan, Recipe};
 pub use current::Current;
 pub use network::{Network, Survey};
 pub use ranking::{Change, Row};

@@ -6,7 +6,7 @@ use super::ranking::{BATCH, Row, TRIALS, half_stable_name, predicted, same_law, 
 use super::{Change, Choice, Current, Question, current};
 use crate::diagnose::run;
 use crate::expectation::critical::{self, CriticalPoint};
-use crate::expectation::field::Weights;
+use crate::expectation::field::WeightMoments;
 use crate::frontend::toml::Architecture;
 use crate::graph::{Entry, Graph, GraphError};
 use crate::initializer::{Initializer, entries};
@@ -112,9 +112,9 @@ impl<'a> Survey<'a> {
         let cell = first.cells.first().ok_or(PlanError::Nothing)?;
         let net = &*cell.graph;
         let stack = cell.is_stack;
-        let laws = |net: &Graph| -> Vec<Option<Weights>> {
+        let laws = |net: &Graph| -> Vec<Option<WeightMoments>> {
             let alone = net.parameters.iter().all(|p| !p.rescaled);
-            let one = |e: &Entry| Weights::of(e.fan_in, e.units, &e.weights, &e.bias).filter(|_| alone);
+            let one = |e: &Entry| WeightMoments::of(e.fan_in, e.units, &e.weights, &e.bias).filter(|_| alone);
             net.entries.iter().map(one).collect()
         };
         let trunk = net.entries.iter().filter(|e| e.trunk).count();
@@ -157,7 +157,7 @@ impl<'a> Survey<'a> {
             let drawn = net.own_parameters().find(|p| p.init.is_none());
             // Equal weights are no initializer; they are measured where nothing is in the way.
             let rank = if drawn.is_some_and(|w| w.law.is_point_mass()) { usize::MAX } else { rank };
-            let all: Option<Vec<Weights>> = if stack { laws(&net).into_iter().collect() } else { None };
+            let all: Option<Vec<WeightMoments>> = if stack { laws(&net).into_iter().collect() } else { None };
             candidates.push(Candidate {
                 names: vec![name],
                 laws: found,

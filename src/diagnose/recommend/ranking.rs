@@ -3,7 +3,7 @@
 use super::Question;
 use crate::diagnose::run;
 use crate::expectation::critical::CriticalPoint;
-use crate::expectation::field::Weights;
+use crate::expectation::field::WeightMoments;
 use crate::initializer::{Initializer, entries};
 use crate::law::Law;
 use crate::numeric::wide::Wide;
@@ -101,7 +101,7 @@ struct Candidate {
 pub fn ranking(question: &Question, half: Option<CriticalPoint>, control: &Control) -> (Vec<Row>, String) {
     let mut candidates = candidates(question, half);
     candidates.par_iter_mut().for_each(|candidate| {
-        let laws: Option<Vec<Weights>> = candidate.layers.iter().map(LayerPlan::moments).collect();
+        let laws: Option<Vec<WeightMoments>> = candidate.layers.iter().map(LayerPlan::moments).collect();
         candidate.predicted = laws.map_or((None, None), |laws| predicted(question, &laws));
     });
     let mut rows: Vec<Row> = candidates.iter().map(|c| row(question, c)).collect();
@@ -187,7 +187,7 @@ pub(super) fn words_of(weights: &Law, bias: &Law) -> (String, String) {
 
 /// Decades of the signal's variance, first layer to last, and of the gradient's, last to first. Of homogeneous activations the
 /// median over trials; of others, whose scatter takes double integrals at every layer, what wide layers do.
-pub(super) fn predicted(question: &Question, laws: &[Weights]) -> (Option<f64>, Option<f64>) {
+pub(super) fn predicted(question: &Question, laws: &[WeightMoments]) -> (Option<f64>, Option<f64>) {
     let decades = |from: Option<f64>, to: Option<f64>| Some(to? - from?).filter(|x: &f64| x.is_finite());
     if question.act.shape.homogeneous {
         let expected = predict(question.act, laws, &Setting::normal(BATCH, laws[0].fan_in as usize), EFFORT);

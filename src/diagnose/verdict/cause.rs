@@ -3,7 +3,7 @@
 use super::direction::slope;
 use super::words::{fraction, percent};
 use crate::activation::Activation;
-use crate::expectation::field::{Field, Weights};
+use crate::expectation::field::{Field, WeightMoments};
 use crate::law::short;
 use crate::numeric::wide::Wide;
 use crate::result::{Direction, Layer, Quantity};
@@ -20,7 +20,7 @@ const SMALL_PART: f64 = 0.01;
 const EFFORT: usize = 4096;
 
 /// What wide-layer theory expects at each layer, first to last.
-pub struct Expected {
+pub struct LayerFactors {
     layers: Vec<stack::Layer>,
     /// log₁₀ E d² of the gradient, last layer to first.
     gradient: Vec<f64>,
@@ -40,8 +40,8 @@ pub fn expected(
     cell: &CellPlan,
     measured: &[Layer],
     entering: InputMoments,
-) -> Option<Expected> {
-    let laws: Vec<Weights> = cell.layers.iter().map(LayerPlan::moments).collect::<Option<_>>()?;
+) -> Option<LayerFactors> {
+    let laws: Vec<WeightMoments> = cell.layers.iter().map(LayerPlan::moments).collect::<Option<_>>()?;
     let start = if laws.len() == 1 {
         Start::Input(entering)
     } else {
@@ -70,7 +70,7 @@ pub fn expected(
     } else {
         0.0
     };
-    Some(Expected { layers, gradient, shared_gradient, drift, entering: entering.second_moment.log10() })
+    Some(LayerFactors { layers, gradient, shared_gradient, drift, entering: entering.second_moment.log10() })
 }
 
 /// The layers whose weights stand between the ends of both directions: all but the first, unless there is only that.
@@ -78,7 +78,7 @@ fn crossed<T>(layers: &[T]) -> &[T] {
     if layers.len() > 1 { &layers[1..] } else { layers }
 }
 
-impl Expected {
+impl LayerFactors {
     /// Whether a series that starts where the measured one does changes as measured, within the tolerance a layer.
     fn explains(&self, series: &[f64], measured: &Direction) -> bool {
         let (Some(per_layer), Some(change)) = (measured.log10_per_layer, measured.log10_change) else {
@@ -111,7 +111,7 @@ struct Scale {
 }
 
 impl Scale {
-    fn new(cell: &CellPlan, laws: &[Weights], forward: bool) -> Self {
+    fn new(cell: &CellPlan, laws: &[WeightMoments], forward: bool) -> Self {
         let square = crossed(&cell.layers).iter().all(|l| l.fan_in == l.fan_out);
         let name = match (square, forward) {
             (true, _) => "n·Var(W)",
@@ -136,14 +136,14 @@ impl Scale {
     }
 }
 
-fn laws(cell: &CellPlan) -> Option<Vec<Weights>> {
+fn laws(cell: &CellPlan) -> Option<Vec<WeightMoments>> {
     crossed(&cell.layers).iter().map(LayerPlan::moments).collect()
 }
 
 /// (n·mean(W))² and n·Var(W) where the mean of the weights outweighs their spread at every layer, as the signal counts
 /// them: a signal that has a mean then grows by the former.
-fn outweighing(laws: &[Weights]) -> Option<String> {
-    let pull = |w: &Weights| (w.fan_in * w.mean).powi(2);
+fn outweighing(laws: &[WeightMoments]) -> Option<String> {
+    let pull = |w: &WeightMoments| (w.fan_in * w.mean).powi(2);
     if !laws.iter().all(|w| pull(w) > w.fan_in * w.variance) {
         return None;
     }
@@ -159,7 +159,7 @@ fn outweighing(laws: &[Weights]) -> Option<String> {
 pub fn forward(
     act: &Activation,
     cell: &CellPlan,
-    expected: Option<&Expected>,
+    expected: Option<&LayerFactors>,
     measured: &Direction,
 ) -> Option<String> {
     if cell.layers[0].rescaled {
@@ -253,7 +253,7 @@ pub fn forward(
 }
 
 /// Why the gradient changes as it does, in words.
-pub fn backward(cell: &CellPlan, expected: Option<&Expected>, measured: &Direction) -> Option<String> {
+pub fn backward(cell: &CellPlan, expected: Option<&LayerFactors>, measured: &Direction) -> Option<String> {
     let laws = laws(cell)?;
     let expected = expected.filter(|e| e.gradient.len() > 1)?;
     if outweighing(&laws).is_some() || !expected.explains(&expected.gradient, measured) {

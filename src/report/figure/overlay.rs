@@ -20,7 +20,7 @@ const NEAR: f64 = 15.0;
 const FAINT: RGBColor = RGBColor(176, 176, 186);
 
 /// Theory of one cell: its median, and the edges of the band of trials.
-pub struct Expected {
+pub struct TheoryCurve {
     look: Style,
     pub line: Vec<(f64, Option<f64>)>,
     edges: [Vec<(f64, Option<f64>)>; 2],
@@ -30,7 +30,7 @@ pub struct Expected {
 pub type Pick = fn(&Theory) -> (Option<f64>, Option<[f64; 2]>);
 
 /// The overlay of every cell.
-pub fn expected(report: &Report, looks: &[Style], pick: Pick) -> Vec<Expected> {
+pub fn expected(report: &Report, looks: &[Style], pick: Pick) -> Vec<TheoryCurve> {
     let bands = report.cells.len() <= MOST_BANDS;
     let one = |(cell, look): (&Cell, &Style)| {
         let at = |value: &dyn Fn(&Theory) -> Option<f64>| -> Vec<(f64, Option<f64>)> {
@@ -42,12 +42,12 @@ pub fn expected(report: &Report, looks: &[Style], pick: Pick) -> Vec<Expected> {
         };
         // A band's middle is the median, which is what is measured.
         let line = at(&|t| pick(t).1.map(|[low, high]| f64::midpoint(low, high)).or(pick(t).0));
-        Expected { look: *look, line, edges: [edge(0), edge(1)] }
+        TheoryCurve { look: *look, line, edges: [edge(0), edge(1)] }
     };
     report.cells.iter().zip(looks).map(one).collect()
 }
 
-impl Expected {
+impl TheoryCurve {
     /// The edges of the band, beneath what is measured.
     pub fn draw_band(&self, canvas: &mut Canvas, cell: usize, frame: &Frame) {
         for points in self.edges.iter().flat_map(|edge| frame.points(edge, cell)) {

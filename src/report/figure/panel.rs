@@ -3,7 +3,7 @@
 use super::axis::Axis;
 use super::canvas::{Canvas, Stroke, TextStyle};
 use super::geometry::{Point, Rect, length};
-use super::overlay::{Expected, Limit, draw_limits};
+use super::overlay::{Limit, TheoryCurve, draw_limits};
 use super::scales::{below, label_left, levels, remark, sharp, title};
 use super::series::{Series, runs};
 use super::style::GRAY;
@@ -34,7 +34,7 @@ pub struct Panel {
     /// Of the horizontal axis: places, from 1 to the depth, and their labels.
     pub ticks: Vec<(f64, String)>,
     pub across: &'static str,
-    pub theory: Vec<Expected>,
+    pub theory: Vec<TheoryCurve>,
     pub limits: Vec<Limit>,
 }
 

@@ -1,7 +1,7 @@
 //! What a panel shows: the values of every cell at each layer, or at each width.
 
 use super::axis::{Axis, layer_ticks};
-use super::overlay::{Expected, Limit, expected, limits};
+use super::overlay::{Limit, TheoryCurve, expected, limits};
 use super::panel::Panel;
 use super::style::Style;
 use crate::activation::Activation;
@@ -90,7 +90,7 @@ fn logarithmic(
     title: &str,
     shown: fn(&Layer) -> bool,
     (summary, of): (fn(&Layer) -> &Summary, Quantity),
-    theory: Vec<Expected>,
+    theory: Vec<TheoryCurve>,
     limits: Vec<Limit>,
 ) -> Panel {
     let mut series = Vec::new();
@@ -137,7 +137,7 @@ fn logarithmic(
 }
 
 /// Gives theory where something is measured, as far as it leaves the measurement room on the scale: farther away it is cut.
-fn within_reach(theory: &[Expected], measured: &[f64]) -> Vec<f64> {
+fn within_reach(theory: &[TheoryCurve], measured: &[f64]) -> Vec<f64> {
     const DECADES: f64 = 10.0;
     let (low, high) =
         measured.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |r, v| (r.0.min(*v), r.1.max(*v)));

@@ -1,6 +1,6 @@
 //! A training under way as bytes, from which it goes on to the same end.
 
-use super::{Plan, Saved, State, Training, Weights};
+use super::{Plan, Saved, State, TrainedParameters, Training};
 use crate::op::{Arrays, ParameterArrays};
 use crate::spec::compare::differences;
 use crate::tensorfile::safetensors::{Tensor, decode as arrays, encode as file};
@@ -77,7 +77,7 @@ pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Vec<Saved>, CheckpointError> 
             saved.push(None);
             continue;
         };
-        let mut weights = Weights { parameters: Arrays::new(), moments: BTreeMap::new() };
+        let mut weights = TrainedParameters { parameters: Arrays::new(), moments: BTreeMap::new() };
         if !state.is_done(plan.steps()) {
             for like in cell.net.own_parameters() {
                 let mut take = |what: &str, count: usize| {

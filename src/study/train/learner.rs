@@ -38,7 +38,7 @@ const RECENT: u32 = 1000;
 /// Points of a curve.
 const POINTS: u64 = 200;
 
-/// What a run has come to; with its [`Weights`] enough to go on.
+/// What a run has come to; with its [`TrainedParameters`] enough to go on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Steps taken.
@@ -89,14 +89,14 @@ impl Sum {
 
 /// Parameters of a run, and what its rule keeps of each: all weights, then the biases.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Weights {
+pub struct TrainedParameters {
     /// By the numbers of their streams.
     pub parameters: Arrays<f32>,
     /// Moments of weights and of biases.
     pub moments: BTreeMap<u64, [Vec<Vec<f32>>; 2]>,
 }
 
-impl Weights {
+impl TrainedParameters {
     fn new(parameters: Arrays<f32>, moments: usize) -> Self {
         let zeros = |entries: usize| vec![vec![0.0; entries]; moments];
         let of = |(stream, p): (&u64, &ParameterArrays<f32>)| {
@@ -125,7 +125,7 @@ pub struct Learner<'a> {
     /// What it has come to.
     pub state: State,
     /// Its parameters.
-    pub weights: Weights,
+    pub weights: TrainedParameters,
     workspaces: Vec<Workspace>,
     /// The epoch's order of samples, and its number.
     order: (Option<u64>, Vec<usize>),
@@ -138,11 +138,11 @@ impl<'a> Learner<'a> {
         set: &'a Set,
         (cell, seed): (&'a Cell, usize),
         alone: bool,
-        saved: Option<(State, Weights)>,
+        saved: Option<(State, TrainedParameters)>,
     ) -> Self {
         let (state, weights) = saved.unwrap_or_else(|| {
             let start = start(plan, set, cell, seed);
-            (State::default(), Weights::new(start, cell.rule.moments()))
+            (State::default(), TrainedParameters::new(start, cell.rule.moments()))
         });
         Self {
             plan,
@@ -297,7 +297,7 @@ impl<'a> Learner<'a> {
         let at = At { step: step + 1, rate: self.cell.rate * share, decay: self.cell.decay };
         let Some(Workspace { gradients: Some(gradients), .. }) = self.workspaces.first() else { return true };
         let mut finite = true;
-        let Weights { parameters, moments } = &mut self.weights;
+        let TrainedParameters { parameters, moments } = &mut self.weights;
         let pairs = parameters.values_mut().zip(gradients.values()).zip(moments.values_mut());
         for ((parameter, gradient), [of_weights, of_biases]) in pairs {
             let mut follow = |w: &mut [f32], g: &[f32], moments: &mut [Vec<f32>]| {

@@ -11,7 +11,7 @@ pub mod outcome;
 pub mod run;
 pub mod schedule;
 
-pub use learner::{State, Weights, start};
+pub use learner::{State, TrainedParameters, start};
 pub use objective::Objective;
 pub use optimizer::Optimizer;
 pub use run::{Control, Saved, run};

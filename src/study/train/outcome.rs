@@ -42,7 +42,7 @@ pub struct TrainedCell {
     /// Weight decay λ.
     pub weight_decay: f64,
     /// Over its runs.
-    pub summary: Summary,
+    pub summary: TrainingSummary,
     /// Paths of the layers that snapshots are at.
     pub layers: Vec<String>,
     /// One a seed.
@@ -160,7 +160,7 @@ impl Spread {
 /// A cell in some numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Summary {
+pub struct TrainingSummary {
     /// Test accuracy after the first epoch.
     pub first: Option<Spread>,
     /// Test accuracy at the end, of runs that got there.
@@ -194,7 +194,7 @@ named! {
     }
 }
 
-impl Summary {
+impl TrainingSummary {
     /// Over runs of `steps` steps that are to reach the accuracy `target`; `chance` with the number of test samples.
     pub fn of(runs: &[TrainedRun], steps: u64, target: f64, (chance, samples): (f64, usize)) -> Self {
         let ended = |run: &&TrainedRun| run.diverged.is_none() && run.steps == steps;

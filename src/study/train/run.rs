@@ -1,8 +1,8 @@
 //! All runs of a training, beside each other where there are as many as threads.
 
 use super::learner::Learner;
-use super::outcome::{SCHEMA, Summary, Trained, TrainedCell, TrainedRun};
-use super::{Plan, Set, State, Weights};
+use super::outcome::{SCHEMA, Trained, TrainedCell, TrainedRun, TrainingSummary};
+use super::{Plan, Set, State, TrainedParameters};
 use rayon::prelude::*;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +16,11 @@ pub struct Control<'a> {
     /// Called with steps that were taken.
     pub progress: &'a (dyn Fn(u64) + Sync),
     /// Called with a run's number whenever it is worth keeping: after an epoch, at its end, when it is stopped.
-    pub keep: &'a (dyn Fn(usize, &State, &Weights) + Sync),
+    pub keep: &'a (dyn Fn(usize, &State, &TrainedParameters) + Sync),
 }
 
 /// Where a run was left.
-pub type Saved = Option<(State, Weights)>;
+pub type Saved = Option<(State, TrainedParameters)>;
 
 /// Trains every cell with every seed, from its start or from where `saved` (one a run, cells outermost) left it.
 ///
@@ -78,7 +78,7 @@ pub fn run(plan: &Plan, set: &Set, saved: Vec<Saved>, control: &Control) -> Resu
             optimizer: cell.optimizer.clone(),
             lr: cell.rate,
             weight_decay: cell.decay,
-            summary: Summary::of(&own, plan.steps(), plan.training.target, (chance, set.test.len())),
+            summary: TrainingSummary::of(&own, plan.steps(), plan.training.target, (chance, set.test.len())),
             layers: cell.net.entries.iter().map(|e| e.path.clone()).collect(),
             runs: own,
         });

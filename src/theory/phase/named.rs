@@ -2,7 +2,7 @@
 
 use super::Curves;
 use crate::activation::Activation;
-use crate::expectation::field::Weights;
+use crate::expectation::field::WeightMoments;
 use crate::initializer::{Entry, Initializer, Site, entries};
 use crate::theory::meanfield::{Length, Missing, Phase};
 use rayon::prelude::*;
@@ -56,7 +56,7 @@ fn spot(entry: &Entry, act: &Activation, width: usize) -> Spot {
     if weights.is_point_mass() {
         return Err("equal weights: all units stay the same".into());
     }
-    let law = Weights::of(width, width, &weights, &bias).filter(|_| entry.procedure.is_none());
+    let law = WeightMoments::of(width, width, &weights, &bias).filter(|_| entry.procedure.is_none());
     let law = law.ok_or("no n·Var(W)")?;
     if init.depends_on_layer() {
         return Err("changes from layer to layer".into());

@@ -1,6 +1,6 @@
 //! Lines for all layers of a network, linear ones and convolutions.
 
-use super::{Code, Fan, Recipe, Shape, literal, scaling};
+use super::{Code, Family, Fan, Recipe, literal, scaling};
 
 /// Functions that set a recipe in whatever layer they are given; fans of a convolution count its taps.
 pub fn code(recipe: &Recipe) -> Code {
@@ -24,10 +24,10 @@ fn remark(recipe: &Recipe, mark: &str, what: &str) -> String {
 fn pytorch(recipe: &Recipe) -> String {
     let variance = recipe.variance("fan_in", "fan_out");
     let weights = match recipe.shape {
-        Shape::Normal => {
+        Family::Normal => {
             format!("            torch.nn.init.normal_(layer.weight, mean=0.0, std=math.sqrt({variance}))\n")
         }
-        Shape::Uniform => format!(
+        Family::Uniform => format!(
             "            bound = math.sqrt(3.0 * {variance})\n            torch.nn.init.uniform_(layer.weight, -bound, bound)\n"
         ),
     };
@@ -47,8 +47,8 @@ fn pytorch(recipe: &Recipe) -> String {
 fn keras(recipe: &Recipe) -> String {
     let (mode, scale) = scaling(recipe);
     let distribution = match recipe.shape {
-        Shape::Normal => "untruncated_normal",
-        Shape::Uniform => "uniform",
+        Family::Normal => "untruncated_normal",
+        Family::Uniform => "uniform",
     };
     let biases = match recipe.sigma_b2 {
         0.0 => "keras.initializers.Zeros()".to_string(),
@@ -67,8 +67,8 @@ fn keras(recipe: &Recipe) -> String {
 fn jax(recipe: &Recipe) -> String {
     let (mode, scale) = scaling(recipe);
     let distribution = match recipe.shape {
-        Shape::Normal => "normal",
-        Shape::Uniform => "uniform",
+        Family::Normal => "normal",
+        Family::Uniform => "uniform",
     };
     let biases = match recipe.sigma_b2 {
         0.0 => "jax.numpy.zeros((units,))".to_string(),
@@ -86,8 +86,8 @@ fn jax(recipe: &Recipe) -> String {
 fn burn(recipe: &Recipe) -> String {
     let variance = recipe.variance("fan_in as f64", "fan_out as f64");
     let weights = match recipe.shape {
-        Shape::Normal => format!("Initializer::Normal {{ mean: 0.0, std: ({variance}).sqrt() }}"),
-        Shape::Uniform => {
+        Family::Normal => format!("Initializer::Normal {{ mean: 0.0, std: ({variance}).sqrt() }}"),
+        Family::Uniform => {
             format!(
                 "Initializer::Uniform {{ min: -(3.0 * {variance}).sqrt(), max: (3.0 * {variance}).sqrt() }}"
             )
@@ -122,8 +122,8 @@ fn burn(recipe: &Recipe) -> String {
 fn candle(recipe: &Recipe) -> String {
     let variance = recipe.variance("fan_in as f64", "fan_out as f64");
     let weights = match recipe.shape {
-        Shape::Normal => format!("Init::Randn {{ mean: 0.0, stdev: ({variance}).sqrt() }}"),
-        Shape::Uniform => {
+        Family::Normal => format!("Init::Randn {{ mean: 0.0, stdev: ({variance}).sqrt() }}"),
+        Family::Uniform => {
             format!("Init::Uniform {{ lo: -(3.0 * {variance}).sqrt(), up: (3.0 * {variance}).sqrt() }}")
         }
     };
