@@ -200,15 +200,18 @@ fn estimates_agree_with_the_full_spectrum() {
     }
 }
 
-/// Several passes see the weights of one.
+/// Several passes see the weights of one. Rounding moves an eigenvalue of JJᵀ by some 2⁻⁵³ of the largest (Weyl).
 #[test]
 fn blocks_see_the_same_weights() {
     let experiment = Experiment { engine: Engine::Dense, ..stack(3, 24, "tanh", "xavier") };
     let plan = plan(&experiment);
     let whole = Measurement::new(&plan.cells[0]).unwrap().trial(&plan, 0, Threads::One);
     let blocks = Measurement::new(&plan.cells[0]).unwrap().in_blocks_of(5).trial(&plan, 0, Threads::One);
+    let square = |log: &Option<f64>| 10f64.powf(2.0 * log.unwrap());
+    let largest = square(&whole.log10_values[0]);
     for (a, b) in whole.log10_values.iter().zip(&blocks.log10_values) {
-        assert!((a.unwrap() - b.unwrap()).abs() < 1e-9);
+        let gap = (square(a) - square(b)).abs() / largest;
+        assert!(gap < 1e-14, "{gap}");
     }
 }
 
@@ -255,6 +258,6 @@ fn a_run_shows_its_spectrum() {
     );
     let svg = std::fs::read_to_string(directory.path().join("jacobian.svg")).unwrap();
     assert!(table.contains("relative variance of the squares 0 (theory 0)"), "{table}");
-    assert!(svg.contains("Singular values") && svg.contains("<polyline") && !svg.contains("NaN"));
+    assert!(svg.contains("Singular values") && svg.contains("<path") && !svg.contains("NaN"));
     assert!(directory.path().join("jacobian.png").exists());
 }

@@ -58,6 +58,10 @@ fn the_gradient_of_queries_is_measured_as_far_as_double_precision_goes() {
     }
     // The signal itself flows on: only the words and the flag say what is lost.
     assert!(auto.flags.contains(&Flag::RankCollapse), "{:?}", auto.flags);
+    let said = |words: &&String| {
+        words.starts_with("rounding hides the weight gradient at 8 layers, attention5/query")
+    };
+    assert!(auto.words.iter().any(|words| said(&words)), "{:?}", auto.words);
     assert!(!auto.flags.contains(&Flag::ZeroSignal));
     let double = cell(&attention(), Precision::Double);
     assert_eq!(auto.layers, double.layers);

@@ -110,7 +110,7 @@ pub struct Passed {
     /// E φ⁴.
     pub fourth: f64,
     /// E (φ − E φ)⁴.
-    pub centerd_fourth: f64,
+    pub centered_fourth: f64,
     /// E φ′.
     pub slope: f64,
     /// E φ′².
@@ -163,7 +163,7 @@ pub fn pass(act: &Activation, field: Field, form: Form) -> Passed {
     let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
     let (m, square, slope, squared_slope) = (value(0), value(5), value(7), value(8));
     // Over a field as narrow as this, φ is its tangent, and its values are rounding.
-    let (spread, centerd_fourth, spread_growth) = if variance < 1e-14 * mean * mean {
+    let (spread, centered_fourth, spread_growth) = if variance < 1e-14 * mean * mean {
         let spread = slope * slope * variance;
         (spread, 3.0 * spread * spread, 1.0)
     } else {
@@ -177,7 +177,7 @@ pub fn pass(act: &Activation, field: Field, form: Form) -> Passed {
         square,
         spread,
         fourth: value(6),
-        centerd_fourth,
+        centered_fourth,
         slope,
         squared_slope,
         fourth_slope: value(9),
@@ -242,8 +242,8 @@ impl WeightMoments {
 
     /// σ_w² = fan_in·Var(W) and σ_b² = Var(b), the plane of mean-field theory; `None` for laws with a mean, which is no part of it.
     pub fn gains(&self) -> Option<(f64, f64)> {
-        let centerd = self.mean == 0.0 && self.bias_mean == 0.0;
-        centerd.then_some((self.fan_in * self.variance, self.bias_variance))
+        let centered = self.mean == 0.0 && self.bias_mean == 0.0;
+        centered.then_some((self.fan_in * self.variance, self.bias_variance))
     }
 
     /// n independent N(0, σ_w²/n) weights a unit and N(0, σ_b²) biases in a square layer.

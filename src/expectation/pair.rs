@@ -26,7 +26,7 @@ pub struct Products {
     /// E φ²(u₁)φ′²(u₂).
     pub cross: Estimate,
     /// E (φ(u₁) − E φ)²(φ(u₂) − E φ)².
-    pub centerd: Estimate,
+    pub centered: Estimate,
 }
 
 /// Answers for every c at one mean and variance.
@@ -87,7 +87,7 @@ impl<'a> Pair<'a> {
         let Some(series) = &self.series else { return self.closed(c) };
         if c == 1.0 {
             let p = self.passed;
-            let all = [p.square, p.squared_slope, p.fourth, p.fourth_slope, p.cross, p.centerd_fourth];
+            let all = [p.square, p.squared_slope, p.fourth, p.fourth_slope, p.cross, p.centered_fourth];
             return products(all.map(|value| Estimate { value, error: p.error * value.abs() }));
         }
         let all = series.at(c);
@@ -120,8 +120,8 @@ impl<'a> Pair<'a> {
             let ((fa, ga), (fb, gb)) = (self.form.at(self.act, a), self.form.at(self.act, b));
             let (fa, fb) = (fa + offset, fb + offset);
             let ((f2a, g2a), (f2b, g2b)) = ((fa * fa, ga * ga), (fb * fb, gb * gb));
-            let centerd = ((fa - self.passed.mean) * (fb - self.passed.mean)).powi(2);
-            [fa * fb, ga * gb, f2a * f2b, g2a * g2b, 0.5 * (f2a * g2b + f2b * g2a), centerd]
+            let centered = ((fa - self.passed.mean) * (fb - self.passed.mean)).powi(2);
+            [fa * fb, ga * gb, f2a * f2b, g2a * g2b, 0.5 * (f2a * g2b + f2b * g2a), centered]
         };
         products(pair(both, self.mean, self.q, c, &self.form.kinks(self.act)))
     }
@@ -146,7 +146,7 @@ impl<'a> Pair<'a> {
         let mu = beta * (FRAC_2_PI * q).sqrt();
         let mixed = q.powf(1.5) * FRAC_2_PI.sqrt() * (a * beta * (1.0 + c * c) + 2.0 * alpha * b * c);
         let square = q * a;
-        let centerd = q * q * squares - 4.0 * mu * mixed + 2.0 * mu * mu * square + 4.0 * mu * mu * phi
+        let centered = q * q * squares - 4.0 * mu * mixed + 2.0 * mu * mu * square + 4.0 * mu * mu * phi
             - 4.0 * mu.powi(4)
             + mu.powi(4);
         products(
@@ -156,7 +156,7 @@ impl<'a> Pair<'a> {
                 q * q * squares,
                 a * a + b * b * FRAC_2_PI * angle,
                 q * (a * a + b * b * FRAC_2_PI * (angle + c * sine)),
-                centerd,
+                centered,
             ]
             .map(exact),
         )
@@ -170,7 +170,7 @@ impl<'a> Pair<'a> {
             coefficients.fold(0.0, |sum, (k, a)| sum * c + (k * (k - 1)) as f64 * a[i] * a[i])
         };
         let norm = series.coefficients.get(2).map_or(0.0, |a| a[2] * a[2]);
-        Orders { norm, square: second(2), centerd: second(4) }
+        Orders { norm, square: second(2), centered: second(4) }
     }
 
     fn closed_orders(&self, c: f64) -> Orders {
@@ -185,7 +185,7 @@ impl<'a> Pair<'a> {
         let mixed = q.powf(1.5) * FRAC_2_PI.sqrt() * 2.0 * a * beta;
         // Bounded as c → 1, where nothing scatters.
         let phi = q * beta * beta * FRAC_2_PI / (1.0 - c * c).max(1e-3).sqrt();
-        Orders { norm, square, centerd: square - 4.0 * mu * mixed + 4.0 * mu * mu * phi }
+        Orders { norm, square, centered: square - 4.0 * mu * mixed + 4.0 * mu * mu * phi }
     }
 }
 
@@ -197,17 +197,17 @@ pub(crate) struct Orders {
     /// Second derivative by c.
     pub square: f64,
     /// The same of E (φ(u₁) − E φ)²(φ(u₂) − E φ)².
-    pub centerd: f64,
+    pub centered: f64,
 }
 
 fn products(all: Values) -> Products {
-    let [phi, slope, square, squared_slope, cross, centerd] = all;
-    Products { phi, slope, square, squared_slope, cross, centerd }
+    let [phi, slope, square, squared_slope, cross, centered] = all;
+    Products { phi, slope, square, squared_slope, cross, centered }
 }
 
 impl Products {
     fn values(self) -> Values {
-        [self.phi, self.slope, self.square, self.squared_slope, self.cross, self.centerd]
+        [self.phi, self.slope, self.square, self.squared_slope, self.cross, self.centered]
     }
 }
 
@@ -429,7 +429,7 @@ mod tests {
                     "{name} {c}"
                 );
                 assert!(
-                    (orders.centerd - second(|p| p.centerd.value)).abs() < 1e-4 * orders.centerd,
+                    (orders.centered - second(|p| p.centered.value)).abs() < 1e-4 * orders.centered,
                     "{name} {c}"
                 );
             }

@@ -86,13 +86,13 @@ fn assemble(
     to: &mut dyn Assembler,
     input: Port,
     over: Over,
-    centerd: bool,
+    centered: bool,
     eps: f64,
 ) -> Result<Vec<Port>, String> {
     if !(eps.is_finite() && eps >= 0.0) {
         return Err(format!("eps = {eps} is not a number from 0 on"));
     }
-    to.node(NewNode::plain(Norm { over, centerd, eps }, input, input.shape))
+    to.node(NewNode::plain(Norm { over, centered, eps }, input, input.shape))
 }
 
 impl Over {
@@ -118,7 +118,7 @@ pub struct Norm {
     /// What is averaged over.
     pub over: Over,
     /// The mean is subtracted.
-    pub centerd: bool,
+    pub centered: bool,
     /// Added to the variance, or to the mean square.
     pub eps: f64,
 }
@@ -189,7 +189,7 @@ impl Norm {
     /// Mean and variance of each set, as mantissas.
     fn moments<T: Real>(&self, x: &DMatrix<T>, batch: usize) -> Vec<(f64, f64)> {
         let moments = |count: f64, plain: f64, square: f64| {
-            let mean = if self.centerd { plain / count } else { 0.0 };
+            let mean = if self.centered { plain / count } else { 0.0 };
             (mean, square / count - mean * mean)
         };
         match self.over {
@@ -273,11 +273,11 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
         // x̂ has mean square 1 unless ε outweighs the variance; then its exponent is negative, and this term small.
         let square = T::of(libm::scalbn(1.0, (2 * out.signal.exponent).clamp(-2000, 200) as i32));
         let mut dx = d.values;
-        let centerd = |mean: f64| if norm.centerd { T::of(mean) } else { T::ZERO };
+        let centered = |mean: f64| if norm.centered { T::of(mean) } else { T::ZERO };
         if norm.over == Over::Batch {
             let count = dx.ncols() as f64;
             let (plain, product) = row_sums(&dx, hat);
-            let means: Vec<T> = plain.iter().map(|p| centerd(p / count)).collect();
+            let means: Vec<T> = plain.iter().map(|p| centered(p / count)).collect();
             let slopes: Vec<T> = product.iter().map(|p| T::of(p / count) * square).collect();
             let rows = dx.nrows();
             for (dx, hat) in dx.as_mut_slice().chunks_exact_mut(rows).zip(hat.as_slice().chunks_exact(rows)) {
@@ -288,7 +288,7 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
             let sets = dx.as_mut_slice().chunks_exact_mut(run).zip(hat.as_slice().chunks_exact(run));
             for ((dx, hat), scale) in sets.zip(&scales) {
                 let (plain, _) = sums(dx);
-                let mean = centerd(plain / run as f64);
+                let mean = centered(plain / run as f64);
                 let slope = T::of(crate::numeric::slice::inner(dx, hat) / run as f64) * square;
                 set_backward(dx, hat, mean, slope, *scale);
             }

@@ -298,14 +298,14 @@ fn noise(layer: &Layer, one: f64, other: f64, entering: f64) -> Noise {
     let square = p.square * p.square;
     let spread = p.spread * p.spread;
     let steep = p.square * p.squared_slope;
-    let (mut pair, mut pair_centred, mut pair_cross) = (p.fourth, p.centerd_fourth, p.cross);
+    let (mut pair, mut pair_centred, mut pair_cross) = (p.fourth, p.centered_fourth, p.cross);
     let mut cosines = 0.0;
     if let Some(both) = layer.products {
         // Where correlations scatter about c, so do products; no pair is closer than a sample is to itself.
         let wider =
             |value: f64, second: f64, most: f64| (value + 0.5 * second * scatter).min(most.max(value));
         pair = wider(both.square.value, layer.orders.square, p.fourth);
-        pair_centred = wider(both.centerd.value, layer.orders.centerd, p.centerd_fourth);
+        pair_centred = wider(both.centered.value, layer.orders.centered, p.centered_fourth);
         pair_cross = both.cross.value;
         let cosine = both.phi.value / p.square;
         let rotated = both.slope.value * variance / p.square;
@@ -317,13 +317,13 @@ fn noise(layer: &Layer, one: f64, other: f64, entering: f64) -> Noise {
     }
     let norm = kept * layer.orders.norm * (one + other * (c * c + scatter));
     let pooled = one * p.fourth + other * pair - square - norm;
-    let centerd = one * p.centerd_fourth + other * pair_centred - spread;
+    let centered = one * p.centered_fourth + other * pair_centred - spread;
     Noise {
         kappa,
         gamma: p.growth,
         output: (pooled / (square * n)).max(0.0),
         // What the norm takes out of the squares, it takes out of the spread; the mean is of other orders.
-        spread: ((centerd - norm.min(centerd.max(0.0))) / (spread * n)).max(0.0),
+        spread: ((centered - norm.min(centered.max(0.0))) / (spread * n)).max(0.0),
         field,
         both: (one * p.cross + other * pair_cross - steep) / (steep * n) * (1.0 - kept),
         cosines,

@@ -203,8 +203,8 @@ pub fn forward(
     let kept = f64::midpoint(left * left, right * right);
     let plain = biases < SMALL_PART && means < SMALL_PART;
     let mut text = scale.words();
-    let centerd = here.field.mean.abs() < SMALL_PART * here.field.second_moment().sqrt();
-    if act.shape.homogeneous && means < SMALL_PART && centerd {
+    let centered = here.field.mean.abs() < SMALL_PART * here.field.second_moment().sqrt();
+    if act.shape.homogeneous && means < SMALL_PART && centered {
         text.push_str(&match kept {
             1.0 => format!(" and {} keeps it", act.name),
             0.5 => format!(" and {} halves it", act.name),

@@ -10,7 +10,7 @@ pub(crate) mod words;
 use crate::numeric::stream::Key;
 use crate::op::Space;
 use crate::op::record::LayerRecord;
-use crate::result::{Direction, Flag, FormatRange, Layer, Quantity};
+use crate::result::{Direction, Flag, FormatRange, Layer, Quantity, Summary};
 use crate::simulate::{CellPlan, Expectation, Plan};
 use crate::theory::prediction::{Expected, Level};
 use crate::theory::stack::InputMoments;
@@ -133,8 +133,30 @@ pub fn judge(
         .say(if plain { cause::backward(cell, expected.as_ref(), &backward) } else { None }),
     ];
     words.extend(ranges::words(&formats, &|layer| layers[layer - 1].name()));
+    words.extend(hidden(layers));
     words.extend(found.iter().map(|(_, text)| text.clone()));
     Judgment { forward, backward, flags: found.into_iter().map(|(flag, _)| flag).collect(), formats, words }
+}
+
+/// A sentence for each quantity that rounding hides at some layers.
+fn hidden(layers: &[Layer]) -> Vec<String> {
+    let quantities: [(&str, fn(&Layer) -> &Summary); 3] = [
+        ("the signal", |l| &l.activation),
+        ("the gradient", |l| &l.gradient),
+        ("the weight gradient", |l| &l.weight_gradient),
+    ];
+    let sentence = |(what, summary): (&str, fn(&Layer) -> &Summary)| {
+        let hidden: Vec<&Layer> = layers.iter().filter(|l| summary(l).below_trials > 0).collect();
+        let place = match hidden.as_slice() {
+            [] => return None,
+            [one] => format!("at {}", one.name()),
+            [first, .., last] => {
+                format!("at {} layers, {} to {}", hidden.len(), first.name(), last.name())
+            }
+        };
+        Some(format!("rounding hides {what} {place}: it is below what double precision resolves"))
+    };
+    quantities.into_iter().filter_map(sentence).collect()
 }
 
 /// Places of the layers that every signal passes.

@@ -122,7 +122,7 @@ fn logarithmic(
                 _ => zeros.push(layer..=layer),
             }
         }
-        let floor = thinned(&layers).filter(joined).map(|l| (l.layer as f64, floor(l))).collect();
+        let floor = thinned(&layers).map(|l| (l.layer as f64, floor(l))).collect();
         series.push(Series { look: *look, line, band, marked: false, zeros, floor, dots });
     }
     let values = series.iter().flat_map(|s| {
