@@ -138,14 +138,17 @@ pub fn judge(
     Judgment { forward, backward, flags: found.into_iter().map(|(flag, _)| flag).collect(), formats, words }
 }
 
+/// One quantity of a layer, over all trials.
+type Pick = fn(&Layer) -> &Summary;
+
 /// A sentence for each quantity that rounding hides at some layers.
 fn hidden(layers: &[Layer]) -> Vec<String> {
-    let quantities: [(&str, fn(&Layer) -> &Summary); 3] = [
+    let quantities: [(&str, Pick); 3] = [
         ("the signal", |l| &l.activation),
         ("the gradient", |l| &l.gradient),
         ("the weight gradient", |l| &l.weight_gradient),
     ];
-    let sentence = |(what, summary): (&str, fn(&Layer) -> &Summary)| {
+    let sentence = |(what, summary): (&str, Pick)| {
         let hidden: Vec<&Layer> = layers.iter().filter(|l| summary(l).below_trials > 0).collect();
         let place = match hidden.as_slice() {
             [] => return None,

@@ -193,7 +193,7 @@ impl Panel {
                 let arrows: Vec<[Point; 3]> = run
                     .iter()
                     .step_by(run.len().div_ceil(10))
-                    .map(|p| place(p))
+                    .map(place)
                     .map(|(x, y)| [(x - ARROW, y + 2.0), (x, y + 2.0 + ARROW), (x + ARROW, y + 2.0)])
                     .collect();
                 canvas.lines(arrows.iter().map(<[_; 3]>::as_slice), stroke);
