@@ -12,6 +12,7 @@ use crate::law::call;
 use crate::law::call::{CatalogError, printable};
 use crate::report::run::FORMATS;
 use crate::result::{Flag, Report};
+use crate::simulate::pilot;
 use crate::simulate::rates::Rates;
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan};
 use crate::spec::{Engine, Experiment, Loss, Precision};
@@ -405,7 +406,11 @@ pub(super) fn announce(plan: &Plan, threads: usize) {
         return;
     }
     let seconds = plan.seconds(threads.min(cores()), Rates::measured());
-    if seconds >= LONG {
+    if seconds >= 0.2 * LONG {
+        let seconds = pilot::seconds(plan, threads.min(cores()));
+        if seconds < LONG {
+            return;
+        }
         let time = HumanDuration(Duration::from_secs_f64(seconds.min(1e15)));
         let memory = size::bytes(plan.bytes(threads));
         note(&format!(

@@ -95,5 +95,5 @@ fn trial_bytes(plan: &Plan, cell: &CellPlan, threads: usize) -> u128 {
     let gram = if graph.nodes.is_empty() { 0 } else { 24 * samples * samples };
     // The block of a convolution's gathered input.
     let gathered = if graph.parameters.iter().any(|p| p.kernel.is_some()) { 16 << 20 } else { 0 };
-    tape + weights + 5 * widest + gram + gathered
+    tape + weights + 5 * widest / 2 + gram + gathered
 }

@@ -19,6 +19,7 @@ mod engine;
 mod expected;
 mod input;
 mod memory;
+pub mod pilot;
 mod plan;
 pub mod rates;
 mod rounding;

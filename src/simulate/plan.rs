@@ -231,7 +231,17 @@ impl Plan {
         // Trials side by side; what is left of the last round waits.
         let rounds = jobs.div_ceil(cores.max(1)) as f64;
         let share = if jobs < cores { 1.0 / cores as f64 } else { rounds / jobs as f64 };
-        rates.seconds(self.work()) * share
+        // Weights that are not kept are drawn once more on the way back.
+        let trials = self.experiment.trials as f64;
+        let again = |cell: &CellPlan| match memory::keeps_weights(&cell.graph, self.experiment.batch, cores) {
+            true => Cost::default(),
+            false => {
+                let cost = cell.choice.cost;
+                Cost { normals: cost.normals, others: cost.others, ..Cost::default() } * trials
+            }
+        };
+        let work = self.work() + self.cells.iter().map(again).sum();
+        rates.seconds(work) * share
     }
 
     /// Units of progress in a whole run.
