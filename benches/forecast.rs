@@ -5,6 +5,7 @@
 use initdiag::result::Report;
 use initdiag::simulate::{Input, Plan, pilot};
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 const RUNS: &[&str] = &[
@@ -68,7 +69,7 @@ fn main() {
             continue;
         };
         let Ok(plan) = Plan::new(&report.spec, Input::Normal) else { continue };
-        let said = pilot::seconds(&plan, threads);
+        let said = pilot::seconds(&plan, threads, &AtomicBool::new(false));
         let (bytes, peak) = (plan.bytes(threads) as f64 / 1e6, peak as f64 / 1e6);
         println!(
             "{said:>6.2}  {seconds:>6.2}  {:>9.2}  {bytes:>8.0} {peak:>8.0}  {:>9.2}   {run}",

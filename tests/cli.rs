@@ -559,7 +559,10 @@ fn an_interrupt_before_the_first_trial_says_whose_files_are_there() {
     std::fs::write(out.path().join("result.json"), "{}").unwrap();
     let binary = assert_cmd::cargo::cargo_bin!("initdiag");
     let child = std::process::Command::new(binary)
-        .args(["--depth", "100k", "--width", "200", "--trials", "1", "--batch", "1", "--out"])
+        .args([
+            "--depth", "20k", "--width", "4096", "--trials", "1", "--batch", "1", "--engine", "dense",
+            "--out",
+        ])
         .arg(out.path())
         .stderr(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())

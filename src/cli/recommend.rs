@@ -113,10 +113,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 /// What a network's simulations say; `None` when the user stopped them.
 fn measured(survey: Survey, threads: usize, output: &OutputOptions) -> Option<Recommendation> {
-    if output.speaks() {
-        announce(&survey.plan, threads);
-    }
     let stop = progress::stop_on_interrupt();
+    if output.speaks() {
+        announce(&survey.plan, threads, &stop);
+    }
     let bar = output.bar("simulating", survey.plan.units());
     let progress = |units| bar.inc(units);
     let control = Control { threads, stop: &stop, progress: &progress, trace: false };

@@ -164,15 +164,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
     let threads = threads_for(&plan, arguments);
     check_memory(&plan, threads)?;
+    let stop = progress::stop_on_interrupt();
     if arguments.output.speaks() {
         plan.left_out.iter().for_each(|out| {
             note(&format!("left out: {} × {} cannot be built: {}", out.init, out.act, out.reason));
         });
-        announce(&plan, threads);
+        announce(&plan, threads, &stop);
     }
     let delivery = arguments.output.open(FORMATS)?;
     let directory = delivery.directory();
-    let session = Session::start(plan.units(), arguments);
+    let session = Session::start(plan.units(), arguments, stop);
     let mut report = session.run(&plan, threads)?;
     if arguments.jacobian {
         session.jacobians(&plan, threads, &mut report)?;
@@ -226,8 +227,7 @@ pub(super) struct Session {
 
 impl Session {
     /// `units` of progress in all.
-    pub fn start(units: u64, arguments: &Arguments) -> Self {
-        let stop = progress::stop_on_interrupt();
+    pub fn start(units: u64, arguments: &Arguments, stop: Arc<AtomicBool>) -> Self {
         Self { stop, bar: arguments.output.bar("simulating", units), trace: arguments.trace }
     }
 
@@ -401,13 +401,13 @@ const LONG: f64 = 5.0;
 const SHORT: f64 = 1e11;
 
 /// The predicted cost of a long run, by the arithmetic that chose its engines and the rates of this machine.
-pub(super) fn announce(plan: &Plan, threads: usize) {
+pub(super) fn announce(plan: &Plan, threads: usize, stop: &AtomicBool) {
     if plan.cost() < SHORT {
         return;
     }
     let seconds = plan.seconds(threads.min(cores()), Rates::measured());
     if seconds >= 0.2 * LONG {
-        let seconds = pilot::seconds(plan, threads.min(cores()));
+        let seconds = pilot::seconds(plan, threads.min(cores()), stop);
         if seconds < LONG {
             return;
         }

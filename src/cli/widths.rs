@@ -2,6 +2,7 @@
 
 use super::error::{Failure, say};
 use super::fail_on::{Condition, Met, conclude};
+use super::progress;
 use super::run::{Arguments, Session, check_memory, experiment, threads_for};
 use super::size;
 use crate::report::scaling::FORMATS;
@@ -36,7 +37,7 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
         input = plan.input;
     }
     let delivery = arguments.output.open(FORMATS)?;
-    let session = Session::start(units, arguments);
+    let session = Session::start(units, arguments, progress::stop_on_interrupt());
     let mut reports = Vec::new();
     let mut interrupted = false;
     for width in &sweep.hidden_widths {

@@ -76,8 +76,9 @@ fn trial_bytes(plan: &Plan, cell: &CellPlan, threads: usize) -> u128 {
     let batch = plan.experiment.batch;
     let samples = batch as u128;
     if cell.choice.engine == Engine::Streamed {
-        // Gram matrices and factors of each layer; a wave of partial sums; blocks.
-        let small = cell.layers.len() as u128 * 8 * 5 * samples * samples;
+        // Gram matrices and factors of each layer, more of them for Haar matrices; a wave of partial sums; blocks.
+        let factors = if cell.layers.iter().any(|layer| layer.weights.is_orthogonal()) { 40 } else { 20 };
+        let small = cell.layers.len() as u128 * factors * samples * samples;
         return small + 64 * 8 * 4 * samples * samples + (16 << 20);
     }
     let graph = &*cell.graph;

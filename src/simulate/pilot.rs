@@ -12,12 +12,12 @@ const BUDGET: f64 = 0.3;
 /// A stack's pilot has no fewer layers, and a batch no fewer samples.
 const FEWEST: (usize, usize) = (8, 4);
 
-/// Seconds of the whole run on so many cores.
-pub fn seconds(plan: &Plan, cores: usize) -> f64 {
+/// Seconds of the whole run on so many cores; `stop` ends the pilot as it ends a run.
+pub fn seconds(plan: &Plan, cores: usize, stop: &AtomicBool) -> f64 {
     let rates = Rates::measured();
     let said = plan.seconds(cores, rates);
     let Some(pilot) = pilot(plan, cores, rates) else { return said };
-    let control = Control { threads: cores, stop: &AtomicBool::new(false), progress: &|_| (), trace: false };
+    let control = Control { threads: cores, stop, progress: &|_| (), trace: false };
     // Twice: the first fetches memory that a long run fetches once.
     let once = || {
         let start = Instant::now();
