@@ -28,7 +28,7 @@ pub fn seconds(plan: &Plan, cores: usize, stop: &AtomicBool) -> f64 {
     if expected > 0.0 { said * first.min(second) / expected } else { said }
 }
 
-/// The same experiment with as few trials, layers and samples as the budget asks for; `None` where that cannot be planned.
+/// The same experiment with as few trials, layers and samples as the budget asks for; `None` where that is still too much.
 fn pilot(plan: &Plan, cores: usize, rates: Rates) -> Option<Plan> {
     let mut small = Experiment {
         trials: plan.experiment.trials.min(cores.max(1)),
@@ -52,7 +52,8 @@ fn pilot(plan: &Plan, cores: usize, rates: Rates) -> Option<Plan> {
         } else if small.trials > 1 {
             small.trials = 1;
         } else {
-            return Some(pilot);
+            // A layer of a billion units is not tried out.
+            return Some(pilot).filter(|pilot| pilot.seconds(cores, rates) <= 4.0 * BUDGET);
         }
     }
 }
