@@ -3,6 +3,7 @@
 //!     cargo bench --bench forecast [-- OPTIONS of one run]
 
 use initdiag::result::Report;
+use initdiag::simulate::rates::Rates;
 use initdiag::simulate::{Input, Plan, pilot};
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
@@ -69,7 +70,7 @@ fn main() {
             continue;
         };
         let Ok(plan) = Plan::new(&report.spec, Input::Normal) else { continue };
-        let said = pilot::seconds(&plan, threads, &AtomicBool::new(false));
+        let said = pilot::seconds(&plan, threads, Rates::measured(), &AtomicBool::new(false));
         let (bytes, peak) = (plan.bytes(threads) as f64 / 1e6, peak as f64 / 1e6);
         println!(
             "{said:>6.2}  {seconds:>6.2}  {:>9.2}  {bytes:>8.0} {peak:>8.0}  {:>9.2}   {run}",

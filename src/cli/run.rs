@@ -405,19 +405,17 @@ pub(super) fn announce(plan: &Plan, threads: usize, stop: &AtomicBool) {
     if plan.cost() < SHORT {
         return;
     }
-    let seconds = plan.seconds(threads.min(cores()), Rates::measured());
-    if seconds >= 0.2 * LONG {
-        let seconds = pilot::seconds(plan, threads.min(cores()), stop);
-        if seconds < LONG {
-            return;
-        }
-        let time = HumanDuration(Duration::from_secs_f64(seconds.min(1e15)));
-        let memory = size::bytes(plan.bytes(threads));
-        note(&format!(
-            "this will take about {time} and up to {memory} on {threads} thread{}",
-            plural(threads)
-        ));
+    let (cores, rates) = (threads.min(cores()), Rates::measured());
+    if plan.seconds(cores, rates) < 0.2 * LONG {
+        return;
     }
+    let seconds = pilot::seconds(plan, cores, rates, stop);
+    if seconds < LONG {
+        return;
+    }
+    let time = HumanDuration(Duration::from_secs_f64(seconds.min(1e15)));
+    let memory = size::bytes(plan.bytes(threads));
+    note(&format!("this will take about {time} and up to {memory} on {threads} thread{}", plural(threads)));
 }
 
 fn plural(count: usize) -> &'static str {

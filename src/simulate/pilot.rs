@@ -12,11 +12,10 @@ const BUDGET: f64 = 0.3;
 /// A stack's pilot has no fewer layers, and a batch no fewer samples.
 const FEWEST: (usize, usize) = (8, 4);
 
-/// Seconds of the whole run on so many cores; `stop` ends the pilot as it ends a run.
-pub fn seconds(plan: &Plan, cores: usize, stop: &AtomicBool) -> f64 {
-    let rates = Rates::measured();
+/// Seconds of the whole run on so many cores at these rates; `stop` ends the pilot as it ends a run.
+pub fn seconds(plan: &Plan, cores: usize, rates: Rates, stop: &AtomicBool) -> f64 {
     let said = plan.seconds(cores, rates);
-    let Some(pilot) = pilot(plan, cores, rates) else { return said };
+    let Some((pilot, expected)) = pilot(plan, cores, rates) else { return said };
     let control = Control { threads: cores, stop, progress: &|_| (), trace: false };
     // Twice: the first fetches memory that a long run fetches once.
     let once = || {
@@ -24,12 +23,11 @@ pub fn seconds(plan: &Plan, cores: usize, stop: &AtomicBool) -> f64 {
         record(&pilot, &control).ok().map(|_| start.elapsed().as_secs_f64())
     };
     let (Some(first), Some(second)) = (once(), once()) else { return said };
-    let expected = pilot.seconds(cores, rates);
     if expected > 0.0 { said * first.min(second) / expected } else { said }
 }
 
-/// The same experiment with as few trials, layers and samples as the budget asks for; `None` where that is still too much.
-fn pilot(plan: &Plan, cores: usize, rates: Rates) -> Option<Plan> {
+/// The same experiment with as few trials, layers and samples as the budget asks for, and its predicted seconds; `None` where that is still too much.
+fn pilot(plan: &Plan, cores: usize, rates: Rates) -> Option<(Plan, f64)> {
     let mut small = Experiment {
         trials: plan.experiment.trials.min(cores.max(1)),
         more_widths: Vec::new(),
@@ -41,8 +39,9 @@ fn pilot(plan: &Plan, cores: usize, rates: Rates) -> Option<Plan> {
     }
     loop {
         let pilot = Plan::new(&small, Input::Normal).ok()?;
-        if pilot.seconds(cores, rates) <= BUDGET {
-            return Some(pilot);
+        let seconds = pilot.seconds(cores, rates);
+        if seconds <= BUDGET {
+            return Some((pilot, seconds));
         }
         if small.net.is_none() && small.depth >= 2 * FEWEST.0 {
             small.depth /= 2;
@@ -53,7 +52,7 @@ fn pilot(plan: &Plan, cores: usize, rates: Rates) -> Option<Plan> {
             small.trials = 1;
         } else {
             // A layer of a billion units is not tried out.
-            return Some(pilot).filter(|pilot| pilot.seconds(cores, rates) <= 4.0 * BUDGET);
+            return (seconds <= 4.0 * BUDGET).then_some((pilot, seconds));
         }
     }
 }
