@@ -589,9 +589,9 @@ fn every_run_carries_its_theory() {
         for layer in &cell.layers {
             let theory = layer.theory.unwrap();
             let gradient = layer.gradient.log10_variance.median.unwrap();
-            let [low, high] = theory.gradient_band.unwrap();
+            let [low, high] = theory.gradient_band.unwrap().map(Option::unwrap);
             assert!(low < high && (low - 0.5..high + 0.5).contains(&gradient));
-            assert!(theory.band.unwrap()[0] < theory.activation_log10_variance.unwrap());
+            assert!(theory.band.unwrap()[0].unwrap() < theory.activation_log10_variance.unwrap());
         }
         assert!(cell.forward.threshold > 1.0 && cell.forward.threshold < 2.0);
         assert_eq!(cell.formats.len(), 5);

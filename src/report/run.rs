@@ -151,8 +151,8 @@ fn layers(report: &Report) -> Result<String, csv::Error> {
                         floor: summary.and_then(|s| s.floor),
                         rounding: layer.rounding.name(),
                         theory_log10_mean: mean,
-                        theory_log10_q05: band.map(|b| b[0]),
-                        theory_log10_q95: band.map(|b| b[1]),
+                        theory_log10_q05: band.and_then(|b| b[0]),
+                        theory_log10_q95: band.and_then(|b| b[1]),
                         value,
                     }
                 };

@@ -69,7 +69,8 @@ pub struct Drawing {
 }
 
 /// What theory expects at a layer (Poole et al. 2016, Schoenholz et al. 2017), from the laws alone: log₁₀ of means over trials,
-/// and the bands that hold the middle 90 % of trials at the layers' own widths. `None` for an exact zero, and where it ends.
+/// and the bands that hold the middle 90 % of trials at the layers' own widths. `None` for an exact zero, also as the end of a
+/// band, and where theory ends.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Theory {
@@ -84,13 +85,13 @@ pub struct Theory {
     /// Cosine between two samples' pre-activations.
     pub correlation: Option<f64>,
     /// Band of the variance of H.
-    pub band: Option<[f64; 2]>,
+    pub band: Option<[Option<f64>; 2]>,
     /// Band of the variance of Z.
-    pub preactivation_band: Option<[f64; 2]>,
+    pub preactivation_band: Option<[Option<f64>; 2]>,
     /// Band of the variance of ∂C/∂Z.
-    pub gradient_band: Option<[f64; 2]>,
+    pub gradient_band: Option<[Option<f64>; 2]>,
     /// Band of the second moment of ∂C/∂W.
-    pub weight_gradient_band: Option<[f64; 2]>,
+    pub weight_gradient_band: Option<[Option<f64>; 2]>,
 }
 
 impl Layer {

@@ -69,33 +69,32 @@ impl Expectation {
     /// random read-out the gradients are set to start where they were measured to.
     pub fn theory(&self, measured: &[Layer]) -> Vec<Theory> {
         let layers = &self.prediction.layers;
-        let level = |at: usize, level: fn(&Expected) -> Option<Level>| layers.get(at).and_then(level);
         let last = measured.len() - 1;
         let start = measured[last].gradient.log10_variance.log10_of_mean;
-        let shift = match level(last, |e| e.gradient.variance) {
+        let shift = match layers.get(last).and_then(|e| e.gradient.variance.as_ref()) {
             _ if self.read_out => Some(0.0),
             Some(predicted) => start.map(|start| start - predicted.log10_mean),
             None => None,
         };
         let of = |expected: &Expected| {
-            let moved = |level: Option<Level>| {
-                level.zip(shift).map(|(l, shift)| Level { log10_mean: l.log10_mean + shift, ..l })
+            let moved = |level: &Option<Level>| {
+                let moved = |(l, shift): (Level, f64)| Level { log10_mean: l.log10_mean + shift, ..l };
+                level.clone().zip(shift).map(moved)
             };
-            let band =
-                |level: Option<Level>| level.and_then(|l| l.band(COVERAGE)).map(|(low, high)| [low, high]);
-            let mean = |level: Option<Level>| level.map(|l| l.log10_mean);
-            let (z, h) = (expected.preactivation.variance, expected.activation.variance);
-            let (d, w) = (moved(expected.gradient.variance), moved(expected.weight_gradient.second_moment));
+            let band = |level: &Option<Level>| level.as_ref().and_then(|l| l.band(COVERAGE));
+            let mean = |level: &Option<Level>| level.as_ref().map(|l| l.log10_mean);
+            let (z, h) = (&expected.preactivation.variance, &expected.activation.variance);
+            let (d, w) = (moved(&expected.gradient.variance), moved(&expected.weight_gradient.second_moment));
             Theory {
                 preactivation_log10_variance: mean(z),
                 activation_log10_variance: mean(h),
-                gradient_log10_variance: mean(d),
-                weight_gradient_log10_second_moment: mean(w),
+                gradient_log10_variance: mean(&d),
+                weight_gradient_log10_second_moment: mean(&w),
                 correlation: expected.correlation.is_finite().then_some(expected.correlation),
                 band: band(h),
                 preactivation_band: band(z),
-                gradient_band: band(d),
-                weight_gradient_band: band(w),
+                gradient_band: band(&d),
+                weight_gradient_band: band(&w),
             }
         };
         layers.iter().map(of).collect()

@@ -1,97 +1,246 @@
-//! The exact law of one sample's norm through homogeneous layers with independent normal weights and no biases
-//! (Hanin & Rolnick 2018; Hanin & Nica 2019).
+//! How the norm of one network's signal scatters about what wide-layer theory says of it: the exact law through homogeneous
+//! layers with independent normal weights and no biases (Hanin & Rolnick 2018; Hanin & Nica 2019), by its cumulants.
 //!
 //! With slopes a and 1 on either side of zero, n units, and A ~ Binomial(n, ½) of them on the steeper side, a layer
-//! multiplies the squared norm of the activations by (2/((1 + a²)n))·(χ²_A + a²χ²_{n−A}) times what wide-layer theory
-//! says, independently of all other layers. Rotating z, that is S·Y: S ~ χ²_n, and Y = a² + (1 − a²)β with β the part of
-//! ‖z‖² on the steeper side.
+//! multiplies one sample's squared norm of the activations by (2/((1 + a²)n))·(χ²_A + a²χ²_{n−A}) times what wide-layer
+//! theory says, independently of all other layers. Rotating z, that is S·Y: S ~ χ²_n, and Y = a² + (1 − a²)β with β the part
+//! of ‖z‖² on the steeper side. The factors of a gradient have the same law: what comes down to a layer has independent
+//! signs, so that the rows it meets are as if they had never been used, and a layer's units lie on the steeper side by fair
+//! coins whatever the layer below holds. A layer's weight gradient is the product of a signal that the layers below have
+//! scattered and a gradient that the layers from it on have, so that it meets each layer once.
 
-use nalgebra::Complex;
+mod inversion;
+
+use inversion::Inversion;
+use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
 use statrs::function::gamma::{digamma, ln_gamma};
-use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2, PI};
-
-type C = Complex<f64>;
+use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2};
+use std::sync::Arc;
 
 /// Standard deviations of A/n about ½ that are followed; beyond, Hoeffding's bound is e^(−2·8²) = 10⁻⁵⁵.
 const BULK: f64 = 16.0;
 
-/// The law of log(ratio to theory) of one layer, where not all units are dead.
-struct LayerLaw {
-    n: f64,
-    /// log of 2/((1 + a²)n).
-    scale: f64,
-    form: LayerForm,
+/// Skewness of the logarithm beyond which a law is far from log-normal.
+const SKEWED: f64 = 0.3;
+/// Skewness below which few more factors will bring it there again.
+const STRAIGHT: f64 = 0.03;
+/// Units beyond which a layer's law is that of this many, brought to its own by the powers of 1/n that cumulants go with.
+const WIDE: usize = 512;
+
+/// The logarithm, to base e, of a positive random factor, by its cumulants; and the probability that the factor is an exact
+/// zero, which has no logarithm. Factors of mean 1 are meant, zeros counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogLaw {
+    /// Mean, variance, third and fourth cumulant of the logarithm where the factor is not zero.
+    pub cumulants: [f64; 4],
+    /// Probability of a zero.
+    pub death: f64,
+    /// What it is a product of, while it is not log-normal and its factors are known exactly.
+    factors: Option<Arc<[Factors]>>,
 }
 
-enum LayerForm {
-    /// a = 0: (A, its probability) for A ≥ 1, summing to one.
-    OneSided(Vec<(usize, f64)>),
-    /// (log Y, its probability).
-    TwoSided(Vec<(f64, f64)>),
+/// Like factors of a product.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Factors {
+    /// n, or the degrees of freedom of a χ².
+    units: f64,
+    /// a; 1 for a χ².
+    slope: f64,
+    count: u32,
 }
 
-impl LayerLaw {
-    fn new(n: usize, a: f64) -> Self {
-        let count = n as f64;
-        let scale = (2.0 / ((1.0 + a * a) * count)).ln();
-        let form = if a == 0.0 {
-            let mut active: Vec<(usize, f64)> = binomial(n).filter(|(k, _)| *k > 0).collect();
-            let total: f64 = active.iter().map(|(_, p)| p).sum();
-            active.iter_mut().for_each(|(_, p)| *p /= total);
-            LayerForm::OneSided(active)
-        } else {
-            LayerForm::TwoSided(two_sided(n, a))
-        };
-        Self { n: count, scale, form }
+impl LogLaw {
+    /// Nothing scatters.
+    pub const CERTAIN: Self = Self { cumulants: [0.0; 4], death: 0.0, factors: None };
+
+    /// A log-normal factor of mean 1, the logarithm of which has this variance.
+    pub fn log_normal(variance: f64) -> Self {
+        let variance = variance.max(0.0);
+        Self { cumulants: [-0.5 * variance, variance, 0.0, 0.0], ..Self::CERTAIN }
     }
 
-    /// E e^{it·log R}.
-    fn characteristic(&self, t: f64) -> C {
-        let shift = C::new(0.0, t * (self.scale + LN_2)).exp();
-        let sum: C = match &self.form {
-            LayerForm::OneSided(active) => {
-                // Γ(k/2 + it)/Γ(k/2), by Γ(x + 1) = xΓ(x) from the first of either parity.
-                let mut ratios: [Option<(usize, C)>; 2] = [None; 2];
-                let mut sum = C::new(0.0, 0.0);
-                for (k, p) in active {
-                    let half = 0.5 * *k as f64;
-                    let ratio = match ratios[k % 2] {
-                        Some((before, ratio)) if before + 2 == *k => {
-                            ratio * (C::new(half - 1.0, t) / (half - 1.0))
-                        }
-                        _ => (ln_gamma_complex(C::new(half, t)) - ln_gamma(half)).exp(),
-                    };
-                    ratios[k % 2] = Some((*k, ratio));
-                    sum += ratio * *p;
-                }
-                sum
-            }
-            LayerForm::TwoSided(parts) => {
-                let norm = (ln_gamma_complex(C::new(0.5 * self.n, t)) - ln_gamma(0.5 * self.n)).exp();
-                norm * parts.iter().map(|(log, p)| C::from_polar(*p, t * log)).sum::<C>()
-            }
-        };
-        shift * sum
+    /// χ²_k/k: the mean square of k independent N(0, 1), k > 0 and not necessarily an integer.
+    pub fn chi_squared(k: f64) -> Self {
+        let mut cumulants = log_chi_squared(k);
+        // Where k is large, log χ² and log k have most of their digits in common.
+        cumulants[0] = if k > 1e4 { -1.0 / k - 1.0 / (3.0 * k * k) } else { cumulants[0] - k.ln() };
+        Self { cumulants, ..Self::CERTAIN }.of(k, 1.0)
     }
 
-    /// Mean and variance of log R.
-    fn cumulants(&self) -> (f64, f64) {
-        let (mean, square) = match &self.form {
-            LayerForm::OneSided(active) => active.iter().fold((0.0, 0.0), |(mean, square), (k, p)| {
-                let half = 0.5 * *k as f64;
-                let psi = digamma(half) + LN_2 + self.scale;
-                (mean + p * psi, square + p * (psi * psi + trigamma(half)))
-            }),
-            LayerForm::TwoSided(parts) => {
-                let psi = digamma(0.5 * self.n) + LN_2 + self.scale;
-                let (m, s) =
-                    parts.iter().fold((0.0, 0.0), |(m, s), (log, p)| (m + p * log, s + p * log * log));
-                let mean = psi + m;
-                (mean, trigamma(0.5 * self.n) + s - m * m + mean * mean)
-            }
-        };
-        (mean, square - mean * mean)
+    /// What a layer of n units with slopes `(left, right)` on either side of zero makes of one sample's squared norm, over
+    /// what wide-layer theory says. `None` without a unit or a slope.
+    pub fn layer(n: usize, slopes: (f64, f64)) -> Option<Self> {
+        let (left, right) = (slopes.0.abs(), slopes.1.abs());
+        let (low, high) = (left.min(right), left.max(right));
+        if n == 0 || !(high > 0.0 && high.is_finite()) {
+            return None;
+        }
+        let a = low / high;
+        if n > WIDE {
+            let leading = first_order((a, 1.0)) / WIDE as f64;
+            return Some(Self::exact(WIDE, a).averaged(n as f64 / WIDE as f64, leading));
+        }
+        Some(Self::exact(n, a))
     }
+
+    fn exact(n: usize, a: f64) -> Self {
+        let scale = (2.0 / ((1.0 + a * a) * n as f64)).ln();
+        if a == 0.0 {
+            let death = 0.5f64.powi(n.min(2000) as i32);
+            let living = binomial(n).filter(|(k, _)| *k > 0);
+            let parts: Vec<_> = living
+                .map(|(k, p)| {
+                    let mut part = log_chi_squared(k as f64);
+                    part[0] += scale;
+                    (part, p)
+                })
+                .collect();
+            return Self { cumulants: mixture(&parts), death, factors: None }.of(n as f64, a);
+        }
+        let norm = log_chi_squared(n as f64);
+        let split: Vec<_> = two_sided(n, a).iter().map(|(log, p)| ([*log, 0.0, 0.0, 0.0], *p)).collect();
+        let split = mixture(&split);
+        let mut cumulants: [f64; 4] = std::array::from_fn(|k| norm[k] + split[k]);
+        cumulants[0] += scale;
+        Self { cumulants, ..Self::CERTAIN }.of(n as f64, a)
+    }
+
+    /// Remembers the one factor, where it matters.
+    fn of(self, units: f64, slope: f64) -> Self {
+        let factors = (self.skewness().abs() > STRAIGHT).then(|| [Factors { units, slope, count: 1 }].into());
+        Self { factors, ..self }
+    }
+
+    /// The law where `times` as many take part in the mean, given the variance of this logarithm to first order: cumulants go
+    /// with powers of 1/n, the first two in two terms, of which the first is known.
+    #[must_use]
+    pub fn averaged(&self, times: f64, leading: f64) -> Self {
+        if (times - 1.0).abs() < 1e-6 {
+            return self.clone();
+        }
+        let [mean, variance, third, fourth] = self.cumulants;
+        let rest = [mean + 0.5 * leading, variance - leading];
+        let cumulants = [
+            (rest[0] / times - 0.5 * leading) / times,
+            (rest[1] / times + leading) / times,
+            third / (times * times),
+            fourth / times.powi(3),
+        ];
+        Self { cumulants, death: self.death.powf(times), factors: None }
+    }
+
+    /// The law of the product with an independent factor.
+    #[must_use]
+    pub fn times(&self, other: &Self) -> Self {
+        if *other == Self::CERTAIN {
+            return self.clone();
+        } else if *self == Self::CERTAIN {
+            return other.clone();
+        }
+        let death = self.death + other.death - self.death * other.death;
+        let cumulants = std::array::from_fn(|k| self.cumulants[k] + other.cumulants[k]);
+        let product = Self { cumulants, death, factors: None };
+        let (Some(own), Some(others)) = (&self.factors, &other.factors) else { return product };
+        if product.skewness().abs() <= STRAIGHT {
+            return product;
+        }
+        let mut factors = own.to_vec();
+        for one in others.iter() {
+            match factors.iter_mut().find(|f| f.units == one.units && f.slope == one.slope) {
+                Some(like) => like.count += one.count,
+                None => factors.push(*one),
+            }
+        }
+        Self { factors: Some(factors.into()), ..product }
+    }
+
+    /// The same law where this is the probability of a zero.
+    #[must_use]
+    pub fn dying(self, death: f64) -> Self {
+        Self { death, ..self }
+    }
+
+    /// All of it is finite.
+    pub fn is_finite(&self) -> bool {
+        self.death.is_finite() && self.cumulants.iter().all(|c| c.is_finite())
+    }
+
+    /// Standard deviation of the logarithm.
+    pub fn std(&self) -> f64 {
+        self.cumulants[1].max(0.0).sqrt()
+    }
+
+    /// Third cumulant of the standardized logarithm; 0 where nothing scatters.
+    fn skewness(&self) -> f64 {
+        let std = self.std();
+        if std > 0.0 { self.cumulants[2] / std.powi(3) } else { 0.0 }
+    }
+
+    /// The logarithm below which the factor falls with probability `p`, zeros counted; `None` where that is a zero.
+    ///
+    /// Where known factors make a law that is far from log-normal, its characteristic function is inverted. Elsewhere it is
+    /// the quantile of a scaled log χ² with the same first three cumulants, and Cornish & Fisher's (1938) term for what the
+    /// fourth differs by, which is right to a hundredth of a standard deviation.
+    pub fn quantile(&self, p: f64) -> Option<f64> {
+        let living = (p - self.death) / (1.0 - self.death);
+        if !(0.0..1.0).contains(&living) || living == 0.0 {
+            return None;
+        }
+        let std = self.std();
+        if std == 0.0 {
+            return Some(self.cumulants[0]);
+        }
+        if let Some(factors) = self.factors.as_ref().filter(|_| self.skewness().abs() > SKEWED) {
+            return Some(Inversion::new(factors, self.cumulants[0], std).quantile(living));
+        }
+        let z = Normal::standard().inverse_cdf(living);
+        let (skew, excess) = (self.skewness(), self.cumulants[3] / std.powi(4));
+        let (base, covered) = skewed(skew, living, z);
+        let bent = base + (z.powi(3) - 3.0 * z) * (excess - covered) / 24.0;
+        Some(self.cumulants[0] + std * bent)
+    }
+}
+
+/// The quantile of the law with mean 0, variance 1 and this skewness, and its fourth cumulant: that of log χ²_k for the k
+/// that has the skewness, and to first order where that is small. `z` is the normal quantile.
+fn skewed(skew: f64, p: f64, z: f64) -> (f64, f64) {
+    // Beyond, log χ²_k is no longer to be told from an exponential law.
+    let sought = skew.clamp(-1.99, 0.0);
+    if skew.abs() < 0.03 || skew > 0.0 {
+        let bent = z + (z * z - 1.0) * skew / 6.0 - (2.0 * z.powi(3) - 5.0 * z) * skew * skew / 36.0;
+        return (bent, 0.0);
+    }
+    let (mut low, mut high) = (1e-2f64.ln(), 1e5f64.ln());
+    for _ in 0..40 {
+        let x = f64::midpoint(low, high).exp();
+        let here = polygamma(2, x) / polygamma(1, x).powf(1.5);
+        if here < sought { low = x.ln() } else { high = x.ln() }
+    }
+    let k = 2.0 * f64::midpoint(low, high).exp();
+    let [mean, variance, _, fourth] = log_chi_squared(k);
+    let quantile = ChiSquared::new(k).map_or(f64::NAN, |law| law.inverse_cdf(p));
+    ((quantile.ln() - mean) / variance.sqrt(), fourth / (variance * variance))
+}
+
+/// Cumulants of log χ²_k: ψ(k/2) + log 2, and ψ's derivatives.
+fn log_chi_squared(k: f64) -> [f64; 4] {
+    let x = 0.5 * k;
+    [digamma(x) + LN_2, polygamma(1, x), polygamma(2, x), polygamma(3, x)]
+}
+
+/// Cumulants of a mixture of laws with these cumulants and weights, which are brought to the sum of one.
+fn mixture(parts: &[([f64; 4], f64)]) -> [f64; 4] {
+    let total: f64 = parts.iter().map(|(_, p)| p).sum();
+    let mean = parts.iter().map(|(part, p)| p * part[0]).sum::<f64>() / total;
+    let (mut second, mut third, mut fourth) = (0.0, 0.0, 0.0);
+    for ([one, two, three, four], p) in parts {
+        let (p, away) = (p / total, one - mean);
+        let square = away * away;
+        second += p * (two + square);
+        third += p * (three + 3.0 * away * two + away * square);
+        fourth += p * (four + 3.0 * two * two + 4.0 * away * three + 6.0 * square * two + square * square);
+    }
+    [mean, second, third, fourth - 3.0 * second * second]
 }
 
 /// The bulk of Binomial(n, ½).
@@ -150,100 +299,6 @@ fn two_sided(n: usize, a: f64) -> Vec<(f64, f64)> {
     parts
 }
 
-/// The law of one sample's squared activation norm behind several layers, over what wide-layer theory says of it.
-pub struct NormLaw {
-    mean: f64,
-    variance: f64,
-    death: f64,
-    /// (t, characteristic function) at the midpoints of steps `step`.
-    table: Vec<(f64, C)>,
-    step: f64,
-}
-
-impl NormLaw {
-    /// Makes the law for layers of these widths with slopes `(left, right)` on either side of zero; `None` without a layer or a slope.
-    pub fn new(widths: &[usize], slopes: (f64, f64)) -> Option<Self> {
-        let (left, right) = (slopes.0.abs(), slopes.1.abs());
-        let (low, high) = (left.min(right), left.max(right));
-        if widths.is_empty() || widths.contains(&0) || high.is_nan() || high <= 0.0 {
-            return None;
-        }
-        let a = low / high;
-        let mut counts = std::collections::BTreeMap::new();
-        widths.iter().for_each(|n| *counts.entry(*n).or_insert(0u32) += 1);
-        let laws: Vec<(LayerLaw, u32)> =
-            counts.iter().map(|(n, count)| (LayerLaw::new(*n, a), *count)).collect();
-        let (mean, variance) = laws.iter().fold((0.0, 0.0), |(mean, variance), (law, count)| {
-            let (m, v) = law.cumulants();
-            (mean + m * f64::from(*count), variance + v * f64::from(*count))
-        });
-        let death = if a == 0.0 {
-            let log: f64 = counts
-                .iter()
-                .map(|(n, count)| f64::from(*count) * (-(0.5f64.powi((*n).min(2000) as i32))).ln_1p())
-                .sum();
-            -log.exp_m1()
-        } else {
-            0.0
-        };
-        // The inversion repeats the law with this period; the lower tail of log χ²_A falls as e^(A·x/2).
-        let narrowest = widths.iter().copied().min().unwrap_or(1);
-        let period = 40.0 * variance.sqrt() + if narrowest < 64 { 80.0 } else { 0.0 };
-        let step = 2.0 * PI / period;
-        let mut table = Vec::new();
-        for k in 0..200_000 {
-            let t = (f64::from(k) + 0.5) * step;
-            let value: C = laws.iter().map(|(law, count)| law.characteristic(t).powu(*count)).product();
-            table.push((t, value));
-            if value.norm() < 1e-13 {
-                break;
-            }
-        }
-        Some(Self { mean, variance, death, table, step })
-    }
-
-    /// E log of the ratio, where the signal lives.
-    pub fn mean_log(&self) -> f64 {
-        self.mean
-    }
-
-    /// Var log of the ratio, where the signal lives.
-    pub fn variance_log(&self) -> f64 {
-        self.variance
-    }
-
-    /// Probability that the signal is exactly zero: 1 − Π(1 − 2^−n) for ReLU, else 0.
-    pub fn death(&self) -> f64 {
-        self.death
-    }
-
-    /// P(log ratio ≤ x), where the signal lives (Gil-Pelaez 1951).
-    pub fn living_cdf(&self, x: f64) -> f64 {
-        let sum: f64 = self.table.iter().map(|(t, value)| (value * C::from_polar(1.0, -t * x)).im / t).sum();
-        (0.5 - sum * self.step / PI).clamp(0.0, 1.0)
-    }
-
-    /// The log of the ratio below which it falls with probability `p`; `None` where that quantile is an exact zero.
-    pub fn quantile(&self, p: f64) -> Option<f64> {
-        let living = (p - self.death) / (1.0 - self.death);
-        if !(0.0..1.0).contains(&living) || living == 0.0 {
-            return None;
-        }
-        let reach = 0.45 * 2.0 * PI / self.step;
-        let (mut low, mut high) = (self.mean - reach, self.mean + reach);
-        for _ in 0..60 {
-            let middle = f64::midpoint(low, high);
-            if self.living_cdf(middle) < living { low = middle } else { high = middle }
-        }
-        Some(f64::midpoint(low, high))
-    }
-
-    /// Median of the ratio itself; 0 where the signal is more likely dead than alive.
-    pub fn median(&self) -> f64 {
-        self.quantile(0.5).map_or(0.0, f64::exp)
-    }
-}
-
 /// E φ⁴/(E φ²)² − 1 of a homogeneous activation: a layer of n units scatters the log of the squared norm by this over n,
 /// and its mean falls by half of that (ReLU 5, linear 2; Hanin & Rolnick 2018).
 pub fn first_order(slopes: (f64, f64)) -> f64 {
@@ -253,60 +308,68 @@ pub fn first_order(slopes: (f64, f64)) -> f64 {
     if second == 0.0 { 0.0 } else { 3.0 * fourth / (second * second) - 1.0 }
 }
 
-/// log Γ(z) for Re z > 0: Stirling's series behind a shift to |z| > 9 (Abramowitz & Stegun 6.1.40).
-fn ln_gamma_complex(mut z: C) -> C {
-    let mut shift = C::new(0.0, 0.0);
-    while z.norm() < 9.0 {
-        shift += z.ln();
-        z += 1.0;
-    }
-    const SERIES: [f64; 7] = [
+/// The derivative of this order, 1 to 3, of ψ at x > 0: the recurrence up to x > 16 and the asymptotic series (Abramowitz &
+/// Stegun 6.4.6 and 6.4.11).
+fn polygamma(order: i32, mut x: f64) -> f64 {
+    /// B_2k/(2k)!
+    const BERNOULLI: [f64; 6] = [
         1.0 / 12.0,
-        -1.0 / 360.0,
-        1.0 / 1260.0,
-        -1.0 / 1680.0,
-        1.0 / 1188.0,
-        -691.0 / 360_360.0,
-        1.0 / 156.0,
+        -1.0 / 720.0,
+        1.0 / 30_240.0,
+        -1.0 / 1_209_600.0,
+        1.0 / 47_900_160.0,
+        -691.0 / 1_307_674_368_000.0,
     ];
-    let inverse = z.inv();
-    let square = inverse * inverse;
-    let series = SERIES.iter().rev().fold(C::new(0.0, 0.0), |sum, c| sum * square + c) * inverse;
-    (z - 0.5) * z.ln() - z + 0.5 * (2.0 * PI).ln() + series - shift
-}
-
-/// d²/dx² log Γ(x), x > 0 (Abramowitz & Stegun 6.4.12).
-fn trigamma(mut x: f64) -> f64 {
+    let factorial = |n: i32| (1..=n).map(f64::from).product::<f64>();
+    let sign = if order % 2 == 0 { -1.0 } else { 1.0 };
     let mut sum = 0.0;
-    while x < 12.0 {
-        sum += 1.0 / (x * x);
+    while x < 16.0 {
+        sum += factorial(order) / x.powi(order + 1);
         x += 1.0;
     }
-    let y = 1.0 / (x * x);
-    sum + 1.0 / x
-        + 0.5 * y
-        + y / x * (1.0 / 6.0 - y * (1.0 / 30.0 - y * (1.0 / 42.0 - y * (1.0 / 30.0 - y * 5.0 / 66.0))))
+    sum += factorial(order - 1) / x.powi(order) + 0.5 * factorial(order) / x.powi(order + 1);
+    for (k, b) in (1..).zip(BERNOULLI) {
+        sum += b * factorial(2 * k + order - 1) / x.powi(2 * k + order);
+    }
+    sign * sum
 }
 
 #[cfg(test)]
 mod tests {
+    use super::inversion::{Inversion, ln_gamma_complex};
     use super::*;
-    use statrs::distribution::{ChiSquared, ContinuousCDF};
+    use nalgebra::Complex;
+    use std::f64::consts::PI;
 
     const RELU: (f64, f64) = (0.0, 1.0);
+
+    fn stack(n: usize, depth: usize, slopes: (f64, f64)) -> LogLaw {
+        let layer = LogLaw::layer(n, slopes).unwrap();
+        (0..depth).fold(LogLaw::CERTAIN, |law, _| law.times(&layer))
+    }
 
     #[test]
     fn gamma_functions() {
         for (x, y) in [(0.5, 0.0), (3.0, 4.0), (20.0, 1.0), (0.5, 25.0)] {
             // Γ(z + 1) = zΓ(z).
-            let z = C::new(x, y);
+            let z = Complex::new(x, y);
             let ratio = (ln_gamma_complex(z + 1.0) - ln_gamma_complex(z)).exp();
             assert!((ratio - z).norm() < 1e-12 * z.norm(), "{z}");
         }
-        assert!((ln_gamma_complex(C::new(7.3, 0.0)).re - ln_gamma(7.3)).abs() < 1e-12);
-        assert!(
-            (trigamma(0.5) - PI * PI / 2.0).abs() < 1e-13 && (trigamma(1.0) - PI * PI / 6.0).abs() < 1e-13
-        );
+        assert!((ln_gamma_complex(Complex::new(7.3, 0.0)).re - ln_gamma(7.3)).abs() < 1e-12);
+        // ψ′(½) = π²/2, ψ′(1) = π²/6, ψ″(1) = −2ζ(3), ψ‴(½) = π⁴.
+        for (order, x, value) in [
+            (1, 0.5, PI * PI / 2.0),
+            (1, 1.0, PI * PI / 6.0),
+            (2, 1.0, -2.404_113_806_319_188_6),
+            (3, 0.5, PI.powi(4)),
+        ] {
+            assert!(
+                (polygamma(order, x) / value - 1.0).abs() < 1e-14,
+                "{order} {x}: {}",
+                polygamma(order, x)
+            );
+        }
     }
 
     /// Medians at depth 50. The exact ones are by mpmath, 25 digits: cumulants of the mixture by polygamma functions, and the
@@ -317,21 +380,35 @@ mod tests {
         for (n, median, printed) in
             [(100, 0.283_628, 0.287), (256, 0.614_279, 0.614), (512, 0.784_363, 0.783)]
         {
-            let law = NormLaw::new(&[n; 50], RELU).unwrap();
-            assert!((law.median() - median).abs() < 1e-5, "{n}: {}", law.median());
+            let law = stack(n, 50, RELU);
+            let found = law.quantile(0.5).unwrap().exp();
+            assert!((found - median).abs() < 1e-5, "{n}: {found}");
             assert!(((-125.0 / n as f64).exp() - printed).abs() < 5.1e-4);
-            let first_order = 250.0 / n as f64;
-            assert!(
-                (law.variance_log() / first_order - 1.0).abs() < 6.0 / n as f64,
-                "{n}: {}",
-                law.variance_log()
-            );
-            assert!(
-                (law.mean_log() / (-0.5 * first_order) - 1.0).abs() < 6.0 / n as f64,
-                "{n}: {}",
-                law.mean_log()
-            );
-            assert!(law.death() < 1e-28);
+            let leading = 250.0 / n as f64;
+            assert!((law.cumulants[1] / leading - 1.0).abs() < 6.0 / n as f64, "{n}: {law:?}");
+            assert!((law.cumulants[0] / (-0.5 * leading) - 1.0).abs() < 6.0 / n as f64, "{n}: {law:?}");
+            assert!(law.death < 1e-28);
+        }
+    }
+
+    /// Cumulants alone, against quantiles by inversion: in standard deviations, largest where few narrow layers are skewed.
+    #[test]
+    fn cumulants_tell_what_is_not_far_from_log_normal() {
+        for (n, depth, a, allowed) in [
+            (30, 1, 0.0, 0.01),
+            (300, 1, 0.0, 3e-4),
+            (10, 50, 0.0, 4e-3),
+            (20, 1, 0.3, 0.015),
+            (20, 30, 0.01, 1e-3),
+        ] {
+            let law = LogLaw { factors: None, ..stack(n, depth, (a, 1.0)) };
+            let factors = [Factors { units: n as f64, slope: a, count: depth as u32 }];
+            let exact = Inversion::new(&factors, law.cumulants[0], law.std());
+            for p in [0.05, 0.25, 0.5, 0.75, 0.95] {
+                let living = (p - law.death) / (1.0 - law.death);
+                let miss = (law.quantile(p).unwrap() - exact.quantile(living)) / law.std();
+                assert!(miss.abs() < allowed, "{n} × {depth}, a = {a}, p = {p}: {miss}");
+            }
         }
     }
 
@@ -339,39 +416,39 @@ mod tests {
     #[test]
     fn quantiles_of_one_relu_layer() {
         for n in [2usize, 7, 40, 300] {
-            let law = NormLaw::new(&[n], RELU).unwrap();
-            let exact = |x: f64| -> f64 {
+            let law = LogLaw::layer(n, RELU).unwrap();
+            let cdf = |x: f64| -> f64 {
                 let top = x.exp() * n as f64 / 2.0;
                 binomial(n)
                     .map(|(k, p)| p * if k == 0 { 1.0 } else { ChiSquared::new(k as f64).unwrap().cdf(top) })
                     .sum()
             };
-            assert!((law.death() - 0.5f64.powi(n as i32)).abs() < 1e-15);
+            assert!((law.death - 0.5f64.powi(n as i32)).abs() < 1e-15);
+            let factors = [Factors { units: n as f64, slope: 0.0, count: 1 }];
+            let inversion = Inversion::new(&factors, law.cumulants[0], law.std());
             for p in [0.3, 0.5, 0.9, 0.999] {
+                let x = inversion.quantile((p - law.death) / (1.0 - law.death));
+                assert!((cdf(x) - p).abs() < 1e-7, "{n} {p}: {x} {}", cdf(x));
+                // Four cumulants do where many units leave little skewness.
                 let x = law.quantile(p).unwrap();
-                assert!((exact(x) - p).abs() < 1e-7, "{n} {p}: {x} {}", exact(x));
+                let allowed = if n < 300 { 1e-7 } else { 4e-3 * p.min(1.0 - p) };
+                assert!((cdf(x) - p).abs() < allowed, "{n} {p}: {x} {}", cdf(x));
             }
         }
     }
 
-    /// A linear layer is χ²_n/n; so are products of them, whose log has the sum of the cumulants.
+    /// A linear layer is χ²_n/n; a leaky one has moments that χ²'s give, and joins the ends.
     #[test]
     fn linear_and_leaky() {
-        let law = NormLaw::new(&[30], (1.0, 1.0)).unwrap();
-        let chi = ChiSquared::new(30.0).unwrap();
-        for p in [0.01, 0.5, 0.95] {
-            let exact = (chi.inverse_cdf(p) / 30.0).ln();
-            assert!((law.quantile(p).unwrap() - exact).abs() < 1e-6, "{p}");
-        }
-        assert!((law.variance_log() - trigamma(15.0)).abs() < 1e-12);
-        // Leaky: E R = 1, E R² from moments of χ²; slopes a and 1/a are one law; a → 0 and a → 1 join the ends.
+        let (linear, chi) = (LogLaw::layer(30, (1.0, 1.0)).unwrap(), LogLaw::chi_squared(30.0));
+        assert!((0..4).all(|k| (linear.cumulants[k] - chi.cumulants[k]).abs() < 1e-12), "{linear:?}");
+        let (near, far) = (LogLaw::chi_squared(9999.9), LogLaw::chi_squared(10_000.1));
+        assert!((near.cumulants[0] / far.cumulants[0] - 1.0).abs() < 1e-4);
         for (n, a) in [(5, 0.3), (64, 0.01), (200, 0.7)] {
-            let one = NormLaw::new(&[n; 3], (a, 1.0)).unwrap();
-            let other = NormLaw::new(&[n; 3], (-1.0, a)).unwrap();
-            assert!((one.median() - other.median()).abs() < 1e-9);
-            let layer = LayerLaw::new(n, a);
-            let LayerForm::TwoSided(parts) = &layer.form else { panic!() };
-            let (m1, m2) = parts
+            // Slopes a and 1/a are one law.
+            let (one, other) = (LogLaw::layer(n, (a, 1.0)).unwrap(), LogLaw::layer(n, (-1.0, a)).unwrap());
+            assert_eq!(one, other);
+            let (m1, m2) = two_sided(n, a)
                 .iter()
                 .fold((0.0, 0.0), |(s, t), (log, p)| (s + p * log.exp(), t + p * (2.0 * log).exp()));
             let (count, f) = (n as f64, 2.0 / ((1.0 + a * a) * n as f64));
@@ -380,9 +457,21 @@ mod tests {
             assert!((f * f * count * (count + 2.0) * m2 - 1.0 - fourth / count).abs() < 1e-9, "{n} {a}");
         }
         // At A = 0 a leaky layer has a², where a ReLU is dead: alike but for that.
-        let (relu, nearly) =
-            (NormLaw::new(&[40; 5], RELU).unwrap(), NormLaw::new(&[40; 5], (1e-5, 1.0)).unwrap());
-        assert!((relu.median() - nearly.median()).abs() < 1e-6);
+        let (relu, nearly) = (stack(40, 5, RELU), stack(40, 5, (1e-5, 1.0)));
+        assert!((relu.quantile(0.5).unwrap() - nearly.quantile(0.5).unwrap()).abs() < 1e-6);
+    }
+
+    /// More units, and more samples of which a mean is taken: as far as two terms reach.
+    #[test]
+    fn averages_follow_the_powers_of_their_number() {
+        for slopes in [RELU, (1.0, 1.0), (0.2, 1.0)] {
+            let (narrow, wide) = (LogLaw::exact(100, slopes.0), LogLaw::exact(400, slopes.0));
+            let brought = narrow.averaged(4.0, first_order(slopes) / 100.0);
+            for k in 0..4 {
+                let ratio = brought.cumulants[k] / wide.cumulants[k];
+                assert!((ratio - 1.0).abs() < [2e-3, 2e-3, 0.1, 0.2][k], "{slopes:?} {k}: {ratio}");
+            }
+        }
     }
 
     #[test]
@@ -392,10 +481,10 @@ mod tests {
 
     #[test]
     fn narrow_deep_networks_die() {
-        let law = NormLaw::new(&[3; 20], RELU).unwrap();
-        assert!((law.death() - (1.0 - 0.875f64.powi(20))).abs() < 1e-14);
-        assert_eq!((law.median(), law.quantile(0.5)), (0.0, None));
+        let law = stack(3, 20, RELU);
+        assert!((law.death - (1.0 - 0.875f64.powi(20))).abs() < 1e-14);
+        assert_eq!(law.quantile(0.5), None);
         assert!(law.quantile(0.99).is_some());
-        assert!(NormLaw::new(&[], RELU).is_none() && NormLaw::new(&[4], (0.0, 0.0)).is_none());
+        assert!(LogLaw::layer(0, RELU).is_none() && LogLaw::layer(4, (0.0, 0.0)).is_none());
     }
 }

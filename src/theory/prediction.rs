@@ -19,11 +19,12 @@
 //! and the activation is curved, nothing is said: under He, GELU's map pushes lengths apart and reaches that at layer 12.
 //! Means are those of infinite width; where the map is curved, they are off by up to 0.6 standard deviations before that.
 
+use super::finite_width::{LogLaw, first_order};
 use super::stack::{Flow, InputMoments, Layer, Start, backward, forward};
 use crate::activation::Activation;
 use crate::expectation::field::{Form, Scatter, WeightMoments};
 use crate::numeric::wide::Wide;
-use statrs::distribution::{ContinuousCDF, Normal};
+use std::collections::HashMap;
 use std::f64::consts::LN_10;
 
 /// Where what units share is more than this part of a layer, its scatter is not small, and nothing is said of it.
@@ -31,31 +32,41 @@ const MOSTLY_OWN: f64 = 0.01;
 /// Var log q beyond which a curved activation is not met by its slopes at one q.
 const LINEAR: f64 = 1.0;
 
-/// A positive quantity of one trial, log-normal to first order.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A positive quantity of one trial.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Level {
     /// log₁₀ of its mean over trials.
     pub log10_mean: f64,
-    /// Standard deviation of its log₁₀ in one trial; `None` where theory has no say.
-    pub std: Option<f64>,
+    /// How one trial scatters about that; `None` where theory has no say.
+    pub law: Option<LogLaw>,
 }
 
 impl Level {
-    /// log₁₀ of its median: the median of a log-normal is e^(−s²/2) times its mean.
-    pub fn log10_median(self) -> f64 {
-        self.log10_mean - self.std.map_or(0.0, |s| 0.5 * s * s * LN_10)
+    /// Standard deviation of the log₁₀ of one trial.
+    pub fn std(&self) -> Option<f64> {
+        self.law.as_ref().map(|law| law.std() / LN_10)
     }
 
-    /// The central band that holds one trial with probability `coverage` (between 0 and 1), in log₁₀.
-    pub fn band(self, coverage: f64) -> Option<(f64, f64)> {
-        let tail = 0.5 * (1.0 + coverage.clamp(0.0, 1.0 - 1e-12));
-        let half = Normal::standard().inverse_cdf(tail) * self.std?;
-        Some((self.log10_median() - half, self.log10_median() + half))
+    /// log₁₀ of its median, of its mean where nothing is known of trials; `None` where most trials are exact zeros.
+    pub fn log10_median(&self) -> Option<f64> {
+        self.law.as_ref().map_or(Some(self.log10_mean), |law| self.quantile(law, 0.5))
+    }
+
+    /// The central band that holds one trial with probability `coverage` (between 0 and 1), in log₁₀: an end of it is `None`
+    /// where it is an exact zero.
+    pub fn band(&self, coverage: f64) -> Option<[Option<f64>; 2]> {
+        let tail = 0.5 * (1.0 - coverage.clamp(0.0, 1.0 - 1e-12));
+        let law = self.law.as_ref()?;
+        Some([tail, 1.0 - tail].map(|p| self.quantile(law, p)))
+    }
+
+    fn quantile(&self, law: &LogLaw, p: f64) -> Option<f64> {
+        law.quantile(p).map(|log| self.log10_mean + log / LN_10)
     }
 }
 
 /// One quantity at one layer; `None` for an exact zero.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Quantity {
     /// Population variance over all entries.
     pub variance: Option<Level>,
@@ -64,7 +75,7 @@ pub struct Quantity {
 }
 
 /// What is expected at a layer.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Expected {
     /// Z.
     pub preactivation: Quantity,
@@ -133,31 +144,28 @@ pub fn predict(act: &Activation, laws: &[WeightMoments], setting: &Setting, effo
     let mut expected = Vec::with_capacity(layers.len());
     for (index, (layer, flow)) in layers.iter().zip(&flows).enumerate() {
         let here = &scatter.layers[index];
-        let std = |variance: f64, known: bool| {
-            (known && variance.is_finite()).then(|| variance.max(0.0).sqrt() / LN_10)
-        };
-        let up = |variance: f64| std(variance, here.known_forward);
-        let down = |variance: f64| std(variance, scatter.known);
+        let up = |law: &LogLaw| Some(law.clone()).filter(|law| here.known_forward && law.is_finite());
+        let down = |law: &LogLaw| Some(law.clone()).filter(|law| scatter.known && law.is_finite());
         let level =
-            |mean: Wide, std: Option<f64>| mean.log10_abs().map(|log10_mean| Level { log10_mean, std });
-        let flowing = |mean: Wide, std: Option<f64>| level(mean, std).filter(|_| complete);
+            |mean: Wide, law: Option<LogLaw>| mean.log10_abs().map(|log10_mean| Level { log10_mean, law });
+        let flowing = |mean: Wide, law: Option<LogLaw>| level(mean, law).filter(|_| complete);
         let weights = weight_gradient(flow, input, samples);
         expected.push(Expected {
             preactivation: Quantity {
-                variance: level(layer.field_variance(batch), up(here.field_variance)),
-                second_moment: level(layer.field_second_moment(), up(here.field)),
+                variance: level(layer.field_variance(batch), up(&here.field_variance)),
+                second_moment: level(layer.field_second_moment(), up(&here.field)),
             },
             activation: Quantity {
-                variance: level(layer.output_variance(batch), up(here.output_variance)),
-                second_moment: level(layer.output_second_moment(), up(here.output)),
+                variance: level(layer.output_variance(batch), up(&here.output_variance)),
+                second_moment: level(layer.output_second_moment(), up(&here.output)),
             },
             gradient: Quantity {
-                variance: flowing(flow.variance(batch), down(here.gradient)),
-                second_moment: flowing(flow.square, down(here.gradient)),
+                variance: flowing(flow.variance(batch), down(&here.gradient)),
+                second_moment: flowing(flow.square, down(&here.gradient)),
             },
             weight_gradient: Quantity {
-                variance: flowing(weights.1, down(here.weight_gradient)),
-                second_moment: flowing(weights.0, down(here.weight_gradient)),
+                variance: flowing(weights.1, down(&here.weight_gradient)),
+                second_moment: flowing(weights.0, down(&here.weight_gradient)),
             },
             correlation: layer.field.cosine(),
         });
@@ -174,22 +182,41 @@ fn weight_gradient(flow: &Flow, input: (Wide, Wide), samples: Wide) -> (Wide, Wi
     (second, if variance.mantissa() > 0.0 { variance } else { Wide::ZERO })
 }
 
-/// Variances of the logarithms at a layer.
-#[derive(Clone, Copy, Default)]
-struct Variances {
-    field: f64,
-    field_variance: f64,
-    output: f64,
-    output_variance: f64,
-    gradient: f64,
-    weight_gradient: f64,
+/// Laws of the logarithms at a layer.
+struct Laws {
+    field: LogLaw,
+    field_variance: LogLaw,
+    output: LogLaw,
+    output_variance: LogLaw,
+    gradient: LogLaw,
+    weight_gradient: LogLaw,
     /// First order holds from the input to here.
     known_forward: bool,
 }
 
 struct Scattered {
-    layers: Vec<Variances>,
+    layers: Vec<Laws>,
     known: bool,
+}
+
+/// The law of a sum of independent movements: log-normal of their variances; or the product of the factors' own laws, while
+/// every layer that it has come through multiplies whatever enters it by a factor of its own.
+#[derive(Clone)]
+struct Walk {
+    variance: f64,
+    factors: Option<LogLaw>,
+}
+
+impl Walk {
+    fn law(&self) -> LogLaw {
+        self.factors.clone().unwrap_or_else(|| LogLaw::log_normal(self.variance))
+    }
+
+    /// Behind a factor of this law, where there is one, and otherwise with this variance.
+    fn then(&self, variance: f64, factor: Option<LogLaw>) -> Self {
+        let factors = self.factors.as_ref().zip(factor).map(|(all, one)| all.times(&one));
+        Self { variance, factors }
+    }
 }
 
 /// First-order coefficients of a layer.
@@ -210,6 +237,39 @@ struct Noise {
     cosines: f64,
 }
 
+/// Whether a layer multiplies the norm of whatever enters it by a factor that does not depend on it.
+fn multiplies(layer: &Layer) -> bool {
+    let w = layer.weights;
+    layer.form != Form::Itself && w.mean == 0.0 && w.bias_mean == 0.0 && w.bias_variance == 0.0
+}
+
+/// The factors of layers, each width's made once.
+#[derive(Default)]
+struct Layers {
+    made: HashMap<(usize, u64, u64), Option<LogLaw>>,
+}
+
+impl Layers {
+    /// The law of a layer's factor, the logarithm of which has this variance to first order; `None` where it is not one.
+    /// With many samples it is taken as that of as many more units as make one sample scatter like that, which it becomes
+    /// where samples grow alike.
+    fn of(&mut self, layer: &Layer, variance: f64) -> Option<LogLaw> {
+        let Form::Slopes(left, right) = layer.form else { return None };
+        if !multiplies(layer) {
+            return None;
+        }
+        if layer.weights.scatter != Scatter::Independent {
+            return Some(LogLaw::log_normal(variance));
+        }
+        let n = layer.weights.fan_out;
+        let key = (n as usize, left.to_bits(), right.to_bits());
+        let made = self.made.entry(key).or_insert_with(|| LogLaw::layer(n as usize, (left, right)));
+        let one = made.as_ref()?;
+        let leading = first_order((left, right)) / n;
+        Some(one.averaged(leading / variance.max(f64::MIN_POSITIVE), leading))
+    }
+}
+
 impl Scattered {
     fn new(layers: &[Layer], setting: &Setting) -> Self {
         let b = setting.batch.max(1) as f64;
@@ -222,29 +282,55 @@ impl Scattered {
             cosines = noise.cosines;
             noises.push(noise);
         }
-        let mut all = vec![Variances::default(); layers.len()];
-        // Var a_l, and Var of the log second moment of what enters layer l.
-        let mut entering = setting.input_scatter;
+        let mut factors = Layers::default();
+        let input = match setting.input_scatter {
+            none if none <= 0.0 => LogLaw::CERTAIN,
+            some => LogLaw::chi_squared(2.0 / some),
+        };
+        // The log second moment of what enters layer l: how it scatters, and Var a_l.
+        let mut entering = Walk { variance: setting.input_scatter, factors: Some(input) };
+        let mut all: Vec<Laws> = Vec::with_capacity(layers.len());
         let mut moves = Vec::with_capacity(layers.len());
         let mut inputs = Vec::with_capacity(layers.len());
         let mut known = true;
-        for (k, (layer, noise)) in layers.iter().zip(&noises).enumerate() {
-            let a = noise.kappa * noise.kappa * entering;
-            inputs.push(entering);
+        for (layer, noise) in layers.iter().zip(&noises) {
+            let a = noise.kappa * noise.kappa * entering.variance;
+            inputs.push(entering.clone());
             moves.push(a);
             let part = layer.field.variance() / layer.field.second_moment();
-            entering = noise.output + noise.gamma * noise.gamma * a;
-            all[k].field = noise.field.0 + part * part * a;
-            all[k].field_variance = noise.field.1 + a;
-            all[k].output = entering;
-            all[k].output_variance = noise.spread + layer.passed.spread_growth.powi(2) * a;
+            let multiplies = multiplies(layer);
+            let normal = |variance: f64| {
+                multiplies.then(|| match layer.weights.scatter {
+                    Scatter::Independent if variance > 0.0 => LogLaw::chi_squared(2.0 / variance),
+                    _ => LogLaw::log_normal(variance),
+                })
+            };
+            let field = entering.then(noise.field.0 + part * part * a, normal(noise.field.0));
+            let field_variance = entering.then(noise.field.1 + a, normal(noise.field.1));
+            let spread = noise.spread + layer.passed.spread_growth.powi(2) * a;
+            let output_variance = entering.then(spread, factors.of(layer, noise.spread));
+            entering =
+                entering.then(noise.output + noise.gamma * noise.gamma * a, factors.of(layer, noise.output));
             let own = layer.weights.scatter != Scatter::Fixed
                 && layer.field.shared <= MOSTLY_OWN * layer.field.second_moment();
             known &= own && (a <= LINEAR || layer.form != Form::Itself);
-            all[k].known_forward = known;
+            let output = entering.law();
+            // The layer is dead with its squares, whatever of them is recorded.
+            let output_variance = output_variance.law().dying(output.death);
+            all.push(Laws {
+                field: field.law(),
+                field_variance: field_variance.law(),
+                output,
+                output_variance,
+                gradient: LogLaw::CERTAIN,
+                weight_gradient: LogLaw::CERTAIN,
+                known_forward: known,
+            });
         }
-        // From the top: Var of what layers from l on add, T_{l+1}·κ_{l+1}, and r of the gradient that comes down.
-        let (mut sum, mut tau, mut r) = (0.0, 0.0, 0.0f64);
+        let death = all.last().map_or(0.0, |last| last.output.death);
+        // From the top: what layers from l on add, T_{l+1}·κ_{l+1}, and r of the gradient that comes down.
+        let mut sum = Walk { variance: 0.0, factors: Some(LogLaw::CERTAIN) };
+        let (mut tau, mut r) = (0.0, 0.0f64);
         for (k, layer) in layers.iter().enumerate().rev() {
             let (noise, p) = (&noises[k], layer.passed);
             let Some(both) = layer.products else { continue };
@@ -259,19 +345,25 @@ impl Scattered {
             let alone = 3.0 * p.fourth_slope / squared - 1.0 - 2.0 * kept;
             let apart = (1.0 + 2.0 * r) * pair - 1.0 - 2.0 * r * kept;
             let own = ((one * alone + other * apart) / n).max(0.0);
-            sum += own + tau * tau * noise.output + 2.0 * tau * noise.both;
+            let shared = tau * tau * noise.output + 2.0 * tau * noise.both;
+            sum = sum.then(sum.variance + own + shared, factors.of(layer, own));
             let slopes = (both.slope.value / p.squared_slope).powi(2);
             let fresh = ((1.0 + 2.0 * r) * pair - kept * slopes) / n;
             r = (r * slopes + fresh).clamp(0.0, 1.0);
             let t = p.slope_growth + noise.gamma * tau;
-            all[k].gradient = sum + t * t * moves[k];
+            let gradient = Walk { variance: sum.variance + t * t * moves[k], ..sum.clone() };
             // The layer's input moves a_l too; products between samples add what their cosines allow.
             let (cosine, scatter) = match k.checked_sub(1) {
                 Some(below) => (layers[below].cosine(), noises[below].cosines),
                 None => (setting.entering.correlation, setting.cosine_scatter),
             };
             let products = 2.0 * other * r * (cosine * cosine + scatter).min(1.0);
-            all[k].weight_gradient = sum + (1.0 + noise.kappa * t).powi(2) * inputs[k] + products;
+            let moved = (1.0 + noise.kappa * t).powi(2) * inputs[k].variance;
+            let signal = inputs[k].factors.as_ref().map(|law| law.times(&LogLaw::log_normal(products)));
+            let weight_gradient = sum.then(sum.variance + moved + products, signal);
+            // A signal that is dead anywhere has no gradient anywhere.
+            all[k].gradient = gradient.law().dying(death);
+            all[k].weight_gradient = weight_gradient.law().dying(death);
             tau = noise.kappa * t;
         }
         Self { layers: all, known }

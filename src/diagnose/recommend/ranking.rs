@@ -10,7 +10,7 @@ use crate::numeric::wide::Wide;
 use crate::result::{Exactness, Flag};
 use crate::simulate::{Control, Input, LayerPlan, Plan};
 use crate::spec::{Engine, Experiment};
-use crate::theory::prediction::{Quantity, Setting, predict};
+use crate::theory::prediction::{Level, Quantity, Setting, predict};
 use crate::theory::stack::{InputMoments, Start, backward, forward};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -192,10 +192,11 @@ pub(super) fn predicted(question: &Question, laws: &[WeightMoments]) -> (Option<
     if question.act.shape.homogeneous {
         let expected = predict(question.act, laws, &Setting::normal(BATCH, laws[0].fan_in as usize), EFFORT);
         let [first, .., last] = expected.layers.as_slice() else { return (None, None) };
-        let level = |q: Quantity| q.variance.filter(|_| expected.complete).map(|v| v.log10_median());
+        let level =
+            |q: &Quantity| q.variance.as_ref().filter(|_| expected.complete).and_then(Level::log10_median);
         return (
-            decades(level(first.activation), level(last.activation)),
-            decades(level(last.gradient), level(first.gradient)),
+            decades(level(&first.activation), level(&last.activation)),
+            decades(level(&last.gradient), level(&first.gradient)),
         );
     }
     let layers = forward(question.act, laws, Start::Input(InputMoments::NORMAL), false, EFFORT);

@@ -8,7 +8,7 @@ use crate::law::short;
 use crate::numeric::wide::Wide;
 use crate::result::{Direction, Layer, Quantity};
 use crate::simulate::{CellPlan, LayerPlan};
-use crate::theory::finite_width::first_order;
+use crate::theory::finite_width::LogLaw;
 use crate::theory::stack::{self, InputMoments, Start};
 use std::f64::consts::{LOG2_10, LOG10_E};
 
@@ -63,10 +63,16 @@ pub fn expected(
     let gradient: Vec<f64> = flows.iter().rev().map(|f| f.square.log10_abs()).collect::<Option<_>>()?;
     let shared_gradient = flows.iter().map(|f| f.common_part).fold(0.0, f64::max);
     let crossed = crossed(&laws);
-    let narrow = crossed.iter().map(|w| 1.0 / w.fan_out).sum::<f64>() / crossed.len() as f64;
     // What scatters about a fixed point comes back to it: only what is homogeneous is known to drift.
     let drift = if act.shape.homogeneous {
-        0.5 * first_order(act.shape.slopes_at_zero) * narrow * LOG10_E
+        let slopes = act.shape.slopes_at_zero;
+        let mut made = std::collections::BTreeMap::new();
+        let lost = |w: &WeightMoments| {
+            let n = w.fan_out as usize;
+            let law = made.entry(n).or_insert_with(|| LogLaw::layer(n, slopes));
+            law.as_ref().map_or(0.0, |law| -law.cumulants[0])
+        };
+        crossed.iter().map(lost).sum::<f64>() / crossed.len() as f64 * LOG10_E
     } else {
         0.0
     };

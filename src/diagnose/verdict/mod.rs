@@ -49,7 +49,7 @@ pub fn judge(
 ) -> Judgment {
     let seed = plan.experiment.seed;
     let act = plan.act(cell);
-    let chance = |at: usize, level: fn(&Expected) -> Option<Level>| {
+    let chance = |at: usize, level: fn(&Expected) -> Option<&Level>| {
         let level = theory.and_then(|t| t.prediction.layers.get(at)).and_then(level);
         CHANCE * level.and_then(|l| chance_of_median(l, trials.len())).unwrap_or(0.0)
     };
@@ -70,11 +70,14 @@ pub fn judge(
     let gradient = gradient.reversed();
     let (forward, forward_fate) = direction(
         &signal,
-        threshold(chance(layers.len() - 1, |e| e.activation.variance)),
+        threshold(chance(layers.len() - 1, |e| e.activation.variance.as_ref())),
         Key { seed, trial: 0, layer: 0 },
     );
-    let (mut backward, backward_fate) =
-        direction(&gradient, threshold(chance(0, |e| e.gradient.variance)), Key { seed, trial: 1, layer: 0 });
+    let (mut backward, backward_fate) = direction(
+        &gradient,
+        threshold(chance(0, |e| e.gradient.variance.as_ref())),
+        Key { seed, trial: 1, layer: 0 },
+    );
     if entries.is_some() {
         backward.quantity = Quantity::SquaredNorm;
     }

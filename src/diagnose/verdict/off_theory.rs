@@ -15,20 +15,24 @@ const ROUNDING: f64 = 0.005;
 const NARROW: usize = 128;
 
 /// How far the median over trials of what theory gives this standard deviation scatters: σ·√(π/2)/√T.
-pub fn chance_of_median(level: Level, trials: usize) -> Option<f64> {
+pub fn chance_of_median(level: &Level, trials: usize) -> Option<f64> {
     let efficiency = if trials == 1 { 1.0 } else { FRAC_PI_2 };
-    level.std.map(|std| std * (efficiency / trials.max(1) as f64).sqrt())
+    level.std().map(|std| std * (efficiency / trials.max(1) as f64).sqrt())
 }
 
-type Pick = (&'static str, fn(&Expected) -> Option<Level>, fn(&Layer) -> &Quantiles);
+type Pick = (&'static str, fn(&Expected) -> Option<&Level>, fn(&Layer) -> &Quantiles);
 
 const QUANTITIES: [Pick; 4] = [
-    ("variance of the pre-activations", |e| e.preactivation.variance, |l| &l.preactivation.log10_variance),
-    ("variance of the activations", |e| e.activation.variance, |l| &l.activation.log10_variance),
-    ("variance of the gradient", |e| e.gradient.variance, |l| &l.gradient.log10_variance),
+    (
+        "variance of the pre-activations",
+        |e| e.preactivation.variance.as_ref(),
+        |l| &l.preactivation.log10_variance,
+    ),
+    ("variance of the activations", |e| e.activation.variance.as_ref(), |l| &l.activation.log10_variance),
+    ("variance of the gradient", |e| e.gradient.variance.as_ref(), |l| &l.gradient.log10_variance),
     (
         "second moment of the weight gradient",
-        |e| e.weight_gradient.second_moment,
+        |e| e.weight_gradient.second_moment.as_ref(),
         |l| &l.weight_gradient.log10_second_moment,
     ),
 ];
@@ -53,9 +57,10 @@ pub fn off_theory(
     for (layer, theory) in layers.iter().zip(&expected.prediction.layers) {
         for (what, level, measured) in judged {
             let (Some(level), Some(measured)) = (level(theory), measured(layer).median) else { continue };
-            let (Some(chance), Some(std)) = (chance_of_median(level, trials), level.std) else { continue };
+            let (Some(chance), Some(std)) = (chance_of_median(level, trials), level.std()) else { continue };
+            let Some(expected) = level.log10_median() else { continue };
             let allowed = SIGMAS * chance + 0.5 * LN_10 * std * std + ROUNDING;
-            let miss = measured - level.log10_median();
+            let miss = measured - expected;
             if miss.abs() > allowed && worst.as_ref().is_none_or(|w| miss.abs() / allowed > w.0) {
                 let words = format!(
                     "the {what} at layer {} is {} of what theory expects, where chance and width leave {}",

@@ -27,7 +27,7 @@ pub struct TheoryCurve {
 }
 
 /// A quantity of theory: the mean, and the band.
-pub type Pick = fn(&Theory) -> (Option<f64>, Option<[f64; 2]>);
+pub type Pick = fn(&Theory) -> (Option<f64>, Option<[Option<f64>; 2]>);
 
 /// The overlay of every cell.
 pub fn expected(report: &Report, looks: &[Style], pick: Pick) -> Vec<TheoryCurve> {
@@ -37,11 +37,14 @@ pub fn expected(report: &Report, looks: &[Style], pick: Pick) -> Vec<TheoryCurve
             thinned(&cell.layers).map(|l| (l.layer as f64, l.theory.as_ref().and_then(value))).collect()
         };
         let edge = |side: usize| match bands {
-            true => at(&move |t| pick(t).1.map(|band| band[side])),
+            true => at(&move |t| pick(t).1.and_then(|band| band[side])),
             false => Vec::new(),
         };
-        // A band's middle is the median, which is what is measured.
-        let line = at(&|t| pick(t).1.map(|[low, high]| f64::midpoint(low, high)).or(pick(t).0));
+        // The median is what is measured: a band's middle, but for some of the skewness of a few narrow layers.
+        let line = at(&|t| match pick(t) {
+            (_, Some([low, high])) => Some(f64::midpoint(low?, high?)),
+            (mean, None) => mean,
+        });
         TheoryCurve { look: *look, line, edges: [edge(0), edge(1)] }
     };
     report.cells.iter().zip(looks).map(one).collect()
