@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let mut text =
             serde_json::to_string_pretty(&catalog).expect("a catalog holds strings and finite numbers only");
         text.push('\n');
-        output::print_plain(&text)?;
+        output::print_plain(|to| to.write_all(text.as_bytes()))?;
     } else {
         output::print(&table(&catalog, &site, output::columns()), arguments.color)?;
     }

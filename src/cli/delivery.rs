@@ -112,7 +112,7 @@ impl Delivery<'_> {
     /// Prints what is asked for, and writes no files.
     pub fn print(&self, result: &dyn Shown) -> Result<(), Failure> {
         let printed = if self.options.json {
-            output::print_plain(&result.json())
+            output::print_plain(|to| result.json(to))
         } else if self.options.quiet {
             Ok(())
         } else {
@@ -131,7 +131,7 @@ impl Delivery<'_> {
         let mut written = Vec::new();
         for format in &self.formats {
             for file in format.export(&rendering)? {
-                directory.write(&file.name, &file.bytes)?;
+                directory.write(&file.name, |to| file.write(to))?;
                 written.push(file.name);
             }
         }

@@ -91,7 +91,7 @@ pub fn main() -> ExitCode {
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "initdiag", &mut script);
-            output::print_plain(&String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
+            output::print_plain(|to| to.write_all(&script)).map(|()| ExitCode::SUCCESS)
         }
     };
     outcome.unwrap_or_else(|failure: Failure| failure.report())

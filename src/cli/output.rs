@@ -25,10 +25,10 @@ pub fn print(text: &str, when: When) -> Result<(), Failure> {
     printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// Writes a text without styles, such as JSON, as it is.
-pub fn print_plain(text: &str) -> Result<(), Failure> {
+/// Writes what has no styles, such as JSON, as it is.
+pub fn print_plain(written: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    printed(written(&mut out).and_then(|()| out.flush()))
 }
 
 fn printed(outcome: io::Result<()>) -> Result<(), Failure> {
@@ -68,11 +68,15 @@ impl Directory {
     }
 
     /// Writes a file under a temporary name and renames it.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    pub fn write(
+        &self,
+        name: &str,
+        written: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
         let path = self.path.join(name);
         let fault = |fault: io::Error| Failure::File { path: path.clone(), reason: plain(&fault) };
         let mut file = temporary(&self.path).map_err(fault)?;
-        file.write_all(bytes).map_err(fault)?;
+        written(&mut file).map_err(fault)?;
         file.persist(&path).map_err(|failed| fault(failed.error))?;
         Ok(())
     }

@@ -61,6 +61,7 @@ pub fn trial<'a, T: Precision>(
     recompute: bool,
     step: Step,
 ) -> Result<Passed<T>, Stopped> {
+    context.samples_meet |= loss != Loss::Random;
     let (out, tape) = forward(graph, input, &mut context, recompute, step)?;
     let upstream =
         loss::gradient(loss, &out.signal, graph.output().channels, top(graph, context.key), Part::Block(0));

@@ -268,7 +268,9 @@ impl Graph {
         batch: usize,
         threads: Threads,
     ) -> Context<'_, T> {
-        Context::new(&self.parameters, self.entries.len(), key, batch, threads)
+        let mut context = Context::new(&self.parameters, self.entries.len(), key, batch, threads);
+        context.samples_meet = self.mixes_samples();
+        context
     }
 
     /// The weights of a parameter with numbers of its own as a context draws them, rows × drawn columns.

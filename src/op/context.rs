@@ -73,7 +73,9 @@ pub struct Context<'a, T: Real> {
     pub maps: Option<Maps<'a, T>>,
     /// Where gradients go when a network is trained.
     pub gradients: Option<Gradients<T>>,
-    /// Something was recorded that rounding may have decided: samples or positions that nearly agree.
+    /// What samples differ in decides something: a norm over the batch, or a loss whose gradients may cancel between samples.
+    pub samples_meet: bool,
+    /// Something was recorded that rounding may have decided: samples that meet, or positions, that nearly agree.
     pub doubtful: bool,
     /// The node at work.
     pub call: Call<'a>,
@@ -106,6 +108,7 @@ impl<'a, T: Real> Context<'a, T> {
             given: None,
             maps: None,
             gradients: None,
+            samples_meet: true,
             doubtful: false,
             call: Call::default(),
             parameters,
@@ -253,7 +256,8 @@ impl<'a, T: Real> Context<'a, T> {
         record.effective_rank = ranked;
         record.unit_symmetry = unit_symmetry(&z.signal);
         let alike = |cosine: Option<f64>| cosine.is_some_and(|c| c > ALIKE);
-        self.doubtful |= alike(record.correlation) || alike(record.position_correlation);
+        self.doubtful |=
+            (self.samples_meet && alike(record.correlation)) || alike(record.position_correlation);
     }
 
     fn effective_rank_of(&self, z: &CachedSignal<T>) -> Option<f64> {

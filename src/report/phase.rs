@@ -5,6 +5,7 @@ use super::export::{Format, Presentation};
 use super::figure::{self, Figure};
 use crate::law::short;
 use crate::theory::phase::{Diagram, Place};
+use std::io::{self, Write};
 
 /// The formats that a diagram can be written in.
 pub const FORMATS: &[Format] = &[Format::Json, Format::Svg, Format::Png];
@@ -14,8 +15,8 @@ impl Presentation for Diagram {
         "phase"
     }
 
-    fn json(&self) -> String {
-        json(self)
+    fn json(&self, to: &mut dyn Write) -> io::Result<()> {
+        to.write_all(json(self).as_bytes())
     }
 
     #[cfg(feature = "figures")]

@@ -2,6 +2,7 @@
 
 use super::export::{Format, Presentation, Source, pretty};
 use crate::diagnose::recommend::Recommendation;
+use std::io::{self, Write};
 
 /// The formats that a recommendation can be written in.
 pub const FORMATS: &[Format] = &[Format::Json, Format::Code];
@@ -11,8 +12,8 @@ impl Presentation for Recommendation {
         "recommend"
     }
 
-    fn json(&self) -> String {
-        pretty(self)
+    fn json(&self, to: &mut dyn Write) -> io::Result<()> {
+        pretty(self, to)
     }
 
     fn sources(&self) -> Vec<Source<'_>> {

@@ -9,6 +9,7 @@ use crate::law::call::printable;
 use crate::result::{Recorded, Report};
 use crate::spec::Experiment;
 use serde::Serialize;
+use std::io::{self, Write};
 
 /// The formats that a run can be written in.
 pub const FORMATS: &[Format] = &[Format::Json, Format::Csv, Format::Svg, Format::Png];
@@ -18,12 +19,12 @@ impl Presentation for Report {
         "result"
     }
 
-    fn json(&self) -> String {
-        pretty(self)
+    fn json(&self, to: &mut dyn Write) -> io::Result<()> {
+        pretty(self, to)
     }
 
-    fn tables(&self) -> Result<Vec<Table>, csv::Error> {
-        Ok(vec![Table { name: "layers", csv: layers(self)? }])
+    fn tables(&self) -> Vec<Table<'_>> {
+        vec![Table { name: "layers", csv: Box::new(|to| layers(self, to)) }]
     }
 
     #[cfg(feature = "figures")]
@@ -102,8 +103,8 @@ struct Row<'a> {
 }
 
 /// One row a cell, layer and quantity; an empty field stands for log₁₀ of an exact zero or for a quantity without that column.
-fn layers(report: &Report) -> Result<String, csv::Error> {
-    written(|writer| {
+fn layers(report: &Report, to: &mut dyn Write) -> io::Result<()> {
+    written(to, |writer| {
         for cell in &report.cells {
             for layer in &cell.layers {
                 let theory = |quantity: Recorded| match (quantity, &layer.theory) {

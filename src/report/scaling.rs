@@ -7,6 +7,7 @@ use super::table::written;
 use crate::result::Recorded;
 use crate::study::scaling::Scaling;
 use serde::Serialize;
+use std::io::{self, Write};
 
 /// The formats that a sweep over widths can be written in.
 pub const FORMATS: &[Format] = &[Format::Json, Format::Csv, Format::Svg, Format::Png];
@@ -16,12 +17,12 @@ impl Presentation for Scaling {
         "widths"
     }
 
-    fn json(&self) -> String {
-        pretty(self)
+    fn json(&self, to: &mut dyn Write) -> io::Result<()> {
+        pretty(self, to)
     }
 
-    fn tables(&self) -> Result<Vec<Table>, csv::Error> {
-        Ok(vec![Table { name: "widths", csv: table(self)? }])
+    fn tables(&self) -> Vec<Table<'_>> {
+        vec![Table { name: "widths", csv: Box::new(|to| table(self, to)) }]
     }
 
     #[cfg(feature = "figures")]
@@ -47,8 +48,8 @@ struct Row<'a> {
 }
 
 /// One row a cell, layer, quantity and width; an empty field stands for log₁₀ of zero or for what cannot be told.
-fn table(scaling: &Scaling) -> Result<String, csv::Error> {
-    written(|writer| {
+fn table(scaling: &Scaling, to: &mut dyn Write) -> io::Result<()> {
+    written(to, |writer| {
         for cell in &scaling.cells {
             for layer in &cell.layers {
                 for (quantity, e) in layer.quantities() {

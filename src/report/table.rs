@@ -1,11 +1,17 @@
 //! The writer of every CSV file.
 
-/// The text of the table whose rows `rows` writes.
+use super::export::BUFFER;
+use std::io::{self, Write};
+
+/// The writer of the rows.
+pub(super) type Rows<'a> = csv::Writer<&'a mut dyn Write>;
+
+/// Writes the table whose rows `rows` writes.
 pub(super) fn written(
-    rows: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> Result<(), csv::Error>,
-) -> Result<String, csv::Error> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
+    to: &mut dyn Write,
+    rows: impl FnOnce(&mut Rows) -> Result<(), csv::Error>,
+) -> io::Result<()> {
+    let mut writer = csv::WriterBuilder::new().buffer_capacity(BUFFER).from_writer(to);
     rows(&mut writer)?;
-    let bytes = writer.into_inner().map_err(|fault| fault.into_error())?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    writer.flush()
 }

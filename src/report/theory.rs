@@ -5,6 +5,7 @@ use super::export::{Format, Presentation, pretty};
 use super::figure::{self, Figure};
 use crate::law::short;
 use crate::theory::survey::Survey;
+use std::io::{self, Write};
 
 /// The formats that a survey can be written in.
 pub const FORMATS: &[Format] = &[Format::Json, Format::Svg, Format::Png];
@@ -14,8 +15,8 @@ impl Presentation for Survey {
         "theory"
     }
 
-    fn json(&self) -> String {
-        pretty(self)
+    fn json(&self, to: &mut dyn Write) -> io::Result<()> {
+        pretty(self, to)
     }
 
     #[cfg(feature = "figures")]

@@ -6,6 +6,7 @@ use super::figure::{self, Figure};
 use super::table::written;
 use crate::study::train::outcome::{Trained, TrainedCell};
 use serde::Serialize;
+use std::io::{self, Write};
 
 /// The formats that a training can be written in.
 pub const FORMATS: &[Format] = &[Format::Json, Format::Csv, Format::Svg, Format::Png];
@@ -15,13 +16,13 @@ impl Presentation for Trained {
         "train"
     }
 
-    fn json(&self) -> String {
-        pretty(self)
+    fn json(&self, to: &mut dyn Write) -> io::Result<()> {
+        pretty(self, to)
     }
 
-    fn tables(&self) -> Result<Vec<Table>, csv::Error> {
-        let curves = Table { name: "train-curves", csv: curves(self)? };
-        Ok(vec![curves, Table { name: "train-layers", csv: layers(self)? }])
+    fn tables(&self) -> Vec<Table<'_>> {
+        let curves = Table { name: "train-curves", csv: Box::new(|to| curves(self, to)) };
+        vec![curves, Table { name: "train-layers", csv: Box::new(|to| layers(self, to)) }]
     }
 
     #[cfg(feature = "figures")]
@@ -107,8 +108,8 @@ struct CurveRow<'a> {
 }
 
 /// One row a run, quantity and step: training loss and accuracy along the way, test loss and accuracy after each epoch.
-fn curves(trained: &Trained) -> Result<String, csv::Error> {
-    written(|writer| {
+fn curves(trained: &Trained, to: &mut dyn Write) -> io::Result<()> {
+    written(to, |writer| {
         for cell in &trained.cells {
             for run in &cell.runs {
                 let mut put = |quantity: &str, step: u64, value: Option<f64>| {
@@ -156,8 +157,8 @@ struct LayerRow<'a> {
 }
 
 /// One row a run, step and layer.
-fn layers(trained: &Trained) -> Result<String, csv::Error> {
-    written(|writer| {
+fn layers(trained: &Trained, to: &mut dyn Write) -> io::Result<()> {
+    written(to, |writer| {
         for cell in &trained.cells {
             for (run, look) in
                 cell.runs.iter().flat_map(|run| run.snapshots.iter().map(move |look| (run, look)))

@@ -1,13 +1,13 @@
 //! JSON: the whole result in one file.
 
-use super::{ExportError, Exporter, File, Rendering};
+use super::{Content, ExportError, Exporter, File, Rendering};
 
 /// The exporter.
 pub struct Json;
 
 impl Exporter for Json {
-    fn export(&self, rendering: &Rendering) -> Result<Vec<File>, ExportError> {
+    fn export<'a>(&self, rendering: &'a Rendering) -> Result<Vec<File<'a>>, ExportError> {
         let name = format!("{}.json", rendering.result.name());
-        Ok(vec![File::new(name, rendering.result.json())])
+        Ok(vec![File { name, content: Content::Made(Box::new(|to| rendering.result.json(to))) }])
     }
 }

@@ -14,21 +14,25 @@ use crate::law::named::named;
 use serde::Serialize;
 #[cfg(feature = "figures")]
 use std::cell::OnceCell;
+use std::io::{self, BufWriter, Write};
+
+/// Bytes that are written at once.
+pub(super) const BUFFER: usize = 1 << 16;
 
 /// What a result consists of, whatever the format.
 pub trait Presentation {
     /// Name of its JSON file, without the ending.
     fn name(&self) -> &'static str;
 
-    /// The whole result as JSON, ending in a newline.
-    fn json(&self) -> String;
-
-    /// Its tables.
+    /// Writes the whole result as JSON, ending in a newline.
     ///
     /// # Errors
-    /// Never for a well-formed result; the writer's error type is passed on.
-    fn tables(&self) -> Result<Vec<Table>, ::csv::Error> {
-        Ok(Vec::new())
+    /// Those of `to`.
+    fn json(&self, to: &mut dyn Write) -> io::Result<()>;
+
+    /// Its tables.
+    fn tables(&self) -> Vec<Table<'_>> {
+        Vec::new()
     }
 
     /// Lines of code that belong to it.
@@ -44,12 +48,15 @@ pub trait Presentation {
 }
 
 /// A table, and the name of its file without the ending.
-pub struct Table {
+pub struct Table<'a> {
     /// The name.
     pub name: &'static str,
-    /// The rows as CSV, the names of the columns first.
-    pub csv: String,
+    /// Writes the rows as CSV, the names of the columns first.
+    pub csv: Written<'a>,
 }
+
+/// Writes a text, as often as it is called.
+pub type Written<'a> = Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>;
 
 /// Lines of code in a file of their own.
 pub struct Source<'a> {
@@ -59,18 +66,32 @@ pub struct Source<'a> {
     pub text: &'a str,
 }
 
-/// A file to be written.
-#[derive(Clone, Debug, PartialEq)]
-pub struct File {
+/// A file to be written. What may be large is made while it is written, and never held whole.
+pub struct File<'a> {
     /// Its name.
     pub name: String,
-    /// What is in it.
-    pub bytes: Vec<u8>,
+    content: Content<'a>,
 }
 
-impl File {
-    fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        Self { name: name.into(), bytes: bytes.into() }
+enum Content<'a> {
+    Borrowed(&'a [u8]),
+    #[cfg(feature = "figures")]
+    Owned(Vec<u8>),
+    Made(Written<'a>),
+}
+
+impl File<'_> {
+    /// Writes what is in it.
+    ///
+    /// # Errors
+    /// Those of `to`.
+    pub fn write(&self, to: &mut dyn Write) -> io::Result<()> {
+        match &self.content {
+            Content::Borrowed(bytes) => to.write_all(bytes),
+            #[cfg(feature = "figures")]
+            Content::Owned(bytes) => to.write_all(bytes),
+            Content::Made(written) => written(to),
+        }
     }
 }
 
@@ -102,8 +123,6 @@ impl<'a> Rendering<'a> {
 #[expect(missing_docs, reason = "the messages say it")]
 #[non_exhaustive]
 pub enum ExportError {
-    #[error("cannot make the table: {0}")]
-    Table(#[from] ::csv::Error),
     #[cfg(feature = "figures")]
     #[error(transparent)]
     Figure(#[from] ChartError),
@@ -117,7 +136,7 @@ pub trait Exporter {
     ///
     /// # Errors
     /// What the format's library refuses.
-    fn export(&self, rendering: &Rendering) -> Result<Vec<File>, ExportError>;
+    fn export<'a>(&self, rendering: &'a Rendering) -> Result<Vec<File<'a>>, ExportError>;
 }
 
 named! {
@@ -157,17 +176,17 @@ impl Format {
     ///
     /// # Errors
     /// What the format's library refuses, and a format that this build lacks.
-    pub fn export(self, rendering: &Rendering) -> Result<Vec<File>, ExportError> {
+    pub fn export<'a>(self, rendering: &'a Rendering) -> Result<Vec<File<'a>>, ExportError> {
         self.exporter().ok_or(ExportError::Absent(self))?.export(rendering)
     }
 }
 
 /// Pretty-printed JSON, ending in a newline.
-pub(super) fn pretty<T: Serialize>(result: &T) -> String {
-    let mut text =
-        serde_json::to_string_pretty(result).expect("a result holds strings and finite numbers only");
-    text.push('\n');
-    text
+pub(super) fn pretty<T: Serialize>(result: &T, to: &mut dyn Write) -> io::Result<()> {
+    let mut buffered = BufWriter::with_capacity(BUFFER, to);
+    serde_json::to_writer_pretty(&mut buffered, result)?;
+    buffered.write_all(b"\n")?;
+    buffered.flush()
 }
 
 #[cfg(test)]
@@ -186,12 +205,13 @@ mod tests {
             "whole"
         }
 
-        fn json(&self) -> String {
-            "{}\n".into()
+        fn json(&self, to: &mut dyn Write) -> io::Result<()> {
+            to.write_all(b"{}\n")
         }
 
-        fn tables(&self) -> Result<Vec<Table>, ::csv::Error> {
-            Ok(["rows", "more"].map(|name| Table { name, csv: "a,b\n1,2\n".into() }).into())
+        fn tables(&self) -> Vec<Table<'_>> {
+            let csv = |to: &mut dyn Write| to.write_all(b"a,b\n1,2\n");
+            ["rows", "more"].map(|name| Table { name, csv: Box::new(csv) }).into()
         }
 
         fn sources(&self) -> Vec<Source<'_>> {
@@ -206,7 +226,7 @@ mod tests {
         }
     }
 
-    fn names(files: &[File]) -> Vec<&str> {
+    fn names<'a>(files: &'a [File]) -> Vec<&'a str> {
         files.iter().map(|file| file.name.as_str()).collect()
     }
 
@@ -227,7 +247,9 @@ mod tests {
         let rendering = Rendering::new(&whole);
         let png = Format::Png.export(&rendering).unwrap();
         assert_eq!(names(&png), ["picture.png"]);
-        assert!(png[0].bytes.starts_with(b"\x89PNG"));
+        let mut bytes = Vec::new();
+        png[0].write(&mut bytes).unwrap();
+        assert!(bytes.starts_with(b"\x89PNG"));
         assert_eq!(names(&Format::Svg.export(&rendering).unwrap()), ["picture.svg"]);
         assert_eq!(whole.drawn.get(), 1);
     }

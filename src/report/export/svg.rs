@@ -1,13 +1,16 @@
 //! SVG: one file a figure.
 
-use super::{ExportError, Exporter, File, Rendering};
+use super::{Content, ExportError, Exporter, File, Rendering};
 
 /// The exporter.
 pub struct Svg;
 
 impl Exporter for Svg {
-    fn export(&self, rendering: &Rendering) -> Result<Vec<File>, ExportError> {
-        let figures = rendering.figures().iter();
-        Ok(figures.map(|figure| File::new(format!("{}.svg", figure.name), figure.svg.as_str())).collect())
+    fn export<'a>(&self, rendering: &'a Rendering) -> Result<Vec<File<'a>>, ExportError> {
+        let files = rendering.figures().iter().map(|figure| File {
+            name: format!("{}.svg", figure.name),
+            content: Content::Borrowed(figure.svg.as_bytes()),
+        });
+        Ok(files.collect())
     }
 }
