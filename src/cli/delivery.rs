@@ -128,12 +128,23 @@ impl Delivery<'_> {
     fn files(&self, result: &dyn Shown) -> Result<Vec<String>, Failure> {
         let Some(directory) = &self.directory else { return Ok(Vec::new()) };
         let rendering = Rendering::new(result);
-        let mut written = Vec::new();
-        for format in &self.formats {
+        let one = |format: &Format| -> Result<Vec<String>, Failure> {
+            let mut written = Vec::new();
             for file in format.export(&rendering)? {
                 directory.write(&file.name, |to| file.write(to))?;
                 written.push(file.name);
             }
+            Ok(written)
+        };
+        // Threads of their own, not a pool's: one format may wait for the figures that another draws.
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let started: Vec<_> =
+                self.formats.iter().map(|format| scope.spawn(move || one(format))).collect();
+            started.into_iter().map(|thread| thread.join()).collect()
+        });
+        let mut written = Vec::new();
+        for outcome in outcomes {
+            written.extend(outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
         Ok(written)
     }

@@ -129,6 +129,23 @@ pub struct Passed {
     pub error: f64,
 }
 
+impl Passed {
+    /// Over a field `factor` times as large, of a φ that two slopes make up.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        let square = factor * factor;
+        Self {
+            mean: self.mean * factor,
+            square: self.square * square,
+            spread: self.spread * square,
+            fourth: self.fourth * square * square,
+            centered_fourth: self.centered_fourth * square * square,
+            cross: self.cross * square,
+            ..self
+        }
+    }
+}
+
 /// Moments of φ and φ′ over a field.
 pub fn pass(act: &Activation, field: Field, form: Form) -> Passed {
     let (mean, variance) = (field.mean, field.variance());
@@ -292,6 +309,22 @@ mod tests {
         assert!((passed.mean - (2.0 * cdf - 1.0)).abs() < 1e-5, "{}", passed.mean);
         let point = pass(&act("sigmoid"), field(0.0, 0.0), Form::Itself);
         assert_eq!((point.mean, point.square), (0.5, 0.25));
+    }
+
+    /// What two slopes make of a field scales with it.
+    #[test]
+    fn slopes_scale() {
+        let (act, form) = (act("leaky-relu(0.2)"), Form::Slopes(0.2, 1.0));
+        let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
+        for mean in [0.0, 0.7] {
+            let one = pass(&act, field(mean, 1.3), form).scaled(1.7);
+            let two = pass(&act, field(mean, 1.3).scaled(1.7), form);
+            assert!(near(one.mean, two.mean) && near(one.square, two.square) && near(one.spread, two.spread));
+            assert!(near(one.fourth, two.fourth) && near(one.centered_fourth, two.centered_fourth));
+            assert!(near(one.slope, two.slope) && near(one.squared_slope, two.squared_slope));
+            assert!(near(one.fourth_slope, two.fourth_slope) && near(one.cross, two.cross));
+            assert!(near(one.growth, two.growth) && near(one.spread_growth, two.spread_growth));
+        }
     }
 
     #[test]

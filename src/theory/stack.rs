@@ -182,6 +182,7 @@ pub fn forward(
 ) -> Vec<Layer> {
     let mut layers: Vec<Layer> = Vec::with_capacity(laws.len());
     let mut known: Option<Pair> = None;
+    let mut scaled: Option<Scaled> = None;
     let mut spent = 0;
     for law in laws {
         let (field, exponent) = match (layers.last(), start) {
@@ -194,9 +195,15 @@ pub fn forward(
         let passed = match same {
             Some(before) => before.passed,
             None => {
-                spent += 1;
                 known = None;
-                pass(act, field, form)
+                if let Some(passed) = scaled.as_ref().and_then(|scaled| scaled.passed(field, form)) {
+                    passed
+                } else {
+                    spent += 1;
+                    let passed = pass(act, field, form);
+                    scaled = Some(Scaled { field, form, passed });
+                    passed
+                }
             }
         };
         if spent > effort || !passed.square.is_finite() || !passed.squared_slope.is_finite() {
@@ -212,6 +219,23 @@ pub fn forward(
         layers.push(Layer { weights: *law, field, exponent, form, passed, products, orders });
     }
     layers
+}
+
+/// Moments over one field, which two slopes bring to every other of its shape.
+struct Scaled {
+    field: Field,
+    form: Form,
+    passed: Passed,
+}
+
+impl Scaled {
+    fn passed(&self, field: Field, form: Form) -> Option<Passed> {
+        if form != self.form || form == Form::Itself {
+            return None;
+        }
+        let factor = (field.second_moment() / self.field.second_moment()).sqrt();
+        self.field.scaled(factor).near(field).then(|| self.passed.scaled(factor))
+    }
 }
 
 /// W·h + b in a unit near its own size. What units share is followed to first order in it.

@@ -12,15 +12,15 @@ mod svg;
 use super::figure::{ChartError, Figure};
 use crate::law::named::named;
 use serde::Serialize;
-#[cfg(feature = "figures")]
-use std::cell::OnceCell;
 use std::io::{self, BufWriter, Write};
+#[cfg(feature = "figures")]
+use std::sync::OnceLock;
 
 /// Bytes that are written at once.
 pub(super) const BUFFER: usize = 1 << 16;
 
 /// What a result consists of, whatever the format.
-pub trait Presentation {
+pub trait Presentation: Sync {
     /// Name of its JSON file, without the ending.
     fn name(&self) -> &'static str;
 
@@ -99,7 +99,7 @@ impl File<'_> {
 pub struct Rendering<'a> {
     result: &'a dyn Presentation,
     #[cfg(feature = "figures")]
-    figures: OnceCell<Vec<Figure>>,
+    figures: OnceLock<Vec<Figure>>,
 }
 
 impl<'a> Rendering<'a> {
@@ -108,7 +108,7 @@ impl<'a> Rendering<'a> {
         Self {
             result,
             #[cfg(feature = "figures")]
-            figures: OnceCell::new(),
+            figures: OnceLock::new(),
         }
     }
 
@@ -192,12 +192,12 @@ pub(super) fn pretty<T: Serialize>(result: &T, to: &mut dyn Write) -> io::Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::Cell;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// A result with a part of every kind, which counts how often it is drawn.
     #[derive(Default)]
     struct Whole {
-        drawn: Cell<usize>,
+        drawn: AtomicUsize,
     }
 
     impl Presentation for Whole {
@@ -220,7 +220,7 @@ mod tests {
 
         #[cfg(feature = "figures")]
         fn figures(&self) -> Vec<Figure> {
-            self.drawn.set(self.drawn.get() + 1);
+            self.drawn.fetch_add(1, Ordering::Relaxed);
             let svg = r#"<svg xmlns="http://www.w3.org/2000/svg" width="4" height="4"/>"#;
             vec![Figure { name: "picture", svg: svg.into() }]
         }
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(names(&Format::Json.export(&rendering).unwrap()), ["whole.json"]);
         assert_eq!(names(&Format::Csv.export(&rendering).unwrap()), ["rows.csv", "more.csv"]);
         assert_eq!(names(&Format::Code.export(&rendering).unwrap()), ["whole.py"]);
-        assert_eq!(whole.drawn.get(), 0, "nothing is drawn that no format shows");
+        assert_eq!(whole.drawn.load(Ordering::Relaxed), 0, "nothing is drawn that no format shows");
     }
 
     #[cfg(feature = "figures")]
@@ -251,7 +251,7 @@ mod tests {
         png[0].write(&mut bytes).unwrap();
         assert!(bytes.starts_with(b"\x89PNG"));
         assert_eq!(names(&Format::Svg.export(&rendering).unwrap()), ["picture.svg"]);
-        assert_eq!(whole.drawn.get(), 1);
+        assert_eq!(whole.drawn.load(Ordering::Relaxed), 1);
     }
 
     #[cfg(not(feature = "figures"))]
