@@ -76,12 +76,14 @@ impl Standard {
 }
 
 impl Standard {
-    /// One block from its stream.
-    fn fill_block<T: Real>(self, values: &mut [T], mut rng: Stream) {
+    /// Writes one block from its stream, every place of it.
+    fn fill_block<T: Real>(self, values: &mut [MaybeUninit<T>], mut rng: Stream) {
         match self {
             Self::Normal => T::fill_normal(values, rng),
             // Rounded to single precision, so that a trial has the same weights in either.
-            other => values.iter_mut().for_each(|v| *v = T::of(f64::from(other.sample(&mut rng) as f32))),
+            other => values.iter_mut().for_each(|v| {
+                v.write(T::of(f64::from(other.sample(&mut rng) as f32)));
+            }),
         }
     }
 }
@@ -108,7 +110,19 @@ pub fn fill_from<T: Real>(
     first: Part,
     threads: Threads,
 ) {
-    let fill_block = |(block, chunk): (usize, &mut [T])| {
+    // SAFETY: nothing but numbers is written there.
+    let values = unsafe { &mut *(std::ptr::from_mut(values) as *mut [MaybeUninit<T>]) };
+    write_from(values, standard, (key, role, first), threads);
+}
+
+/// As [`fill_from`], to memory that holds nothing yet: every place is written.
+fn write_from<T: Real>(
+    values: &mut [MaybeUninit<T>],
+    standard: Standard,
+    (key, role, first): (Key, Role, Part),
+    threads: Threads,
+) {
+    let fill_block = |(block, chunk): (usize, &mut [MaybeUninit<T>])| {
         standard.fill_block(chunk, key.stream(role, first.block(block)));
     };
     match threads {
@@ -117,25 +131,16 @@ pub fn fill_from<T: Real>(
     }
 }
 
-/// A matrix of independent draws, as [`fill_from`] draws them. Its memory is cleared block by block, just before the draws.
+/// A matrix of independent draws, as [`fill_from`] draws them.
 pub fn matrix<T: Real>(
     (rows, columns): (usize, usize),
     standard: Standard,
-    (key, role, first): (Key, Role, Part),
+    stream: (Key, Role, Part),
     threads: Threads,
 ) -> DMatrix<T> {
     let mut values = DMatrix::<MaybeUninit<T>>::uninit(Dyn(rows), Dyn(columns));
-    let fill_block = |(block, chunk): (usize, &mut [MaybeUninit<T>])| {
-        chunk.fill(MaybeUninit::new(T::ZERO));
-        // SAFETY: every entry has just been written.
-        let chunk = unsafe { &mut *(std::ptr::from_mut(chunk) as *mut [T]) };
-        standard.fill_block(chunk, key.stream(role, first.block(block)));
-    };
-    match threads {
-        Threads::One => values.as_mut_slice().chunks_mut(BLOCK).enumerate().for_each(fill_block),
-        Threads::All => values.as_mut_slice().par_chunks_mut(BLOCK).enumerate().for_each(fill_block),
-    }
-    // SAFETY: the blocks are the whole matrix, and each has been written.
+    write_from(values.as_mut_slice(), standard, stream, threads);
+    // SAFETY: every place has been written.
     unsafe { values.assume_init() }
 }
 

@@ -1,11 +1,12 @@
 //! A batch with what has been found out of it, each once: sums and squares of its columns, its Gram matrix.
 
-use crate::numeric::product::{Threads, gram};
+use crate::numeric::product::{Threads, Triangle, gram};
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, widened};
 use crate::numeric::slice::sums;
 use nalgebra::DMatrix;
 use std::cell::OnceCell;
+use std::rc::Rc;
 
 /// Σ and Σ² of each column (a sample), in units of the signal's power of two.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +22,7 @@ pub struct CachedSignal<T: Real> {
     /// The batch itself.
     pub signal: Signal<T>,
     sums: OnceCell<ColumnSums>,
-    gram: OnceCell<DMatrix<f64>>,
+    gram: OnceCell<Rc<Triangle>>,
 }
 
 impl<T: Real> From<Signal<T>> for CachedSignal<T> {
@@ -41,18 +42,12 @@ impl<T: Real> CachedSignal<T> {
     }
 
     /// HᵀH of the mantissas, B × B.
-    pub fn gram(&self, threads: Threads) -> &DMatrix<f64> {
-        self.gram.get_or_init(|| gram(&self.signal.values, threads))
+    pub fn gram(&self, threads: Threads) -> &Rc<Triangle> {
+        self.gram.get_or_init(|| Rc::new(Triangle::gram(&self.signal.values, threads)))
     }
 
     /// The same with products in double precision, for batches whose samples are nearly collinear. Not kept.
     pub fn precise_gram(&self, threads: Threads) -> DMatrix<f64> {
         gram(&widened(&self.signal.values), threads)
-    }
-
-    /// The Gram matrix alone.
-    pub fn into_gram(self, threads: Threads) -> DMatrix<f64> {
-        self.gram(threads);
-        self.gram.into_inner().unwrap_or_default()
     }
 }

@@ -6,6 +6,7 @@
 use crate::numeric::slice::for_each_machine;
 use crate::numeric::stream::Stream;
 use rand::Rng;
+use std::mem::MaybeUninit;
 
 /// Generators side by side.
 const LANES: usize = 16;
@@ -43,20 +44,19 @@ impl Lanes {
     }
 
     /// Fills a slice with independent draws. A slice whose length is no multiple of 32 ends with draws that are thrown away.
-    pub fn fill(&mut self, values: &mut [f32]) {
+    pub fn fill(&mut self, values: &mut [MaybeUninit<f32>]) {
         fill(self, values);
     }
 }
 
 for_each_machine! {
-    fn fill(lanes: &mut Lanes, values: &mut [f32]) {
-        let mut chunks = values.chunks_exact_mut(2 * LANES);
-        for chunk in &mut chunks {
-            chunk.copy_from_slice(&pairs(lanes));
+    fn fill(lanes: &mut Lanes, values: &mut [MaybeUninit<f32>]) {
+        let (chunks, rest) = values.as_chunks_mut::<{ 2 * LANES }>();
+        for chunk in chunks {
+            *chunk = pairs(lanes).map(MaybeUninit::new);
         }
-        let rest = chunks.into_remainder();
         if !rest.is_empty() {
-            rest.copy_from_slice(&pairs(lanes)[..rest.len()]);
+            rest.copy_from_slice(&pairs(lanes).map(MaybeUninit::new)[..rest.len()]);
         }
     }
 }
@@ -106,21 +106,24 @@ fn ln(u: f32) -> f32 {
     f + (tail - 0.5 * q - k * 2.121_944_4e-4) + k * 0.693_359_4
 }
 
-/// N(0, 1) entries, many at once.
-pub fn fill_single(values: &mut [f32], stream: Stream) {
+/// Writes N(0, 1) entries, many at once, to every place.
+pub fn fill_single(values: &mut [MaybeUninit<f32>], stream: Stream) {
     Lanes::new(stream).fill(values);
 }
 
 /// The entries of [`fill_single`] as doubles: a trial has the same weights whatever precision it is computed in.
-pub fn fill_double(values: &mut [f64], stream: Stream) {
+pub fn fill_double(values: &mut [MaybeUninit<f64>], stream: Stream) {
     /// A multiple of the lanes, so that pieces are drawn as one.
     const PIECE: usize = 4096;
     let mut lanes = Lanes::new(stream);
-    let mut drawn = [0.0f32; PIECE];
+    let mut drawn = [MaybeUninit::new(0.0f32); PIECE];
     for piece in values.chunks_mut(PIECE) {
         let drawn = &mut drawn[..piece.len()];
         lanes.fill(drawn);
-        piece.iter_mut().zip(drawn).for_each(|(v, d)| *v = f64::from(*d));
+        for (v, d) in piece.iter_mut().zip(drawn) {
+            // SAFETY: it has been filled.
+            v.write(f64::from(unsafe { d.assume_init() }));
+        }
     }
 }
 
@@ -131,10 +134,11 @@ mod tests {
     use statrs::distribution::{ContinuousCDF, Normal};
 
     fn draws(count: usize) -> Vec<f32> {
-        let mut values = vec![0.0; count];
+        let mut values = vec![MaybeUninit::new(0.0); count];
         Lanes::new(Key { seed: 3, trial: 1, layer: 4 }.stream(Role::Weights, Part::Block(0)))
             .fill(&mut values);
-        values
+        // SAFETY: all were zeros at first.
+        values.iter().map(|v| unsafe { v.assume_init() }).collect()
     }
 
     #[test]

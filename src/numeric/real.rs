@@ -7,6 +7,7 @@ use crate::numeric::product::{Threads, View};
 use crate::numeric::stream::Stream;
 use std::fmt::Debug;
 use std::iter::Sum;
+use std::mem::MaybeUninit;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 /// rows, columns, inner; C with column and row stride, whether it is read; A and B with theirs; α, β; conjugations; threads.
@@ -96,13 +97,13 @@ pub trait Real:
     /// The smaller; the other one of a NaN.
     fn min(self, other: Self) -> Self;
     /// Fills a slice with N(0, 1).
-    fn fill_normal(values: &mut [Self], stream: Stream);
+    fn fill_normal(values: &mut [MaybeUninit<Self>], stream: Stream);
     /// General product C = α·C + β·A·B with strides, as the `gemm` family defines it.
     fn product_kernel() -> ProductKernel<Self>;
     /// Whether inner products of columns keep up with the general product on this machine.
     fn quick_dots() -> bool;
-    /// Adds inner products of columns.
-    fn add_strip(strip: Strip<Self>);
+    /// Writes inner products of columns.
+    fn write_strip(strip: Strip<Self>);
     /// `c = alpha·a·b` by turning `b` and `c`; whether that has been done, for not every machine gains by it.
     ///
     /// # Safety
@@ -144,7 +145,7 @@ macro_rules! real {
             fn min(self, other: Self) -> Self {
                 if self < other { self } else { other }
             }
-            fn fill_normal(values: &mut [Self], stream: Stream) {
+            fn fill_normal(values: &mut [MaybeUninit<Self>], stream: Stream) {
                 normal::$fill(values, stream);
             }
             fn product_kernel() -> ProductKernel<Self> {
@@ -153,7 +154,7 @@ macro_rules! real {
             fn quick_dots() -> bool {
                 $quick()
             }
-            fn add_strip(strip: Strip<Self>) {
+            fn write_strip(strip: Strip<Self>) {
                 $strip(strip);
             }
             unsafe fn transposed_product(

@@ -264,7 +264,7 @@ impl<'a, T: Real> Context<'a, T> {
         let values = z.signal.values.as_slice();
         let rows = values.len() / self.batch;
         if z.signal.values.ncols() == self.batch && self.batch <= rows {
-            return effective_rank_of_gram(z.gram(self.threads).clone());
+            return effective_rank_of_gram(z.gram(self.threads).whole());
         }
         let samples = View::of(values, rows, self.batch, rows);
         // Both Gram matrices share their non-zero eigenvalues.

@@ -9,7 +9,7 @@ use super::{
     Unary, UnaryBackward,
 };
 use crate::numeric::cached::CachedSignal;
-use crate::numeric::product::{Threads, mul_tr};
+use crate::numeric::product::{Threads, Triangle, mul_tr};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::slice::{inner, sums};
@@ -145,7 +145,7 @@ impl Operator for Linear {
         let of = |list: &[Shape]| list.first().map_or(1, |shape| shape.channels) as u128;
         let (rows, units) = (of(&shapes.inputs), of(&shapes.outputs));
         let columns = shapes.positions() as u128 * samples as u128;
-        if keeps_gram(rows, units, columns) { 8 * columns * columns } else { 4 * rows * columns }
+        if keeps_gram(rows, units, columns) { 4 * columns * (columns + 1) } else { 4 * rows * columns }
     }
 
     fn nature(&self) -> Nature<'_> {
@@ -186,7 +186,7 @@ fn keeps_gram(rows: u128, units: u128, columns: u128) -> bool {
 }
 
 enum Form<T: Real> {
-    Gram(nalgebra::DMatrix<f64>, Vec<f64>),
+    Gram(Rc<Triangle>, Vec<f64>),
     Whole(Activations<T>),
 }
 
@@ -197,7 +197,7 @@ impl<T: Real> Trace<T> {
         let form = if context.gradients.is_some() {
             Form::Whole(Rc::clone(h))
         } else if keeps_gram(rows as u128, units as u128, columns as u128) {
-            Form::Gram(h.gram(context.threads).clone(), h.sums().plain.clone())
+            Form::Gram(Rc::clone(h.gram(context.threads)), h.sums().plain.clone())
         } else {
             Form::Whole(Rc::clone(h))
         };
@@ -217,9 +217,7 @@ impl<T: Real> Trace<T> {
     /// Moments of the entries of ∂C/∂W = D·Hᵀ.
     fn weight_gradient(&self, d: &CachedSignal<T>, threads: Threads) -> Moments {
         let (square, total) = match &self.form {
-            Form::Gram(gram, plain) => {
-                (inner(gram.as_slice(), d.gram(threads).as_slice()), inner(plain, &d.sums().plain))
-            }
+            Form::Gram(gram, plain) => (gram.inner(d.gram(threads)), inner(plain, &d.sums().plain)),
             Form::Whole(h) => {
                 let product = mul_tr(&d.signal.values, &h.signal.values, threads);
                 (sums(product.as_slice()).1, inner(&h.sums().plain, &d.sums().plain))

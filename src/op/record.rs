@@ -193,7 +193,7 @@ fn mean_cosine(square: f64, count: f64) -> Option<f64> {
 pub fn effective_rank<T: Real>(z: &CachedSignal<T>, threads: Threads) -> Option<f64> {
     let (rows, batch) = z.signal.values.shape();
     // ZᵀZ and ZZᵀ share their non-zero eigenvalues.
-    let gram = if batch <= rows { z.gram(threads).clone() } else { gram_of_rows(&z.signal.values, threads) };
+    let gram = if batch <= rows { z.gram(threads).whole() } else { gram_of_rows(&z.signal.values, threads) };
     effective_rank_of_gram(gram)
 }
 

@@ -37,20 +37,20 @@ impl Factor {
         // Single-precision products of entries as small as these lose digits.
         let legible = squares.iter().all(|square| *square == 0.0 || *square > LEGIBLE);
         if legible {
-            let quick = Self::relative(x.gram(threads), squares, DOUBTFUL);
+            let quick = Self::relative(x.gram(threads).whole(), squares, DOUBTFUL);
             if quick.rank() == columns {
                 return quick;
             }
         }
-        Self { nearly_collinear: true, ..Self::relative(&x.precise_gram(threads), squares, CUT) }
+        Self { nearly_collinear: true, ..Self::relative(x.precise_gram(threads), squares, CUT) }
     }
 
     /// Pivots are relative to these squared norms of the columns; a column of norm zero is left out.
-    fn relative(gram: &DMatrix<f64>, squares: &[f64], cut: f64) -> Self {
+    fn relative(gram: DMatrix<f64>, squares: &[f64], cut: f64) -> Self {
         let inverse: Vec<f64> =
             squares.iter().map(|s| if *s > 0.0 { s.sqrt().recip() } else { 0.0 }).collect();
         let size = gram.nrows().max(1);
-        let mut scaled = gram.clone();
+        let mut scaled = gram;
         for (column, one) in scaled.as_mut_slice().chunks_exact_mut(size).zip(&inverse) {
             column.iter_mut().zip(&inverse).for_each(|(v, inverse)| *v *= inverse * one);
         }

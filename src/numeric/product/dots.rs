@@ -6,6 +6,7 @@ use crate::numeric::real::Real;
 use nalgebra::DMatrix;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Columns of A in a tile, and columns of B: their twelve sums and what they are made of fill the sixteen registers of AVX2.
@@ -19,10 +20,10 @@ const STRIP: usize = 48;
 /// `[j][i]`: aᵢᵀbⱼ.
 type Products<T, const WIDE: usize> = [[T; TALL]; WIDE];
 
-/// What is to be added to some columns of AᵀB.
+/// Some columns of AᵀB, which are to be written.
 pub struct Strip<'a, T> {
-    /// The columns, one behind the other.
-    sums: &'a mut [f64],
+    /// The columns, one behind the other; of a symmetric result each as far as the diagonal.
+    sums: &'a mut [MaybeUninit<f64>],
     a: &'a DMatrix<T>,
     b: &'a DMatrix<T>,
     columns: Range<usize>,
@@ -47,9 +48,16 @@ impl<T: Real> Strip<'_, T> {
                     let products = tile(these, those);
                     for j in top..(top + WIDE).min(columns.end) {
                         let last = (left + TALL).min(if symmetric { j + 1 } else { height });
-                        let sums = &mut sums[(j - columns.start) * height..][..height];
-                        for i in left..last {
-                            sums[i] += products[j - top][i - left].to_f64();
+                        let sums = &mut sums[places(columns.start..j, height, symmetric)..];
+                        let products = &products[j - top];
+                        if from == 0 {
+                            (left..last).for_each(|i| _ = sums[i].write(products[i - left].to_f64()));
+                        } else {
+                            for i in left..last {
+                                // SAFETY: the first panel has written the same entries.
+                                let sum = unsafe { sums[i].assume_init_mut() };
+                                *sum += products[i - left].to_f64();
+                            }
                         }
                     }
                 }
@@ -110,7 +118,7 @@ pub fn slow() -> bool {
     false
 }
 
-/// Adds a strip in single precision.
+/// Writes a strip in single precision.
 pub fn single(strip: Strip<f32>) {
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V4::try_new() {
@@ -119,7 +127,7 @@ pub fn single(strip: Strip<f32>) {
     Arch::new().dispatch(strip);
 }
 
-/// Adds a strip in double precision.
+/// Writes a strip in double precision.
 pub fn double(strip: Strip<f64>) {
     Arch::new().dispatch(strip);
 }
@@ -148,30 +156,47 @@ mod square {
         }
     }
 
+    type Lanes = [[__m512; TALL]; TALL];
+
     #[inline(always)]
     fn tile(simd: V4, a: [&[f32]; TALL], b: [&[f32]; TALL]) -> Products<f32, TALL> {
+        let mut lanes = [[simd.avx512f._mm512_setzero_ps(); TALL]; TALL];
         let (a, b) = (a.map(V4::as_simd_f32s), b.map(V4::as_simd_f32s));
         let steps = a[0].0.len();
         let [a0, a1, a2, a3] = a.map(|column| &column.0[..steps]);
         let [b0, b1, b2, b3] = b.map(|column| &column.0[..steps]);
-        let mut lanes = [[simd.splat_f32s(0.0); TALL]; TALL];
         for k in 0..steps {
             let y = [b0[k], b1[k], b2[k], b3[k]];
             for (i, x) in [a0[k], a1[k], a2[k], a3[k]].into_iter().enumerate() {
                 for j in 0..TALL {
-                    lanes[j][i] = simd.mul_add_f32s(x, y[j], lanes[j][i]);
+                    lanes[j][i] = cast(simd.mul_add_f32s(x, y[j], cast(lanes[j][i])));
                 }
             }
         }
-        let mut products: Products<f32, TALL> = cast(sums(simd, cast(lanes)));
         if !a[0].1.is_empty() {
-            for (j, products) in products.iter_mut().enumerate() {
-                for (i, product) in products.iter_mut().enumerate() {
-                    *product += a[i].1.iter().zip(b[j].1).map(|(x, y)| x * y).sum::<f32>();
-                }
+            add_few(simd, &mut lanes, a.map(|column| column.1), b.map(|column| column.1));
+        }
+        cast(sums(simd, cast(lanes)))
+    }
+
+    /// Adds the products of columns that fit one register each.
+    #[inline(always)]
+    fn add_few(simd: V4, lanes: &mut Lanes, a: [&[f32]; TALL], b: [&[f32]; TALL]) {
+        let y = [few(simd, b[0]), few(simd, b[1]), few(simd, b[2]), few(simd, b[3])];
+        for i in 0..TALL {
+            let x = few(simd, a[i]);
+            for j in 0..TALL {
+                lanes[j][i] = simd.avx512f._mm512_fmadd_ps(x, y[j], lanes[j][i]);
             }
         }
-        products
+    }
+
+    /// At most fifteen entries, and zeros.
+    #[inline(always)]
+    fn few(simd: V4, values: &[f32]) -> __m512 {
+        let mask = (1u16 << values.len().min(15)) - 1;
+        // SAFETY: the mask leaves out what lies behind the slice.
+        unsafe { simd.avx512f._mm512_maskz_loadu_ps(mask, values.as_ptr()) }
     }
 
     /// The sums of sixteen registers in one, in their order: half as many registers with each step. Loops, for closures would not
@@ -204,10 +229,20 @@ mod square {
     }
 }
 
-/// Adds AᵀB (of A and B with equally many rows) to `sums`, column-major; of a symmetric result the entries on and above the
-/// diagonal.
-pub fn add_dots<T: Real>(
-    sums: &mut [f64],
+/// Entries that are kept of so many columns.
+#[inline(always)]
+fn places(columns: Range<usize>, height: usize, symmetric: bool) -> usize {
+    let triangle = |side: usize| side * (side + 1) / 2;
+    match symmetric {
+        true => triangle(columns.end) - triangle(columns.start),
+        false => columns.len() * height,
+    }
+}
+
+/// Writes AᵀB (of A and B with equally many rows, at least one) to `sums`, column-major; of a symmetric result the entries on
+/// and above the diagonal alone, one column behind the other.
+pub fn dots<T: Real>(
+    sums: &mut [MaybeUninit<f64>],
     a: &DMatrix<T>,
     b: &DMatrix<T>,
     symmetric: bool,
@@ -217,13 +252,17 @@ pub fn add_dots<T: Real>(
     if height == 0 {
         return;
     }
-    let strip = |(index, sums): (usize, &mut [f64])| {
-        let columns = index * STRIP..(index * STRIP + sums.len() / height);
-        T::add_strip(Strip { sums, a, b, columns, symmetric });
-    };
+    let mut rest = sums;
+    let strips = (0..b.ncols()).step_by(STRIP).map(|from| {
+        let columns = from..(from + STRIP).min(b.ncols());
+        let (sums, others) =
+            std::mem::take(&mut rest).split_at_mut(places(columns.clone(), height, symmetric));
+        rest = others;
+        Strip { sums, a, b, columns, symmetric }
+    });
     match threads {
-        Threads::One => sums.chunks_mut(STRIP * height).enumerate().for_each(strip),
-        Threads::All => sums.par_chunks_mut(STRIP * height).enumerate().for_each(strip),
+        Threads::One => strips.for_each(T::write_strip),
+        Threads::All => strips.collect::<Vec<_>>().into_par_iter().for_each(T::write_strip),
     }
 }
 

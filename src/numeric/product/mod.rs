@@ -7,8 +7,8 @@ pub mod dots;
 pub mod transpose;
 
 use crate::numeric::real::Real;
-use crate::numeric::slice::add_widened;
-use dots::add_dots;
+use crate::numeric::slice::{add_widened, inner};
+use dots::dots;
 use gemm_common::Parallelism;
 use nalgebra::{DMatrix, Dyn};
 use std::mem::MaybeUninit;
@@ -195,8 +195,10 @@ pub fn tr_mul<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, alpha: T, threads: Thread
     const NARROW: usize = 128;
     let (m, n) = (a.ncols(), b.ncols());
     if T::quick_dots() && a.nrows() >= LONG && m.max(n) <= NARROW && m.min(n) >= 4 {
-        let mut sums = vec![0.0; m * n];
-        add_dots(&mut sums, a, b, false, threads);
+        let mut sums = Vec::with_capacity(m * n);
+        dots(&mut sums.spare_capacity_mut()[..m * n], a, b, false, threads);
+        // SAFETY: every product is written, of at least LONG rows.
+        unsafe { sums.set_len(m * n) };
         let alpha = alpha.to_f64();
         return DMatrix::from_iterator(m, n, sums.into_iter().map(|sum| T::of(alpha * sum)));
     }
@@ -210,10 +212,57 @@ pub fn mul_tr<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, threads: Threads) -> DMat
 
 /// `AᵀA`, the Gram matrix of the columns.
 pub fn gram<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<f64> {
-    let mut total = DMatrix::zeros(a.ncols(), a.ncols());
-    add_dots(total.as_mut_slice(), a, a, true, threads);
-    mirror(&mut total);
-    total
+    Triangle::gram(a, threads).whole()
+}
+
+/// A symmetric matrix, of which the entries on and above the diagonal are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Triangle {
+    size: usize,
+    /// Column behind column, each as far as the diagonal.
+    entries: Vec<f64>,
+}
+
+impl Triangle {
+    /// `AᵀA`, the Gram matrix of the columns.
+    pub fn gram<T: Real>(a: &DMatrix<T>, threads: Threads) -> Self {
+        let (rows, size) = a.shape();
+        let count = size * (size + 1) / 2;
+        if rows == 0 {
+            return Self { size, entries: vec![0.0; count] };
+        }
+        let mut entries = Vec::with_capacity(count);
+        dots(&mut entries.spare_capacity_mut()[..count], a, a, true, threads);
+        // SAFETY: every place has been written.
+        unsafe { entries.set_len(count) };
+        Self { size, entries }
+    }
+
+    /// The sum over all entries of their products with another's of the same size: the trace of the matrices' product.
+    pub fn inner(&self, other: &Self) -> f64 {
+        assert_eq!(self.size, other.size, "matrices of two sizes");
+        let diagonal =
+            (0..self.size).map(|j| j * (j + 3) / 2).map(|place| self.entries[place] * other.entries[place]);
+        2.0 * inner(&self.entries, &other.entries) - diagonal.sum::<f64>()
+    }
+
+    /// The whole matrix.
+    pub fn whole(&self) -> DMatrix<f64> {
+        let size = self.size;
+        let mut whole = Vec::with_capacity(size * size);
+        let places = &mut whole.spare_capacity_mut()[..size * size];
+        let mut from = 0;
+        for column in 0..size {
+            let kept = &self.entries[from..=from + column];
+            let above = places[column * size..].iter_mut().zip(kept);
+            above.for_each(|(place, entry)| _ = place.write(*entry));
+            from += column + 1;
+        }
+        mirror(places, size);
+        // SAFETY: the entries on and above the diagonal have been copied, those below it are their mirror.
+        unsafe { whole.set_len(size * size) };
+        DMatrix::from_vec(size, size, whole)
+    }
 }
 
 /// The same of a view, by strips of products.
@@ -226,7 +275,8 @@ pub fn gram_of<T: Real>(a: &View<T>, threads: Threads) -> DMatrix<f64> {
         let to = (from + RUN).min(a.rows);
         add_gram(&mut total, &left.columns(from, to), &right.rows(from, to), threads);
     }
-    mirror(&mut total);
+    let size = total.nrows();
+    mirror(total.as_mut_slice(), size);
     total
 }
 
@@ -234,7 +284,8 @@ pub fn gram_of<T: Real>(a: &View<T>, threads: Threads) -> DMatrix<f64> {
 pub fn gram_of_rows<T: Real>(a: &DMatrix<T>, threads: Threads) -> DMatrix<f64> {
     let mut total = DMatrix::zeros(a.nrows(), a.nrows());
     add_gram(&mut total, &View::plain(a), &View::plain(a).transposed(), threads);
-    mirror(&mut total);
+    let size = total.nrows();
+    mirror(total.as_mut_slice(), size);
     total
 }
 
@@ -257,14 +308,25 @@ fn add_gram<T: Real>(total: &mut DMatrix<f64>, left: &View<T>, right: &View<T>, 
 }
 
 /// Writes the upper triangle below the diagonal too, tile by tile: a whole row at once would miss the cache at every step.
-fn mirror(m: &mut DMatrix<f64>) {
-    const TILE: usize = 16;
-    let size = m.nrows();
-    let values = m.as_mut_slice();
-    for left in (0..size).step_by(TILE) {
-        for top in (left..size).step_by(TILE) {
-            for column in left..(left + TILE).min(size) {
-                for row in top.max(column + 1)..(top + TILE).min(size) {
+fn mirror<V: Copy>(values: &mut [V], size: usize) {
+    /// Doubles of a cache line.
+    const SIDE: usize = 8;
+    for left in (0..size).step_by(SIDE) {
+        for top in (left..size).step_by(SIDE) {
+            if top > left && top + SIDE <= size {
+                let rows: [[V; SIDE]; SIDE] = std::array::from_fn(|row| {
+                    let from = (top + row) * size + left;
+                    std::array::from_fn(|column| values[from..from + SIDE][column])
+                });
+                for column in 0..SIDE {
+                    let to = (left + column) * size + top;
+                    let turned: [V; SIDE] = std::array::from_fn(|row| rows[row][column]);
+                    values[to..to + SIDE].copy_from_slice(&turned);
+                }
+                continue;
+            }
+            for column in left..(left + SIDE).min(size) {
+                for row in top.max(column + 1)..(top + SIDE).min(size) {
                     values[column * size + row] = values[row * size + column];
                 }
             }
@@ -304,6 +366,12 @@ mod tests {
                 }
             }
         }
+        let (a, b) = (
+            DMatrix::from_fn(9, 50, |i, j| ((i * j) % 7) as f64),
+            DMatrix::from_fn(5, 50, |i, j| (i + j % 3) as f64),
+        );
+        let (one, other) = (Triangle::gram(&a, Threads::One), Triangle::gram(&b, Threads::One));
+        assert_eq!(one.inner(&other), one.whole().dot(&other.whole()));
         assert_eq!(gram(&DMatrix::<f32>::zeros(0, 3), Threads::One), DMatrix::zeros(3, 3));
         assert_eq!(gram(&DMatrix::<f32>::zeros(3, 0), Threads::One).shape(), (0, 0));
     }

@@ -433,7 +433,7 @@ impl Stack<'_> {
             if units == rows.len() {
                 sums.units.add(products.as_slice(), 0);
             } else {
-                sums.units.add(xi.gram(Threads::One).as_slice(), 0);
+                sums.units.add(xi.gram(Threads::One).whole().as_slice(), 0);
             }
             if units > 0 {
                 sums.plain.add(&xi.sums().plain, 0);
@@ -459,7 +459,7 @@ impl Stack<'_> {
             let count = z.signal.values.len() as f64;
             up.preactivation.add(count, &record::moments(&z, 0.0));
             up.activation.add(count, &record::moments(&psi, at_zero));
-            up.gram.add(z.gram(Threads::One).as_slice(), 2 * z.signal.exponent);
+            up.gram.add(z.gram(Threads::One).whole().as_slice(), 2 * z.signal.exponent);
             let h = if at_zero == 0.0 { psi } else { activation(psi.signal, at_zero).into() };
             up.output.add(&h, precise);
         })
