@@ -318,11 +318,11 @@ fn mirror<V: Copy>(values: &mut [V], size: usize) {
                     let from = (top + row) * size + left;
                     std::array::from_fn(|column| values[from..from + SIDE][column])
                 });
-                for column in 0..SIDE {
+                (0..SIDE).for_each(|column| {
                     let to = (left + column) * size + top;
                     let turned: [V; SIDE] = std::array::from_fn(|row| rows[row][column]);
                     values[to..to + SIDE].copy_from_slice(&turned);
-                }
+                });
                 continue;
             }
             for column in left..(left + SIDE).min(size) {
