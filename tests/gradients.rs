@@ -48,7 +48,7 @@ fn cost(loss: Loss, h: &DMatrix<f64>, top: Key) -> f64 {
     let batch = h.ncols() as f64;
     // The targets are drawn as the engine draws them: the gradient at h = 0 gives them away.
     let zero = Signal::new(DMatrix::from_element(h.nrows(), h.ncols(), 0.0), 0);
-    let at_zero = plain(&loss::gradient(loss, &zero, h.nrows(), top, Part::Block(0)));
+    let at_zero = plain(&loss::gradient(loss, &zero, h.nrows(), (top, Part::Block(0)), Threads::One));
     match loss {
         Loss::Random => h.dot(&at_zero),
         Loss::Mse => {
@@ -85,7 +85,13 @@ fn gradients_agree_with_finite_differences_for_every_activation_and_loss() {
             (context.given, context.gradients) = (Some(&arrays), Some(gradients_like(&arrays)));
             let signal = Signal::new(input.clone(), 0);
             let (out, tape) = forward(&graph, signal, &mut context, false, &|| true).unwrap();
-            let upstream = loss::gradient(loss, &out.signal, out.signal.values.nrows(), top, Part::Block(0));
+            let upstream = loss::gradient(
+                loss,
+                &out.signal,
+                out.signal.values.nrows(),
+                (top, Part::Block(0)),
+                Threads::One,
+            );
             backward(&graph, tape, upstream, &mut context, &|| true).unwrap();
             let gradients = context.gradients.unwrap();
             let check = |stream: u64, got: f64, moved: &dyn Fn(&mut Arrays<f64>, f64)| {

@@ -227,7 +227,7 @@ fn pass<T: Precision>(
     let x = plain(&input);
     let (out, tape) = forward(graph, input, &mut context, way.recompute, &|| true).unwrap();
     let top = Key { layer: graph.streams() + 1, ..key };
-    let upstream = loss::gradient(Loss::Random, &out.signal, 0, top, Part::Block(0));
+    let upstream = loss::gradient(Loss::Random, &out.signal, 0, (top, Part::Block(0)), Threads::One);
     let gradient = backward(graph, tape, upstream, &mut context, &|| true).unwrap();
     let count = graph.parameters[0].shape.1;
     let mut rng = key.stream(Stream::Input, Part::Block(0));

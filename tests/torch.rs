@@ -108,8 +108,8 @@ fn compare(python: &str, name: &str, source: &str, batch: usize) {
         Loss::Random,
         &double.output,
         0,
-        Key { layer: net.streams() + 1, ..KEY },
-        Part::Block(0),
+        (Key { layer: net.streams() + 1, ..KEY }, Part::Block(0)),
+        Threads::One,
     );
     write(here, "read_out", &plain(&read_out), false);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch/parity.py");

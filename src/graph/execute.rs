@@ -63,8 +63,13 @@ pub fn trial<'a, T: Precision>(
 ) -> Result<Passed<T>, Stopped> {
     context.samples_meet |= loss != Loss::Random;
     let (out, tape) = forward(graph, input, &mut context, recompute, step)?;
-    let upstream =
-        loss::gradient(loss, &out.signal, graph.output().channels, top(graph, context.key), Part::Block(0));
+    let upstream = loss::gradient(
+        loss,
+        &out.signal,
+        graph.output().channels,
+        (top(graph, context.key), Part::Block(0)),
+        context.threads,
+    );
     let output = if context.input_gradient { out.signal.clone() } else { nothing() };
     drop(out);
     let gradient = backward(graph, tape, upstream, &mut context, step)?;

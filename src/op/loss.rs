@@ -1,12 +1,11 @@
 //! ∂C/∂H at the top of the stack.
 
-use crate::law::draw::{Standard, fill_from};
+use crate::law::draw::{Standard, matrix};
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::stream::{Key, Part, Role};
 use crate::numeric::wide::Wide;
-use nalgebra::DMatrix;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -26,23 +25,25 @@ pub enum Loss {
 /// The gradient with respect to the last activation `h` (n × B), of the same shape.
 ///
 /// `h` may be a block of the rows of an output with `rows` of them, except for cross-entropy; `first` names the block's draws.
-pub fn gradient<T: Real>(loss: Loss, h: &Signal<T>, rows: usize, key: Key, first: Part) -> Signal<T> {
+pub fn gradient<T: Real>(
+    loss: Loss,
+    h: &Signal<T>,
+    rows: usize,
+    (key, first): (Key, Part),
+    threads: Threads,
+) -> Signal<T> {
+    let normal =
+        || Signal::new(matrix(h.values.shape(), Standard::Normal, (key, Role::ReadOut, first), threads), 0);
     match loss {
-        Loss::Random => normal(h.values.shape(), key, first),
+        Loss::Random => normal(),
         Loss::Mse => {
-            let target = normal::<T>(h.values.shape(), key, first);
+            let target: Signal<T> = normal();
             h.clone()
                 .plus(target.times(Wide::from(-1.0)))
                 .times(Wide::from(2.0 / (rows as f64 * h.values.ncols() as f64)))
         }
         Loss::CrossEntropy => cross_entropy(h, key),
     }
-}
-
-fn normal<T: Real>(shape: (usize, usize), key: Key, first: Part) -> Signal<T> {
-    let mut values = DMatrix::from_element(shape.0, shape.1, T::ZERO);
-    fill_from(values.as_mut_slice(), Standard::Normal, key, Role::ReadOut, first, Threads::One);
-    Signal::new(values, 0)
 }
 
 /// (softmax(h) − one-hot(class))/B, in the logarithm so that a hopeless class keeps its tiny gradient.

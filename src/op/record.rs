@@ -144,17 +144,20 @@ pub fn correlation<T: Real>(z: &CachedSignal<T>) -> Option<f64> {
 
 /// The same of samples that lie one behind the other, with their squared norms.
 pub fn correlation_of<T: Real>(values: &[T], squares: &[f64]) -> Option<f64> {
+    /// Rows whose sums stay in the first cache.
+    const BLOCK: usize = 2048;
     let rows = (values.len() / squares.len().max(1)).max(1);
-    let mut sum = vec![0.0f64; rows];
-    let mut count = 0.0;
-    for (column, square) in values.chunks(rows).zip(squares) {
-        if *square > 0.0 {
-            count += 1.0;
-            let scale = 1.0 / square.sqrt();
-            accumulate(&mut sum, scale, column);
-        }
-    }
-    mean_cosine(sum.iter().map(|s| s * s).sum(), count)
+    let columns = values.chunks(rows).zip(squares).filter(|(_, square)| **square > 0.0);
+    let columns: Vec<(&[T], f64)> = columns.map(|(column, square)| (column, square.sqrt().recip())).collect();
+    let mut sums = [0.0f64; BLOCK];
+    let square_of_block = |from: usize| -> f64 {
+        let to = (from + BLOCK).min(rows);
+        let sums = &mut sums[..to - from];
+        sums.fill(0.0);
+        columns.iter().for_each(|(column, scale)| accumulate(sums, *scale, &column[from..to]));
+        sums.iter().map(|s| s * s).sum()
+    };
+    mean_cosine((0..rows).step_by(BLOCK).map(square_of_block).sum(), columns.len() as f64)
 }
 
 /// Mean over samples of the mean cosine between the positions of a sample, which are so many neighboring columns; samples with

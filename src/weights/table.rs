@@ -13,10 +13,12 @@ use crate::numeric::product::{Threads, mul, tr_mul};
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, power_of_two};
 use crate::numeric::stream::{Key, Part, Role};
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, Dyn};
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -42,8 +44,36 @@ pub struct Table<T: Real> {
 /// Rows that are never drawn.
 struct Rest<T: Real> {
     map: ImplicitGaussian<T>,
-    /// Their numbers, ascending.
-    rows: Vec<usize>,
+    /// Stretches of their numbers, ascending, between rows that have occurred.
+    runs: Vec<Range<usize>>,
+}
+
+impl<T: Real> Rest<T> {
+    /// The place of a row among these.
+    fn place(&self, row: usize) -> Option<usize> {
+        let mut before = 0;
+        for run in &self.runs {
+            if run.contains(&row) {
+                return Some(before + row - run.start);
+            }
+            before += run.len();
+        }
+        None
+    }
+}
+
+/// The rows that are not among these, which ascend: stretches of them, and how many they are.
+fn others(all: usize, known: impl Iterator<Item = usize>) -> (Vec<Range<usize>>, usize) {
+    let mut runs = Vec::new();
+    let (mut from, mut count) = (0, 0);
+    for row in known.chain([all]) {
+        if row > from {
+            runs.push(from..row);
+            count += row - from;
+        }
+        from = row + 1;
+    }
+    (runs, count)
 }
 
 impl<T: Real> Table<T> {
@@ -131,9 +161,10 @@ impl<T: Real> Table<T> {
         let Some(rest) = &mut self.rest else {
             return Signal::new(DMatrix::from_element(self.features, columns, T::ZERO), 0);
         };
-        let mut units = DMatrix::from_element(rest.rows.len(), columns, T::ZERO);
+        let count = rest.runs.iter().map(ExactSizeIterator::len).sum();
+        let mut units = DMatrix::from_element(count, columns, T::ZERO);
         for (column, number) in late {
-            if let Ok(place) = rest.rows.binary_search(number) {
+            if let Some(place) = rest.place(*number) {
                 units[(place, *column)] = T::ONE;
             }
         }
@@ -179,9 +210,9 @@ impl<T: Real> Table<T> {
         let places = &self.places;
         let all = self.rows;
         let rest = self.rest.get_or_insert_with(|| {
-            let rows: Vec<usize> = (0..all).filter(|row| !places.contains_key(row)).collect();
+            let (runs, count) = others(all, places.keys().copied());
             let (mean, std) = gaussian(law, all, features);
-            Rest { map: ImplicitGaussian::new(mean, std, rows.len(), features, key), rows }
+            Rest { map: ImplicitGaussian::new(mean, std, count, features, key), runs }
         });
         (rest, known)
     }
@@ -192,8 +223,7 @@ impl<T: Real> Table<T> {
             return self.whole(threads).forward(x, threads);
         }
         let (count, columns) = (self.rows, x.signal.values.ncols());
-        let places: Vec<usize> = self.places.keys().copied().collect();
-        let order: Vec<usize> = self.places.values().copied().collect();
+        let places: Vec<(usize, usize)> = self.places.iter().map(|(row, place)| (*row, *place)).collect();
         let (rest, known) = self.split();
         let products = tr_mul(&known.values, &x.signal.values, T::ONE, threads);
         let of_known = Signal::new(products, known.exponent + x.signal.exponent);
@@ -203,18 +233,21 @@ impl<T: Real> Table<T> {
             (None, Some(_)) => of_rest.exponent,
             _ => of_known.exponent,
         };
-        let mut values = DMatrix::from_element(count, columns, T::ZERO);
-        let mut scatter = |from: &Signal<T>, rows: &[usize], order: Option<&[usize]>| {
-            let factor = power_of_two::<T>(from.exponent - exponent);
-            for (mut to, column) in values.column_iter_mut().zip(from.values.column_iter()) {
-                for (index, row) in rows.iter().enumerate() {
-                    to[*row] = column[order.map_or(index, |order| order[index])] * factor;
-                }
+        let factor = |part: &Signal<T>| power_of_two::<T>(part.exponent - exponent);
+        let (rest_factor, known_factor) = (factor(&of_rest), factor(&of_known));
+        let write = |index: usize, to: &mut [MaybeUninit<T>]| {
+            let column = |part: &Signal<T>| index * part.values.nrows()..(index + 1) * part.values.nrows();
+            let mut from = &of_rest.values.as_slice()[column(&of_rest)];
+            for run in &rest.runs {
+                let (these, others) = from.split_at(run.len());
+                to[run.clone()].iter_mut().zip(these).for_each(|(to, v)| _ = to.write(*v * rest_factor));
+                from = others;
             }
+            let from = &of_known.values.as_slice()[column(&of_known)];
+            places.iter().for_each(|(row, place)| _ = to[*row].write(from[*place] * known_factor));
         };
-        scatter(&of_rest, &rest.rows, None);
-        scatter(&of_known, &places, Some(&order));
-        Signal::new(values, exponent)
+        // SAFETY: a row has occurred or lies in a stretch of those that have not.
+        Signal::new(unsafe { by_columns((count, columns), threads, write) }, exponent)
     }
 
     /// table·y, features × B.
@@ -222,15 +255,21 @@ impl<T: Real> Table<T> {
         if !self.is_implicit() {
             return self.whole(threads).backward(y, threads);
         }
-        let (places, order): (Vec<usize>, Vec<usize>) = self.places.iter().unzip();
+        let places: Vec<(usize, usize)> = self.places.iter().map(|(row, place)| (*row, *place)).collect();
         let (rest, known) = self.split();
-        let columns = y.signal.values.ncols();
+        let (rows, columns) = y.signal.values.shape();
+        let values = y.signal.values.as_slice();
         let mut of_known = DMatrix::from_element(places.len(), columns, T::ZERO);
-        let mut of_rest = DMatrix::from_element(rest.rows.len(), columns, T::ZERO);
         for (index, column) in y.signal.values.column_iter().enumerate() {
-            places.iter().zip(&order).for_each(|(row, place)| of_known[(*place, index)] = column[*row]);
-            rest.rows.iter().enumerate().for_each(|(place, row)| of_rest[(place, index)] = column[*row]);
+            places.iter().for_each(|(row, place)| of_known[(*place, index)] = column[*row]);
         }
+        let write = |index: usize, to: &mut [MaybeUninit<T>]| {
+            let column = &values[index * rows..(index + 1) * rows];
+            let from = rest.runs.iter().flat_map(|run| column[run.clone()].iter());
+            to.iter_mut().zip(from).for_each(|(to, v)| _ = to.write(*v));
+        };
+        // SAFETY: there are as many places as the stretches have rows.
+        let of_rest = unsafe { by_columns((rows - places.len(), columns), threads, write) };
         let known =
             Signal::new(mul(&known.values, &of_known, T::ONE, threads), known.exponent + y.signal.exponent);
         let from_rest = rest.map.forward(&Signal::new(of_rest, y.signal.exponent).into(), threads);
@@ -243,6 +282,27 @@ impl<T: Real> Table<T> {
             rest.map.release();
         }
     }
+}
+
+/// A matrix whose columns `write` writes, side by side.
+///
+/// # Safety
+/// `write` must write every place of each column.
+unsafe fn by_columns<T: Real>(
+    (rows, columns): (usize, usize),
+    threads: Threads,
+    write: impl Fn(usize, &mut [MaybeUninit<T>]) + Sync,
+) -> DMatrix<T> {
+    let mut values = DMatrix::<MaybeUninit<T>>::uninit(Dyn(rows), Dyn(columns));
+    let places = values.as_mut_slice();
+    let one = |(column, places): (usize, &mut [MaybeUninit<T>])| write(column, places);
+    match threads {
+        _ if rows == 0 => {}
+        Threads::One => places.chunks_exact_mut(rows).enumerate().for_each(one),
+        Threads::All => places.par_chunks_exact_mut(rows).enumerate().for_each(one),
+    }
+    // SAFETY: the columns are the whole matrix, and the caller promises that they are written.
+    unsafe { values.assume_init() }
 }
 
 /// The standardized entries of a row, from streams of its own.

@@ -43,8 +43,13 @@ pub fn plain(s: &Signal<f64>) -> DMatrix<f64> {
 /// ⟨output, read-out⟩.
 pub fn cost(net: &Graph, x: &DMatrix<f64>, given: Option<&Given>) -> f64 {
     let output = run(net, x, given, 0).output;
-    let read_out =
-        loss::gradient(Loss::Random, &output, 0, Key { layer: net.streams() + 1, ..KEY }, Part::Block(0));
+    let read_out = loss::gradient(
+        Loss::Random,
+        &output,
+        0,
+        (Key { layer: net.streams() + 1, ..KEY }, Part::Block(0)),
+        Threads::One,
+    );
     plain(&output).dot(&plain(&read_out))
 }
 
@@ -71,8 +76,13 @@ pub fn collected(net: &Graph, x: &DMatrix<f64>, given: &Given) -> Gradients<f64>
     let mut pass = net.context(KEY, BATCH, Threads::One);
     (pass.given, pass.quiet, pass.gradients) = (Some(given), true, Some(gradients_like(given)));
     let (out, tapes) = forward(net, Signal::new(x.clone(), 0), &mut pass, false, &|| true).unwrap();
-    let read_out =
-        loss::gradient(Loss::Random, &out.signal, 0, Key { layer: net.streams() + 1, ..KEY }, Part::Block(0));
+    let read_out = loss::gradient(
+        Loss::Random,
+        &out.signal,
+        0,
+        (Key { layer: net.streams() + 1, ..KEY }, Part::Block(0)),
+        Threads::One,
+    );
     backward(net, tapes, read_out, &mut pass, &|| true).unwrap();
     pass.gradients.unwrap()
 }

@@ -516,7 +516,7 @@ impl Stack<'_> {
         self.blocks(units).sum(self.threads, step, |down: &mut Down, block, rows| {
             let (xi, z) = forward.block(block, rows.len());
             let (h, slope) = self.output(&z);
-            let upstream = loss::gradient(self.loss, &h, units, key, part(block));
+            let upstream = loss::gradient(self.loss, &h, units, (key, part(block)), Threads::One);
             down.add(&xi, upstream.hadamard(&slope), precise);
         })
     }
