@@ -413,7 +413,11 @@ pub(super) fn announce(plan: &Plan, threads: usize, stop: &AtomicBool) {
     if seconds < LONG {
         return;
     }
-    let time = HumanDuration(Duration::from_secs_f64(seconds.min(1e15)));
+    // Minutes are whole: too coarse for two of them.
+    let time = match seconds {
+        few if few < 150.0 => format!("{few:.0} seconds"),
+        many => HumanDuration(Duration::from_secs_f64(many.min(1e15))).to_string(),
+    };
     let memory = size::bytes(plan.bytes(threads));
     note(&format!("this will take about {time} and up to {memory} on {threads} thread{}", plural(threads)));
 }

@@ -56,7 +56,11 @@ pub fn bytes(plan: &Plan, threads: usize) -> u128 {
     let e = &plan.experiment;
     let trials = e.trials as u128 * plan.cells.len() as u128;
     let side_by_side = (threads as u128).min(trials);
-    let in_work = plan.cells.iter().map(|cell| trial_bytes(plan, cell, threads)).max().unwrap_or(0);
+    // Each thread's heap keeps what a trial of many small matrices frees, and not all of it fits what comes next (measured).
+    let kept =
+        |cell: &CellPlan| cell.is_stack && cell.choice.engine == Engine::Dense && trials > threads as u128;
+    let one = |cell: &CellPlan| trial_bytes(plan, cell, threads) * if kept(cell) { 7 } else { 5 } / 5;
+    let in_work = plan.cells.iter().map(one).max().unwrap_or(0);
     let data = match &plan.input {
         Input::Data(samples) => samples.len() as u128 * 4,
         _ => 0,

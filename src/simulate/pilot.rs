@@ -7,27 +7,59 @@ use crate::spec::{Experiment, Precision};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// Predicted seconds that a pilot may take.
-const BUDGET: f64 = 0.3;
-/// A stack's pilot has no fewer layers, and a batch no fewer samples.
+/// Predicted seconds that a round of a pilot may take.
+const BUDGET: f64 = 0.1;
+/// Rounds beside the first that are timed together.
+const FURTHER: usize = 3;
+/// Half the batch must take no more than this part of the time, or it is not the batch that takes it.
+const WORTH: f64 = 0.75;
+/// A stack's pilot has no fewer layers while it can have fewer samples, of which it has no fewer either.
 const FEWEST: (usize, usize) = (8, 4);
 
 /// Seconds of the whole run on so many cores at these rates; `stop` ends the pilot as it ends a run.
+///
+/// Further rounds of trials tell what each of them takes: the first also fetches memory, and is the one whose spectra are
+/// computed.
 pub fn seconds(plan: &Plan, cores: usize, rates: Rates, stop: &AtomicBool) -> f64 {
     let said = plan.seconds(cores, rates);
-    let Some((pilot, expected)) = pilot(plan, cores, rates) else { return said };
-    let control = Control { threads: cores, stop, progress: &|_| (), trace: false };
-    // Twice: the first fetches memory that a long run fetches once.
-    let once = || {
-        let start = Instant::now();
-        record(&pilot, &control).ok().map(|_| start.elapsed().as_secs_f64())
+    let predicted = |experiment: &Experiment| {
+        Plan::new(experiment, Input::Normal).ok().map(|plan| plan.seconds(cores, rates))
     };
-    let (Some(first), Some(second)) = (once(), once()) else { return said };
-    if expected > 0.0 { said * first.min(second) / expected } else { said }
+    let Some((small, expected)) = pilot(plan, cores, predicted) else { return said };
+    let control = Control { threads: cores, stop, progress: &|_| (), trace: false };
+    let measured = |experiment: &Experiment| {
+        let plan = Plan::new(experiment, Input::Normal).ok()?;
+        let start = Instant::now();
+        record(&plan, &control).ok().map(|_| start.elapsed().as_secs_f64())
+    };
+    // Once for what a process does but once.
+    let (Some(_), Some(one)) = (measured(&small), measured(&small)) else { return said };
+    if expected <= 0.0 {
+        return said;
+    }
+    let rounds = plan.experiment.trials as f64 / small.trials as f64;
+    let more = Experiment { trials: (1 + FURTHER) * small.trials, ..small.clone() };
+    let further = (rounds >= 2.0).then(|| measured(&more)).flatten().map(|all| (all - one) / FURTHER as f64);
+    // A round of the run beside one of the pilot, by the prediction of both.
+    let a_round = |of: &Experiment| {
+        let trials = |trials: usize| predicted(&Experiment { trials, input: "normal".into(), ..of.clone() });
+        Some(trials(2 * small.trials)? - trials(small.trials)?)
+    };
+    let scale = a_round(&plan.experiment).zip(a_round(&small)).map(|(run, pilot)| run / pilot);
+    match further.filter(|further| *further > 0.0).zip(scale.filter(|scale| scale.is_finite())) {
+        // What a process does but once is of no length.
+        Some((further, scale)) => scale * rounds * further + (one - further).max(0.0),
+        None => said * one / expected,
+    }
 }
 
-/// The same experiment with as few trials, layers and samples as the budget asks for, and its predicted seconds; `None` where that is still too much.
-fn pilot(plan: &Plan, cores: usize, rates: Rates) -> Option<(Plan, f64)> {
+/// The same experiment with as few trials, layers and samples as the budget asks for, and its predicted seconds; `None` where
+/// that is still too much.
+fn pilot(
+    plan: &Plan,
+    cores: usize,
+    predicted: impl Fn(&Experiment) -> Option<f64>,
+) -> Option<(Experiment, f64)> {
     let mut small = Experiment {
         trials: plan.experiment.trials.min(cores.max(1)),
         more_widths: Vec::new(),
@@ -38,21 +70,28 @@ fn pilot(plan: &Plan, cores: usize, rates: Rates) -> Option<(Plan, f64)> {
         small.precision = Precision::Single;
     }
     loop {
-        let pilot = Plan::new(&small, Input::Normal).ok()?;
-        let seconds = pilot.seconds(cores, rates);
+        let seconds = predicted(&small)?;
         if seconds <= BUDGET {
-            return Some((pilot, seconds));
+            return Some((small, seconds));
         }
+        let shallower = || {
+            let mut other = small.clone();
+            other.depth /= 2;
+            other.widths.truncate(other.depth + 1);
+            other
+        };
+        let fewer = Experiment { batch: small.batch / 2, ..small.clone() };
         if small.net.is_none() && small.depth >= 2 * FEWEST.0 {
-            small.depth /= 2;
-            small.widths.truncate(small.depth + 1);
-        } else if small.batch >= 2 * FEWEST.1 {
-            small.batch /= 2;
+            small = shallower();
+        } else if small.batch >= 2 * FEWEST.1 && predicted(&fewer)? < WORTH * seconds {
+            small = fewer;
+        } else if small.net.is_none() && small.depth >= 4 {
+            small = shallower();
         } else if small.trials > 1 {
             small.trials = 1;
         } else {
             // A layer of a billion units is not tried out.
-            return (seconds <= 4.0 * BUDGET).then_some((pilot, seconds));
+            return (seconds <= 12.0 * BUDGET).then_some((small, seconds));
         }
     }
 }

@@ -119,7 +119,11 @@ pub fn draw_limits(canvas: &mut Canvas, limits: &[Limit], curves: &[Point], fram
         let y = sharp(frame.y(limit.value));
         canvas.line(&[(left, y), (right, y)], Stroke::new(FAINT, 1.0));
         match groups.last_mut() {
-            Some((at, names)) if (*at - y).abs() < NEAR => names.push(&limit.name),
+            Some((at, names)) if (*at - y).abs() < NEAR => {
+                names.push(&limit.name);
+                // Above all of their lines.
+                *at = at.min(y);
+            }
             _ => groups.push((y, vec![&limit.name])),
         }
     }
