@@ -1,7 +1,7 @@
 //! The activation as a layer: what follows a layer with weights completes its record.
 
 use super::activate::{activate, activation, dead_units};
-use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read, table};
+use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read};
 use super::record;
 use super::{Activations, Context, Nature, Operator, Shapes, Unary, UnaryBackward};
 use crate::activation::Activation;
@@ -11,7 +11,6 @@ use crate::numeric::signal::Signal;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use std::sync::Arc;
-use toml::Table;
 
 /// A slope below this share of the largest counts as saturated.
 pub const SATURATED: f64 = 0.01;
@@ -28,10 +27,6 @@ struct Spec {
 }
 
 impl Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("act", inputs)?;
         let function = to.activation(self.function.as_deref())?;

@@ -1,6 +1,6 @@
 //! Σ factorₖ·xₖ: the sum that ends a residual block, and sums of any values.
 
-use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, clash, read, several, table};
+use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, clash, read, several};
 use super::{Activations, Backward, Context, Forward, Nature, Operator, Parameter, Shapes, exactly, owned};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
@@ -8,7 +8,6 @@ use crate::numeric::signal::Signal;
 use crate::numeric::wide::Wide;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType = LayerType { name: "add", fields: &[], read: read::<Spec> };
@@ -18,10 +17,6 @@ pub const LAYER: LayerType = LayerType { name: "add", fields: &[], read: read::<
 struct Spec {}
 
 impl layer::Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let first = several("add", inputs)?;
         if let Some(other) = inputs.iter().find(|port| port.shape != first.shape) {

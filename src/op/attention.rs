@@ -4,7 +4,7 @@
 //! gradient is computed in wide numbers: it is tiny, not zero.
 
 use super::forms::BiasSpec;
-use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, read, single, table};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, read, single};
 use super::linear::{Part, project};
 use super::samples::each_sample;
 use super::{
@@ -18,7 +18,6 @@ use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType =
@@ -41,10 +40,6 @@ struct Spec {
 }
 
 impl layer::Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = single("attention", inputs)?;
         let Space::Sequence(length) = input.shape.space else {

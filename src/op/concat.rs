@@ -1,13 +1,12 @@
 //! The channels of several values, one below the other at each position.
 
-use super::layer::{self, Assembler, LayerType, NewNode, Port, clash, read, several, table};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, clash, read, several};
 use super::{Activations, Backward, Context, Forward, Operator, exactly, owned};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, stacked, unstacked};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType = LayerType { name: "concat", fields: &[], read: read::<Spec> };
@@ -17,10 +16,6 @@ pub const LAYER: LayerType = LayerType { name: "concat", fields: &[], read: read
 struct Spec {}
 
 impl layer::Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let first = several("concat", inputs)?;
         if let Some(other) = inputs.iter().find(|port| port.shape.space != first.shape.space) {

@@ -5,7 +5,7 @@
 
 use super::forms::{BiasSpec, Padding, Pair};
 use super::layer::{
-    self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, divisor_near, read, single, sized, table,
+    self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, divisor_near, read, single, sized,
 };
 use super::parameters::gradient_of;
 use super::record::{Moments, product_moments};
@@ -25,7 +25,6 @@ use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType = LayerType {
@@ -66,10 +65,6 @@ fn gcd(a: usize, b: usize) -> usize {
 }
 
 impl layer::Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = single("conv2d", inputs)?;
         let Space::Image(height, width) = input.shape.space else {

@@ -1,6 +1,6 @@
 //! Dropout as in training: entries pass with probability 1 − p, scaled by 1/(1 − p) (Srivastava et al. 2014, inverted).
 
-use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read, table};
+use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read};
 use super::{Activations, Context, Nature, Operator, Shapes, Unary, UnaryBackward};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
@@ -9,7 +9,6 @@ use crate::numeric::stream::{Part, Role};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType = LayerType { name: "dropout", fields: &["p"], read: read::<Spec> };
@@ -29,10 +28,6 @@ impl Spec {
 }
 
 impl Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("dropout", inputs)?;
         if !(0.0..1.0).contains(&self.p) {

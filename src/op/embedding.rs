@@ -1,6 +1,6 @@
 //! Random tokens become features: rows of a table, of which only those that occur are drawn.
 
-use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, single, table};
+use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, single};
 use super::record::{Moments, pooled, product_moments};
 use super::{
     Activations, BiasSpec, Context, Exported, Exports, Operator, Parameter, Role, Shape, Shapes, Space,
@@ -16,7 +16,6 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType =
@@ -36,10 +35,6 @@ struct Spec {
 }
 
 impl layer::Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = single("embedding", inputs)?;
         let Space::Tokens(length) = input.shape.space else {

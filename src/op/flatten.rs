@@ -1,13 +1,12 @@
 //! All positions of a sample become features. Nothing moves, for they lie that way.
 
-use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read, table};
+use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read};
 use super::{Activations, Context, Nature, Operator, Shape, Space, Unary, UnaryBackward};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, reshaped};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType = LayerType { name: "flatten", fields: &[], read: read::<Spec> };
@@ -17,10 +16,6 @@ pub const LAYER: LayerType = LayerType { name: "flatten", fields: &[], read: rea
 struct Spec {}
 
 impl Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("flatten", inputs)?;
         let out = Shape { channels: input.shape.size(), space: Space::Flat };

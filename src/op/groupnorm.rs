@@ -3,7 +3,7 @@
 //!
 //! As in other norms the variance and ε meet as wide numbers, so a signal of any scale meets ε as it would in exact arithmetic.
 
-use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, features, read, table};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, features, read};
 use super::{Activations, Context, Nature, Operator, Parameter, Shapes, Unary, UnaryBackward, owned};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
@@ -11,7 +11,6 @@ use crate::numeric::signal::{Signal, power_of_two};
 use crate::numeric::wide::Wide;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType = LayerType { name: "groupnorm", fields: &["groups", "eps"], read: read::<Spec> };
@@ -31,10 +30,6 @@ fn eps() -> f64 {
 }
 
 impl layer::Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("groupnorm", inputs)?;
         let size = divided("groups", self.groups, input.shape.channels)?;

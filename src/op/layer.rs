@@ -48,11 +48,20 @@ pub const LAYERS: &[&LayerType] = &[
     &super::scale::LAYER,
 ];
 
-/// A layer of an architecture file with its fields.
-pub trait Layer: Debug + Send + Sync {
+/// What stands in an architecture file.
+pub trait Fields {
     /// The fields as the file would have them.
     fn fields(&self) -> Table;
+}
 
+impl<S: Serialize> Fields for S {
+    fn fields(&self) -> Table {
+        Table::try_from(self).unwrap_or_default()
+    }
+}
+
+/// A layer of an architecture file with its fields.
+pub trait Layer: Fields + Debug + Send + Sync {
     /// Makes the layer's nodes behind its inputs; its outputs.
     ///
     /// # Errors
@@ -69,11 +78,6 @@ pub fn read<L: Layer + DeserializeOwned + 'static>(table: Table) -> Result<Arc<d
         Ok(layer) => Ok(Arc::new(layer)),
         Err(fault) => Err(fault.message().trim().replace('\n', " ")),
     }
-}
-
-/// The fields of a layer as a table.
-pub fn table(layer: &impl Serialize) -> Table {
-    Table::try_from(layer).unwrap_or_default()
 }
 
 /// A field that is 1 where it is left out.

@@ -1,7 +1,7 @@
 //! Z = W·H + b at every position.
 
 use super::forms::BiasSpec;
-use super::layer::{Assembler, Layer, LayerType, NewEntry, NewNode, Port, Wanted, features, read, table};
+use super::layer::{Assembler, Layer, LayerType, NewEntry, NewNode, Port, Wanted, features, read};
 use super::parameters::gradient_of;
 use super::record::{Moments, product_moments};
 use super::{
@@ -16,7 +16,6 @@ use crate::numeric::slice::{inner, sums};
 use crate::weights::LinearMap;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType =
@@ -39,10 +38,6 @@ struct Spec {
 }
 
 impl Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("linear", inputs)?;
         let out = output(input.shape, self.out)?;

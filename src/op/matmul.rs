@@ -4,7 +4,7 @@
 //! B, M × K, its positions the features of the first, and the output B·A; or, `transposed`, B is K × M and the output Bᵀ·A, the
 //! scores of each position of the first with each of the second.
 
-use super::layer::{self, Assembler, LayerType, NewNode, Port, clash, divided, read, table, two};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, clash, divided, read, two};
 use super::samples::each_sample;
 use super::{Activations, Backward, Context, Forward, Operator, Parameter, Shapes, exactly};
 use crate::numeric::cached::CachedSignal;
@@ -15,7 +15,6 @@ use crate::numeric::slice::max_abs;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType =
@@ -33,10 +32,6 @@ struct Spec {
 }
 
 impl layer::Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let [first, second] = two("matmul", inputs)?;
         let width = divided("heads", self.heads, first.shape.channels)?;

@@ -1,13 +1,12 @@
 //! a ⊙ b: the product of two values, entry by entry, as a gate takes it.
 
-use super::layer::{self, Assembler, LayerType, NewNode, Port, clash, read, table, two};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, clash, read, two};
 use super::{Activations, Backward, Context, Forward, Operator, Parameter, Shapes, exactly};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType = LayerType { name: "mul", fields: &[], read: read::<Spec> };
@@ -17,10 +16,6 @@ pub const LAYER: LayerType = LayerType { name: "mul", fields: &[], read: read::<
 struct Spec {}
 
 impl layer::Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let [first, second] = two("mul", inputs)?;
         if first.shape != second.shape {

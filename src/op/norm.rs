@@ -3,7 +3,7 @@
 //! A norm removes the signal's scale: the variance and ε meet as wide numbers, so a signal of 10⁻³⁰⁰ meets ε as it would
 //! in exact arithmetic.
 
-use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read, table};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
 use super::{Activations, Context, Nature, Operator, Shapes, Space, Unary, UnaryBackward};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
@@ -13,7 +13,6 @@ use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 /// Batch norm, as an architecture file spells it.
 pub const BATCH: LayerType = LayerType { name: "batchnorm", fields: &["eps"], read: read::<BatchSpec> };
@@ -51,20 +50,12 @@ struct RmsSpec {
 }
 
 impl layer::Layer for BatchSpec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         assemble(to, features("batchnorm", inputs)?, Over::Batch, true, self.eps)
     }
 }
 
 impl layer::Layer for LayerSpec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("layernorm", inputs)?;
         assemble(to, input, Over::features(input.shape.space), true, self.eps)
@@ -72,10 +63,6 @@ impl layer::Layer for LayerSpec {
 }
 
 impl layer::Layer for RmsSpec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("rmsnorm", inputs)?;
         assemble(to, input, Over::features(input.shape.space), false, self.eps)

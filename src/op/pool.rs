@@ -1,7 +1,7 @@
 //! Largest entry or mean of windows; both commute with the signal's scale.
 
 use super::forms::{Padding, Pair};
-use super::layer::{self, Assembler, LayerType, NewNode, Port, read, single, table};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, read, single};
 use super::window::Window;
 use super::{Activations, Context, Nature, Operator, Shape, Shapes, Space, Unary, UnaryBackward};
 use crate::numeric::cached::CachedSignal;
@@ -10,7 +10,6 @@ use crate::numeric::signal::Signal;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 const FIELDS: &[&str] = &["kernel", "stride", "padding"];
 
@@ -42,20 +41,12 @@ struct MaxSpec(Spec);
 struct MeanSpec(Spec);
 
 impl layer::Layer for MaxSpec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         self.0.assemble("maxpool", Of::Largest, to, inputs)
     }
 }
 
 impl layer::Layer for MeanSpec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         self.0.assemble("avgpool", Of::Mean, to, inputs)
     }

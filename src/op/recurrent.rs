@@ -5,7 +5,7 @@
 use super::act::{Act, SATURATED};
 use super::activate::{activate, activation};
 use super::forms::BiasSpec;
-use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, single, sized, table};
+use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, single, sized};
 use super::linear::{self, Trace};
 use super::record::{moments, pooled, slopes};
 use super::{
@@ -22,7 +22,6 @@ use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use std::sync::Arc;
-use toml::Table;
 
 /// A plain recurrent layer, as an architecture file spells it.
 pub const RNN: LayerType = LayerType {
@@ -73,10 +72,6 @@ macro_rules! kind {
         struct $name(Spec);
 
         impl layer::Layer for $name {
-            fn fields(&self) -> Table {
-                table(self)
-            }
-
             fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
                 let cell = $cell(&self.0, &mut *to)?;
                 self.0.assemble($word, cell, to, inputs)

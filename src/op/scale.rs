@@ -1,6 +1,6 @@
 //! by·x: every entry times one constant.
 
-use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read, table};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
 use super::{Activations, Context, Nature, Operator, Parameter, Shapes, Unary, UnaryBackward, owned};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
@@ -8,7 +8,6 @@ use crate::numeric::signal::Signal;
 use crate::numeric::wide::Wide;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType = LayerType { name: "scale", fields: &["by"], read: read::<Spec> };
@@ -21,10 +20,6 @@ struct Spec {
 }
 
 impl layer::Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("scale", inputs)?;
         if !self.by.is_finite() {

@@ -4,7 +4,7 @@
 //! all but one weight underflow, the gradient is computed in wide numbers: it is tiny, not zero. `attention` uses the same
 //! functions.
 
-use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, features, read, table};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, features, read};
 use super::samples::each_sample;
 use super::{Activations, Context, Operator, Parameter, Shapes, Unary, UnaryBackward};
 use crate::numeric::cached::CachedSignal;
@@ -14,7 +14,6 @@ use crate::numeric::slice::max_abs;
 use crate::numeric::wide::Wide;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType = LayerType { name: "softmax", fields: &["heads", "causal"], read: read::<Spec> };
@@ -31,10 +30,6 @@ struct Spec {
 }
 
 impl layer::Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("softmax", inputs)?;
         let run = divided("heads", self.heads, input.shape.channels)?;

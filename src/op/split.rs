@@ -1,13 +1,12 @@
 //! The channels of each position in several values: the first of them, the next, and so on.
 
-use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, features, read, table};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, features, read};
 use super::{Activations, Backward, Context, Forward, Operator, exactly};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, stacked, unstacked};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
-use toml::Table;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType = LayerType { name: "split", fields: &["parts", "sizes"], read: read::<Spec> };
@@ -55,10 +54,6 @@ impl Spec {
 }
 
 impl layer::Layer for Spec {
-    fn fields(&self) -> Table {
-        table(self)
-    }
-
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("split", inputs)?;
         let rows = self.sizes(input.shape.channels)?;

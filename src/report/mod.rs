@@ -9,8 +9,11 @@
 //! use initdiag::theory::survey::Survey;
 //!
 //! let survey = Survey::new(&Activation::parse("tanh")?, 1.5, 0.1);
-//! let files = Format::Json.export(&Rendering::new(&survey))?;
+//! let rendering = Rendering::new(&survey);
+//! let files = Format::Json.export(&rendering)?;
 //! assert_eq!(files[0].name, "theory.json");
+//! let mut text = Vec::new();
+//! files[0].write(&mut text)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
