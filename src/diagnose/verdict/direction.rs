@@ -172,8 +172,7 @@ fn interval(trials: &[Vec<f64>], points: &[usize], slope: Option<f64>, key: Key)
                 .map(|place| {
                     column.clear();
                     column.extend(chosen.iter().map(|t| trials[*t][*place]));
-                    column.sort_by(f64::total_cmp);
-                    (*place as f64, quantile(&column, 0.5))
+                    (*place as f64, median_in_place(&mut column))
                 })
                 .collect();
             theil_sen(&medians)
@@ -183,9 +182,31 @@ fn interval(trials: &[Vec<f64>], points: &[usize], slope: Option<f64>, key: Key)
     (!slopes.is_empty()).then(|| [quantile(&slopes, 0.025), quantile(&slopes, 0.975)])
 }
 
+/// The median of at least one value, in whatever order they lie; only their middle is put in order.
+fn median_in_place(values: &mut [f64]) -> f64 {
+    let half = values.len() / 2;
+    let odd = !values.len().is_multiple_of(2);
+    let (below, upper, _) = values.select_nth_unstable_by(half, f64::total_cmp);
+    let upper = *upper;
+    match below.iter().copied().max_by(f64::total_cmp) {
+        Some(lower) if !odd => quantile(&[lower, upper], 0.5),
+        _ => upper,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_middle_is_the_median() {
+        for count in 1..40usize {
+            let mut values: Vec<f64> = (0..count).map(|i| ((i * 29) % 37) as f64).collect();
+            let mut sorted = values.clone();
+            sorted.sort_by(f64::total_cmp);
+            assert_eq!(median_in_place(&mut values), quantile(&sorted, 0.5));
+        }
+    }
 
     const KEY: Key = Key { seed: 0, trial: 0, layer: 0 };
     const ZERO: f64 = f64::NEG_INFINITY;
