@@ -92,6 +92,18 @@ pub struct Theory {
     pub gradient_band: Option<[Option<f64>; 2]>,
     /// Band of the second moment of ∂C/∂W.
     pub weight_gradient_band: Option<[Option<f64>; 2]>,
+    /// Median of the variance of H over trials; as the others, absent where it is the middle of its band.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub median: Option<f64>,
+    /// Median of the variance of Z.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preactivation_median: Option<f64>,
+    /// Median of the variance of ∂C/∂Z.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_median: Option<f64>,
+    /// Median of the second moment of ∂C/∂W.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_gradient_median: Option<f64>,
 }
 
 impl Layer {

@@ -63,6 +63,8 @@ fn setting(input: &Input, entrance: &InputStatistics, batch: usize, width: usize
 
 /// Part of trials that a band holds: between the quantiles that are measured.
 const COVERAGE: f64 = 0.9;
+/// Part of a band by which a median lies beside its middle and is said.
+const SKEWED: f64 = 0.005;
 
 impl Expectation {
     /// What is expected at each layer, as reports show it; fewer than there are layers where theory ends. Of a loss that is no
@@ -82,19 +84,32 @@ impl Expectation {
                 level.clone().zip(shift).map(moved)
             };
             let band = |level: &Option<Level>| level.as_ref().and_then(|l| l.band(COVERAGE));
+            // Where the median is the band's middle, it is not said.
+            let median = |level: &Option<Level>, band: Option<[Option<f64>; 2]>| {
+                let (median, [low, high]) = (level.as_ref()?.log10_median()?, band?);
+                let away = |(low, high): (f64, f64)| {
+                    (median - f64::midpoint(low, high)).abs() > SKEWED * (high - low)
+                };
+                low.zip(high).is_none_or(away).then_some(median)
+            };
             let mean = |level: &Option<Level>| level.as_ref().map(|l| l.log10_mean);
             let (z, h) = (&expected.preactivation.variance, &expected.activation.variance);
             let (d, w) = (moved(&expected.gradient.variance), moved(&expected.weight_gradient.second_moment));
+            let bands = [band(z), band(h), band(&d), band(&w)];
             Theory {
                 preactivation_log10_variance: mean(z),
                 activation_log10_variance: mean(h),
                 gradient_log10_variance: mean(&d),
                 weight_gradient_log10_second_moment: mean(&w),
                 correlation: expected.correlation.is_finite().then_some(expected.correlation),
-                band: band(h),
-                preactivation_band: band(z),
-                gradient_band: band(&d),
-                weight_gradient_band: band(&w),
+                band: bands[1],
+                preactivation_band: bands[0],
+                gradient_band: bands[2],
+                weight_gradient_band: bands[3],
+                median: median(h, bands[1]),
+                preactivation_median: median(z, bands[0]),
+                gradient_median: median(&d, bands[2]),
+                weight_gradient_median: median(&w, bands[3]),
             }
         };
         layers.iter().map(of).collect()

@@ -26,8 +26,8 @@ pub struct TheoryCurve {
     edges: [Vec<(f64, Option<f64>)>; 2],
 }
 
-/// A quantity of theory: the mean, and the band.
-pub type Pick = fn(&Theory) -> (Option<f64>, Option<[Option<f64>; 2]>);
+/// A quantity of theory: the mean, the band, and the median where that is not the band's middle.
+pub type Pick = fn(&Theory) -> (Option<f64>, Option<[Option<f64>; 2]>, Option<f64>);
 
 /// The overlay of every cell.
 pub fn expected(report: &Report, looks: &[Style], pick: Pick) -> Vec<TheoryCurve> {
@@ -40,10 +40,11 @@ pub fn expected(report: &Report, looks: &[Style], pick: Pick) -> Vec<TheoryCurve
             true => at(&move |t| pick(t).1.and_then(|band| band[side])),
             false => Vec::new(),
         };
-        // The median is what is measured: a band's middle, but for some of the skewness of a few narrow layers.
+        // The median is what is measured.
         let line = at(&|t| match pick(t) {
-            (_, Some([low, high])) => Some(f64::midpoint(low?, high?)),
-            (mean, None) => mean,
+            (_, _, Some(median)) => Some(median),
+            (_, Some([low, high]), None) => Some(f64::midpoint(low?, high?)),
+            (mean, None, None) => mean,
         });
         TheoryCurve { look: *look, line, edges: [edge(0), edge(1)] }
     };

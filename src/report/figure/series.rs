@@ -35,20 +35,22 @@ pub struct Series {
 pub const KINDS: [fn(&Report, &[Style]) -> Panel; 4] = [
     |report, looks| {
         let title = "a · Activation variance, Var(H)";
-        let theory = expected(report, looks, |t| (t.activation_log10_variance, t.band));
+        let theory = expected(report, looks, |t| (t.activation_log10_variance, t.band, t.median));
         let limits = limits(report, |r| (r.activation.is_some(), false));
         logarithmic(report, looks, title, every, (|l| &l.activation, Quantity::Variance), theory, limits)
     },
     |report, looks| {
         let title = "b · Gradient variance, Var(∂C/∂Z)";
-        let theory = expected(report, looks, |t| (t.gradient_log10_variance, t.gradient_band));
+        let theory =
+            expected(report, looks, |t| (t.gradient_log10_variance, t.gradient_band, t.gradient_median));
         let limits = limits(report, |r| (r.gradient.is_some(), r.squared_gradient.is_some()));
         logarithmic(report, looks, title, every, (|l| &l.gradient, Quantity::Variance), theory, limits)
     },
     |report, looks| {
         let title = "c · Weight gradient, mean square of ∂C/∂W";
-        let theory =
-            expected(report, looks, |t| (t.weight_gradient_log10_second_moment, t.weight_gradient_band));
+        let theory = expected(report, looks, |t| {
+            (t.weight_gradient_log10_second_moment, t.weight_gradient_band, t.weight_gradient_median)
+        });
         logarithmic(
             report,
             looks,
@@ -192,7 +194,7 @@ fn shares(report: &Report, looks: &[Style]) -> Panel {
         depth: depth(report),
         ticks: layers(depth(report)),
         across: "layer",
-        theory: expected(report, looks, |t| (t.correlation, None)),
+        theory: expected(report, looks, |t| (t.correlation, None, None)),
         limits: Vec::new(),
     }
 }
