@@ -67,27 +67,22 @@ impl Directory {
         self.path.join(name).exists()
     }
 
-    /// Writes a file under a temporary name and renames it.
+    /// Replaces a file, as [`replace`] does.
     pub fn write(
         &self,
         name: &str,
         written: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<(), Failure> {
-        let path = self.path.join(name);
-        let fault = |fault: io::Error| Failure::File { path: path.clone(), reason: plain(&fault) };
-        let mut file = temporary(&self.path).map_err(fault)?;
-        written(&mut file).map_err(fault)?;
-        file.persist(&path).map_err(|failed| fault(failed.error))?;
-        Ok(())
+        replace(&self.path.join(name), written)
     }
 }
 
 /// Writes a file under a temporary name beside it and renames it.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub fn replace(path: &Path, written: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let fault = |fault: io::Error| Failure::File { path: path.into(), reason: plain(&fault) };
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut file = temporary(directory.unwrap_or(Path::new("."))).map_err(fault)?;
-    file.write_all(bytes).map_err(fault)?;
+    written(&mut file).map_err(fault)?;
     file.persist(path).map_err(|failed| fault(failed.error))?;
     Ok(())
 }

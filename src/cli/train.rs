@@ -301,7 +301,7 @@ fn save_init(path: &Path, plan: &Plan, set: &Set) -> Result<(), Failure> {
         (array.name, tensors::Tensor { shape: array.shape, values })
     });
     let bytes = tensors::encode(named.collect(), ("initdiag", about.to_string()));
-    replace(path, &bytes)
+    replace(path, |to| to.write_all(&bytes))
 }
 
 /// A checkpoint that is not there yet is none.
@@ -354,6 +354,6 @@ impl<'a> Keeper<'a> {
 
     fn put(&self, runs: &[Saved]) -> Result<(), Failure> {
         let Some(path) = &self.path else { return Ok(()) };
-        replace(path, &checkpoint::encode(self.plan, runs))
+        replace(path, |to| to.write_all(&checkpoint::encode(self.plan, runs)))
     }
 }

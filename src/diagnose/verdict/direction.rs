@@ -167,31 +167,19 @@ fn interval(trials: &[Vec<f64>], points: &[usize], slope: Option<f64>, key: Key)
     let mut slopes: Vec<f64> = (0..RESAMPLES)
         .filter_map(|_| {
             let chosen: Vec<usize> = trials.iter().map(|_| rng.random_range(0..trials.len())).collect();
-            let medians: Vec<(f64, f64)> = points
+            let medians: Option<Vec<(f64, f64)>> = points
                 .iter()
                 .map(|place| {
                     column.clear();
                     column.extend(chosen.iter().map(|t| trials[*t][*place]));
-                    (*place as f64, median_in_place(&mut column))
+                    Some((*place as f64, middle(&mut column)?))
                 })
                 .collect();
-            theil_sen(&medians)
+            theil_sen(&medians?)
         })
         .collect();
     slopes.sort_by(f64::total_cmp);
     (!slopes.is_empty()).then(|| [quantile(&slopes, 0.025), quantile(&slopes, 0.975)])
-}
-
-/// The median of at least one value, in whatever order they lie; only their middle is put in order.
-fn median_in_place(values: &mut [f64]) -> f64 {
-    let half = values.len() / 2;
-    let odd = !values.len().is_multiple_of(2);
-    let (below, upper, _) = values.select_nth_unstable_by(half, f64::total_cmp);
-    let upper = *upper;
-    match below.iter().copied().max_by(f64::total_cmp) {
-        Some(lower) if !odd => quantile(&[lower, upper], 0.5),
-        _ => upper,
-    }
 }
 
 #[cfg(test)]
@@ -204,7 +192,7 @@ mod tests {
             let mut values: Vec<f64> = (0..count).map(|i| ((i * 29) % 37) as f64).collect();
             let mut sorted = values.clone();
             sorted.sort_by(f64::total_cmp);
-            assert_eq!(median_in_place(&mut values), quantile(&sorted, 0.5));
+            assert_eq!(middle(&mut values), Some(quantile(&sorted, 0.5)));
         }
     }
 
