@@ -253,7 +253,7 @@ fn back<'a, T: Precision>(
                 }
                 gradients[*value] = Some(match gradients[*value].take() {
                     None => part,
-                    Some(sum) => sum.plus(part),
+                    Some(sum) => sum.plus_shared(part, context.threads),
                 });
             }
         }

@@ -1,9 +1,10 @@
 //! A batch with what has been found out of it, each once: sums and squares of its columns, its Gram matrix.
 
+use crate::numeric::pieces;
 use crate::numeric::product::{Threads, Triangle, gram};
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, widened};
-use crate::numeric::slice::sums;
+use crate::numeric::slice::{max_abs, sums};
 use nalgebra::DMatrix;
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -31,13 +32,60 @@ impl<T: Real> From<Signal<T>> for CachedSignal<T> {
     }
 }
 
+impl ColumnSums {
+    /// Of the pieces of an array, in their order.
+    fn joined(parts: Vec<Self>) -> Self {
+        let mut parts = parts.into_iter();
+        let mut all = parts.next().unwrap_or_default();
+        parts.for_each(|part| {
+            all.plain.extend(part.plain);
+            all.square.extend(part.square);
+        });
+        all
+    }
+
+    fn of<T: Real>(piece: &[T], rows: usize) -> Self {
+        let (plain, square) = piece.chunks(rows).map(sums).unzip();
+        Self { plain, square }
+    }
+}
+
 impl<T: Real> CachedSignal<T> {
+    /// The signal with these mantissas after `edit` has been at each piece of them, which begins at the column of this number; its
+    /// column sums are found in the same visit.
+    pub fn edited(
+        mut values: DMatrix<T>,
+        exponent: i64,
+        threads: Threads,
+        edit: impl Fn(usize, &mut [T]) + Sync + Send,
+    ) -> Self {
+        let rows = values.nrows().max(1);
+        let found = pieces::each(values.as_mut_slice(), pieces::length(rows), threads, |first, piece| {
+            edit(first / rows, piece);
+            (max_abs(piece), ColumnSums::of(piece, rows))
+        });
+        let (tops, sums): (Vec<T>, Vec<ColumnSums>) = found.into_iter().unzip();
+        let signal = Signal { values, exponent }.normalized_from(&tops);
+        let cached = Self::from(signal);
+        // Where the signal has been rescaled, they are of other units.
+        if cached.signal.exponent == exponent {
+            let _ = cached.sums.set(ColumnSums::joined(sums));
+        }
+        cached
+    }
+
     /// Sums and squares of the columns.
     pub fn sums(&self) -> &ColumnSums {
+        self.sums_shared(Threads::One)
+    }
+
+    /// The same, by all threads where they are free.
+    pub fn sums_shared(&self, threads: Threads) -> &ColumnSums {
         self.sums.get_or_init(|| {
             let rows = self.signal.values.nrows().max(1);
-            let (plain, square) = self.signal.values.as_slice().chunks(rows).map(sums).unzip();
-            ColumnSums { plain, square }
+            let values = self.signal.values.as_slice();
+            let of = |_: usize, piece: &[T]| ColumnSums::of(piece, rows);
+            ColumnSums::joined(pieces::seen(values, pieces::length(rows), threads, of))
         })
     }
 

@@ -12,6 +12,7 @@
 
 pub mod cached;
 pub mod normal;
+pub(crate) mod pieces;
 pub mod product;
 pub mod quadrature;
 pub mod real;

@@ -1,7 +1,9 @@
 //! A batch of columns that carries its scale apart: no stack overflows or underflows it.
 
+use crate::numeric::pieces;
+use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
-use crate::numeric::slice::{max_abs, multiply, scale, widen};
+use crate::numeric::slice::{add_scaled, max_abs, multiply, scale, widen};
 use crate::numeric::wide::{LIMIT, Wide};
 use nalgebra::{DMatrix, Dyn};
 
@@ -25,9 +27,21 @@ impl<T: Real> Signal<T> {
         Self { values, exponent }.normalized()
     }
 
+    /// The same, by all threads where they are free.
+    pub fn shared(values: DMatrix<T>, exponent: i64, threads: Threads) -> Self {
+        let tops = pieces::seen(values.as_slice(), pieces::length(1), threads, |_, piece| max_abs(piece));
+        Self { values, exponent }.normalized_from(&tops)
+    }
+
     /// Rescales by a power of two (exact) when the largest entry has left the comfortable range.
-    pub fn normalized(mut self) -> Self {
+    pub fn normalized(self) -> Self {
         let top = max_abs(self.values.as_slice());
+        self.normalized_from(&[top])
+    }
+
+    /// The same, given the largest magnitude of each part of the entries.
+    pub(crate) fn normalized_from(mut self, tops: &[T]) -> Self {
+        let top = max_abs(tops);
         if top == T::ZERO {
             self.exponent = 0;
             return self;
@@ -78,6 +92,21 @@ impl<T: Real> Signal<T> {
 
     /// The sum of two signals, at the scale of the larger.
     pub fn plus(self, other: Self) -> Self {
+        self.plus_shared(other, Threads::One)
+    }
+
+    /// The same, by all threads where they are free.
+    pub fn plus_shared(mut self, mut other: Self, threads: Threads) -> Self {
+        let shift = other.exponent - self.exponent;
+        if shift.abs() <= MAX_SHIFT {
+            let factor = power_of_two::<T>(shift);
+            let (sum, terms) = (self.values.as_mut_slice(), other.values.as_mut_slice());
+            let tops = pieces::both(sum, terms, pieces::length(1), threads, |sum, terms| {
+                add_scaled(sum, terms, factor);
+                max_abs(sum)
+            });
+            return self.normalized_from(&tops);
+        }
         match (self.top_exponent(), other.top_exponent()) {
             (None, _) => other,
             (_, None) => self,

@@ -69,6 +69,13 @@ for_each_machine! {
 }
 
 for_each_machine! {
+    /// sum += factor·values.
+    pub fn add_scaled<T: Real>(sum: &mut [T], values: &[T], factor: T) {
+        sum.iter_mut().zip(values).for_each(|(s, v)| *s += *v * factor);
+    }
+}
+
+for_each_machine! {
     /// sum += values, in double precision.
     pub fn add_widened<T: Real>(sum: &mut [f64], values: &[T]) {
         sum.iter_mut().zip(values).for_each(|(s, v)| *s += v.to_f64());

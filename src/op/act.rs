@@ -3,11 +3,14 @@
 use super::activate::{activate, activation, dead_units};
 use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read};
 use super::record;
-use super::{Activations, Context, Nature, Operator, Shapes, Unary, UnaryBackward};
+use super::{Activations, Context, Nature, Operator, Shapes, Unary, UnaryBackward, owned};
 use crate::activation::Activation;
 use crate::numeric::cached::CachedSignal;
+use crate::numeric::pieces;
+use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
+use crate::numeric::slice::max_abs;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -65,11 +68,20 @@ enum Tape<T: Real> {
 
 impl Act {
     /// A homogeneous activation in one pass over the entries, in their own memory where nobody else needs them.
-    fn two_sided<T: Real>(&self, z: Activations<T>, (left, right): (T, T)) -> (Signal<T>, Vec<bool>) {
-        let mut signal = Rc::try_unwrap(z).map_or_else(|shared| shared.signal.clone(), |z| z.signal);
+    fn two_sided<T: Real>(
+        &self,
+        z: Activations<T>,
+        (left, right): (T, T),
+        threads: Threads,
+    ) -> (Signal<T>, Vec<bool>) {
+        let mut signal = owned(z);
         let mut positive = vec![false; signal.values.len()];
-        rectify(signal.values.as_mut_slice(), &mut positive, left, right);
-        (signal.normalized(), positive)
+        let values = signal.values.as_mut_slice();
+        let tops = pieces::both(values, &mut positive, pieces::length(1), threads, |z, positive| {
+            rectify(z, positive, left, right);
+            max_abs(z)
+        });
+        (signal.normalized_from(&tops), positive)
     }
 }
 
@@ -91,12 +103,15 @@ crate::numeric::slice::for_each_machine! {
 }
 
 /// Rows without a positive entry.
-fn silent_rows(positive: &[bool], rows: usize) -> usize {
-    let mut alive = vec![false; rows];
-    for column in positive.chunks_exact(rows) {
-        alive.iter_mut().zip(column).for_each(|(a, p)| *a |= *p);
-    }
-    alive.iter().filter(|a| !**a).count()
+fn silent_rows(positive: &[bool], rows: usize, threads: Threads) -> usize {
+    let parts = pieces::seen(positive, pieces::length(rows), threads, |_, piece| {
+        let mut alive = vec![false; rows];
+        for column in piece.chunks_exact(rows) {
+            alive.iter_mut().zip(column).for_each(|(a, p)| *a |= *p);
+        }
+        alive
+    });
+    (0..rows).filter(|row| parts.iter().all(|alive| !alive[*row])).count()
 }
 
 super::one_to_one!(Act);
@@ -127,20 +142,23 @@ impl Act {
         let plain = |slope: f64| slope == 0.0 || (1e-6..1e6).contains(&slope.abs());
         if shape.homogeneous && plain(left) && plain(right) {
             let sides = (T::of(left), T::of(right));
-            let (out, positive) = self.two_sided(x, sides);
+            let threads = context.threads;
+            let (out, positive) = self.two_sided(x, sides, threads);
             let out = CachedSignal::from(out);
             if let Some(entry) = wanted {
-                let above = positive.iter().filter(|p| **p).count();
+                let above = |_: usize, piece: &[bool]| piece.iter().filter(|p| **p).count();
+                let above = pieces::seen(&positive, pieces::length(1), threads, above).iter().sum();
                 let count = positive.len();
                 let below = |threshold: f64| {
                     let of = |slope: f64, entries: usize| if slope.abs() < threshold { entries } else { 0 };
                     of(right, above) + of(left, count - above)
                 };
+                out.sums_shared(threads);
                 let record = &mut context.records[entry];
                 record.activation = record::moments(&out, 0.0);
                 record.dead_fraction = match (left == 0.0, right == 0.0) {
                     (true, true) => 1.0,
-                    (true, false) => silent_rows(&positive, rows) as f64 / rows as f64,
+                    (true, false) => silent_rows(&positive, rows, threads) as f64 / rows as f64,
                     _ => 0.0,
                 };
                 record.saturated_fraction = threshold.map(|t| below(t) as f64 / count as f64);
@@ -164,12 +182,16 @@ impl Act {
 }
 
 impl<T: Real> UnaryBackward<T> for Tape<T> {
-    fn backward(self: Box<Self>, d: CachedSignal<T>, _: &mut Context<T>) -> Signal<T> {
+    fn backward(self: Box<Self>, d: CachedSignal<T>, context: &mut Context<T>) -> Signal<T> {
         let mut d = d.signal;
         match *self {
             Self::Sides { positive, left, right } => {
-                slope(d.values.as_mut_slice(), &positive, left, right);
-                d.normalized()
+                let values = d.values.as_mut_slice();
+                let tops = pieces::each(values, pieces::length(1), context.threads, |first, d| {
+                    slope(d, &positive[first..first + d.len()], left, right);
+                    max_abs(d)
+                });
+                d.normalized_from(&tops)
             }
             Self::Slopes(slope) => d.hadamard(&slope),
         }

@@ -73,10 +73,12 @@ impl<T: Real> Forward<T> for Add {
     fn forward(
         &self,
         inputs: Vec<Activations<T>>,
-        _: &mut Context<T>,
+        context: &mut Context<T>,
     ) -> (Vec<Activations<T>>, Box<dyn Backward<T>>) {
         let terms = inputs.into_iter().map(owned).zip(&self.factors);
-        let sum = terms.map(|(value, factor)| scaled(value, *factor)).reduce(Signal::plus);
+        let sum = terms
+            .map(|(value, factor)| scaled(value, *factor))
+            .reduce(|sum, term| sum.plus_shared(term, context.threads));
         let sum = sum.unwrap_or_else(Signal::empty);
         (vec![Rc::new(CachedSignal::from(sum))], Box::new(self.clone()))
     }
@@ -85,6 +87,9 @@ impl<T: Real> Forward<T> for Add {
 impl<T: Real> Backward<T> for Add {
     fn backward(self: Box<Self>, gradients: Vec<CachedSignal<T>>, _: &mut Context<T>) -> Vec<Signal<T>> {
         let [d] = exactly(gradients);
-        self.factors.iter().map(|factor| scaled(d.signal.clone(), *factor)).collect()
+        let Some((last, others)) = self.factors.split_last() else { return Vec::new() };
+        let mut parts: Vec<_> = others.iter().map(|factor| scaled(d.signal.clone(), *factor)).collect();
+        parts.push(scaled(d.signal, *last));
+        parts
     }
 }

@@ -244,17 +244,17 @@ impl<'a, T: Real> Context<'a, T> {
         if !self.records_forward() {
             return;
         }
-        let squares = &z.sums().square;
+        let squares = &z.sums_shared(self.threads).square;
         let positions = (squares.len() / self.batch.max(1)).max(1);
         let samples: Vec<f64> = squares.chunks(positions).map(|sample| sample.iter().sum()).collect();
         let ranked = self.effective_rank.then(|| self.effective_rank_of(z)).flatten();
         let record = &mut self.records[entry];
         record.preactivation = moments(z, 0.0);
         record.activation = record.preactivation;
-        record.correlation = correlation_of(z.signal.values.as_slice(), &samples);
-        record.position_correlation = position_correlation(z, positions);
+        record.correlation = correlation_of(z.signal.values.as_slice(), &samples, self.threads);
+        record.position_correlation = position_correlation(z, positions, self.threads);
         record.effective_rank = ranked;
-        record.unit_symmetry = unit_symmetry(&z.signal);
+        record.unit_symmetry = unit_symmetry(&z.signal, self.threads);
         let alike = |cosine: Option<f64>| cosine.is_some_and(|c| c > ALIKE);
         self.doubtful |=
             (self.samples_meet && alike(record.correlation)) || alike(record.position_correlation);
@@ -275,6 +275,7 @@ impl<'a, T: Real> Context<'a, T> {
     /// Records ∂C/∂Z.
     pub fn observe_gradient(&mut self, entry: usize, d: &CachedSignal<T>) {
         if !self.quiet {
+            d.sums_shared(self.threads);
             self.records[entry].gradient = moments(d, 0.0);
         }
     }

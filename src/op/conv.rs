@@ -15,14 +15,15 @@ use super::{
     UnaryBackward, linear,
 };
 use crate::numeric::cached::CachedSignal;
-use crate::numeric::product::{View, product_to};
+use crate::numeric::product::{View, product_into_new, product_to};
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, power_of_two};
 use crate::numeric::slice::sums;
 use crate::numeric::wide::Wide;
 use crate::weights::{Dense, LinearMap};
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, Dyn};
 use serde::{Deserialize, Serialize};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -120,6 +121,12 @@ impl Operator for Conv {
         parameters.iter().map(|parameter| linear::operations(parameter, shapes.positions())).sum()
     }
 
+    /// Gathered for two products and scattered behind the third.
+    fn copied(&self, _: &Shapes) -> f64 {
+        let gathered = if self.window.is_pointwise() { 0 } else { self.window.windows() };
+        3.0 * gathered as f64 * self.window.taps() as f64 * self.channels as f64
+    }
+
     fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
         4 * shapes.input_size() as u128 * samples as u128
     }
@@ -206,39 +213,48 @@ impl Conv {
         let units = self.units;
         let count = window.windows() * context.batch;
         let (scale, mean) = dense.affine();
-        let alpha = T::of(scale.mantissa());
-        let mut z = DMatrix::from_element(units, count, T::ZERO);
+        let z = match dense.unit(context.threads) {
+            Some(unit) => {
+                let z = self.windows_times(&unit, x, T::of(scale.mantissa()), &window, context);
+                Signal::shared(z, x.signal.exponent + scale.exponent(), context.threads)
+            }
+            None => Signal::new(zeros(units, count), 0),
+        };
+        if mean.is_zero() { z } else { z.plus(self.mean_forward(&x.signal, mean, &window, context.batch)) }
+    }
+
+    /// alpha·W·x of a matrix of numbers.
+    fn windows_times<T: Real>(
+        &self,
+        unit: &View<T>,
+        x: &Activations<T>,
+        alpha: T,
+        window: &Window,
+        context: &mut Context<T>,
+    ) -> DMatrix<T> {
+        let (units, rows) = (self.units, self.units / self.groups);
+        let count = window.windows() * context.batch;
         let entries = x.signal.values.as_slice();
-        if let Some(unit) = dense.unit(context.threads) {
-            let rows = units / self.groups;
-            for group in 0..self.groups {
-                let channels = self.group(group);
-                let weights = unit.rows(group * rows, (group + 1) * rows);
-                let height = window.taps() * channels.size;
-                for part in blocks(count, block(height)) {
-                    let out = &mut z.as_mut_slice()[part.start * units + group * rows..];
-                    if window.is_pointwise() {
-                        let view = View::of(entries, self.channels, count, self.channels);
-                        let view = view.rows(channels.first, channels.first + channels.size);
-                        let view = view.columns(part.start, part.end);
-                        product_to(out, units, &weights, &view, alpha, false, context.threads);
-                        continue;
-                    }
-                    let rows = 0..window.kernel[0];
-                    let view = window.gathered(
-                        entries,
-                        channels,
-                        &rows,
-                        &part,
-                        &mut context.scratch,
-                        context.threads,
-                    );
-                    product_to(out, units, &weights, &view, alpha, false, context.threads);
-                }
+        let mut z = DMatrix::<MaybeUninit<T>>::uninit(Dyn(units), Dyn(count));
+        for group in 0..self.groups {
+            let channels = self.group(group);
+            let weights = unit.rows(group * rows, (group + 1) * rows);
+            for part in blocks(count, block(window.taps() * channels.size)) {
+                let out = &mut z.as_mut_slice()[part.start * units + group * rows..];
+                let view = if window.is_pointwise() {
+                    let view = View::of(entries, self.channels, count, self.channels);
+                    let view = view.rows(channels.first, channels.first + channels.size);
+                    view.columns(part.start, part.end)
+                } else {
+                    let kernel = 0..window.kernel[0];
+                    let scratch = &mut context.scratch;
+                    window.gathered(entries, channels, &kernel, &part, scratch, context.threads)
+                };
+                product_into_new(out, units, &weights, &view, alpha, context.threads);
             }
         }
-        let z = Signal::new(z, x.signal.exponent + scale.exponent());
-        if mean.is_zero() { z } else { z.plus(self.mean_forward(&x.signal, mean, &window, context.batch)) }
+        // SAFETY: the products have written every block of columns of every group of rows, and groups divide the units.
+        unsafe { z.assume_init() }
     }
 
     /// mean·Σ of what a window covers, the same for all units of a group.
@@ -291,7 +307,7 @@ impl Conv {
         let (count, positions) = (window.windows() * context.batch, window.positions() * context.batch);
         let (scale, mean) = dense.affine();
         let alpha = T::of(scale.mantissa());
-        let mut dx = DMatrix::from_element(self.channels, positions, T::ZERO);
+        let mut dx = zeros(self.channels, positions);
         let gradient = View::plain(&d.values);
         if let Some(unit) = dense.unit(context.threads) {
             let rows = units / self.groups;
@@ -324,7 +340,7 @@ impl Conv {
                 }
             }
         }
-        let dx = Signal::new(dx, d.exponent + scale.exponent());
+        let dx = Signal::shared(dx, d.exponent + scale.exponent(), context.threads);
         if mean.is_zero() { dx } else { dx.plus(self.mean_backward(d, mean, &window, context.batch)) }
     }
 
@@ -416,6 +432,11 @@ struct Tile<T> {
     scale: T,
     /// To what is there.
     add: bool,
+}
+
+/// Memory that is zero as the system gives it, where it is given anew.
+fn zeros<T: Real>(rows: usize, columns: usize) -> DMatrix<T> {
+    DMatrix::from_vec(rows, columns, vec![T::ZERO; rows * columns])
 }
 
 fn grow<T: Real>(scratch: &mut Vec<T>, room: usize) {

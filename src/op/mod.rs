@@ -64,6 +64,11 @@ pub trait Operator: Debug + Send + Sync + Forward<f32> + Forward<f64> {
         0.0
     }
 
+    /// Entries of one sample that are copied on the way, as under the windows of a convolution.
+    fn copied(&self, _: &Shapes) -> f64 {
+        0.0
+    }
+
     /// Bytes that the backward node of so many samples keeps in single precision.
     fn tape_bytes(&self, _: &Shapes, _samples: usize) -> u128 {
         0

@@ -6,9 +6,11 @@
 use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
 use super::{Activations, Context, Nature, Operator, Shapes, Space, Unary, UnaryBackward};
 use crate::numeric::cached::CachedSignal;
+use crate::numeric::pieces;
+use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
-use crate::numeric::slice::sums;
+use crate::numeric::slice::{inner, max_abs, sums};
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
@@ -131,13 +133,18 @@ struct Tape<T: Real> {
 }
 
 /// Σa and Σab of each row.
-fn row_sums<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>) -> (Vec<f64>, Vec<f64>) {
-    let rows = a.nrows();
-    let (mut plain, mut product) = (vec![0.0; rows], vec![0.0; rows]);
-    for (a, b) in a.as_slice().chunks_exact(rows).zip(b.as_slice().chunks_exact(rows)) {
-        add_products(&mut plain, &mut product, a, b);
-    }
-    (plain, product)
+fn row_sums<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, threads: Threads) -> (Vec<f64>, Vec<f64>) {
+    let rows = a.nrows().max(1);
+    let parts = pieces::seen(a.as_slice(), pieces::length(rows), threads, |first, a| {
+        let (mut plain, mut product) = (vec![0.0; rows], vec![0.0; rows]);
+        let b = &b.as_slice()[first..first + a.len()];
+        for (a, b) in a.chunks_exact(rows).zip(b.chunks_exact(rows)) {
+            add_products(&mut plain, &mut product, a, b);
+        }
+        (plain, product)
+    });
+    let (plain, product): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    (pieces::added(plain), pieces::added(product))
 }
 
 crate::numeric::slice::for_each_machine! {
@@ -174,7 +181,7 @@ impl Norm {
     }
 
     /// Mean and variance of each set, as mantissas.
-    fn moments<T: Real>(&self, x: &DMatrix<T>, batch: usize) -> Vec<(f64, f64)> {
+    fn moments<T: Real>(&self, x: &DMatrix<T>, batch: usize, threads: Threads) -> Vec<(f64, f64)> {
         let moments = |count: f64, plain: f64, square: f64| {
             let mean = if self.centered { plain / count } else { 0.0 };
             (mean, square / count - mean * mean)
@@ -182,7 +189,7 @@ impl Norm {
         match self.over {
             Over::Batch => {
                 let count = x.ncols() as f64;
-                let (plain, square) = row_sums(x, x);
+                let (plain, square) = row_sums(x, x, threads);
                 plain.iter().zip(&square).map(|(p, s)| moments(count, *p, *s)).collect()
             }
             _ => {
@@ -191,7 +198,10 @@ impl Norm {
                     let (plain, square) = sums(set);
                     moments(run as f64, plain, square)
                 };
-                x.as_slice().chunks_exact(run).map(of).collect()
+                let found = pieces::seen(x.as_slice(), pieces::length(run), threads, |_, piece| {
+                    piece.chunks_exact(run).map(of).collect::<Vec<_>>()
+                });
+                found.concat()
             }
         }
     }
@@ -218,7 +228,7 @@ impl<T: Real> Unary<T> for Norm {
         context: &mut Context<T>,
     ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
         let (values, exponent) = (&x.signal.values, x.signal.exponent);
-        let mut moments = self.moments(values, context.batch);
+        let mut moments = self.moments(values, context.batch, context.threads);
         for (index, (mean, variance)) in moments.iter_mut().enumerate() {
             if *variance < 1e-2 * *mean * *mean {
                 *variance = self.precise(values, context.batch, index, *mean);
@@ -237,15 +247,19 @@ impl<T: Real> Unary<T> for Norm {
         let signal = Rc::try_unwrap(x).map_or_else(|shared| shared.signal.clone(), |x| x.signal);
         let mut out = signal.values;
         let run = self.run(&out, context.batch);
-        if self.over == Over::Batch {
-            let rows = out.nrows();
-            out.as_mut_slice().chunks_exact_mut(rows).for_each(|column| standardize(column, &means, &scales));
-        } else {
-            for ((set, mean), scale) in out.as_mut_slice().chunks_exact_mut(run).zip(&means).zip(&scales) {
-                standardize_set(set, *mean, *scale);
+        let over_batch = self.over == Over::Batch;
+        let unit = if over_batch { out.nrows().max(1) } else { run };
+        let tops = pieces::each(out.as_mut_slice(), pieces::length(unit), context.threads, |first, piece| {
+            for (index, set) in piece.chunks_exact_mut(unit).enumerate() {
+                match over_batch {
+                    true => standardize(set, &means, &scales),
+                    false => standardize_set(set, means[first / unit + index], scales[first / unit + index]),
+                }
             }
-        }
-        let out = Rc::new(CachedSignal::from(Signal::new(out, exponent + shift)));
+            max_abs(piece)
+        });
+        let out = Signal { values: out, exponent: exponent + shift }.normalized_from(&tops);
+        let out = Rc::new(CachedSignal::from(out));
         let tape = Tape { norm: *self, out: Rc::clone(&out), scales, shift };
         (out, Box::new(tape))
     }
@@ -261,26 +275,35 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
         let square = T::of(libm::scalbn(1.0, (2 * out.signal.exponent).clamp(-2000, 200) as i32));
         let mut dx = d.values;
         let centered = |mean: f64| if norm.centered { T::of(mean) } else { T::ZERO };
-        if norm.over == Over::Batch {
+        let threads = context.threads;
+        let tops = if norm.over == Over::Batch {
             let count = dx.ncols() as f64;
-            let (plain, product) = row_sums(&dx, hat);
+            let (plain, product) = row_sums(&dx, hat, threads);
             let means: Vec<T> = plain.iter().map(|p| centered(p / count)).collect();
             let slopes: Vec<T> = product.iter().map(|p| T::of(p / count) * square).collect();
-            let rows = dx.nrows();
-            for (dx, hat) in dx.as_mut_slice().chunks_exact_mut(rows).zip(hat.as_slice().chunks_exact(rows)) {
-                norm_backward(dx, hat, &means, &slopes, &scales);
-            }
+            let rows = dx.nrows().max(1);
+            pieces::each(dx.as_mut_slice(), pieces::length(rows), threads, |first, piece| {
+                let hat = &hat.as_slice()[first..first + piece.len()];
+                for (dx, hat) in piece.chunks_exact_mut(rows).zip(hat.chunks_exact(rows)) {
+                    norm_backward(dx, hat, &means, &slopes, &scales);
+                }
+                max_abs(piece)
+            })
         } else {
             let run = norm.run(hat, context.batch);
-            let sets = dx.as_mut_slice().chunks_exact_mut(run).zip(hat.as_slice().chunks_exact(run));
-            for ((dx, hat), scale) in sets.zip(&scales) {
-                let (plain, _) = sums(dx);
-                let mean = centered(plain / run as f64);
-                let slope = T::of(crate::numeric::slice::inner(dx, hat) / run as f64) * square;
-                set_backward(dx, hat, mean, slope, *scale);
-            }
-        }
-        Signal::new(dx, d.exponent + shift)
+            pieces::each(dx.as_mut_slice(), pieces::length(run), threads, |first, piece| {
+                let hat = &hat.as_slice()[first..first + piece.len()];
+                let sets = piece.chunks_exact_mut(run).zip(hat.chunks_exact(run));
+                for ((dx, hat), scale) in sets.zip(&scales[first / run..]) {
+                    let (plain, _) = sums(dx);
+                    let mean = centered(plain / run as f64);
+                    let slope = T::of(inner(dx, hat) / run as f64) * square;
+                    set_backward(dx, hat, mean, slope, *scale);
+                }
+                max_abs(piece)
+            })
+        };
+        Signal { values: dx, exponent: d.exponent + shift }.normalized_from(&tops)
     }
 }
 

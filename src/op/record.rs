@@ -1,6 +1,7 @@
 //! One layer of one trial: moments of all entries, and how units and samples relate.
 
 use crate::numeric::cached::CachedSignal;
+use crate::numeric::pieces;
 use crate::numeric::product::{Threads, gram_of_rows};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
@@ -8,6 +9,7 @@ use crate::numeric::slice::{accumulate, max_abs_into, range};
 use crate::numeric::spectrum::eigenvalues;
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
+use rayon::prelude::*;
 
 /// Mean, population variance and second moment of the entries of a matrix.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -139,37 +141,44 @@ pub fn pooled(groups: &[(Moments, f64)]) -> Moments {
 ///
 /// (‖Σ ẑ‖² − B)/(B(B − 1)) with ẑ the normalized columns: O(Bn) instead of O(B²n).
 pub fn correlation<T: Real>(z: &CachedSignal<T>) -> Option<f64> {
-    correlation_of(z.signal.values.as_slice(), &z.sums().square)
+    correlation_of(z.signal.values.as_slice(), &z.sums().square, Threads::One)
 }
 
 /// The same of samples that lie one behind the other, with their squared norms.
-pub fn correlation_of<T: Real>(values: &[T], squares: &[f64]) -> Option<f64> {
+pub fn correlation_of<T: Real>(values: &[T], squares: &[f64], threads: Threads) -> Option<f64> {
     /// Rows whose sums stay in the first cache.
     const BLOCK: usize = 2048;
     let rows = (values.len() / squares.len().max(1)).max(1);
     let columns = values.chunks(rows).zip(squares).filter(|(_, square)| **square > 0.0);
     let columns: Vec<(&[T], f64)> = columns.map(|(column, square)| (column, square.sqrt().recip())).collect();
-    let mut sums = [0.0f64; BLOCK];
     let square_of_block = |from: usize| -> f64 {
         let to = (from + BLOCK).min(rows);
-        let sums = &mut sums[..to - from];
-        sums.fill(0.0);
+        let sums = &mut [0.0f64; BLOCK][..to - from];
         columns.iter().for_each(|(column, scale)| accumulate(sums, *scale, &column[from..to]));
         sums.iter().map(|s| s * s).sum()
     };
-    mean_cosine((0..rows).step_by(BLOCK).map(square_of_block).sum(), columns.len() as f64)
+    let blocks = rows.div_ceil(BLOCK);
+    let squares: Vec<f64> = match threads {
+        Threads::All => (0..blocks).into_par_iter().map(|block| square_of_block(block * BLOCK)).collect(),
+        Threads::One => (0..blocks).map(|block| square_of_block(block * BLOCK)).collect(),
+    };
+    mean_cosine(squares.iter().sum(), columns.len() as f64)
 }
 
 /// Mean over samples of the mean cosine between the positions of a sample, which are so many neighboring columns; samples with
 /// fewer than two positions that are not zero are left out, and `None` stands for all samples of that kind.
-pub fn position_correlation<T: Real>(z: &CachedSignal<T>, positions: usize) -> Option<f64> {
+pub fn position_correlation<T: Real>(z: &CachedSignal<T>, positions: usize, threads: Threads) -> Option<f64> {
     if positions < 2 {
         return None;
     }
     let (values, squares) = (z.signal.values.as_slice(), &z.sums().square);
     let rows = z.signal.values.nrows();
-    let samples = values.chunks(rows.max(1) * positions).zip(squares.chunks(positions));
-    let cosines: Vec<f64> = samples.filter_map(|(sample, squares)| correlation_of(sample, squares)).collect();
+    let length = rows.max(1) * positions;
+    let cosines = pieces::seen(values, length, threads, |first, sample| {
+        let squares = &squares[first / length * positions..][..positions];
+        correlation_of(sample, squares, Threads::One)
+    });
+    let cosines: Vec<f64> = cosines.into_iter().flatten().collect();
     let count = cosines.len() as f64;
     (count > 0.0).then(|| cosines.iter().sum::<f64>() / count)
 }
@@ -213,19 +222,30 @@ pub fn effective_rank_of_gram(gram: DMatrix<f64>) -> Option<f64> {
 }
 
 /// Largest difference between two units on one sample, relative to the largest entry; units of a zero signal are alike.
-pub fn unit_symmetry<T: Real>(z: &Signal<T>) -> f64 {
+pub fn unit_symmetry<T: Real>(z: &Signal<T>, threads: Threads) -> f64 {
     let rows = z.values.nrows().max(1);
-    unit_symmetry_of_ranges(z.values.as_slice().chunks(rows).map(|column| {
-        let (low, high) = range(column);
-        (low.to_f64(), high.to_f64())
-    }))
+    let ranges = pieces::seen(z.values.as_slice(), pieces::length(rows), threads, |_, piece| {
+        widest_of(piece.chunks(rows).map(|column| {
+            let (low, high) = range(column);
+            (low.to_f64(), high.to_f64())
+        }))
+    });
+    symmetry(ranges.into_iter().fold((0.0, 0.0), |all, one| (all.0.max(one.0), all.1.max(one.1))))
 }
 
 /// The same from the least and the largest entry of each column.
 pub fn unit_symmetry_of_ranges(ranges: impl Iterator<Item = (f64, f64)>) -> f64 {
-    let (widest, top) = ranges.fold((0.0f64, 0.0f64), |(widest, top), (low, high)| {
+    symmetry(widest_of(ranges))
+}
+
+/// The widest range, and the largest magnitude.
+fn widest_of(ranges: impl Iterator<Item = (f64, f64)>) -> (f64, f64) {
+    ranges.fold((0.0f64, 0.0f64), |(widest, top), (low, high)| {
         (widest.max(high - low), top.max(high.abs()).max(low.abs()))
-    });
+    })
+}
+
+fn symmetry((widest, top): (f64, f64)) -> f64 {
     if top > 0.0 { widest / top } else { 0.0 }
 }
 

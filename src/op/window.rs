@@ -159,9 +159,11 @@ impl Window {
     fn runs(&self, channels: Channels, rows: &Range<usize>, windows: Range<usize>) -> Runs {
         let mut found =
             Runs { first: windows.start, all: Vec::new(), ends: Vec::with_capacity(windows.len()) };
+        // The same in every row of windows.
+        let inside: Vec<Range<usize>> = (0..self.output[1]).map(|column| self.inside(column)).collect();
         for window in windows {
             let (row, column) = (window / self.output[1], window % self.output[1]);
-            let inside = self.inside(column);
+            let inside = &inside[column];
             for y in rows.clone() {
                 let Some(top) = self.at(0, row, y).filter(|_| !inside.is_empty()) else { continue };
                 let tap = (y - rows.start) * self.kernel[1];

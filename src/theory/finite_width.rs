@@ -15,7 +15,7 @@ use inversion::Inversion;
 use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
 use statrs::function::gamma::{digamma, ln_gamma};
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4, LN_2};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Standard deviations of A/n about ½ that are followed; beyond, Hoeffding's bound is e^(−2·8²) = 10⁻⁵⁵.
 const BULK: f64 = 16.0;
@@ -36,7 +36,27 @@ pub struct LogLaw {
     /// Probability of a zero.
     pub death: f64,
     /// What it is a product of, while it is not log-normal and its factors are known exactly.
-    factors: Option<Arc<[Factors]>>,
+    factors: Option<Arc<Known>>,
+}
+
+/// A product of known factors.
+#[derive(Clone, Debug)]
+struct Known {
+    factors: Vec<Factors>,
+    /// The law by inversion, made when the first quantile is asked for.
+    inverted: OnceLock<Inversion>,
+}
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.factors == other.factors
+    }
+}
+
+impl From<Vec<Factors>> for Known {
+    fn from(factors: Vec<Factors>) -> Self {
+        Self { factors, inverted: OnceLock::new() }
+    }
 }
 
 /// Like factors of a product.
@@ -107,8 +127,8 @@ impl LogLaw {
 
     /// Remembers the one factor, where it matters.
     fn of(self, units: f64, slope: f64) -> Self {
-        let factors = (self.skewness().abs() > STRAIGHT).then(|| [Factors { units, slope, count: 1 }].into());
-        Self { factors, ..self }
+        let one = || Arc::new(vec![Factors { units, slope, count: 1 }].into());
+        Self { factors: (self.skewness().abs() > STRAIGHT).then(one), ..self }
     }
 
     /// The law where `times` as many take part in the mean, given the variance of this logarithm to first order: cumulants go
@@ -144,14 +164,14 @@ impl LogLaw {
         if product.skewness().abs() <= STRAIGHT {
             return product;
         }
-        let mut factors = own.to_vec();
-        for one in others.iter() {
+        let mut factors = own.factors.clone();
+        for one in &others.factors {
             match factors.iter_mut().find(|f| f.units == one.units && f.slope == one.slope) {
                 Some(like) => like.count += one.count,
                 None => factors.push(*one),
             }
         }
-        Self { factors: Some(factors.into()), ..product }
+        Self { factors: Some(Arc::new(factors.into())), ..product }
     }
 
     /// The same law where this is the probability of a zero.
@@ -190,14 +210,16 @@ impl LogLaw {
         if std == 0.0 {
             return Some(self.cumulants[0]);
         }
-        if let Some(factors) = self.factors.as_ref().filter(|_| self.skewness().abs() > SKEWED) {
-            return Some(Inversion::new(factors, self.cumulants[0], std).quantile(living));
+        let (z, skew) = (Normal::standard().inverse_cdf(living), self.skewness());
+        let at = |standardized: f64| self.cumulants[0] + std * standardized;
+        if let Some(known) = self.factors.as_ref().filter(|_| skew.abs() > SKEWED) {
+            let inverted =
+                known.inverted.get_or_init(|| Inversion::new(&known.factors, self.cumulants[0], std));
+            return Some(inverted.quantile(living, at(z + (z * z - 1.0) * skew / 6.0)));
         }
-        let z = Normal::standard().inverse_cdf(living);
-        let (skew, excess) = (self.skewness(), self.cumulants[3] / std.powi(4));
         let (base, covered) = skewed(skew, living, z);
-        let bent = base + (z.powi(3) - 3.0 * z) * (excess - covered) / 24.0;
-        Some(self.cumulants[0] + std * bent)
+        let excess = self.cumulants[3] / std.powi(4);
+        Some(at(base + (z.powi(3) - 3.0 * z) * (excess - covered) / 24.0))
     }
 }
 
@@ -406,7 +428,7 @@ mod tests {
             let exact = Inversion::new(&factors, law.cumulants[0], law.std());
             for p in [0.05, 0.25, 0.5, 0.75, 0.95] {
                 let living = (p - law.death) / (1.0 - law.death);
-                let miss = (law.quantile(p).unwrap() - exact.quantile(living)) / law.std();
+                let miss = (law.quantile(p).unwrap() - exact.quantile(living, law.cumulants[0])) / law.std();
                 assert!(miss.abs() < allowed, "{n} × {depth}, a = {a}, p = {p}: {miss}");
             }
         }
@@ -427,7 +449,7 @@ mod tests {
             let factors = [Factors { units: n as f64, slope: 0.0, count: 1 }];
             let inversion = Inversion::new(&factors, law.cumulants[0], law.std());
             for p in [0.3, 0.5, 0.9, 0.999] {
-                let x = inversion.quantile((p - law.death) / (1.0 - law.death));
+                let x = inversion.quantile((p - law.death) / (1.0 - law.death), law.cumulants[0]);
                 assert!((cdf(x) - p).abs() < 1e-7, "{n} {p}: {x} {}", cdf(x));
                 // Four cumulants do where many units leave little skewness.
                 let x = law.quantile(p).unwrap();

@@ -157,19 +157,48 @@ pub fn product_to<T: Real>(
     add: bool,
     threads: Threads,
 ) {
+    if add && a.columns == 0 {
+        return;
+    }
+    if !add {
+        // SAFETY: what holds an entry may be taken for what may hold one; entries alone are written there.
+        let new = unsafe { &mut *(std::ptr::from_mut(c) as *mut [MaybeUninit<T>]) };
+        return product_into_new(new, stride, a, b, alpha, threads);
+    }
+    let (rows, columns) = (a.rows, b.columns);
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    assert!((columns - 1) * stride + rows <= c.len() && rows <= stride, "a product beyond its slice");
+    // SAFETY: as for `product_into_new`.
+    unsafe { product_into(c.as_mut_ptr(), stride, a, b, alpha, true, threads) }
+}
+
+/// `C = alpha·A·B` into memory that holds nothing yet, of which all of the product's places are written.
+///
+/// # Panics
+/// When the slice does not hold them.
+pub fn product_into_new<T: Real>(
+    c: &mut [MaybeUninit<T>],
+    stride: usize,
+    a: &View<T>,
+    b: &View<T>,
+    alpha: T,
+    threads: Threads,
+) {
     let (rows, columns) = (a.rows, b.columns);
     if rows == 0 || columns == 0 {
         return;
     }
     assert!((columns - 1) * stride + rows <= c.len() && rows <= stride, "a product beyond its slice");
     if a.columns == 0 {
-        if !add {
-            c.chunks_mut(stride).take(columns).for_each(|column| column[..rows].fill(T::ZERO));
-        }
+        let zero =
+            |column: &mut [MaybeUninit<T>]| column[..rows].iter_mut().for_each(|v| _ = v.write(T::ZERO));
+        c.chunks_mut(stride).take(columns).for_each(zero);
         return;
     }
     // SAFETY: the slice holds rows entries in each of so many columns, and as it is borrowed alone it overlaps nothing.
-    unsafe { product_into(c.as_mut_ptr(), stride, a, b, alpha, add, threads) }
+    unsafe { product_into(c.as_mut_ptr().cast(), stride, a, b, alpha, false, threads) }
 }
 
 /// `alpha·A·B`: (m × k) · (k × n).

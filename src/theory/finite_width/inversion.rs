@@ -73,6 +73,7 @@ impl LayerLaw {
 }
 
 /// The law of the logarithm of a product.
+#[derive(Clone, Debug)]
 pub struct Inversion {
     mean: f64,
     std: f64,
@@ -112,11 +113,11 @@ impl Inversion {
         (0.5 - below * self.step / PI, density * self.step / PI)
     }
 
-    /// The logarithm below which it falls with probability `p`.
-    pub fn quantile(&self, p: f64) -> f64 {
+    /// The logarithm below which it falls with probability `p`, sought from `near` it.
+    pub fn quantile(&self, p: f64, near: f64) -> f64 {
         let reach = 0.45 * 2.0 * PI / self.step;
         let (mut low, mut high) = (self.mean - reach, self.mean + reach);
-        let mut x = self.mean;
+        let mut x = if low < near && near < high { near } else { self.mean };
         // Newton's steps, and halves of the bracket where they leave it.
         for _ in 0..100 {
             let (below, density) = self.cdf(x);
