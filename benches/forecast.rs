@@ -1,4 +1,4 @@
-//! What a long run says beforehand that it will take beside what it takes: seconds, and the most memory at once.
+//! What a run says beforehand that it will take beside what it takes: seconds, where it is long, and the most memory at once.
 //!
 //!     cargo bench --bench forecast [-- OPTIONS of one run]
 
@@ -6,7 +6,7 @@ use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs of some ten seconds on two cores: shorter ones say nothing.
+/// Runs of some ten seconds on two cores, and shorter ones, which say nothing of their time.
 const RUNS: &[&str] = &[
     "--depth 50 --width 512 --batch 256 --trials 200 --engine dense",
     "--depth 50 --width 512 --batch 64 --trials 1500",
@@ -23,7 +23,27 @@ const RUNS: &[&str] = &[
     "--net rnn-100 --batch 64 --trials 400",
     "--net lenet5-1998 --batch 256 --trials 150",
     "--net cnn-10000 --batch 4 --trials 40",
+    "--depth 200000 --width 1 --batch 1 --trials 4",
+    "--depth 1000 --width 4000 --batch 64 --trials 2 --engine implicit",
+    "--depth 3 --width 4 --batch 2000 --trials 2 --engine implicit",
+    "--depth 50 --width 32 --batch 8 --trials 4000 --trace",
+    "--depth 50 --width 64 --batch 16 --trials 4 --init he,xavier,lecun,orthogonal --act relu,tanh,gelu,selu",
+    "--depth 30 --width 512 --batch 64 --trials 4 --precision double",
 ];
+
+/// Bytes that a run says it needs, where the process may have no more than a little.
+fn needed(run: &str) -> Option<f64> {
+    let script = "ulimit -v 98304; exec \"$0\" \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_initdiag")])
+        .args(run.split_whitespace())
+        .args(["--json", "--no-progress"])
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stderr).ok()?;
+    let (_, said) = text.split_once("this run needs ")?;
+    bytes(said.split_once(" of memory")?.0)
+}
 
 /// Whatever a child process writes.
 fn reader(mut output: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
@@ -48,19 +68,23 @@ fn watched(child: &mut Child) -> (f64, f64) {
     (start.elapsed().as_secs_f64(), peak)
 }
 
-/// `12 seconds` or `3 minutes`, and `1.2 GiB` or `700 MiB`.
+fn value(text: &str, units: &[(&str, f64)]) -> Option<f64> {
+    let (number, unit) = text.split_once(' ')?;
+    let scale = units.iter().find(|(name, _)| unit.starts_with(name))?.1;
+    Some(number.parse::<f64>().ok()? * scale)
+}
+
+/// `1.2 GiB` or `700 MiB`.
+fn bytes(text: &str) -> Option<f64> {
+    value(text, &[("KiB", 1024.0), ("MiB", 1048576.0), ("GiB", 1073741824.0)])
+}
+
+/// `12 seconds` or `3 minutes`, in seconds, and bytes.
 fn announced(text: &str) -> Option<(f64, f64)> {
     let (_, said) = text.split_once("this will take about ")?;
     let (time, rest) = said.split_once(" and up to ")?;
     let (memory, _) = rest.split_once(" on ")?;
-    let value = |text: &str, units: &[(&str, f64)]| {
-        let (number, unit) = text.split_once(' ')?;
-        let scale = units.iter().find(|(name, _)| unit.starts_with(name))?.1;
-        Some(number.parse::<f64>().ok()? * scale)
-    };
-    let seconds = value(time, &[("second", 1.0), ("minute", 60.0), ("hour", 3600.0)])?;
-    let bytes = value(memory, &[("KiB", 1024.0), ("MiB", 1048576.0), ("GiB", 1073741824.0)])?;
-    Some((seconds, bytes))
+    Some((value(time, &[("second", 1.0), ("minute", 60.0), ("hour", 3600.0)])?, bytes(memory)?))
 }
 
 #[expect(clippy::print_stdout, reason = "the result")]
@@ -68,7 +92,7 @@ fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let one = asked.join(" ");
     let runs = if asked.is_empty() { RUNS.to_vec() } else { vec![one.as_str()] };
-    println!("said s  took s  said/took   said MB  took MB  said/took");
+    println!(" said s  took s  ratio   said MB took MB  ratio");
     for run in runs {
         let mut child = Command::new(env!("CARGO_BIN_EXE_initdiag"))
             .args(run.split_whitespace())
@@ -81,15 +105,14 @@ fn main() {
         let notes = reader(child.stderr.take().expect("it is piped"));
         let (seconds, peak) = watched(&mut child);
         let (_, notes) = (result.join(), notes.join().unwrap_or_default());
-        let Some((said, bytes)) = announced(&notes) else {
-            println!("{:>14.2}  {:>28.0}  nothing was said   {run}", seconds, peak / 1e6);
-            continue;
+        let (time, memory) = announced(&notes).unzip();
+        let memory = memory.or_else(|| needed(run));
+        let beside = |said: Option<f64>, took: f64, width: usize, digits: usize| match said {
+            Some(said) => format!("{said:>width$.digits$} {took:>width$.digits$} {:>6.2}", said / took),
+            None => format!("{:>width$} {took:>width$.digits$} {:>6}", "-", "-"),
         };
-        let (bytes, peak) = (bytes / 1e6, peak / 1e6);
-        println!(
-            "{said:>6.1}  {seconds:>6.1}  {:>9.2}  {bytes:>8.0} {peak:>8.0}  {:>9.2}   {run}",
-            said / seconds,
-            bytes / peak
-        );
+        let (time, memory) =
+            (beside(time, seconds, 7, 1), beside(memory.map(|bytes| bytes / 1e6), peak / 1e6, 7, 0));
+        println!("{time}   {memory}   {run}");
     }
 }

@@ -49,6 +49,8 @@ pub struct Choice {
     pub drawings: Vec<Drawing>,
 }
 
+/// Of a made entry's time, that of one copied with its neighbors.
+const COPY: f64 = 0.05;
 /// Passes over entries take so much longer where layers leave the cache between one pass and the next, and where blocks are drawn
 /// more than once.
 const UNCACHED: f64 = 2.0;
@@ -83,11 +85,12 @@ pub fn choose(
         parameter.method = drawing.method;
     }
     let made: usize = graph.nodes.iter().map(|node| graph.shapes(node).output_size()).sum();
+    let copied: f64 = graph.nodes.iter().map(|node| node.operator.copied(&graph.shapes(node))).sum();
     let widest = graph.widest() as f64 * batch as f64;
     let stored = if widest > LARGE { UNCACHED } else { 1.0 };
     let products: f64 = graph.parameters.iter().map(|p| products(p, &columns)).sum();
     cost.products += (graph.operations() * batch as f64 - products).max(0.0);
-    cost.entries += stored * made as f64 * batch as f64;
+    cost.entries += stored * (made as f64 + COPY * copied) * batch as f64;
     let count = |method: Method| drawings.iter().filter(|d| d.method == method).count();
     let (implicit, all) = (count(Method::Implicit), drawings.len());
     let engine = match implicit {

@@ -59,20 +59,24 @@ pub fn bytes(plan: &Plan, threads: usize) -> u128 {
     // Each thread's heap keeps what a trial of many small matrices frees, and not all of it fits what comes next (measured).
     let kept =
         |cell: &CellPlan| cell.is_stack && cell.choice.engine == Engine::Dense && trials > threads as u128;
-    let one = |cell: &CellPlan| trial_bytes(plan, cell, threads) * if kept(cell) { 7 } else { 5 } / 5;
+    let one = |cell: &CellPlan| trial_bytes(plan, cell, threads) * if kept(cell) { 6 } else { 5 } / 5;
     let in_work = plan.cells.iter().map(one).max().unwrap_or(0);
     let data = match &plan.input {
         Input::Data(samples) => samples.len() as u128 * 4,
         _ => 0,
     };
+    /// The program itself.
+    const PROGRAM: u128 = 9 << 20;
+    PROGRAM + data + side_by_side * in_work + left_bytes(plan, e.trials) + trials * 64
+}
+
+/// Bytes that so many trials of each cell leave behind, and the result of them.
+pub fn left_bytes(plan: &Plan, trials: usize) -> u128 {
     /// What a layer takes in the plan, in the result and as text, beside the numbers of each trial.
     const RESULT: u128 = 5 << 10;
-    /// The program itself, its figure and its fonts.
-    const PROGRAM: u128 = 24 << 20;
     let record = size_of::<LayerRecord>() as u128;
     let layers: u128 = plan.cells.iter().map(|cell| cell.layers.len() as u128).sum();
-    let left = layers * (e.trials as u128 * record + RESULT);
-    PROGRAM + data + side_by_side * in_work + left + trials * 64
+    layers * (trials as u128 * record + RESULT)
 }
 
 /// Bytes of a trial's matrices.
@@ -83,7 +87,7 @@ fn trial_bytes(plan: &Plan, cell: &CellPlan, threads: usize) -> u128 {
         // Gram matrices and factors of each layer, more of them for Haar matrices; a wave of partial sums; blocks.
         let factors = if cell.layers.iter().any(|layer| layer.weights.is_orthogonal()) { 40 } else { 20 };
         let small = cell.layers.len() as u128 * factors * samples * samples;
-        return small + 64 * 8 * 4 * samples * samples + (16 << 20);
+        return small + 64 * 8 * 4 * samples * samples + (12 << 20);
     }
     let graph = &*cell.graph;
     let mut tape = graph.tape_bytes(batch);

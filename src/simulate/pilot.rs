@@ -7,14 +7,17 @@ use crate::spec::{Experiment, Precision};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// Predicted seconds that a round of a pilot may take.
-const BUDGET: f64 = 0.1;
-/// Rounds beside the first that are timed together.
+/// Part of the predicted time that a round of a pilot may take, and its bounds in seconds.
+const PART: f64 = 0.01;
+const BUDGET: [f64; 2] = [0.1, 2.0];
+/// Rounds beside the first that are timed together, where they are short.
 const FURTHER: usize = 3;
 /// Half the batch must take no more than this part of the time, or it is not the batch that takes it.
 const WORTH: f64 = 0.75;
 /// A stack's pilot has no fewer layers while it can have fewer samples, of which it has no fewer either.
 const FEWEST: (usize, usize) = (8, 4);
+/// Samples of a network's pilot at least.
+const FEWEST_OF_NET: usize = 2;
 
 /// Seconds of the whole run on so many cores at these rates; `stop` ends the pilot as it ends a run.
 ///
@@ -25,21 +28,28 @@ pub fn seconds(plan: &Plan, cores: usize, rates: Rates, stop: &AtomicBool) -> f6
     let predicted = |experiment: &Experiment| {
         Plan::new(experiment, Input::Normal).ok().map(|plan| plan.seconds(cores, rates))
     };
-    let Some((small, expected)) = pilot(plan, cores, predicted) else { return said };
+    let budget = (PART * said).clamp(BUDGET[0], BUDGET[1]);
+    let Some((small, expected)) = pilot(plan, cores, budget, predicted) else { return said };
     let control = Control { threads: cores, stop, progress: &|_| (), trace: false };
     let measured = |experiment: &Experiment| {
         let plan = Plan::new(experiment, Input::Normal).ok()?;
         let start = Instant::now();
         record(&plan, &control).ok().map(|_| start.elapsed().as_secs_f64())
     };
-    // Once for what a process does but once.
-    let (Some(_), Some(one)) = (measured(&small), measured(&small)) else { return said };
+    // Once for what a process does but once, which is of no length beside a long round.
+    let Some(first) = measured(&small) else { return said };
+    let again = if first > 2.0 * budget { Some(first) } else { measured(&small) };
+    let Some(one) = again else { return said };
     if expected <= 0.0 {
         return said;
     }
-    let rounds = plan.experiment.trials as f64 / small.trials as f64;
+    let rounds = plan.experiment.trials.div_ceil(small.trials) as f64;
     let more = Experiment { trials: (1 + FURTHER) * small.trials, ..small.clone() };
-    let further = (rounds >= 2.0).then(|| measured(&more)).flatten().map(|all| (all - one) / FURTHER as f64);
+    let further = match one {
+        one if one > 2.0 * budget => Some(one),
+        _ if rounds < 2.0 => None,
+        one => measured(&more).map(|all| (all - one) / FURTHER as f64),
+    };
     // A round of the run beside one of the pilot, by the prediction of both.
     let a_round = |of: &Experiment| {
         let trials = |trials: usize| predicted(&Experiment { trials, input: "normal".into(), ..of.clone() });
@@ -58,6 +68,7 @@ pub fn seconds(plan: &Plan, cores: usize, rates: Rates, stop: &AtomicBool) -> f6
 fn pilot(
     plan: &Plan,
     cores: usize,
+    budget: f64,
     predicted: impl Fn(&Experiment) -> Option<f64>,
 ) -> Option<(Experiment, f64)> {
     let mut small = Experiment {
@@ -71,7 +82,7 @@ fn pilot(
     }
     loop {
         let seconds = predicted(&small)?;
-        if seconds <= BUDGET {
+        if seconds <= budget {
             return Some((small, seconds));
         }
         let shallower = || {
@@ -80,18 +91,21 @@ fn pilot(
             other.widths.truncate(other.depth + 1);
             other
         };
+        let fewest = if small.net.is_some() { FEWEST_OF_NET } else { FEWEST.1 };
         let fewer = Experiment { batch: small.batch / 2, ..small.clone() };
         if small.net.is_none() && small.depth >= 2 * FEWEST.0 {
             small = shallower();
-        } else if small.batch >= 2 * FEWEST.1 && predicted(&fewer)? < WORTH * seconds {
+        } else if small.batch >= 2 * fewest && predicted(&fewer)? < WORTH * seconds {
             small = fewer;
         } else if small.net.is_none() && small.depth >= 4 {
             small = shallower();
+        } else if seconds <= 12.0 * budget {
+            return Some((small, seconds));
         } else if small.trials > 1 {
             small.trials = 1;
         } else {
             // A layer of a billion units is not tried out.
-            return (seconds <= 12.0 * BUDGET).then_some((small, seconds));
+            return None;
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::law::Law;
 use crate::law::call::CatalogError;
 use crate::law::draw::Affine;
 use crate::op::Space;
-use crate::result::{LeftOut, StackSize};
+use crate::result::{LeftOut, Recorded, StackSize, Trace};
 use crate::spec::Experiment;
 use std::sync::Arc;
 
@@ -273,6 +273,17 @@ impl Plan {
         let batch = self.experiment.batch;
         let widest = self.experiment.widths.iter().skip(1).max();
         widest.map_or(batch, |width| (*width).min(batch)).max(1) as f64
+    }
+
+    /// Bytes that the trials leave behind, and their result.
+    pub fn left_bytes(&self) -> u128 {
+        memory::left_bytes(self, self.experiment.trials)
+    }
+
+    /// Bytes of every trial's values, where they are kept in the result.
+    pub fn trace_bytes(&self) -> u128 {
+        let layers: u128 = self.cells.iter().map(|cell| cell.layers.len() as u128).sum();
+        layers * self.experiment.trials as u128 * (Recorded::ALL.len() * size_of::<Trace>()) as u128
     }
 
     /// Most bytes of a run at once, with this many trials side by side.

@@ -1,0 +1,119 @@
+//! What a long run will take: said before it, or, where many trials follow one another, by the first of them.
+
+use super::error::note;
+use super::run::cores;
+use super::size;
+use crate::simulate::rates::Rates;
+use crate::simulate::{Plan, pilot};
+use indicatif::{HumanDuration, ProgressBar};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Seconds from which on a run says what it will take.
+const LONG: f64 = 5.0;
+/// Operations of a large product that two cores do in less than `LONG`: below this no pilot is run.
+const SHORT: f64 = 4e11;
+/// From so many rounds of trials on, the run's own first rounds tell more than a pilot, and cost nothing.
+const ROUNDS: u64 = 5;
+/// Seconds that tell how fast a run goes.
+const TELLING: f64 = 1.0;
+
+/// Watches a run, and says once what all of it will take.
+pub struct Forecast {
+    threads: usize,
+    /// Bytes, as predicted.
+    memory: u128,
+    /// Of them those that come to be after the first trials: what all trials leave behind, and figures.
+    later: u128,
+    /// Units of progress of the whole run, and of a trial on every thread.
+    units: (u64, u64),
+    started: Instant,
+    done: AtomicU64,
+    silent: AtomicBool,
+    /// Seconds and units at which the first round was over: it also fetches memory, and is the one whose spectra are computed.
+    first: Mutex<Option<(f64, u64)>>,
+}
+
+impl Forecast {
+    /// Of a plan on so many threads, and so many bytes for its figures. Where few rounds follow one another, a pilot says it at once; `stop` ends that too.
+    pub fn begin(plan: &Plan, threads: usize, drawn: u128, stop: &AtomicBool) -> Self {
+        let jobs = (plan.cells.len() * plan.experiment.trials).max(1) as u64;
+        let rounds = jobs.div_ceil(threads.max(1) as u64);
+        let forecast = Self::silent(plan, threads, drawn);
+        forecast.silent.store(rounds < ROUNDS, Ordering::Relaxed);
+        if rounds < ROUNDS && plan.cost() >= SHORT {
+            let (cores, rates) = (threads.min(cores()), Rates::measured());
+            if plan.seconds(cores, rates) >= 0.2 * LONG {
+                forecast.say(pilot::seconds(plan, cores, rates, stop), forecast.memory);
+            }
+        }
+        forecast
+    }
+
+    /// Says nothing.
+    pub fn silent(plan: &Plan, threads: usize, drawn: u128) -> Self {
+        let jobs = (plan.cells.len() * plan.experiment.trials).max(1) as u64;
+        let units = plan.units();
+        Self {
+            threads,
+            memory: plan.bytes(threads) + drawn,
+            later: plan.left_bytes() + drawn,
+            units: (units, units / jobs * (threads as u64).min(jobs)),
+            started: Instant::now(),
+            done: AtomicU64::new(0),
+            silent: AtomicBool::new(true),
+            first: Mutex::new(None),
+        }
+    }
+
+    /// More units of the run are done.
+    pub fn advance(&self, units: u64, bar: &ProgressBar) {
+        let done = self.done.fetch_add(units, Ordering::Relaxed) + units;
+        bar.inc(units);
+        let (all, round) = self.units;
+        if done < round || self.silent.load(Ordering::Relaxed) {
+            return;
+        }
+        let now = self.started.elapsed().as_secs_f64();
+        let Ok(mut first) = self.first.lock() else { return };
+        let (from, before) = match *first {
+            // A round of a second tells by itself.
+            None if now >= TELLING => (0.0, 0),
+            None => {
+                *first = Some((now, done));
+                return;
+            }
+            Some(first) => first,
+        };
+        if done - before < round || now - from < TELLING || self.silent.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let rest = all.saturating_sub(done) as f64;
+        // What the first trials took in memory is measured too, where the system says it.
+        let memory = peak().map_or(self.memory, |peak| peak + self.later);
+        bar.suspend(|| self.say(now + rest * (now - from) / (done - before) as f64, memory));
+    }
+
+    /// Says it, of a long run.
+    fn say(&self, seconds: f64, memory: u128) {
+        if seconds < LONG {
+            return;
+        }
+        // Minutes are whole: too coarse for two of them.
+        let time = match seconds {
+            few if few < 150.0 => format!("{few:.0} seconds"),
+            many => HumanDuration(Duration::from_secs_f64(many.min(1e15))).to_string(),
+        };
+        let (memory, threads) = (size::bytes(memory), self.threads);
+        let plural = if threads == 1 { "" } else { "s" };
+        note(&format!("this will take about {time} and up to {memory} on {threads} thread{plural}"));
+    }
+}
+
+/// Most bytes that the process has had at once.
+fn peak() -> Option<u128> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u128>().ok().map(|kibibytes| kibibytes << 10)
+}
