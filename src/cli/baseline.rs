@@ -48,10 +48,4 @@ impl Earlier {
     pub fn compare(&self, report: &mut Report) {
         compare(report, &self.report, &self.pairing, &self.path.display().to_string());
     }
-
-    /// Whether the file at `other` is the one it came from.
-    pub fn is(&self, other: &Path) -> bool {
-        let real = |path: &Path| path.canonicalize().ok();
-        real(&self.path).is_some_and(|path| real(other) == Some(path))
-    }
 }

@@ -3,8 +3,9 @@
 
 use super::error::{Failure, note};
 use super::output::{self, Directory, When};
+use super::paths::Paths;
 use super::progress;
-use crate::report::export::{Format, Rendering};
+use crate::report::export::{Files, Format, Rendering};
 use crate::report::terminal::Shown;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
@@ -60,24 +61,38 @@ impl OutputOptions {
         !self.quiet
     }
 
+    /// Bytes that figures take while they are drawn, with their fonts and pixels, where some are.
+    pub fn figure_bytes(&self) -> u128 {
+        const DRAWN: u128 = 32 << 20;
+        let files = !self.json || self.out.is_some();
+        let format = |format: &Format| matches!(format, Format::Svg | Format::Png);
+        let drawn = self.format.as_ref().is_none_or(|formats| formats.iter().any(format));
+        if files && drawn { DRAWN } else { 0 }
+    }
+
     /// A bar over `steps` of what `doing` says, where one is wanted.
     pub fn bar(&self, doing: &str, steps: u64) -> ProgressBar {
         progress::bar(doing, steps, !self.quiet && !self.no_progress)
     }
 
-    /// Refuses a format that the command does not write, and opens the directory, if files are to be written: both before any
-    /// time is spent.
-    pub fn open(&self, written: &[Format]) -> Result<Delivery<'_>, Failure> {
-        let wanted = self.format.as_deref().unwrap_or(written);
+    /// Refuses a format that the command does not write, and opens the directory, if files are to be written and none of them is
+    /// among the other files of the command: all before any time is spent.
+    pub fn open(&self, files: &'static Files, others: &Paths) -> Result<Delivery<'_>, Failure> {
+        let mut written: Vec<Format> = files.iter().map(|(format, _)| *format).collect();
+        written.dedup();
+        let wanted = self.format.as_deref().unwrap_or(&written);
         if let Some(other) = wanted.iter().find(|format| !written.contains(format)) {
-            let reason = format!("this command writes {}", listed(written));
+            let reason = format!("this command writes {}", listed(&written));
             return Err(Failure::option("--format", other.name(), reason));
         }
         let directory = match (&self.out, self.json) {
-            (Some(path), _) => Some(Directory::open(path)?),
+            (Some(path), _) => Some(path.as_path()),
             (None, true) => None,
-            (None, false) => Some(Directory::open(Path::new("initdiag-out"))?),
+            (None, false) => Some(Path::new("initdiag-out")),
         };
+        let names = files.iter().filter(|(format, _)| wanted.contains(format)).map(|(_, name)| *name);
+        directory.map_or(Ok(()), |directory| others.directory(directory, names))?;
+        let directory = directory.map(Directory::open).transpose()?;
         if directory.is_none() && self.format.is_some() && self.speaks() {
             note("--format has no effect: --json writes files only where --out names a directory");
         }

@@ -33,8 +33,8 @@ pub enum Failure {
     Data { path: PathBuf, reason: String },
     #[error("--net `{}`: {reason}", .path.display())]
     Net { path: PathBuf, reason: String },
-    #[error("--data: {reason}")]
-    Set { reason: String },
+    #[error("{option}: {reason}")]
+    Set { option: &'static str, reason: String },
     #[error("{}", of_training(.0))]
     Train(#[from] TrainError),
     #[error("--checkpoint `{}`: {reason}", .path.display())]
@@ -131,9 +131,30 @@ pub fn note(message: &str) {
     line(message);
 }
 
+/// Characters of what a message quotes.
+const QUOTED: usize = 160;
+
+/// What stands in backticks, and the whole line, no longer than anybody reads.
+fn shortened(message: &str) -> String {
+    let middle = |text: &str, most: usize| -> String {
+        let count = text.chars().count();
+        if count <= most {
+            return text.into();
+        }
+        let half = most / 2;
+        text.chars().take(half).chain(['…']).chain(text.chars().skip(count - half)).collect()
+    };
+    let parts: Vec<String> = message.split('`').map(|part| middle(part, 10 * QUOTED)).collect();
+    let quoted = |(place, part): (usize, &String)| match place % 2 {
+        1 => middle(part, QUOTED),
+        _ => part.clone(),
+    };
+    parts.iter().enumerate().map(quoted).collect::<Vec<_>>().join("`")
+}
+
 fn line(message: &str) {
     use std::io::Write;
-    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = shortened(message).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let _ = writeln!(std::io::stderr().lock(), "initdiag: {line}");
 }
 

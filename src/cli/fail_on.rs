@@ -2,7 +2,7 @@
 
 use super::error::note;
 use crate::law::call;
-use crate::result::{Cell, Flag, Verdict};
+use crate::result::{Cell, Flag, Report, Verdict};
 use crate::study::scaling::UNSTABLE;
 use std::process::ExitCode;
 
@@ -13,14 +13,21 @@ pub enum Condition {
     Verdict(Verdict),
     /// A cell carries this flag.
     Flag(Flag),
+    /// As the flag `drift`, of what could be tested alone.
+    TestedDrift,
     /// A mean square scales with width.
     WidthUnstable,
 }
 
+/// The condition that asks no more of a baseline than what could be tested.
+const TESTED_DRIFT: &str = "drift:tested";
+
 impl Condition {
     fn all() -> impl Iterator<Item = Self> {
         let verdicts = Verdict::ALL.iter().copied().map(Self::Verdict);
-        verdicts.chain(Flag::ALL.iter().copied().map(Self::Flag)).chain([Self::WidthUnstable])
+        verdicts
+            .chain(Flag::ALL.iter().copied().map(Self::Flag))
+            .chain([Self::TestedDrift, Self::WidthUnstable])
     }
 
     /// As the user writes it.
@@ -28,6 +35,7 @@ impl Condition {
         match self {
             Self::Verdict(verdict) => verdict.name(),
             Self::Flag(flag) => flag.name(),
+            Self::TestedDrift => TESTED_DRIFT,
             Self::WidthUnstable => UNSTABLE,
         }
     }
@@ -66,10 +74,38 @@ impl Met {
     pub fn of(cell: &Cell, wanted: &[Condition]) -> Option<Self> {
         let directions = [("forward", cell.forward.verdict), ("backward", cell.backward.verdict)];
         let verdicts = directions.into_iter().filter(|(_, v)| wanted.contains(&Condition::Verdict(*v)));
-        let flags = cell.flags.iter().filter(|flag| wanted.contains(&Condition::Flag(**flag)));
+        let is_wanted = |flag: &&Flag| {
+            let tested = **flag == Flag::Drift && wanted.contains(&Condition::TestedDrift);
+            tested || wanted.contains(&Condition::Flag(**flag))
+        };
+        let flags = cell.flags.iter().filter(is_wanted);
         let verdicts = verdicts.map(|(direction, verdict)| format!("{direction} {verdict}"));
-        Self::new(&cell.label(), &cell.act, verdicts.chain(flags.map(ToString::to_string)).collect())
+        let met = verdicts.chain(flags.map(ToString::to_string)).chain(untested(cell, wanted));
+        Self::new(&cell.label(), &cell.act, met.collect())
     }
+}
+
+/// A guard that cannot judge does not let pass.
+fn untested(cell: &Cell, wanted: &[Condition]) -> Option<String> {
+    let reason = match &cell.baseline {
+        None => "the baseline has no such cell",
+        Some(found) if found.p.is_none() => "a spread needs two trials on either side",
+        Some(_) => return None,
+    };
+    let strict = wanted.contains(&Condition::Flag(Flag::Drift));
+    strict.then(|| format!("drift could not be tested, for {reason} ({TESTED_DRIFT} lets that pass)"))
+}
+
+/// Cells of the baseline that the run does not have: whether they have drifted nobody knows.
+pub fn missing<'a>(report: &'a Report, wanted: &[Condition]) -> impl Iterator<Item = Met> + 'a {
+    let strict = wanted.contains(&Condition::Flag(Flag::Drift));
+    let missing = report.baseline.iter().flat_map(|baseline| &baseline.missing).filter(move |_| strict);
+    missing.map(|cell| Met {
+        cell: cell.clone(),
+        conditions: vec![format!(
+            "drift could not be tested, for the run has no such cell ({TESTED_DRIFT} lets that pass)"
+        )],
+    })
 }
 
 /// Says in one line what was met, whatever else the user wants to hear, and the exit code.

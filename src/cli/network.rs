@@ -4,6 +4,8 @@ use super::error::Failure;
 use crate::frontend::bundled;
 use crate::frontend::toml::Architecture;
 use crate::law::call;
+use std::ffi::OsStr;
+use std::io::Read;
 use std::path::Path;
 
 /// A file of this size is no architecture.
@@ -14,17 +16,27 @@ pub fn named(own: &Option<String>, file: Option<&String>, otherwise: &str) -> St
     own.as_ref().or(file).map_or(otherwise, String::as_str).to_string()
 }
 
+/// Text of a file, or of a pipe that another program writes.
+fn source(path: &Path) -> Result<String, String> {
+    if path.is_dir() {
+        return Err("this is a directory; the file of a network is needed".into());
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|fault| fault.to_string())?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|fault| fault.to_string())?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(format!("there is more in it than {} MiB, the largest architecture", LARGEST >> 20));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".into())
+}
+
 /// Reads the architecture that `--net` names.
-pub fn read(text: &str) -> Result<Architecture, Failure> {
-    let path = Path::new(text);
+pub fn read(name: &OsStr) -> Result<Architecture, Failure> {
+    let path = Path::new(name);
+    let text = &*name.to_string_lossy();
     let fault = |reason: String| Failure::option("--net", text, reason);
-    if path.is_file() {
-        let unreadable = |reason: String| Failure::Net { path: path.into(), reason };
-        let size = path.metadata().map_err(|f| unreadable(f.to_string()))?.len();
-        if size > LARGEST {
-            return Err(unreadable("the file is larger than any architecture".into()));
-        }
-        let source = std::fs::read_to_string(path).map_err(|f| unreadable(f.to_string()))?;
+    if path.exists() {
+        let source = source(path).map_err(|reason| Failure::Net { path: path.into(), reason })?;
         let mut net = Architecture::parse(&source).map_err(|f| fault(f.to_string()))?;
         if net.name.is_none() {
             net.name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());

@@ -3,10 +3,12 @@
 
 use super::delivery::OutputOptions;
 use super::error::{Failure, note};
-use super::{progress, size};
+use super::paths::Paths;
+use super::progress::Stop;
+use super::size;
 use crate::activation::Activation;
 use crate::law::short;
-use crate::report::phase::FORMATS;
+use crate::report::phase::FILES;
 use crate::study::plane::{Stacks, measure};
 use crate::theory::phase::{Diagram, Window, grid, ranges, walk};
 use clap::Args;
@@ -75,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let act = Activation::parse(&arguments.act)
         .map(Arc::new)
         .map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
-    let delivery = arguments.output.open(FORMATS)?;
+    let delivery = arguments.output.open(FILES, &Paths::default())?;
     let line = walk(&act);
     let (mut weights, mut biases) = ranges(&act, &line);
     weights = arguments.sigma_w2.unwrap_or(weights);
@@ -84,9 +86,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let rows = (columns * 2).div_ceil(3);
     let mut diagram = Diagram::with(&act, line, grid(weights, columns), grid(biases, rows), arguments.width);
     if arguments.simulate {
-        let Some(measured) = simulated(&act, &diagram, arguments) else {
+        let stop = Stop::on_signals();
+        let Some(measured) = simulated(&act, &diagram, arguments, &stop) else {
             note("interrupted before the plane was complete; there are no results");
-            return Ok(ExitCode::from(130));
+            return Ok(stop.code());
         };
         diagram.measured = Some(measured);
     }
@@ -99,13 +102,13 @@ fn simulated(
     act: &Arc<Activation>,
     diagram: &Diagram,
     arguments: &Arguments,
+    stop: &Stop,
 ) -> Option<crate::theory::phase::Measured> {
-    let stop = progress::stop_on_interrupt();
     let points = (diagram.sigma_w2.len() * diagram.sigma_b2.len()) as u64;
     let bar = arguments.output.bar("simulating", points);
     let stacks = Stacks { seed: arguments.seed, ..STACKS };
     let step = || bar.inc(1);
-    let measured = measure(act, &diagram.sigma_w2, &diagram.sigma_b2, &stacks, &step, &stop);
+    let measured = measure(act, &diagram.sigma_w2, &diagram.sigma_b2, &stacks, &step, stop.flag());
     bar.finish_and_clear();
     measured.map(|m| m.beside(act, diagram))
 }

@@ -1,21 +1,82 @@
-//! A bar with the time left, on a terminal only.
+//! A bar with the time left, on a terminal only; and the end that a user or the system asks for.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
-/// Set by the first Ctrl-C; the second ends the process at once. Where no handler can be set, the first does, as always.
-pub fn stop_on_interrupt() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let _ = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+/// An end that the user or the system asks for. The first signal lets the command keep what is complete; the second ends the
+/// process at once.
+#[derive(Clone, Default)]
+pub struct Stop {
+    asked: Arc<AtomicBool>,
+    signal: Arc<AtomicI32>,
+}
+
+/// What Ctrl-C sends.
+const INTERRUPT: i32 = 2;
+
+impl Stop {
+    /// Asked for by Ctrl-C; where the system has signals, by SIGTERM and SIGHUP too. What the parent has told the process to ignore,
+    /// as `nohup` does, stays ignored; where no handler can be set, the first signal ends the process, as always.
+    #[cfg(unix)]
+    pub fn on_signals() -> Self {
+        let stop = Self::default();
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            if is_ignored(signal) {
+                continue;
+            }
+            let this = stop.clone();
+            let act = move || {
+                if this.asked.swap(true, Ordering::SeqCst) {
+                    signal_hook::low_level::exit(128 + signal);
+                }
+                this.signal.store(signal, Ordering::SeqCst);
+            };
+            // SAFETY: the action stores two numbers or ends the process, as a signal handler may.
+            let _ = unsafe { signal_hook::low_level::register(signal, act) };
         }
-    });
-    stop
+        stop
+    }
+
+    /// Asked for by Ctrl-C; where no handler can be set, the first one ends the process, as always.
+    #[cfg(not(unix))]
+    pub fn on_signals() -> Self {
+        let stop = Self::default();
+        let this = stop.clone();
+        let _ = ctrlc::set_handler(move || {
+            if this.asked.swap(true, Ordering::SeqCst) {
+                std::process::exit(128 + INTERRUPT);
+            }
+        });
+        stop
+    }
+
+    /// Set from the first signal on.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.asked
+    }
+
+    /// The exit code of a process that the signal has ended.
+    pub fn code(&self) -> ExitCode {
+        let signal = match self.signal.load(Ordering::SeqCst) {
+            0 => INTERRUPT,
+            signal => signal,
+        };
+        ExitCode::from(128u8.saturating_add(signal.clamp(0, 127) as u8))
+    }
+}
+
+/// The process was started with the signal ignored.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: all zeros are a valid value of this structure of numbers and pointers.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: the call only reads what is set, into a structure that is ours.
+    let known = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) } == 0;
+    known && action.sa_sigaction == libc::SIG_IGN
 }
 
 /// A bar over `steps` of what `doing` says; hidden when standard error is not a terminal or the user wants none.

@@ -2,14 +2,19 @@
 
 use super::delivery::OutputOptions;
 use super::error::{Failure, note};
-use super::run::{announce, check_memory, cores};
-use super::{network, progress, size};
+use super::forecast::Forecast;
+use super::paths::Paths;
+use super::progress::Stop;
+use super::run::{check_memory, cores};
+use super::{network, size};
 use crate::activation::Activation;
 use crate::diagnose::recommend::{Question, Recommendation, Survey, recommend, recommend_for};
 use crate::initializer::Initializer;
-use crate::report::recommend::FORMATS;
+use crate::report::recommend::FILES;
 use crate::simulate::{Control, PlanError};
 use clap::Args;
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,7 +35,7 @@ pub struct Arguments {
     widths: Option<String>,
     /// A network file, or the name of a bundled network; initializers are ranked by short simulations of it
     #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["width", "depth", "widths"])]
-    net: Option<String>,
+    net: Option<OsString>,
     /// Initializer that you have now [default: xavier, or what the network names]
     #[arg(long, value_name = "I", allow_hyphen_values = true)]
     init: Option<String>,
@@ -80,9 +85,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         threshold: arguments.threshold,
         seed: arguments.seed,
     };
+    let paths = Paths::default().reading("--net", arguments.net.as_ref().map(Path::new));
     let (delivery, recommendation) = match &net {
         None => {
-            let delivery = arguments.output.open(FORMATS)?;
+            let delivery = arguments.output.open(FILES, &paths)?;
             // Seconds: a bar would be gone before it is read, and Ctrl-C ends the process.
             let stop = AtomicBool::new(false);
             let control = Control { threads: cores(), stop: &stop, progress: &|_| (), trace: false };
@@ -94,14 +100,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
                 fault => fault.into(),
             })?;
             // What fits on one thread only is done on one.
-            let threads = if check_memory(&survey.plan, cores()).is_ok() { cores() } else { 1 };
-            check_memory(&survey.plan, threads)?;
-            let delivery = arguments.output.open(FORMATS)?;
-            match measured(survey, threads, &arguments.output) {
+            let threads = if check_memory(&survey.plan, cores(), 0).is_ok() { cores() } else { 1 };
+            check_memory(&survey.plan, threads, 0)?;
+            let delivery = arguments.output.open(FILES, &paths)?;
+            let stop = Stop::on_signals();
+            match measured(survey, threads, &arguments.output, &stop) {
                 Some(recommendation) => (delivery, recommendation),
                 None => {
                     note("interrupted before the laws were measured; there are no results");
-                    return Ok(ExitCode::from(130));
+                    return Ok(stop.code());
                 }
             }
         }
@@ -112,15 +119,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// What a network's simulations say; `None` when the user stopped them.
-fn measured(survey: Survey, threads: usize, output: &OutputOptions) -> Option<Recommendation> {
-    let stop = progress::stop_on_interrupt();
-    if output.speaks() {
-        announce(&survey.plan, threads, &stop);
-    }
+fn measured(survey: Survey, threads: usize, output: &OutputOptions, stop: &Stop) -> Option<Recommendation> {
+    let forecast = match output.speaks() {
+        true => Forecast::begin(&survey.plan, threads, 0, stop.flag()),
+        false => Forecast::silent(&survey.plan, threads, 0),
+    };
     let bar = output.bar("simulating", survey.plan.units());
-    let progress = |units| bar.inc(units);
-    let control = Control { threads, stop: &stop, progress: &progress, trace: false };
+    let progress = |units| forecast.advance(units, &bar);
+    let control = Control { threads, stop: stop.flag(), progress: &progress, trace: false };
     let recommendation = recommend_for(survey, &control);
     bar.finish_and_clear();
-    (!stop.load(Ordering::Relaxed)).then_some(recommendation)
+    (!stop.flag().load(Ordering::Relaxed)).then_some(recommendation)
 }

@@ -2,29 +2,27 @@
 
 use super::delivery::OutputOptions;
 use super::error::{Failure, note, say};
-use super::fail_on::{Condition, Met, conclude};
-use super::{baseline, network, progress, size, widths};
+use super::fail_on::{Condition, Met, conclude, missing};
+use super::forecast::Forecast;
+use super::paths::Paths;
+use super::progress::Stop;
+use super::{baseline, network, size, widths};
 use crate::activation::Activation;
 use crate::data;
 use crate::diagnose::run as simulate;
 use crate::initializer::Initializer;
 use crate::law::call;
 use crate::law::call::{CatalogError, printable};
-use crate::report::run::FORMATS;
+use crate::report::run::FILES;
 use crate::result::{Flag, Report};
-use crate::simulate::pilot;
-use crate::simulate::rates::Rates;
 use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan};
 use crate::spec::{Engine, Experiment, Loss, Precision};
 use crate::study::jacobian;
 use crate::study::scaling::UNSTABLE;
 use clap::{Args, ValueEnum};
-use indicatif::HumanDuration;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 /// Options of the main command.
 #[derive(Args)]
@@ -45,7 +43,7 @@ pub struct Arguments {
     pub(super) widths_sweep: Option<String>,
     /// A network file, or the name of a bundled network: lenet5, resnet18, gpt2-small and others
     #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["width", "depth", "widths"])]
-    net: Option<String>,
+    net: Option<OsString>,
     /// Activations: names, or expressions in x [default: relu, or what the network names]
     #[arg(long, value_name = "A[,A…]", allow_hyphen_values = true)]
     act: Option<String>,
@@ -61,7 +59,7 @@ pub struct Arguments {
     batch: usize,
     /// Input: normal, uniform, correlated(c), or a data file (IDX, NPY, CSV; may be gzipped)
     #[arg(long, value_name = "KIND", default_value = "normal")]
-    input: String,
+    input: OsString,
     /// Loss at the top: random, a random read-out; mse, the mean of (h − t)² over outputs and samples (torch's MSELoss, as in train),
     /// t from N(0, 1); or cross-entropy against random classes
     #[arg(long, value_name = "KIND", default_value = "random", ignore_case = true)]
@@ -149,12 +147,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         return Err(Failure::option("--fail-on", UNSTABLE, "needs --widths-sweep"));
     }
     let (experiment, input) = experiment(arguments)?;
-    if arguments.baseline.is_none() && arguments.fail_on.contains(&Condition::Flag(Flag::Drift)) {
-        return Err(Failure::option(
-            "--fail-on",
-            Flag::Drift.name(),
-            "needs --baseline, a result to compare with",
-        ));
+    let guards = [Condition::Flag(Flag::Drift), Condition::TestedDrift];
+    if let Some(guard) = guards.into_iter().find(|guard| arguments.fail_on.contains(guard))
+        && arguments.baseline.is_none()
+    {
+        return Err(Failure::option("--fail-on", guard.name(), "needs --baseline, a result to compare with"));
     }
     let plan = Plan::new(&experiment, input)?;
     if arguments.jacobian {
@@ -162,19 +159,24 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let earlier = arguments.baseline.as_deref().map(|path| baseline::read(path, &plan)).transpose()?;
     let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
-    let threads = threads_for(&plan, arguments);
-    check_memory(&plan, threads)?;
-    let stop = progress::stop_on_interrupt();
+    let threads = threads_for(arguments);
+    let traced = if arguments.trace { plan.trace_bytes() } else { 0 };
+    let drawn = arguments.output.figure_bytes() + traced;
+    check_memory(&plan, threads, drawn)?;
+    let stop = Stop::on_signals();
     if arguments.output.speaks() {
         plan.left_out.iter().for_each(|out| {
             note(&format!("left out: {} × {} cannot be built: {}", out.init, out.act, out.reason));
         });
-        announce(&plan, threads, &stop);
     }
-    let delivery = arguments.output.open(FORMATS)?;
+    let delivery = arguments.output.open(FILES, &paths(arguments))?;
     let directory = delivery.directory();
-    let session = Session::start(plan.units(), arguments, stop);
-    let mut report = session.run(&plan, threads)?;
+    let forecast = match arguments.output.speaks() {
+        true => Forecast::begin(&plan, threads, drawn, stop.flag()),
+        false => Forecast::silent(&plan, threads, drawn),
+    };
+    let session = Session::start(plan.units(), arguments, stop.clone());
+    let mut report = session.run(&plan, threads, &forecast)?;
     if arguments.jacobian {
         session.jacobians(&plan, threads, &mut report)?;
     }
@@ -190,7 +192,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     };
     if interrupted {
         let kept: usize = report.cells.iter().map(|c| c.trials).sum();
-        let earlier = directory.filter(|d| FILES.iter().any(|name| d.holds(name)));
+        let earlier = directory.filter(|d| FILES.iter().any(|(_, name)| d.holds(name)));
         say(&match (kept, earlier) {
             (0, None) => "interrupted before the first trial was complete; there are no results".to_string(),
             (0, Some(earlier)) => format!(
@@ -202,43 +204,42 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let written = outcome?;
     delivery.say(&written);
-    if let (Some(directory), Some(earlier), true) = (directory, &earlier, arguments.output.speaks())
-        && written.iter().any(|name| name == "result.json")
-        && earlier.is(&directory.path().join("result.json"))
-    {
-        note("the new result took the baseline's place; keep a baseline elsewhere, or give another --out");
-    }
     if interrupted {
-        return Ok(ExitCode::from(130));
+        return Ok(stop.code());
     }
-    Ok(conclude(report.cells.iter().filter_map(|cell| Met::of(cell, &arguments.fail_on))))
+    let met = report.cells.iter().filter_map(|cell| Met::of(cell, &arguments.fail_on));
+    Ok(conclude(met.chain(missing(&report, &arguments.fail_on))))
 }
 
-/// Every file that a run may leave.
-const FILES: [&str; 6] =
-    ["result.json", "layers.csv", "signal.svg", "signal.png", "jacobian.svg", "jacobian.png"];
+/// The files that a run reads.
+pub(super) fn paths(arguments: &Arguments) -> Paths {
+    Paths::default()
+        .reading("--net", arguments.net.as_ref().map(Path::new))
+        .reading("--input", Some(Path::new(&arguments.input)).filter(|path| path.exists()))
+        .reading("--baseline", arguments.baseline.as_deref())
+}
 
 /// A run that shows its progress and can be stopped.
 pub(super) struct Session {
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     bar: indicatif::ProgressBar,
     trace: bool,
 }
 
 impl Session {
     /// `units` of progress in all.
-    pub fn start(units: u64, arguments: &Arguments, stop: Arc<AtomicBool>) -> Self {
+    pub fn start(units: u64, arguments: &Arguments, stop: Stop) -> Self {
         Self { stop, bar: arguments.output.bar("simulating", units), trace: arguments.trace }
     }
 
-    pub fn run(&self, plan: &Plan, threads: usize) -> Result<Report, Failure> {
-        let progress = |units| self.bar.inc(units);
-        let control = Control { threads, stop: &self.stop, progress: &progress, trace: self.trace };
+    pub fn run(&self, plan: &Plan, threads: usize, forecast: &Forecast) -> Result<Report, Failure> {
+        let progress = |units| forecast.advance(units, &self.bar);
+        let control = Control { threads, stop: self.stop.flag(), progress: &progress, trace: self.trace };
         Ok(simulate(plan, &control)?)
     }
 
     fn jacobians(&self, plan: &Plan, threads: usize, report: &mut Report) -> Result<(), Failure> {
-        let control = Control { threads, stop: &self.stop, progress: &|_| (), trace: false };
+        let control = Control { threads, stop: self.stop.flag(), progress: &|_| (), trace: false };
         Ok(jacobian::measure(plan, &control, report)?)
     }
 
@@ -247,10 +248,9 @@ impl Session {
     }
 }
 
-/// Threads for a plan: beyond its jobs they help within a product as long as there are cores for them; the rest only costs.
-pub(super) fn threads_for(plan: &Plan, arguments: &Arguments) -> usize {
-    let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
-    arguments.threads.map_or_else(cores, |count| count.min(jobs.max(cores())))
+/// Threads for a run: more than there are cores only cost.
+pub(super) fn threads_for(arguments: &Arguments) -> usize {
+    arguments.threads.map_or_else(cores, |count| count.min(cores()))
 }
 
 pub(super) fn cores() -> usize {
@@ -332,10 +332,10 @@ fn law(option: &'static str, text: &str, fault: &CatalogError) -> Failure {
 
 /// The input and its text in the spec. Anything that is not a law must be a file; what begins as a law, or nearly, is
 /// taken for a slip.
-fn input(text: &str) -> Result<(String, Input), Failure> {
+fn input(name: &OsStr) -> Result<(String, Input), Failure> {
+    let (path, text) = (Path::new(name), &*name.to_string_lossy());
     const LAWS: [&str; 3] = ["normal", "uniform", "correlated"];
     let fault = |reason: String| Failure::option("--input", text, reason);
-    let path = Path::new(text);
     let name = text.split('(').next().unwrap_or(text).trim().to_lowercase();
     if LAWS.contains(&name.as_str()) && !path.exists() {
         let call = call::Call::parse(text).map_err(|f| match f {
@@ -394,52 +394,42 @@ fn layer_widths(arguments: &Arguments, input: &Input) -> Result<Vec<Vec<usize>>,
     Ok(stacks)
 }
 
-/// Seconds from which on a run says beforehand what it will take.
-const LONG: f64 = 5.0;
-
-/// Operations of a large product that no machine does in less than about a second: below this nothing is announced.
-const SHORT: f64 = 1e11;
-
-/// The predicted cost of a long run, by the arithmetic that chose its engines and the rates of this machine.
-pub(super) fn announce(plan: &Plan, threads: usize, stop: &AtomicBool) {
-    if plan.cost() < SHORT {
-        return;
-    }
-    let (cores, rates) = (threads.min(cores()), Rates::measured());
-    if plan.seconds(cores, rates) < 0.2 * LONG {
-        return;
-    }
-    let seconds = pilot::seconds(plan, cores, rates, stop);
-    if seconds < LONG {
-        return;
-    }
-    // Minutes are whole: too coarse for two of them.
-    let time = match seconds {
-        few if few < 150.0 => format!("{few:.0} seconds"),
-        many => HumanDuration(Duration::from_secs_f64(many.min(1e15))).to_string(),
-    };
-    let memory = size::bytes(plan.bytes(threads));
-    note(&format!("this will take about {time} and up to {memory} on {threads} thread{}", plural(threads)));
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
-}
-
-/// Bytes that are free; a system that does not say how much it has cannot refuse.
+/// Bytes that are free for the process: of the machine, of its control group, and under its own limits. A system that does not say
+/// how much it has cannot refuse.
 pub(super) fn available_memory() -> Option<u128> {
     let mut system = sysinfo::System::new().ok()?;
     system.refresh_memory();
-    let limits = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
-    Some(u128::from(system.available_memory().min(limits))).filter(|available| *available > 0)
+    let group = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    let available = system.available_memory().min(group);
+    Some(u128::from(available.min(own_limit()))).filter(|available| *available > 0)
 }
 
-pub(super) fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
-    let needed = plan.bytes(threads);
+/// Bytes that the process may still ask for under its limits of address space and of data.
+#[cfg(unix)]
+fn own_limit() -> u64 {
+    let limit = |resource| {
+        let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: the call only writes into a structure that is ours.
+        let known = unsafe { libc::getrlimit(resource, &raw mut limit) } == 0;
+        if known && limit.rlim_cur != libc::RLIM_INFINITY { limit.rlim_cur } else { u64::MAX }
+    };
+    // What the process itself takes of its address space at this point, some of it never touched.
+    const TAKEN: u64 = 32 << 20;
+    limit(libc::RLIMIT_AS).min(limit(libc::RLIMIT_DATA)).saturating_sub(TAKEN).max(1)
+}
+
+#[cfg(not(unix))]
+fn own_limit() -> u64 {
+    u64::MAX
+}
+
+/// Refuses a run that would need more than is free; `drawn` bytes are for its figures and for what its result keeps of trials.
+pub(super) fn check_memory(plan: &Plan, threads: usize, drawn: u128) -> Result<(), Failure> {
+    let needed = plan.bytes(threads) + drawn;
     let Some(available) = available_memory() else { return Ok(()) };
     if needed > available {
         let dense = plan.cells.iter().any(|cell| cell.choice.engine == SimulationEngine::Dense);
-        let remedy = if plan.bytes(1) <= available {
+        let remedy = if plan.bytes(1) + drawn <= available {
             "take fewer --threads"
         } else if plan.experiment.net.is_some() {
             "take a smaller --batch, or fewer --trials"

@@ -2,13 +2,14 @@
 
 use super::delivery::OutputOptions;
 use super::error::Failure;
+use super::paths::Paths;
 use super::size;
 use crate::activation::Activation;
 use crate::expectation::field::WeightMoments;
 use crate::initializer::{Initializer, Site};
 use crate::law::expression::mentions;
 use crate::law::short;
-use crate::report::theory::FORMATS;
+use crate::report::theory::FILES;
 use crate::theory::survey::Survey;
 use clap::{ArgGroup, Args};
 use std::process::ExitCode;
@@ -50,7 +51,7 @@ fn variance(text: &str) -> Result<f64, String> {
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
     let (init, width, sigma_w2, brought) = gain(arguments, &act)?;
-    let delivery = arguments.output.open(FORMATS)?;
+    let delivery = arguments.output.open(FILES, &Paths::default())?;
     let survey = Survey { init, width, ..Survey::new(&act, sigma_w2, arguments.sigma_b2.unwrap_or(brought)) };
     let written = delivery.deliver(&survey)?;
     delivery.say(&written);
@@ -84,7 +85,8 @@ fn gain(arguments: &Arguments, act: &Activation) -> Result<Gain, Failure> {
         fault("its weights or biases have a mean, and (σ_w², σ_b²) describe laws of mean 0")
     })?;
     if !(sigma_w2 <= LARGEST && sigma_b2 <= LARGEST) {
-        return Err(fault(&format!("n·Var(W) = {} is beyond {}", short(sigma_w2), short(LARGEST))));
+        let (what, value) = if sigma_w2 <= LARGEST { ("Var(b)", sigma_b2) } else { ("n·Var(W)", sigma_w2) };
+        return Err(fault(&format!("{what} = {} is beyond {}", short(value), short(LARGEST))));
     }
     Ok((Some(init.name.clone()), Some(n), sigma_w2, sigma_b2))
 }

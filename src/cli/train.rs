@@ -3,15 +3,18 @@
 use super::delivery::OutputOptions;
 use super::error::{Failure, note, say};
 use super::fail_on::{Met, conclude, unknown};
-use super::output::replace;
+use super::output::{clean, directory_of, replace};
+use super::paths::Paths;
+use super::progress::Stop;
 use super::run::{available_memory, cores, seed, threads};
-use super::{network, progress, size, training};
+use super::{network, size, training};
 use crate::graph::export;
-use crate::report::train::FORMATS;
+use crate::report::train::FILES;
 use crate::study::train::outcome::Verdict;
 use crate::study::train::{Control, Objective, Plan, Saved, Set, Training, checkpoint, run as train, start};
 use crate::tensorfile::safetensors as tensors;
 use clap::{Args, ValueEnum};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -22,7 +25,7 @@ use std::time::{Duration, Instant};
 pub struct Arguments {
     /// A network file, or the name of a bundled network [default: mlp-mnist, or mlp-digits for the embedded set]
     #[arg(long, value_name = "FILE|NAME")]
-    net: Option<String>,
+    net: Option<OsString>,
     /// Activations: names, or expressions in x [default: relu, or what the network names]
     #[arg(long, value_name = "A[,A…]", allow_hyphen_values = true)]
     act: Option<String>,
@@ -173,7 +176,7 @@ fn outcome(text: &str) -> Result<Verdict, String> {
 /// What the options ask for, and its data.
 fn training(arguments: &Arguments) -> Result<(Training, Set), Failure> {
     let default = if arguments.data.is_some() { "mlp-mnist" } else { "mlp-digits" };
-    let net = network::read(arguments.net.as_deref().unwrap_or(default))?;
+    let net = network::read(arguments.net.as_deref().unwrap_or(OsStr::new(default)))?;
     let act = network::named(&arguments.act, net.act.as_ref(), "relu");
     let compared = match &net.init {
         Some(own) => format!("{own},{COMPARED}"),
@@ -221,15 +224,23 @@ fn training(arguments: &Arguments) -> Result<(Training, Set), Failure> {
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (training, set) = training(arguments)?;
     let plan = Plan::new(&training, &set)?;
-    let threads = arguments.threads.unwrap_or_else(cores);
+    let threads = arguments.threads.map_or_else(cores, |count| count.min(cores()));
     check_memory(&plan, threads)?;
+    let mut paths = Paths::default()
+        .reading("--net", arguments.net.as_ref().map(Path::new))
+        .reading("--data", arguments.data.as_deref())
+        .reading("--test", arguments.test.as_deref());
+    arguments.checkpoint.as_deref().map_or(Ok(()), |path| paths.write("--checkpoint", path))?;
+    arguments.save_init.as_deref().map_or(Ok(()), |path| paths.write("--save-init", path))?;
+    let delivery = arguments.output.open(FILES, &paths)?;
+    let others = arguments.checkpoint.iter().chain(&arguments.save_init);
+    others.for_each(|path| clean(directory_of(path)));
     if let Some(path) = &arguments.save_init {
         save_init(path, &plan, &set)?;
         if arguments.output.speaks() {
             note(&format!("wrote the weights that the first run begins with to `{}`", path.display()));
         }
     }
-    let delivery = arguments.output.open(FORMATS)?;
     let saved = match &arguments.checkpoint {
         Some(path) => resume(path, &plan)?,
         None => Vec::new(),
@@ -237,17 +248,21 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let keeper = Keeper::new(arguments.checkpoint.clone(), &plan, saved.clone());
     // Found out before any time is spent.
     keeper.write()?;
-    let stop = progress::stop_on_interrupt();
+    let stop = Stop::on_signals();
     let bar = arguments.output.bar("training", plan.units());
     let control = Control {
         threads,
-        stop: &stop,
+        stop: stop.flag(),
         progress: &|steps| bar.inc(steps),
-        keep: &|run, state, weights| keeper.keep(run, (state, weights)),
+        keep: &|run, state, weights, last| keeper.keep(run, (state, weights), last),
     };
     let trained = train(&plan, &set, saved, &control).map_err(Failure::Threads)?;
     bar.finish_and_clear();
     let kept = keeper.write();
+    if trained.interrupted && trained.cells.iter().flat_map(|cell| &cell.runs).all(|run| run.steps == 0) {
+        say("interrupted before the first step was complete; there are no results");
+        return Ok(stop.code());
+    }
     let written = delivery.deliver(&trained);
     if trained.interrupted {
         let runs = plan.cells.len() * training.seeds;
@@ -264,7 +279,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     kept?;
     delivery.say(&written);
     if trained.interrupted {
-        return Ok(ExitCode::from(130));
+        return Ok(stop.code());
     }
     let failed = trained.cells.iter().filter(|cell| arguments.fail_on.contains(&cell.summary.verdict));
     Ok(conclude(failed.filter_map(|c| Met::new(&c.init, &c.act, vec![c.summary.verdict.name().into()]))))
@@ -319,37 +334,57 @@ fn resume(path: &Path, plan: &Plan) -> Result<Vec<Saved>, Failure> {
 struct Keeper<'a> {
     path: Option<PathBuf>,
     plan: &'a Plan,
-    runs: Mutex<(Vec<Saved>, Instant)>,
+    kept: Mutex<Kept>,
 }
 
-/// Between writings.
+struct Kept {
+    runs: Vec<Saved>,
+    /// When each was copied, and what is between two copies of one.
+    copied: Vec<Instant>,
+    written: Instant,
+    pause: Duration,
+}
+
+/// Between writings at least. They take no more than a tenth of the time, so that a long history, which is written whole, does not
+/// hold up what makes it longer.
 const PAUSE: Duration = Duration::from_secs(2);
+const SHARE: u32 = 10;
 
 impl<'a> Keeper<'a> {
     fn new(path: Option<PathBuf>, plan: &'a Plan, mut runs: Vec<Saved>) -> Self {
         runs.resize_with(plan.cells.len() * plan.training.seeds, || None);
-        Self { path, plan, runs: Mutex::new((runs, Instant::now())) }
+        let (copied, written) = (vec![Instant::now(); runs.len()], Instant::now());
+        Self { path, plan, kept: Mutex::new(Kept { runs, copied, written, pause: PAUSE }) }
     }
 
+    /// Copies a run, now and then and for the last time, and writes all of them now and then.
     fn keep(
         &self,
         run: usize,
         (state, weights): (&crate::study::train::State, &crate::study::train::TrainedParameters),
+        last: bool,
     ) {
         if self.path.is_none() {
             return;
         }
-        let Ok(mut guard) = self.runs.lock() else { return };
-        guard.0[run] = Some((state.clone(), weights.clone()));
-        if guard.1.elapsed() >= PAUSE {
+        let Ok(mut guard) = self.kept.lock() else { return };
+        let kept = &mut *guard;
+        if !last && kept.copied[run].elapsed() < kept.pause / 2 {
+            return;
+        }
+        kept.runs[run] = Some((state.clone(), weights.clone()));
+        kept.copied[run] = Instant::now();
+        if kept.written.elapsed() >= kept.pause {
+            let start = Instant::now();
             // A full disk is told at the end, and may be gone by then.
-            let _ = self.put(&guard.0);
-            guard.1 = Instant::now();
+            let _ = self.put(&kept.runs);
+            kept.written = Instant::now();
+            kept.pause = PAUSE.max(SHARE * start.elapsed());
         }
     }
 
     fn write(&self) -> Result<(), Failure> {
-        self.runs.lock().map_or(Ok(()), |guard| self.put(&guard.0))
+        self.kept.lock().map_or(Ok(()), |kept| self.put(&kept.runs))
     }
 
     fn put(&self, runs: &[Saved]) -> Result<(), Failure> {

@@ -51,7 +51,8 @@ impl Source<'_> {
     /// The set, fit for this network where that needs no more than to enlarge the embedded digits.
     pub fn read(&self, net: &Architecture) -> Result<(Set, About), Failure> {
         let mut prepared = Vec::new();
-        let fault = |fault: data::SetError| Failure::Set { reason: fault.to_string() };
+        let fault = |fault: data::SetError| Failure::Set { option: "--data", reason: fault.to_string() };
+        let of_test = |fault: data::SetError| Failure::Set { option: "--test", reason: fault.to_string() };
         let column = match self.label {
             None => Column::Auto,
             Some(name) if name.eq_ignore_ascii_case("first") => Column::First,
@@ -77,7 +78,7 @@ impl Source<'_> {
             Some(path) => (data::read_labelled(path, &column).map_err(fault)?, None),
         };
         let (mut train, mut test) = match (self.test, test) {
-            (Some(path), _) => (train, data::read_labelled(path, &column).map_err(fault)?),
+            (Some(path), _) => (train, data::read_labelled(path, &column).map_err(of_test)?),
             (None, Some(test)) => (train, test),
             (None, None) => {
                 prepared.push("a fifth of the samples, drawn at random, held back for the test".into());

@@ -2,10 +2,11 @@
 
 use super::error::{Failure, say};
 use super::fail_on::{Condition, Met, conclude};
-use super::progress;
-use super::run::{Arguments, Session, check_memory, experiment, threads_for};
+use super::forecast::Forecast;
+use super::progress::Stop;
+use super::run::{Arguments, Session, check_memory, experiment, paths, threads_for};
 use super::size;
-use crate::report::scaling::FORMATS;
+use crate::report::scaling::FILES;
 use crate::simulate::{Input, Plan};
 use crate::spec::Experiment;
 use crate::study::scaling::{FEWEST, Sweep, UNSTABLE, scaling};
@@ -29,20 +30,23 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
     let experiment = Experiment { widths: Vec::new(), ..experiment };
     let mut sweep = Sweep { experiment, input_width, hidden_widths };
     // Every width is checked before any time is spent; data are moved from plan to plan, for there may be much of them.
+    let drawn = arguments.output.figure_bytes();
     let mut units = 0;
     for width in &sweep.hidden_widths {
         let plan = Plan::new(&sweep.at(*width), input)?;
-        check_memory(&plan, threads_for(&plan, arguments))?;
+        check_memory(&plan, threads_for(arguments), drawn)?;
         units += plan.units();
         input = plan.input;
     }
-    let delivery = arguments.output.open(FORMATS)?;
-    let session = Session::start(units, arguments, progress::stop_on_interrupt());
+    let delivery = arguments.output.open(FILES, &paths(arguments))?;
+    let stop = Stop::on_signals();
+    let session = Session::start(units, arguments, stop.clone());
     let mut reports = Vec::new();
     let mut interrupted = false;
     for width in &sweep.hidden_widths {
         let plan = Plan::new(&sweep.at(*width), input)?;
-        let done = session.run(&plan, threads_for(&plan, arguments))?;
+        let threads = threads_for(arguments);
+        let done = session.run(&plan, threads, &Forecast::silent(&plan, threads, drawn))?;
         input = plan.input;
         if done.interrupted {
             interrupted = true;
@@ -55,7 +59,7 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
     sweep.hidden_widths.truncate(reports.len());
     if interrupted && reports.len() < FEWEST {
         say(&format!("interrupted before {FEWEST} widths were complete; there are no results"));
-        return Ok(ExitCode::from(130));
+        return Ok(stop.code());
     }
     let found = scaling(sweep, &reports, interrupted);
     let outcome = delivery.deliver(&found);
@@ -68,7 +72,7 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
     let written = outcome?;
     delivery.say(&written);
     if interrupted {
-        return Ok(ExitCode::from(130));
+        return Ok(stop.code());
     }
     let unstable = found.cells.iter().filter(|c| c.stable == Some(false) && !arguments.fail_on.is_empty());
     Ok(conclude(unstable.filter_map(|c| Met::new(&c.init, &c.act, vec![UNSTABLE.into()]))))

@@ -2,7 +2,7 @@
 
 use super::{DataError, short};
 use nalgebra::DMatrix;
-use std::io::BufRead;
+use std::io::{self, BufRead, Read};
 
 /// What a table holds.
 pub struct Table {
@@ -10,6 +10,38 @@ pub struct Table {
     pub values: DMatrix<f32>,
     /// The first line, where it names the columns.
     pub header: Option<Vec<String>>,
+}
+
+/// How programs write a number that is missing.
+const MISSING: [&str; 6] = ["", "na", "n/a", "nan", "null", "none"];
+
+/// Bytes of a line at most: a whole one is held.
+const LONGEST: usize = 1 << 26;
+
+/// A reader that ends with a fault at a line that is too long.
+struct Lines<R> {
+    inner: R,
+    line: u64,
+    length: usize,
+}
+
+impl<R: Read> Read for Lines<R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(to)?;
+        let read = &to[..count];
+        match read.iter().rposition(|byte| *byte == b'\n') {
+            Some(last) => {
+                self.line += read.iter().filter(|byte| **byte == b'\n').count() as u64;
+                self.length = count - last - 1;
+            }
+            None => self.length += count,
+        }
+        if self.length > LONGEST {
+            let fault = DataError::Line { line: self.line, most: LONGEST };
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, fault));
+        }
+        Ok(count)
+    }
 }
 
 /// Numbers, one sample a line, between commas, semicolons or tabs; a first line of names is a header.
@@ -21,8 +53,10 @@ pub fn csv(mut reader: impl BufRead) -> Result<Table, DataError> {
         .has_headers(false)
         .delimiter(delimiter)
         .trim(::csv::Trim::All)
-        .from_reader(reader);
+        .from_reader(Lines { inner: reader, line: 1, length: 0 });
     // `1 2 3` is no name: a line of numbers with an unknown separator must not pass for a header.
+    // A line of nothing but what stands for missing numbers is no header either.
+    let is_missing = |field: &str| MISSING.iter().any(|word| field.eq_ignore_ascii_case(word));
     let is_name =
         |field: &str| field.split_whitespace().next().is_none_or(|word| word.parse::<f32>().is_err());
     let (mut values, mut features, mut header) = (Vec::new(), 0, None);
@@ -32,7 +66,7 @@ pub fn csv(mut reader: impl BufRead) -> Result<Table, DataError> {
         if record.iter().any(|field| field.contains('\n')) {
             return Err(DataError::Quote { line });
         }
-        if row == 0 && record.iter().all(is_name) {
+        if row == 0 && record.iter().all(is_name) && !record.iter().all(is_missing) {
             header = Some(record.iter().map(str::to_string).collect());
             continue;
         }

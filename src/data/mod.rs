@@ -26,7 +26,7 @@ use std::path::Path;
 #[non_exhaustive]
 pub enum DataError {
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     #[error("a ZIP archive (NPZ?); one IDX, NPY or CSV file is needed, plain or gzipped")]
     Zip,
     #[error("the file ends within its header")]
@@ -41,10 +41,14 @@ pub enum DataError {
     Trailing { expected: usize },
     #[error("the header promises more data than memory can hold")]
     TooLarge,
+    #[error("there is more in it than {} GiB, unpacked", .most >> 30)]
+    TooMuch { most: u64 },
+    #[error("line {line} is longer than {} MiB", .most >> 20)]
+    Line { line: u64, most: usize },
     #[error("cannot read it as NPY: {0}")]
     Npy(String),
     #[error("cannot read it as CSV: {0}")]
-    Csv(#[from] ::csv::Error),
+    Csv(::csv::Error),
     #[error("line {line}: a quoted text runs over the end of the line; is a quote not closed?")]
     Quote { line: u64 },
     #[error("line {line}, column {column}: `{text}` is not a finite number")]
@@ -57,6 +61,25 @@ pub enum DataError {
     HeaderOnly,
     #[error("its {samples} samples have no features")]
     NoFeatures { samples: usize },
+}
+
+/// A bound that a reader has met is told as such, by whichever way it comes.
+impl From<io::Error> for DataError {
+    fn from(fault: io::Error) -> Self {
+        match fault.downcast::<Self>() {
+            Ok(bound) => bound,
+            Err(other) => Self::Io(other),
+        }
+    }
+}
+
+impl From<::csv::Error> for DataError {
+    fn from(fault: ::csv::Error) -> Self {
+        match fault.is_io_error() {
+            true => Self::from(io::Error::from(fault)),
+            false => Self::Csv(fault),
+        }
+    }
 }
 
 /// Reads a file into features × samples, one sample a column. IDX bytes are divided by 255.
@@ -89,11 +112,28 @@ fn open(path: &Path) -> Result<BufReader<Box<dyn Read>>, DataError> {
 fn unpacked(source: impl Read + 'static) -> Result<BufReader<Box<dyn Read>>, DataError> {
     let mut reader = BufReader::new(source);
     let zipped = reader.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-    Ok(if zipped {
-        BufReader::new(Box::new(flate2::bufread::MultiGzDecoder::new(reader)))
-    } else {
-        BufReader::new(Box::new(reader))
-    })
+    let plain: Box<dyn Read> =
+        if zipped { Box::new(flate2::bufread::MultiGzDecoder::new(reader)) } else { Box::new(reader) };
+    Ok(BufReader::new(Box::new(Bounded { inner: plain, left: MOST_BYTES })))
+}
+
+/// Unpacked bytes of a file at most: a small one may unpack to any size.
+const MOST_BYTES: u64 = 1 << 34;
+
+/// A reader of no more than so many bytes.
+struct Bounded {
+    inner: Box<dyn Read>,
+    left: u64,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(to)?;
+        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::FileTooLarge, DataError::TooMuch { most: MOST_BYTES })
+        })?;
+        Ok(count)
+    }
 }
 
 fn format(reader: &mut impl BufRead) -> Result<Format, DataError> {

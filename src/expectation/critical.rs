@@ -24,7 +24,9 @@ const ROUNDING: f64 = 1e-12;
 /// No root is sought: σ_w² = 1/E φ′², σ_b² = q − σ_w² E φ².
 pub fn at_variance(act: &Activation, q: f64) -> Option<CriticalPoint> {
     let (sigma_w2, sigma_b2) = walk(act, q)?;
-    (sigma_b2 >= -ROUNDING * q).then_some(CriticalPoint { sigma_w2, sigma_b2: sigma_b2.max(0.0), q })
+    // The difference of two like numbers: what rounding leaves of it is no bias.
+    let sigma_b2 = if sigma_b2.abs() <= ROUNDING * q { 0.0 } else { sigma_b2 };
+    (sigma_b2 >= 0.0).then_some(CriticalPoint { sigma_w2, sigma_b2, q })
 }
 
 /// The point with this bias variance and the smallest q; `None` when the critical line does not pass there.

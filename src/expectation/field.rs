@@ -3,6 +3,7 @@
 use crate::activation::Activation;
 use crate::law::Law;
 use crate::numeric::quadrature::gaussian;
+use crate::numeric::wide::Wide;
 
 /// Pre-activations of a layer, taken as normal over units and samples; and how two samples agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -237,6 +238,12 @@ pub struct WeightMoments {
 }
 
 impl WeightMoments {
+    /// Mean square of the biases, which may be beyond the doubles.
+    pub fn bias_square(&self) -> Wide {
+        let mean = Wide::from(self.bias_mean);
+        mean * mean + Wide::from(self.bias_variance)
+    }
+
     /// The moments of two laws; `None` for weights that are neither independent nor rotation-invariant.
     pub fn of(fan_in: usize, fan_out: usize, weights: &Law, bias: &Law) -> Option<Self> {
         let scatter = match weights {

@@ -20,6 +20,8 @@ pub enum CatalogError {
     Empty,
     #[error("unknown {what} `{name}`{}", Suggestion(.nearest))]
     Unknown { what: &'static str, name: String, nearest: Option<String> },
+    #[error("unknown {what} `{name}`; there are {known}")]
+    NotAmong { what: &'static str, name: String, known: String },
     #[error("cannot read `{text}`: {reason}")]
     Syntax { text: String, reason: String },
     #[error("{name}: {reason}")]
@@ -42,6 +44,14 @@ impl CatalogError {
     pub fn unknown<'a>(what: &'static str, name: &str, known: impl Iterator<Item = &'a str>) -> Self {
         let nearest = nearest(name, known).map(str::to_string);
         Self::Unknown { what, name: name.into(), nearest }
+    }
+
+    /// With the known names, of which there are few.
+    pub fn not_among(what: &'static str, name: &str, known: &[&str]) -> Self {
+        match nearest(name, known.iter().copied()) {
+            Some(near) => Self::Unknown { what, name: name.into(), nearest: Some(near.into()) },
+            None => Self::NotAmong { what, name: name.into(), known: known.join(", ") },
+        }
     }
 
     /// The argument `name` cannot be what it is, for this reason.

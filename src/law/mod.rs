@@ -234,6 +234,9 @@ pub fn short(value: f64) -> String {
     if value == 0.0 {
         return "0".into();
     }
+    if !value.is_finite() {
+        return if value.is_nan() { "unknown" } else { "infinite" }.into();
+    }
     let magnitude = value.abs().log10().floor();
     if !(-4.0..6.0).contains(&magnitude) {
         let text = format!("{value:.4e}");

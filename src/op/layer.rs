@@ -74,10 +74,39 @@ pub trait Layer: Fields + Debug + Send + Sync {
 /// # Errors
 /// A field that is missing or whose value has another type.
 pub fn read<L: Layer + DeserializeOwned + 'static>(table: Table) -> Result<Arc<dyn Layer>, String> {
-    match Value::Table(table).try_into::<L>() {
-        Ok(layer) => Ok(Arc::new(layer)),
-        Err(fault) => Err(fault.message().trim().replace('\n', " ")),
-    }
+    Ok(Arc::new(deserialized::<L>(Value::Table(table))?))
+}
+
+/// A value of a file as what it stands for.
+///
+/// # Errors
+/// The field that is wrong, what it holds, and what is needed there.
+pub fn deserialized<T: DeserializeOwned>(value: Value) -> Result<T, String> {
+    serde_path_to_error::deserialize(value).map_err(|fault: serde_path_to_error::Error<toml::de::Error>| {
+        let path = fault.path().to_string();
+        let reason = in_words(&fault.inner().message().trim().replace('\n', " "));
+        if path == "." { reason } else { format!("{path}: {reason}") }
+    })
+}
+
+/// serde's message without the names of Rust's types.
+fn in_words(message: &str) -> String {
+    let rest = ["invalid type: ", "invalid value: "].iter().find_map(|start| message.strip_prefix(start));
+    let Some((found, expected)) = rest.and_then(|rest| rest.split_once(", expected ")) else {
+        return message.into();
+    };
+    let needed = match expected {
+        "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number from 0 on",
+        "isize" | "i64" | "i32" => "a whole number",
+        "f64" | "f32" => "a number",
+        "a sequence" => "a list",
+        "a string" => "a text in quotes",
+        "a boolean" => "true or false",
+        other => other,
+    };
+    let found = found.replace("floating point", "number").replace("integer", "number");
+    let found = found.replace("string", "text").replace("sequence", "list").replace("map", "table");
+    format!("{found} where {needed} is needed")
 }
 
 /// A field that is 1 where it is left out.

@@ -1,14 +1,15 @@
 //! The phase diagram: the names of its files, its JSON, and the initializers on it in words.
 
-use super::export::{Format, Presentation};
+use super::export::{Files, Format, Presentation};
 #[cfg(feature = "figures")]
 use super::figure::{self, Figure};
 use crate::law::short;
 use crate::theory::phase::{Diagram, Place};
 use std::io::{self, Write};
 
-/// The formats that a diagram can be written in.
-pub const FORMATS: &[Format] = &[Format::Json, Format::Svg, Format::Png];
+/// The files that a diagram may be written to.
+pub const FILES: &Files =
+    &[(Format::Json, "phase.json"), (Format::Svg, "phase.svg"), (Format::Png, "phase.png")];
 
 impl Presentation for Diagram {
     fn name(&self) -> &'static str {

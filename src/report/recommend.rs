@@ -1,11 +1,18 @@
 //! A recommendation: the names of its files.
 
-use super::export::{Format, Presentation, Source, pretty};
+use super::export::{Files, Format, Presentation, Source, pretty};
 use crate::diagnose::recommend::Recommendation;
 use std::io::{self, Write};
 
-/// The formats that a recommendation can be written in.
-pub const FORMATS: &[Format] = &[Format::Json, Format::Code];
+/// The files that a recommendation may be written to.
+pub const FILES: &Files = &[
+    (Format::Json, "recommend.json"),
+    (Format::Code, "recommend_pytorch.py"),
+    (Format::Code, "recommend_keras.py"),
+    (Format::Code, "recommend_jax.py"),
+    (Format::Code, "recommend_burn.rs"),
+    (Format::Code, "recommend_candle.rs"),
+];
 
 impl Presentation for Recommendation {
     fn name(&self) -> &'static str {

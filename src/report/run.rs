@@ -1,6 +1,6 @@
 //! A run: the names of its files, and its result as CSV, one row a cell, layer and quantity.
 
-use super::export::{Format, Presentation, Table, pretty};
+use super::export::{Files, Format, Presentation, Table, pretty};
 #[cfg(feature = "figures")]
 use super::figure::{self, Figure};
 use super::table::written;
@@ -11,8 +11,15 @@ use crate::spec::Experiment;
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// The formats that a run can be written in.
-pub const FORMATS: &[Format] = &[Format::Json, Format::Csv, Format::Svg, Format::Png];
+/// The files that a run may be written to.
+pub const FILES: &Files = &[
+    (Format::Json, "result.json"),
+    (Format::Csv, "layers.csv"),
+    (Format::Svg, "signal.svg"),
+    (Format::Svg, "jacobian.svg"),
+    (Format::Png, "signal.png"),
+    (Format::Png, "jacobian.png"),
+];
 
 impl Presentation for Report {
     fn name(&self) -> &'static str {

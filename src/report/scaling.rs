@@ -1,6 +1,6 @@
 //! A sweep over widths: the names of its files, and its result as CSV.
 
-use super::export::{Format, Presentation, Table, pretty};
+use super::export::{Files, Format, Presentation, Table, pretty};
 #[cfg(feature = "figures")]
 use super::figure::{self, Figure};
 use super::table::written;
@@ -9,8 +9,13 @@ use crate::study::scaling::Scaling;
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// The formats that a sweep over widths can be written in.
-pub const FORMATS: &[Format] = &[Format::Json, Format::Csv, Format::Svg, Format::Png];
+/// The files that a sweep over widths may be written to.
+pub const FILES: &Files = &[
+    (Format::Json, "widths.json"),
+    (Format::Csv, "widths.csv"),
+    (Format::Svg, "widths.svg"),
+    (Format::Png, "widths.png"),
+];
 
 impl Presentation for Scaling {
     fn name(&self) -> &'static str {

@@ -1,14 +1,15 @@
 //! What mean-field theory says: the names of its files, and its numbers in words.
 
-use super::export::{Format, Presentation, pretty};
+use super::export::{Files, Format, Presentation, pretty};
 #[cfg(feature = "figures")]
 use super::figure::{self, Figure};
 use crate::law::short;
 use crate::theory::survey::Survey;
 use std::io::{self, Write};
 
-/// The formats that a survey can be written in.
-pub const FORMATS: &[Format] = &[Format::Json, Format::Svg, Format::Png];
+/// The files that a survey may be written to.
+pub const FILES: &Files =
+    &[(Format::Json, "theory.json"), (Format::Svg, "theory.svg"), (Format::Png, "theory.png")];
 
 impl Presentation for Survey {
     fn name(&self) -> &'static str {

@@ -1,6 +1,6 @@
 //! A training: the names of its files, its facts in words, and its result as CSV.
 
-use super::export::{Format, Presentation, Table, pretty};
+use super::export::{Files, Format, Presentation, Table, pretty};
 #[cfg(feature = "figures")]
 use super::figure::{self, Figure};
 use super::table::written;
@@ -8,8 +8,16 @@ use crate::study::train::outcome::{Trained, TrainedCell};
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// The formats that a training can be written in.
-pub const FORMATS: &[Format] = &[Format::Json, Format::Csv, Format::Svg, Format::Png];
+/// The files that a training may be written to.
+pub const FILES: &Files = &[
+    (Format::Json, "train.json"),
+    (Format::Csv, "train-curves.csv"),
+    (Format::Csv, "train-layers.csv"),
+    (Format::Svg, "train-curves.svg"),
+    (Format::Svg, "train-layers.svg"),
+    (Format::Png, "train-curves.png"),
+    (Format::Png, "train-layers.png"),
+];
 
 impl Presentation for Trained {
     fn name(&self) -> &'static str {

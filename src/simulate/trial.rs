@@ -29,6 +29,10 @@ pub fn one(
     threads: Threads,
     control: &Control,
 ) -> Option<Trial> {
+    // Many trials may be left when a run is stopped.
+    if control.stop.load(Ordering::Relaxed) {
+        return None;
+    }
     let e = &plan.experiment;
     let key = Key { seed: e.seed, trial: number as u64, layer: 0 };
     let effective_rank = number < plan.ranked_trials();

@@ -16,7 +16,7 @@ const ONE: f64 = 1e-12;
 const RESOLVED: f64 = 1e-6;
 /// The length map is followed up to here.
 const LARGEST: f64 = 1e30;
-/// And down to here, where no bias keeps it up.
+/// And down to here, where no bias keeps it up; a smaller variance of biases is none.
 const SMALLEST: f64 = 1e-30;
 
 /// σ_w² = n·Var(W) and σ_b² = Var(b) with an activation.
@@ -205,7 +205,8 @@ impl<'a> MeanField<'a> {
             let next = self.length(q);
             if next.error <= RESOLVED * next.value { next.value - q } else { f64::NAN }
         };
-        let floor = if self.sigma_b2 > 0.0 { self.sigma_b2 } else { SMALLEST };
+        let unbiased = self.sigma_b2 <= SMALLEST;
+        let floor = self.sigma_b2.max(SMALLEST);
         let start = start.clamp(floor, LARGEST);
         if rise(start).is_nan() {
             return Length::Unknown;
@@ -215,7 +216,7 @@ impl<'a> MeanField<'a> {
         loop {
             let next = from * step;
             let ended = if up { next > LARGEST } else { next < floor };
-            if ended && (up || self.sigma_b2 == 0.0) {
+            if ended && (up || unbiased) {
                 return if up {
                     Length::Diverges { factor: self.length(LARGEST).value / LARGEST }
                 } else {
@@ -229,7 +230,7 @@ impl<'a> MeanField<'a> {
                 return Length::Unknown;
             }
             // Tangent to the diagonal: nothing but rounding moves it further down.
-            if !up && self.sigma_b2 == 0.0 && next < 1e-10 && (near_zero - 1.0).abs() <= ONE {
+            if !up && unbiased && next < 1e-10 && (near_zero - 1.0).abs() <= ONE {
                 return Length::Zero { factor: near_zero };
             }
             if (here > 0.0) != up || here == 0.0 || ended {

@@ -152,9 +152,9 @@ impl Layer {
     pub fn parts(&self) -> (f64, f64) {
         let w = self.weights;
         let total = self.field_second_moment();
-        let part = |x: f64| (Wide::from(x) * total.recip()).to_f64();
-        let biases = part(w.bias_mean * w.bias_mean + w.bias_variance);
-        let own = (self.wide(self.field.own) * total.recip()).to_f64() - part(w.bias_variance);
+        let part = |x: Wide| (x * total.recip()).to_f64();
+        let biases = part(w.bias_square());
+        let own = part(self.wide(self.field.own)) - part(Wide::from(w.bias_variance));
         (biases, (1.0 - biases - own).max(0.0))
     }
 }

@@ -1,10 +1,9 @@
 //! Why a direction does what it does, where theory says so and the measurement agrees.
 
 use super::direction::slope;
-use super::words::{fraction, percent};
+use super::words::{fraction, percent, wide, wide_fraction};
 use crate::activation::Activation;
 use crate::expectation::field::{Field, WeightMoments};
-use crate::law::short;
 use crate::numeric::wide::Wide;
 use crate::result::{Direction, Layer, Quantity};
 use crate::simulate::{CellPlan, LayerPlan};
@@ -230,12 +229,12 @@ pub fn forward(
         }
     } else {
         let size = here.field.second_moment();
-        let q = here.field_second_moment().to_f64();
+        let q = here.field_second_moment();
         text.push_str(&format!(
             " and {} passes E φ²/q = {} on at q = {} (layer {})",
             act.name,
             fraction(here.passed.square / size),
-            short(super::words::round(q)),
+            wide(q),
             middle + 1
         ));
     }
@@ -244,12 +243,13 @@ pub fn forward(
         let w = next.weights;
         let mut shares = Vec::new();
         if biases >= SMALL_PART {
-            let square = w.bias_mean * w.bias_mean + w.bias_variance;
-            shares.push(format!("biases of mean square {} bring {}", fraction(square), percent(biases)));
+            let square = wide_fraction(w.bias_square());
+            shares.push(format!("biases of mean square {square} bring {}", percent(biases)));
         }
         if means >= SMALL_PART {
-            let pull = (w.fan_in * w.mean).powi(2);
-            shares.push(format!("(n·mean(W))² = {} brings {}", fraction(pull), percent(means)));
+            let pull = Wide::from(w.fan_in * w.mean);
+            let pull = wide_fraction(pull * pull);
+            shares.push(format!("(n·mean(W))² = {pull} brings {}", percent(means)));
         }
         if !shares.is_empty() {
             text.push_str(&format!("; {} of layer {}", shares.join(" and "), middle + 2));

@@ -1,6 +1,7 @@
 //! Numbers as people write them.
 
 use crate::law::short;
+use crate::numeric::wide::Wide;
 
 /// 10^x as a factor.
 pub fn factor(log10: f64) -> String {
@@ -20,6 +21,15 @@ pub fn round(x: f64) -> f64 {
     if scale.is_finite() { (x * scale).round() / scale } else { x }
 }
 
+/// Three significant digits, of a number of any size.
+pub fn wide(x: Wide) -> String {
+    match (x.to_f64(), x.log10_abs()) {
+        (plain, _) if plain.is_normal() => short(round(plain)),
+        (_, Some(log10)) => power(log10),
+        (_, None) => "0".into(),
+    }
+}
+
 /// 1/6 rather than 0.16667; three significant digits of what is no such fraction.
 pub fn fraction(x: f64) -> String {
     let whole = 1.0 / x;
@@ -30,6 +40,14 @@ pub fn fraction(x: f64) -> String {
         return "2/3".into();
     }
     short(if x.abs() < 1000.0 { round(x) } else { x })
+}
+
+/// The same of a number of any size.
+pub fn wide_fraction(x: Wide) -> String {
+    match x.to_f64() {
+        plain if plain.is_normal() || x.is_zero() => fraction(plain),
+        _ => wide(x),
+    }
 }
 
 /// A share as a percentage.

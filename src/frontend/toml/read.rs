@@ -2,7 +2,7 @@
 
 use super::{Architecture, Body, InputSpec, Item, Residual};
 use crate::law::call::nearest;
-use crate::op::layer::{LAYERS, LayerType};
+use crate::op::layer::{LAYERS, LayerType, deserialized};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
@@ -22,6 +22,11 @@ impl ArchitectureError {
         let at = fault.span().map_or(0, |span| span.start.min(text.len()));
         let line = text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
         let reason = fault.message().split_whitespace().collect::<Vec<_>>().join(" ");
+        // The parser's word for a whole number is a type of Rust.
+        let reason = match reason.as_str() {
+            "u64 value was too large" | "i64 value was too large" => "a whole number is too large".into(),
+            _ => reason,
+        };
         Self::Toml { line, reason }
     }
 
@@ -30,6 +35,9 @@ impl ArchitectureError {
         Self::Value { place: place.into(), reason: reason.into() }
     }
 }
+
+/// Characters of a layer's name.
+const LONGEST: usize = 200;
 
 /// Fields that every layer may have.
 const COMMON: &[&str] = &["name", "from"];
@@ -72,9 +80,7 @@ pub fn architecture(mut table: Table) -> Result<Architecture, ArchitectureError>
 }
 
 fn value<T: DeserializeOwned>(place: &str, value: Value) -> Result<T, ArchitectureError> {
-    value.try_into::<T>().map_err(|fault: toml::de::Error| {
-        ArchitectureError::value(place, fault.message().trim().replace('\n', " "))
-    })
+    deserialized(value).map_err(|reason| ArchitectureError::value(place, reason))
 }
 
 fn known(place: &str, table: &Table, fields: &[&str]) -> Result<(), ArchitectureError> {
@@ -133,8 +139,15 @@ fn item(place: &str, mut fields: Table, depth: usize) -> Result<Item, Architectu
     };
     let place = format!("{place} ({kind})");
     known(&place, &fields, &[allowed, COMMON].concat())?;
-    let name = fields.remove("name").map(|name| value::<String>(&place, name)).transpose()?;
-    let from = fields.remove("from").map(|from| value::<Vec<String>>(&place, from)).transpose()?;
+    let name =
+        fields.remove("name").map(|name| value::<String>(&format!("{place} name"), name)).transpose()?;
+    if let Some(name) = name.as_ref().filter(|name| name.chars().count() > LONGEST) {
+        let count = name.chars().count();
+        let reason = format!("name has {count} characters, of which figures and tables hold {LONGEST}");
+        return Err(ArchitectureError::value(&place, reason));
+    }
+    let from =
+        fields.remove("from").map(|from| value::<Vec<String>>(&format!("{place} from"), from)).transpose()?;
     if from.as_ref().is_some_and(Vec::is_empty) {
         return Err(ArchitectureError::value(&place, "from names at least one earlier layer"));
     }
@@ -157,7 +170,7 @@ fn group_of(place: &str, kind: &str, mut fields: Table, depth: usize) -> Result<
         "repeat" => {
             let layers = inner("layers")?.ok_or_else(|| missing("layers"))?;
             let times = fields.remove("times").ok_or_else(|| missing("times"))?;
-            Ok(Body::Repeat { times: value(place, times)?, layers })
+            Ok(Body::Repeat { times: value(&format!("{place} times"), times)?, layers })
         }
         "parallel" => {
             let Some(Value::Array(branches)) = fields.remove("branches") else {
@@ -171,7 +184,8 @@ fn group_of(place: &str, kind: &str, mut fields: Table, depth: usize) -> Result<
                 list(&format!("{place} branches {} layers", index + 1), branch, depth + 1)
             };
             let branches = branches.into_iter().enumerate().map(one).collect::<Result<_, _>>()?;
-            let join: String = value(place, fields.remove("join").ok_or_else(|| missing("join"))?)?;
+            let join: String =
+                value(&format!("{place} join"), fields.remove("join").ok_or_else(|| missing("join"))?)?;
             let join = joining(&join).ok_or_else(|| {
                 let reason = format!("join = \"{join}\" is not one of {}", JOINS.join(", "));
                 ArchitectureError::value(place, reason)
@@ -181,7 +195,10 @@ fn group_of(place: &str, kind: &str, mut fields: Table, depth: usize) -> Result<
         _ => {
             let layers = inner("layers")?.ok_or_else(|| missing("layers"))?;
             let shortcut = inner("shortcut")?.unwrap_or_default();
-            let scale = fields.remove("scale").map(|scale| value::<f64>(place, scale)).transpose()?;
+            let scale = fields
+                .remove("scale")
+                .map(|scale| value::<f64>(&format!("{place} scale"), scale))
+                .transpose()?;
             Ok(Body::Residual(Residual { layers, shortcut, scale: scale.unwrap_or(1.0) }))
         }
     }
@@ -224,12 +241,22 @@ mod tests {
         for (from, to, words) in [
             ("conv2d", "conv2", "layer 1: unknown type `conv2`: did you mean `conv2d`?"),
             ("kernel", "kernal", "layer 1 (conv2d): unknown field `kernal`: did you mean `kernel`?"),
-            ("[3, 5]", "\"x\"", "layer 1 (conv2d): a whole number or a list of two is needed"),
+            ("[3, 5]", "\"x\"", "layer 1 (conv2d): kernel: a whole number or a list of two is needed"),
             ("\"act\"", "\"relu\"", "layer 2 (repeat) layers 1 (residual) layers 1: unknown type `relu`"),
             ("out = 6", "", "layer 1 (conv2d): missing field `out`"),
             ("input = { shape = [1, 28, 28] }", "", "the shape of a sample is missing"),
+            (
+                "out = 6",
+                "out = 6.5",
+                "layer 1 (conv2d): out: number `6.5` where a whole number from 0 on is needed",
+            ),
+            ("out = 6", "out = 18446744073709551615", "a whole number is too large"),
             ("times = 2", "times = ", "line 10"),
-            ("times = 2", "times = -2", "layer 2 (repeat): invalid value"),
+            (
+                "times = 2",
+                "times = -2",
+                "layer 2 (repeat) times: number `-2` where a whole number from 0 on is needed",
+            ),
         ] {
             let fault = Architecture::parse(&SMALL.replace(from, to)).unwrap_err().to_string();
             assert!(fault.contains(words), "{fault}");

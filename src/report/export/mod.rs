@@ -47,6 +47,9 @@ pub trait Presentation: Sync {
     }
 }
 
+/// The files that a command may write, with their formats.
+pub type Files = [(Format, &'static str)];
+
 /// A table, and the name of its file without the ending.
 pub struct Table<'a> {
     /// The name.

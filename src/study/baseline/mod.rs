@@ -38,6 +38,10 @@ pub enum Mismatch {
     Layers { cell: String, found: usize, depth: usize },
     #[error("it holds no cells")]
     Empty,
+    #[error("it has the cell {0} twice")]
+    Twice(String),
+    #[error("its cell {cell} holds what no run measures: {what}")]
+    Impossible { cell: String, what: String },
 }
 
 /// What a spec may hold otherwise without another law: how the same law is drawn, how it is judged, and the cells' names.
@@ -74,6 +78,7 @@ pub fn pair(plan: &Plan, old: &Report) -> Result<Pairing, Mismatch> {
         let name = format!("{} × {}", cell.label(), cell.act);
         return Err(Mismatch::Layers { cell: name, found: cell.layers.len(), depth });
     }
+    old.cells.iter().enumerate().try_for_each(|(place, cell)| sound(cell, &old.cells[..place]))?;
     let cells: Vec<(String, String)> =
         plan.cells.iter().map(|c| (c.label(), plan.act(c).name.clone())).collect();
     let ours = distinct(cells.iter().map(|c| c.0.as_str()));
@@ -103,6 +108,45 @@ pub fn pair(plan: &Plan, old: &Report) -> Result<Pairing, Mismatch> {
         return Err(Mismatch::Cells { what, theirs, ours });
     }
     Ok(found)
+}
+
+/// More trials than this nobody runs.
+const MOST_TRIALS: usize = 1_000_000_000;
+/// Decades that no mean and no standard deviation of a logarithm leaves.
+const MOST_DECADES: f64 = 1e18;
+
+/// The cell is of no other's name, and its numbers are such as a run measures.
+fn sound(cell: &Cell, before: &[Cell]) -> Result<(), Mismatch> {
+    let name = || printable(&format!("{} × {}", cell.label(), cell.act));
+    if before.iter().any(|other| other.label() == cell.label() && other.act == cell.act) {
+        return Err(Mismatch::Twice(name()));
+    }
+    let fault = |what: String| Err(Mismatch::Impossible { cell: name(), what });
+    if cell.trials == 0 || cell.trials > MOST_TRIALS {
+        return fault(format!("{} trials", cell.trials));
+    }
+    for (layer, quantity) in cell.layers.iter().flat_map(|l| Recorded::ALL.iter().map(move |q| (l, q))) {
+        let summary = quantity.of(layer);
+        let at = || format!("{} of layer {}", quantity.name(), layer.layer);
+        if summary.zero_trials > cell.trials || summary.below_trials > cell.trials {
+            return fault(format!("more trials than there are in the {}", at()));
+        }
+        let Some(spread) = &summary.spread else { continue };
+        let samples = [
+            spread.log10_variance,
+            spread.log10_second_moment,
+            spread.step_log10_variance,
+            spread.step_log10_second_moment,
+        ];
+        for sample in samples.into_iter().flatten() {
+            let decades = sample.mean.abs() <= MOST_DECADES && (0.0..=MOST_DECADES).contains(&sample.sd);
+            if !decades || sample.count > cell.trials {
+                let Sample { mean, sd, count } = sample;
+                return fault(format!("a spread of mean {mean}, sd {sd} and count {count} in the {}", at()));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {

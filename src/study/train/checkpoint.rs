@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Name and version of the text beside the arrays.
-const SCHEMA: &str = "initdiag-checkpoint/1";
+const SCHEMA: &str = "initdiag-checkpoint/2";
 
 /// Why a file is not where this training was left.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,10 @@ pub enum CheckpointError {
     File(String),
     #[error("it is of another training: {0}")]
     Other(String),
+    #[error("its bytes are not those that were written: the checksum differs")]
+    Damaged,
+    #[error("it holds what no training comes to: {0}")]
+    Impossible(String),
 }
 
 /// What the arrays do not say.
@@ -57,7 +61,24 @@ pub fn encode(plan: &Plan, runs: &[Saved]) -> Vec<u8> {
     let states = runs.iter().map(|run| run.as_ref().map(|(state, _)| state.clone())).collect();
     let head = Head { training: plan.training.clone(), runs: states };
     let text = serde_json::to_string(&head).expect("a state holds strings and finite numbers only");
-    file(all, (SCHEMA, text))
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    let sum = checksum(&text, all.iter().map(|(name, tensor)| (name.as_str(), &*tensor.values)));
+    file(all, (SCHEMA, format!("{sum:08x} {text}")))
+}
+
+/// CRC-32 of the text and of all names and arrays, sorted by name.
+fn checksum<'a>(text: &str, arrays: impl Iterator<Item = (&'a str, &'a [f32])>) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        sum.update(&(bytes.len() as u64).to_le_bytes());
+        sum.update(bytes);
+    };
+    add(text.as_bytes());
+    for (name, values) in arrays {
+        add(name.as_bytes());
+        add(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
+    }
+    sum.finalize()
 }
 
 /// Where the runs of this training were left.
@@ -66,11 +87,23 @@ pub fn encode(plan: &Plan, runs: &[Saved]) -> Vec<u8> {
 /// Bytes that are no checkpoint, or one of another training.
 pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Vec<Saved>, CheckpointError> {
     let (mut all, text) = arrays(bytes, SCHEMA).map_err(CheckpointError::File)?;
-    let head: Head = serde_json::from_str(&text).map_err(|fault| CheckpointError::File(fault.to_string()))?;
+    let no_sum = || CheckpointError::File("no checksum is in it".into());
+    let (sum, text) = text.split_once(' ').ok_or_else(no_sum)?;
+    let sum = u32::from_str_radix(sum, 16).map_err(|_| no_sum())?;
+    if sum != checksum(text, all.iter().map(|(name, values)| (name.as_str(), values.as_slice()))) {
+        return Err(CheckpointError::Damaged);
+    }
+    let head: Head = serde_json::from_str(text).map_err(|fault| CheckpointError::File(fault.to_string()))?;
     if let Some(difference) = difference(&head.training, &plan.training) {
         return Err(CheckpointError::Other(difference));
     }
     let seeds = plan.training.seeds;
+    possible(plan, &head.runs)?;
+    // A square of a gradient may be beyond all numbers while its weight is not.
+    let sound = |name: &str, v: &f32| v.is_finite() || v.is_infinite() && name.split('/').count() > 3;
+    if let Some((name, _)) = all.iter().find(|(name, values)| !values.iter().all(|v| sound(name, v))) {
+        return Err(CheckpointError::Impossible(format!("`{name}` has entries that are no finite numbers")));
+    }
     let mut saved = Vec::with_capacity(head.runs.len());
     for (number, state) in head.runs.into_iter().enumerate() {
         let Some((state, cell)) = state.zip(plan.cells.get(number / seeds)) else {
@@ -110,6 +143,37 @@ pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Vec<Saved>, CheckpointError> 
         saved.push(Some((state, weights)));
     }
     Ok(saved)
+}
+
+/// Every run is at a place that this plan leads to.
+fn possible(plan: &Plan, runs: &[Option<State>]) -> Result<(), CheckpointError> {
+    let (steps, epoch) = (plan.steps(), plan.epoch());
+    let most = plan.cells.len() * plan.training.seeds;
+    if runs.len() > most {
+        return Err(CheckpointError::Impossible(format!("{} runs where there are {most}", runs.len())));
+    }
+    for (number, state) in runs.iter().enumerate() {
+        let Some(state) = state else { continue };
+        let fault = |what: String| Err(CheckpointError::Impossible(format!("run {}: {what}", number + 1)));
+        let step = state.step;
+        if step > steps {
+            return fault(format!("step {step} of {steps}"));
+        }
+        if state.epochs.len() as u64 != step / epoch.max(1) {
+            return fault(format!("{} epochs after step {step}", state.epochs.len()));
+        }
+        if state.diverged.into_iter().chain(state.reached).any(|at| at > step.saturating_add(1)) {
+            return fault(format!("what it came to is said of a step behind its own, {step}"));
+        }
+        let ahead = |at: u64| at > step;
+        if state.points.iter().any(|p| ahead(p.step)) || state.snapshots.iter().any(|s| ahead(s.step)) {
+            return fault(format!("its curves go on behind its step, {step}"));
+        }
+        if !state.sums_are_possible() {
+            return fault("more hits than samples".into());
+        }
+    }
+    Ok(())
 }
 
 /// The first thing that differs, in words.

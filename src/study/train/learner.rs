@@ -63,6 +63,14 @@ impl State {
     pub fn is_done(&self, steps: u64) -> bool {
         self.diverged.is_some() || self.step >= steps
     }
+
+    /// No sum has more hits than samples.
+    pub fn sums_are_possible(&self) -> bool {
+        let sums = [&self.epoch, &self.point].iter().all(|sum| sum.hits <= sum.samples);
+        let recent: Option<u32> =
+            self.recent.iter().try_fold(0u32, |all, (_, samples)| all.checked_add(*samples));
+        sums && recent.is_some() && self.recent.iter().all(|(hits, samples)| hits <= samples)
+    }
 }
 
 /// Sums over some steps.

@@ -55,7 +55,7 @@ impl Optimizer {
                 let eps = call.number(given[2], ("eps", 1e-8), positive, "a positive number")?;
                 Ok(Self::Adam { betas, eps, decoupled: call.name == "adamw" })
             }
-            other => Err(CatalogError::unknown("optimizer", other, NAMES.into_iter())),
+            other => Err(CatalogError::not_among("optimizer", other, &NAMES)),
         }
     }
 

@@ -197,8 +197,13 @@ named! {
 impl TrainingSummary {
     /// Over runs of `steps` steps that are to reach the accuracy `target`; `chance` with the number of test samples.
     pub fn of(runs: &[TrainedRun], steps: u64, target: f64, (chance, samples): (f64, usize)) -> Self {
-        let ended = |run: &&TrainedRun| run.diverged.is_none() && run.steps == steps;
-        let diverged = runs.iter().filter(|run| run.diverged.is_some()).count();
+        // Beyond all numbers on the way, or in the test at its end.
+        let left = |run: &TrainedRun| {
+            run.diverged.is_some()
+                || run.steps == steps && run.epochs.last().is_some_and(|epoch| epoch.test_loss.is_none())
+        };
+        let ended = |run: &&TrainedRun| !left(run) && run.steps == steps;
+        let diverged = runs.iter().filter(|run| left(run)).count();
         let complete = diverged + runs.iter().filter(ended).count();
         let first = runs.iter().filter_map(|run| run.epochs.first()).map(|e| e.test_accuracy);
         let last = runs.iter().filter(ended).filter_map(|run| run.epochs.last()).map(|e| e.test_accuracy);

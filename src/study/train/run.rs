@@ -15,8 +15,9 @@ pub struct Control<'a> {
     pub stop: &'a AtomicBool,
     /// Called with steps that were taken.
     pub progress: &'a (dyn Fn(u64) + Sync),
-    /// Called with a run's number whenever it is worth keeping: after an epoch, at its end, when it is stopped.
-    pub keep: &'a (dyn Fn(usize, &State, &TrainedParameters) + Sync),
+    /// Called with a run's number whenever it may be worth keeping: after an epoch, and then with `true`, for the last time, at its
+    /// end or when it is stopped.
+    pub keep: &'a (dyn Fn(usize, &State, &TrainedParameters, bool) + Sync),
 }
 
 /// Where a run was left.
@@ -51,10 +52,10 @@ pub fn run(plan: &Plan, set: &Set, saved: Vec<Saved>, control: &Control) -> Resu
             learner.step();
             (control.progress)(1);
             if learner.state.epochs.len() > epochs && !learner.is_done() {
-                (control.keep)(number, &learner.state, &learner.weights);
+                (control.keep)(number, &learner.state, &learner.weights, false);
             }
         }
-        (control.keep)(number, &learner.state, &learner.weights);
+        (control.keep)(number, &learner.state, &learner.weights, true);
         // What a diverged run left out.
         if learner.state.diverged.is_some() {
             (control.progress)(plan.steps().saturating_sub(learner.state.step + 1));
