@@ -879,22 +879,39 @@ fn a_run_is_held_against_an_earlier_one() {
         "{:?}",
         report.cells[0].words
     );
-    // Cells on one side alone are said.
-    let (code, report) = against(&["--init", "he,xavier", "--act", "tanh", "--seed", "1"]);
-    assert_eq!(code, Some(0));
+    // Cells on one side alone are said, and a guard that cannot judge them does not let them pass, unless it is told to.
+    let apart = ["--init", "he,xavier", "--act", "tanh", "--seed", "1"];
+    let (code, report) = against(&apart);
+    assert_eq!(code, Some(3));
+    let lenient = ["--baseline", &baseline, "--fail-on", "drift:tested", "--json"];
+    let passed = tool(&[&size[..6], &lenient, &apart].concat());
+    assert_eq!((passed.status.code(), passed.stderr.as_slice()), (Some(0), &b""[..]));
+    let one = place("one.json");
+    let single = tool(&[&size[..6], &["--trials", "1", "--json"]].concat()).stdout;
+    std::fs::write(&one, single).unwrap();
+    for (guard, code, words) in
+        [("drift", 3, "drift could not be tested, for a spread needs two trials"), ("drift:tested", 0, "")]
+    {
+        let run = tool(&[&size[..6], &["--baseline", &one, "--fail-on", guard, "--json"]].concat());
+        let text = String::from_utf8(run.stderr).unwrap();
+        assert!(run.status.code() == Some(code) && text.contains(words), "{text}");
+    }
     let about = report.baseline.unwrap();
     assert_eq!(about.new, ["xavier-normal × tanh"]);
     assert_eq!(about.missing, ["normal × relu", "normal × tanh", "he-normal × relu"]);
     assert!(report.cells[1].baseline.is_none());
+    let new = place("new");
     let table =
-        tool(&[&size[..6], &["--init", "he,xavier", "--baseline", &baseline, "--out", &old]].concat());
+        tool(&[&size[..6], &["--init", "he,xavier", "--baseline", &baseline, "--out", &new]].concat());
     let text = String::from_utf8(table.stdout).unwrap();
     assert!(text.contains("not in the baseline: xavier-normal × relu\n"), "{text}");
     assert!(
         text.contains("in the baseline alone: normal × relu, normal × tanh, he-normal × tanh\n"),
         "{text}"
     );
-    assert!(String::from_utf8_lossy(&table.stderr).contains("took the baseline's place"));
+    let (code, text) =
+        complaint(&[&size[..6], &["--init", "he", "--baseline", &baseline, "--out", &old]].concat());
+    assert!(code == 2 && text.contains("`result.json` there is what --baseline reads"), "{text}");
 }
 
 #[test]
@@ -971,16 +988,41 @@ fn what_is_no_baseline_gets_one_clear_line() {
     }
     let (code, text) = complaint(&["--fail-on", "drift"]);
     assert!(code == 2 && text.contains("needs --baseline"), "{text}");
-    // Numbers that nobody measured, and names that would steer a terminal, do no harm.
-    let mut value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    // Numbers that nobody measured are refused.
+    let original: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    let spread = "/cells/0/layers/1/activation/spread/log10_variance";
+    for (place, number, words) in [
+        ("/cells/0/trials".to_string(), serde_json::json!(1_000_000_000_000_000_000_u64), "trials"),
+        ("/cells/0/trials".to_string(), serde_json::json!(0), "0 trials"),
+        (
+            "/cells/0/layers/1/gradient/zero_trials".to_string(),
+            serde_json::json!(3_000_000_000_u64),
+            "more trials",
+        ),
+        (format!("{spread}/sd"), serde_json::json!(-1.0), "sd -1"),
+        (format!("{spread}/sd"), serde_json::json!(1e308), "a spread of mean"),
+        (format!("{spread}/mean"), serde_json::json!(-1e308), "a spread of mean"),
+        (format!("{spread}/count"), serde_json::json!(3), "count 3"),
+    ] {
+        let mut value = original.clone();
+        *value.pointer_mut(&place).unwrap() = number;
+        let edited = path("edited.json", value.to_string().as_bytes());
+        let (code, text) = complaint(&[&size[..], &["--baseline", &edited]].concat());
+        assert!(
+            code == 2 && text.contains("what no run measures") && text.contains(words),
+            "{place}: {text}"
+        );
+    }
+    let mut twice = original.clone();
+    let cell = twice["cells"][0].clone();
+    twice["cells"].as_array_mut().unwrap().push(cell);
+    let twice = path("twice.json", twice.to_string().as_bytes());
+    let (code, text) = complaint(&[&size[..], &["--baseline", &twice]].concat());
+    assert!(code == 2 && text.contains("it has the cell xavier-normal × relu twice"), "{text}");
+    // Names that would steer a terminal do no harm, nor do numbers that are not compared.
+    let mut value = original;
     value["cells"][0]["init"] = "\u{1b}[31mred".into();
-    value["cells"][0]["trials"] = 4_000_000_000_u64.into();
     for layer in value["cells"][0]["layers"].as_array_mut().unwrap() {
-        for (name, number) in [("mean", 1e308), ("sd", 1e308)] {
-            layer["activation"]["spread"]["log10_variance"][name] = number.into();
-        }
-        layer["gradient"]["spread"]["log10_variance"]["sd"] = (-1.0).into();
-        layer["gradient"]["zero_trials"] = 3_000_000_000_u64.into();
         layer["preactivation"]["log10_variance"]["q95"] = serde_json::Value::Null;
     }
     value["cells"][0]["forward"]["log10_per_layer"] = (-1e308).into();
@@ -1312,7 +1354,7 @@ fn a_graph_that_cannot_be_built_says_which_values_do_not_fit() {
             "act1: from names `a[99999999999999999999]`",
         ),
         (r#"{ type = "act", from = [] }"#, "layer 3 (act): from names at least one earlier layer"),
-        (r#"{ type = "act", from = "a" }"#, "layer 3 (act): invalid type"),
+        (r#"{ type = "act", from = "a" }"#, "layer 3 (act) from: text \"a\" where a list is needed"),
         (
             r#"{ type = "add" }"#,
             "add1: add takes two or more inputs, not 1: `from = [\"a\", \"b\"]` names them",
