@@ -15,7 +15,7 @@ const LONG: f64 = 5.0;
 /// Operations of a large product that two cores do in less than `LONG`: below this no pilot is run.
 const SHORT: f64 = 4e11;
 /// From so many rounds of trials on, the run's own first rounds tell more than a pilot, and cost nothing.
-const ROUNDS: u64 = 5;
+const ROUNDS: u64 = 4;
 /// Seconds that tell how fast a run goes.
 const TELLING: f64 = 1.0;
 

@@ -87,7 +87,7 @@ fn trial_bytes(plan: &Plan, cell: &CellPlan, threads: usize) -> u128 {
         // Gram matrices and factors of each layer, more of them for Haar matrices; a wave of partial sums; blocks.
         let factors = if cell.layers.iter().any(|layer| layer.weights.is_orthogonal()) { 40 } else { 20 };
         let small = cell.layers.len() as u128 * factors * samples * samples;
-        return small + 64 * 8 * 4 * samples * samples + (12 << 20);
+        return small + 64 * 8 * 4 * samples * samples + (6 << 20);
     }
     let graph = &*cell.graph;
     let mut tape = graph.tape_bytes(batch);

@@ -38,7 +38,7 @@ pub fn seconds(plan: &Plan, cores: usize, rates: Rates, stop: &AtomicBool) -> f6
     };
     // Once for what a process does but once, which is of no length beside a long round.
     let Some(first) = measured(&small) else { return said };
-    let again = if first > 2.0 * budget { Some(first) } else { measured(&small) };
+    let again = if first > 4.0 * budget { Some(first) } else { measured(&small) };
     let Some(one) = again else { return said };
     if expected <= 0.0 {
         return said;
@@ -46,7 +46,7 @@ pub fn seconds(plan: &Plan, cores: usize, rates: Rates, stop: &AtomicBool) -> f6
     let rounds = plan.experiment.trials.div_ceil(small.trials) as f64;
     let more = Experiment { trials: (1 + FURTHER) * small.trials, ..small.clone() };
     let further = match one {
-        one if one > 2.0 * budget => Some(one),
+        one if one > budget => Some(one),
         _ if rounds < 2.0 => None,
         one => measured(&more).map(|all| (all - one) / FURTHER as f64),
     };
