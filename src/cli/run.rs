@@ -82,7 +82,8 @@ pub struct Arguments {
     /// A whole-stack change beyond this many decades is vanishing or exploding
     #[arg(long, value_name = "DECADES", default_value = "1", value_parser = size::decades, allow_hyphen_values = true)]
     threshold: f64,
-    /// Exit with status 3 when a cell's verdict or flag is among these
+    /// Exit with status 3 when a cell's verdict or flag is among these; drift is met too where nothing could be tested, drift:tested
+    /// is not
     #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = Condition::parse)]
     pub(super) fail_on: Vec<Condition>,
     /// Compare with an earlier result.json of the same experiment: cells that do not follow its laws get the flag drift
