@@ -81,6 +81,16 @@ fn no_output_is_an_input_or_another_output() {
 }
 
 #[test]
+fn a_directory_of_a_bundled_network_s_name_is_no_input() {
+    let place = place();
+    let run = ["--net", "lenet5", "--batch", "2", "--trials", "1", "--format", "json", "--out", "lenet5"];
+    for _ in 0..2 {
+        let output = tool(place.path(), &run);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn a_checkpoint_with_a_wrong_bit_is_refused_or_means_the_same() {
     let place = place();
     let at = place.path();

@@ -1,5 +1,6 @@
 //! What a long run will take: said before it, or, where many trials follow one another, by the first of them.
 
+use super::delivery::OutputOptions;
 use super::error::note;
 use super::run::cores;
 use super::size;
@@ -36,11 +37,20 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// Of a plan on so many threads, and so many bytes for its figures. Where few rounds follow one another, a pilot says it at once; `stop` ends that too.
-    pub fn begin(plan: &Plan, threads: usize, drawn: u128, stop: &AtomicBool) -> Self {
-        let jobs = (plan.cells.len() * plan.experiment.trials).max(1) as u64;
-        let rounds = jobs.div_ceil(threads.max(1) as u64);
+    /// Of a plan on so many threads, and so many bytes for its figures, where the user wants to hear it. Where few rounds follow one
+    /// another, a pilot says it at once; `stop` ends that too.
+    pub fn begin(
+        plan: &Plan,
+        threads: usize,
+        drawn: u128,
+        output: &OutputOptions,
+        stop: &AtomicBool,
+    ) -> Self {
         let forecast = Self::silent(plan, threads, drawn);
+        if !output.speaks() {
+            return forecast;
+        }
+        let rounds = jobs(plan).div_ceil(threads.max(1) as u64);
         forecast.silent.store(rounds < ROUNDS, Ordering::Relaxed);
         if rounds < ROUNDS && plan.cost() >= SHORT {
             let (cores, rates) = (threads.min(cores()), Rates::measured());
@@ -53,8 +63,7 @@ impl Forecast {
 
     /// Says nothing.
     pub fn silent(plan: &Plan, threads: usize, drawn: u128) -> Self {
-        let jobs = (plan.cells.len() * plan.experiment.trials).max(1) as u64;
-        let units = plan.units();
+        let (jobs, units) = (jobs(plan), plan.units());
         Self {
             threads,
             memory: plan.bytes(threads) + drawn,
@@ -109,6 +118,11 @@ impl Forecast {
         let plural = if threads == 1 { "" } else { "s" };
         note(&format!("this will take about {time} and up to {memory} on {threads} thread{plural}"));
     }
+}
+
+/// Trials of all cells.
+fn jobs(plan: &Plan) -> u64 {
+    (plan.cells.len() * plan.experiment.trials).max(1) as u64
 }
 
 /// Most bytes that the process has had at once.

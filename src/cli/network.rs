@@ -18,9 +18,6 @@ pub fn named(own: &Option<String>, file: Option<&String>, otherwise: &str) -> St
 
 /// Text of a file, or of a pipe that another program writes.
 fn source(path: &Path) -> Result<String, String> {
-    if path.is_dir() {
-        return Err("this is a directory; the file of a network is needed".into());
-    }
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|fault| fault.to_string())?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|fault| fault.to_string())?;
@@ -30,12 +27,17 @@ fn source(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".into())
 }
 
+/// The file, or the pipe, that a name means; a directory of the name of a bundled network does not hide it.
+pub fn file(name: &OsStr) -> Option<&Path> {
+    Some(Path::new(name)).filter(|path| path.exists() && !path.is_dir())
+}
+
 /// Reads the architecture that `--net` names.
 pub fn read(name: &OsStr) -> Result<Architecture, Failure> {
     let path = Path::new(name);
     let text = &*name.to_string_lossy();
     let fault = |reason: String| Failure::option("--net", text, reason);
-    if path.exists() {
+    if let Some(path) = file(name) {
         let source = source(path).map_err(|reason| Failure::Net { path: path.into(), reason })?;
         let mut net = Architecture::parse(&source).map_err(|f| fault(f.to_string()))?;
         if net.name.is_none() {
@@ -46,6 +48,10 @@ pub fn read(name: &OsStr) -> Result<Architecture, Failure> {
     let name = text.trim().to_lowercase();
     if let Some(source) = bundled::source(&name) {
         return Architecture::parse(source).map_err(|f| fault(f.to_string()));
+    }
+    if path.is_dir() {
+        let reason = "this is a directory; the file of a network is needed".into();
+        return Err(Failure::Net { path: path.into(), reason });
     }
     if text.contains(['/', '\\']) || name.ends_with(".toml") {
         return Err(Failure::Net { path: path.into(), reason: "there is no such file".into() });

@@ -1,6 +1,7 @@
 //! The files that a command reads and those that it writes: none is both, and none is written twice.
 
 use super::error::Failure;
+use super::output::directory_of;
 use std::path::{Path, PathBuf};
 
 /// What is known of the files of a command before it begins.
@@ -12,7 +13,7 @@ pub struct Paths {
 
 /// A file as it was named, and where links lead; what is not there yet is where it would be.
 fn places(path: &Path) -> [PathBuf; 2] {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = directory_of(path);
     let parent = parent.canonicalize().or_else(|_| std::path::absolute(parent));
     let named = match (parent, path.file_name()) {
         (Ok(parent), Some(name)) => parent.join(name),

@@ -14,7 +14,6 @@ use crate::report::recommend::FILES;
 use crate::simulate::{Control, PlanError};
 use clap::Args;
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -85,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         threshold: arguments.threshold,
         seed: arguments.seed,
     };
-    let paths = Paths::default().reading("--net", arguments.net.as_ref().map(Path::new));
+    let paths = Paths::default().reading("--net", arguments.net.as_deref().and_then(network::file));
     let (delivery, recommendation) = match &net {
         None => {
             let delivery = arguments.output.open(FILES, &paths)?;
@@ -120,10 +119,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 /// What a network's simulations say; `None` when the user stopped them.
 fn measured(survey: Survey, threads: usize, output: &OutputOptions, stop: &Stop) -> Option<Recommendation> {
-    let forecast = match output.speaks() {
-        true => Forecast::begin(&survey.plan, threads, 0, stop.flag()),
-        false => Forecast::silent(&survey.plan, threads, 0),
-    };
+    let forecast = Forecast::begin(&survey.plan, threads, 0, output, stop.flag());
     let bar = output.bar("simulating", survey.plan.units());
     let progress = |units| forecast.advance(units, &bar);
     let control = Control { threads, stop: stop.flag(), progress: &progress, trace: false };

@@ -78,7 +78,7 @@ pub struct Arguments {
     precision: PrecisionKind,
     /// Worker threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
-    threads: Option<usize>,
+    pub(super) threads: Option<usize>,
     /// A whole-stack change beyond this many decades is vanishing or exploding
     #[arg(long, value_name = "DECADES", default_value = "1", value_parser = size::decades, allow_hyphen_values = true)]
     threshold: f64,
@@ -160,7 +160,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let earlier = arguments.baseline.as_deref().map(|path| baseline::read(path, &plan)).transpose()?;
     let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
-    let threads = threads_for(arguments);
+    let threads = workers(arguments.threads);
     let traced = if arguments.trace { plan.trace_bytes() } else { 0 };
     let drawn = arguments.output.figure_bytes() + traced;
     check_memory(&plan, threads, drawn)?;
@@ -172,10 +172,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let delivery = arguments.output.open(FILES, &paths(arguments))?;
     let directory = delivery.directory();
-    let forecast = match arguments.output.speaks() {
-        true => Forecast::begin(&plan, threads, drawn, stop.flag()),
-        false => Forecast::silent(&plan, threads, drawn),
-    };
+    let forecast = Forecast::begin(&plan, threads, drawn, &arguments.output, stop.flag());
     let session = Session::start(plan.units(), arguments, stop.clone());
     let mut report = session.run(&plan, threads, &forecast)?;
     if arguments.jacobian {
@@ -215,7 +212,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 /// The files that a run reads.
 pub(super) fn paths(arguments: &Arguments) -> Paths {
     Paths::default()
-        .reading("--net", arguments.net.as_ref().map(Path::new))
+        .reading("--net", arguments.net.as_deref().and_then(network::file))
         .reading("--input", Some(Path::new(&arguments.input)).filter(|path| path.exists()))
         .reading("--baseline", arguments.baseline.as_deref())
 }
@@ -249,9 +246,9 @@ impl Session {
     }
 }
 
-/// Threads for a run: more than there are cores only cost.
-pub(super) fn threads_for(arguments: &Arguments) -> usize {
-    arguments.threads.map_or_else(cores, |count| count.min(cores()))
+/// Threads where so many are asked for: more than there are cores only cost.
+pub(super) fn workers(asked: Option<usize>) -> usize {
+    asked.map_or_else(cores, |count| count.min(cores()))
 }
 
 pub(super) fn cores() -> usize {

@@ -6,7 +6,7 @@ use super::fail_on::{Met, conclude, unknown};
 use super::output::{clean, directory_of, replace};
 use super::paths::Paths;
 use super::progress::Stop;
-use super::run::{available_memory, cores, seed, threads};
+use super::run::{available_memory, seed, threads, workers};
 use super::{network, size, training};
 use crate::graph::export;
 use crate::report::train::FILES;
@@ -224,10 +224,10 @@ fn training(arguments: &Arguments) -> Result<(Training, Set), Failure> {
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (training, set) = training(arguments)?;
     let plan = Plan::new(&training, &set)?;
-    let threads = arguments.threads.map_or_else(cores, |count| count.min(cores()));
+    let threads = workers(arguments.threads);
     check_memory(&plan, threads)?;
     let mut paths = Paths::default()
-        .reading("--net", arguments.net.as_ref().map(Path::new))
+        .reading("--net", arguments.net.as_deref().and_then(network::file))
         .reading("--data", arguments.data.as_deref())
         .reading("--test", arguments.test.as_deref());
     arguments.checkpoint.as_deref().map_or(Ok(()), |path| paths.write("--checkpoint", path))?;

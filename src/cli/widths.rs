@@ -4,7 +4,7 @@ use super::error::{Failure, say};
 use super::fail_on::{Condition, Met, conclude};
 use super::forecast::Forecast;
 use super::progress::Stop;
-use super::run::{Arguments, Session, check_memory, experiment, paths, threads_for};
+use super::run::{Arguments, Session, check_memory, experiment, paths, workers};
 use super::size;
 use crate::report::scaling::FILES;
 use crate::simulate::{Input, Plan};
@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
     let mut units = 0;
     for width in &sweep.hidden_widths {
         let plan = Plan::new(&sweep.at(*width), input)?;
-        check_memory(&plan, threads_for(arguments), drawn)?;
+        check_memory(&plan, workers(arguments.threads), drawn)?;
         units += plan.units();
         input = plan.input;
     }
@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
     let mut interrupted = false;
     for width in &sweep.hidden_widths {
         let plan = Plan::new(&sweep.at(*width), input)?;
-        let threads = threads_for(arguments);
+        let threads = workers(arguments.threads);
         let done = session.run(&plan, threads, &Forecast::silent(&plan, threads, drawn))?;
         input = plan.input;
         if done.interrupted {

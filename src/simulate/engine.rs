@@ -3,7 +3,7 @@
 use super::cost::Cost;
 use super::plan::LayerPlan;
 use super::streamed::can_draw;
-use crate::graph::Graph;
+use crate::graph::{Graph, Node};
 use crate::law::Law;
 use crate::op::loss::Loss;
 use crate::op::{Parameter, Role, Source};
@@ -84,13 +84,16 @@ pub fn choose(
     for (parameter, drawing) in graph.parameters.iter_mut().zip(&drawings) {
         parameter.method = drawing.method;
     }
-    let made: usize = graph.nodes.iter().map(|node| graph.shapes(node).output_size()).sum();
-    let copied: f64 = graph.nodes.iter().map(|node| node.operator.copied(&graph.shapes(node))).sum();
+    let entries = |node: &Node| {
+        let shapes = graph.shapes(node);
+        shapes.output_size() as f64 + COPY * node.operator.copied(&shapes)
+    };
+    let entries: f64 = graph.nodes.iter().map(entries).sum();
     let widest = graph.widest() as f64 * batch as f64;
     let stored = if widest > LARGE { UNCACHED } else { 1.0 };
     let products: f64 = graph.parameters.iter().map(|p| products(p, &columns)).sum();
     cost.products += (graph.operations() * batch as f64 - products).max(0.0);
-    cost.entries += stored * (made as f64 + COPY * copied) * batch as f64;
+    cost.entries += stored * entries * batch as f64;
     let count = |method: Method| drawings.iter().filter(|d| d.method == method).count();
     let (implicit, all) = (count(Method::Implicit), drawings.len());
     let engine = match implicit {
