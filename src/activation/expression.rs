@@ -1,6 +1,7 @@
 //! Activations that users write as an expression in `x`.
 
 use super::power::Power;
+use super::tail::Tail;
 use super::{Activation, Kernel, Properties};
 use crate::law::call::CatalogError;
 use crate::law::expression::Formula;
@@ -11,6 +12,8 @@ use crate::numeric::wide::Wide;
 const FINITE_WITHIN: f64 = 8.0;
 /// Kinks are sought this far from zero.
 const SCAN: f64 = 40.0;
+/// Halvings after which an interval without a kink shows it.
+const STEEPEST: usize = 6;
 
 /// Reads an expression and finds out by evaluation what a catalog entry would state.
 pub fn parse(text: &str) -> Result<Activation, CatalogError> {
@@ -88,13 +91,18 @@ struct Expression {
     at_zero: f64,
     /// Below and above zero.
     sides: [Side; 2],
+    /// Below and above zero: of ψ and of φ′.
+    tails: [[Option<Tail>; 2]; 2],
 }
 
 impl Expression {
     fn new(formula: Formula) -> Self {
         let at_zero = formula.value(&[0.0]);
         let sides = [-1.0, 1.0].map(|side| Side::new(&formula, at_zero, side));
-        Self { formula, at_zero, sides }
+        let this = Self { formula, at_zero, sides, tails: [[None; 2]; 2] };
+        let tails = |sign: f64| [Tail::find(|x| this.at(sign * x).0), Tail::find(|x| this.at(sign * x).1)];
+        let tails = [-1.0, 1.0].map(tails);
+        Self { tails, ..this }
     }
 
     fn side(&self, z: f64) -> &Side {
@@ -146,9 +154,18 @@ impl Expression {
             if whole.is_nan() || whole <= 1e-6 {
                 continue;
             }
-            for _ in 0..40 {
+            for halving in 0..40 {
                 let middle = f64::midpoint(low, high);
-                if jump(low, middle) > jump(middle, high) { high = middle } else { low = middle }
+                let halves = [jump(low, middle), jump(middle, high)];
+                if halves[0] > halves[1] {
+                    high = middle
+                } else {
+                    low = middle
+                }
+                // A smooth slope's step halves too.
+                if halving > STEEPEST && halves[0].max(halves[1]) <= 0.1 * whole {
+                    break;
+                }
             }
             if jump(low, high) > 0.1 * whole {
                 let kink = f64::midpoint(low, high);
@@ -176,38 +193,6 @@ impl Expression {
         } else {
             direct
         }
-    }
-
-    /// Continues |f| beyond the doubles from its last three representable octaves: a power law where log|f| is linear
-    /// in log x, else exponential in x (or in x², as a Gaussian tail is).
-    fn extrapolated(z: Wide, f: impl Fn(f64) -> f64) -> Wide {
-        let sign = z.mantissa().signum();
-        let usable = |x: f64| {
-            let value = f(sign * x);
-            (value.is_finite() && value != 0.0).then_some(value)
-        };
-        let mut x = z.to_f64().abs().min(1e300);
-        let last = loop {
-            if let Some(value) = usable(x) {
-                break value;
-            }
-            x *= 0.5;
-            if x < FINITE_WITHIN / 2.0 {
-                return Wide::ZERO;
-            }
-        };
-        let (Some(half), Some(quarter)) = (usable(x / 2.0), usable(x / 4.0)) else { return Wide::ZERO };
-        let (far, near) = ((last / half).abs().ln(), (half / quarter).abs().ln());
-        let octaves = (z.exponent() as f64 + z.mantissa().abs().log2()) - x.log2();
-        let ratio = far / near;
-        let growth = if ratio > 1.5 && ratio.is_finite() {
-            let order = ratio.log2().round().max(1.0);
-            // log|f| = c·x^order, and `far` is its change over the last octave.
-            far * (2f64.powf((octaves * order).min(900.0)) - 1.0) / (1.0 - 0.5f64.powf(order))
-        } else {
-            far * octaves
-        };
-        Wide::from(last.signum()) * Wide::exp(last.abs().ln() + growth.clamp(-1e300, 1e300))
     }
 }
 
@@ -258,14 +243,14 @@ impl Kernel for Expression {
         }
         let small = z.exponent() < 0;
         let (psi, slope) = if z.exponent().abs() < 1000 { self.at(z.to_f64()) } else { (f64::NAN, f64::NAN) };
-        let settle = |here: f64, law: Option<Power>, f: &dyn Fn(f64) -> f64| match law {
+        let settle = |here: f64, law: Option<Power>, tail: Option<Tail>| match law {
             _ if here.is_finite() && here.abs() > if small { 1.0 / KEPT } else { 0.0 } => Wide::from(here),
             Some(law) if z.exponent() < law.below => law.extended(z),
             _ if small => Wide::from(finite(here)),
-            _ => Self::extrapolated(z, f),
+            _ => tail.map_or(Wide::ZERO, |tail| tail.at(z)),
         };
-        let side = self.side(z.mantissa());
-        (settle(psi, side.psi, &|x| self.at(x).0), settle(slope, side.slope, &|x| self.at(x).1))
+        let (side, tails) = (self.side(z.mantissa()), &self.tails[usize::from(z.mantissa() > 0.0)]);
+        (settle(psi, side.psi, tails[0]), settle(slope, side.slope, tails[1]))
     }
 }
 

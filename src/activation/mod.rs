@@ -18,6 +18,7 @@ mod expression;
 mod functions;
 mod kernel;
 mod power;
+mod tail;
 
 pub use catalog::{Entry, entries};
 pub use kernel::Kernel;

@@ -1,13 +1,12 @@
 //! Formulas that users write, in laws (`sqrt(2/fan_in)`) and as activations (`x*sigmoid(1.702*x)`).
 //!
-//! exmex evaluates; the reader in front of it brings the conventions of mathematics (`-x^2` is −(x²), `2^3^2` is
-//! 2^(3²)), knows which names are allowed and says where a fault stands.
+//! The reader brings the conventions of mathematics (`-x^2` is −(x²), `2^3^2` is 2^(3²)), knows which names are allowed, says
+//! where a fault stands, and writes a program for a stack of numbers that carry their derivative. Simulations and integrals run
+//! that program many millions of times.
 
 mod dual;
 
-use dual::{Dual, Functions, Literal};
-use exmex::{Express, FlatEx};
-use std::fmt::Write;
+use dual::{Dual, Step};
 
 /// Longest formula read, in characters.
 const MAX_LENGTH: usize = 1000;
@@ -17,9 +16,10 @@ const MAX_NESTING: usize = 64;
 /// A formula in named variables.
 #[derive(Clone, Debug)]
 pub struct Formula {
-    compiled: FlatEx<Dual, Functions, Literal>,
-    /// For each variable that occurs, its place among the names that the formula was parsed with.
-    places: Vec<usize>,
+    /// What takes numbers from a stack and puts their result there, in order; one number is left in the end.
+    program: Vec<Step>,
+    /// Numbers that the stack holds at most.
+    stack: usize,
 }
 
 /// Where and why a formula cannot be read.
@@ -39,41 +39,55 @@ impl Formula {
         if text.chars().count() > MAX_LENGTH {
             return Err(FormulaError { reason: format!("longer than {MAX_LENGTH} characters") });
         }
-        let mut reader = Reader { tokens: tokens(text)?, at: 0, variables, depth: 0 };
-        let explicit = reader.sum()?;
+        let mut reader = Reader { tokens: tokens(text)?, at: 0, variables, depth: 0, program: Vec::new() };
+        reader.sum()?;
         if let Some(token) = reader.tokens.get(reader.at) {
             return Err(token.unexpected());
         }
-        let compiled = FlatEx::<Dual, Functions, Literal>::parse(&explicit)
-            .map_err(|fault| FormulaError { reason: fault.to_string() })?;
-        let places = compiled
-            .var_names()
-            .iter()
-            .map(|name| variables.iter().position(|v| v == name).unwrap_or(0))
-            .collect();
-        Ok(Self { compiled, places })
+        let program = reader.program;
+        let (mut height, mut stack) = (0usize, 0);
+        for step in &program {
+            height = height + 1 - step.takes();
+            stack = stack.max(height);
+        }
+        Ok(Self { program, stack })
     }
 
     /// The value; NaN or infinite where the formula is not defined. `values` follows the order of the names in `parse`.
     pub fn value(&self, values: &[f64]) -> f64 {
-        let arguments: Vec<_> = self.places.iter().map(|i| Dual::constant(values[*i])).collect();
-        self.evaluate(&arguments).value
+        self.evaluate(&|place| Dual::constant(values[place])).value
     }
 
     /// Value and derivative of a formula in one variable. At a kink the derivative is the left one.
     pub fn differentiated(&self, x: f64) -> (f64, f64) {
-        // Integrals ask for millions of these: no memory is taken for them.
-        const FEW: usize = 4;
-        let argument = Dual { value: x, slope: 1.0 };
-        let result = match self.places.len() {
-            count @ ..=FEW => self.evaluate(&[argument; FEW][..count]),
-            count => self.evaluate(&vec![argument; count]),
-        };
+        let result = self.evaluate(&|_| Dual { value: x, slope: 1.0 });
         (result.value, result.slope)
     }
 
-    fn evaluate(&self, arguments: &[Dual]) -> Dual {
-        self.compiled.eval(arguments).unwrap_or(Dual { value: f64::NAN, slope: f64::NAN })
+    fn evaluate(&self, variable: &impl Fn(usize) -> Dual) -> Dual {
+        // No memory is taken for formulas as people write them.
+        const LOW: usize = 8;
+        if self.stack <= LOW {
+            self.run(&mut [Dual::default(); LOW], variable)
+        } else {
+            self.run(&mut vec![Dual::default(); self.stack], variable)
+        }
+    }
+
+    fn run(&self, stack: &mut [Dual], variable: &impl Fn(usize) -> Dual) -> Dual {
+        let mut height = 0;
+        for step in &self.program {
+            height -= step.takes();
+            stack[height] = match *step {
+                Step::Constant(value) => Dual::constant(value),
+                Step::Variable(place) => variable(place),
+                Step::Unary(apply) => apply(stack[height]),
+                Step::Power(exponent) => dual::whole_power(stack[height], exponent),
+                Step::Binary(apply) => apply(stack[height], stack[height + 1]),
+            };
+            height += 1;
+        }
+        stack[0]
     }
 }
 
@@ -165,15 +179,18 @@ fn end_of_number(chars: &[char], mut at: usize) -> usize {
     at
 }
 
-/// Recursive descent; each rule returns the same formula with every parenthesis written out.
+/// Recursive descent; each rule appends the program of what it reads.
 struct Reader<'a> {
     tokens: Vec<Token>,
     at: usize,
     variables: &'a [&'a str],
     depth: usize,
+    program: Vec<Step>,
 }
 
-impl Reader<'_> {
+type Rule<'a> = fn(&mut Reader<'a>) -> Result<(), FormulaError>;
+
+impl<'a> Reader<'a> {
     fn symbol(&self) -> Option<char> {
         match self.tokens.get(self.at)?.kind {
             TokenKind::Symbol(c) => Some(c),
@@ -197,61 +214,75 @@ impl Reader<'_> {
         })
     }
 
-    fn chain(
-        &mut self,
-        operators: &[char],
-        part: fn(&mut Self) -> Result<String, FormulaError>,
-    ) -> Result<String, FormulaError> {
-        let mut text = part(self)?;
-        let mut several = false;
-        while let Some(operator) = self.take(operators) {
-            several = true;
-            let _ = write!(text, "{operator}{}", part(self)?);
-        }
-        Ok(if several { format!("({text})") } else { text })
-    }
-
-    fn sum(&mut self) -> Result<String, FormulaError> {
-        self.depth += 1;
-        if self.depth > MAX_NESTING {
-            return Err(FormulaError { reason: format!("nested more than {MAX_NESTING} deep") });
-        }
-        let text = self.chain(&['+', '-'], |reader| reader.chain(&['*', '/'], Self::signed));
-        self.depth -= 1;
-        text
-    }
-
-    fn signed(&mut self) -> Result<String, FormulaError> {
-        match self.take(&['+', '-']) {
-            None => self.power(),
-            Some(sign) => {
-                self.depth += 1;
-                if self.depth > MAX_NESTING {
-                    return Err(FormulaError { reason: format!("nested more than {MAX_NESTING} deep") });
-                }
-                let operand = self.signed()?;
-                self.depth -= 1;
-                Ok(if sign == '-' { format!("(0-{operand})") } else { operand })
+    /// Appends a step; one whose operands are constants is taken at once.
+    fn push(&mut self, step: Step) {
+        let operands = self.program.len().saturating_sub(step.takes());
+        let constant = match (step, &self.program[operands..]) {
+            (Step::Unary(apply), [Step::Constant(u)]) => apply(Dual::constant(*u)),
+            (Step::Power(n), [Step::Constant(u)]) => dual::whole_power(Dual::constant(*u), n),
+            (Step::Binary(apply), [Step::Constant(u), Step::Constant(v)]) => {
+                apply(Dual::constant(*u), Dual::constant(*v))
             }
-        }
+            _ => return self.program.push(step),
+        };
+        self.program.truncate(operands);
+        self.program.push(Step::Constant(constant.value));
     }
 
-    fn power(&mut self) -> Result<String, FormulaError> {
-        let base = self.atom()?;
-        if self.take(&['^']).is_none() {
-            return Ok(base);
-        }
-        // `signed` comes back here, so the operator associates to the right.
+    /// What `part` reads, one level deeper.
+    fn nested(&mut self, part: Rule<'a>) -> Result<(), FormulaError> {
         self.depth += 1;
         if self.depth > MAX_NESTING {
             return Err(FormulaError { reason: format!("nested more than {MAX_NESTING} deep") });
         }
-        let exponent = self.signed()?;
+        part(self)?;
         self.depth -= 1;
-        Ok(format!("({base}^{exponent})"))
+        Ok(())
     }
 
-    fn atom(&mut self) -> Result<String, FormulaError> {
+    fn chain(&mut self, operators: &[char], part: Rule<'a>) -> Result<(), FormulaError> {
+        part(self)?;
+        while let Some(operator) = self.take(operators) {
+            part(self)?;
+            self.push(dual::operator(operator));
+        }
+        Ok(())
+    }
+
+    fn sum(&mut self) -> Result<(), FormulaError> {
+        self.nested(|reader| reader.chain(&['+', '-'], Self::product))
+    }
+
+    fn product(&mut self) -> Result<(), FormulaError> {
+        self.chain(&['*', '/'], Self::signed)
+    }
+
+    fn signed(&mut self) -> Result<(), FormulaError> {
+        let Some(sign) = self.take(&['+', '-']) else { return self.power() };
+        self.nested(Self::signed)?;
+        if sign == '-' {
+            self.push(dual::MINUS);
+        }
+        Ok(())
+    }
+
+    fn power(&mut self) -> Result<(), FormulaError> {
+        self.atom()?;
+        if self.take(&['^']).is_none() {
+            return Ok(());
+        }
+        let base = self.program.len();
+        // `signed` comes back here, so the operator associates to the right.
+        self.nested(Self::signed)?;
+        let power = dual::power_of(&self.program[base..]);
+        if matches!(power, Step::Power(_)) {
+            self.program.truncate(base);
+        }
+        self.push(power);
+        Ok(())
+    }
+
+    fn atom(&mut self) -> Result<(), FormulaError> {
         let Some(token) = self.tokens.get(self.at).cloned() else {
             let reason =
                 if self.tokens.is_empty() { "the formula is empty" } else { "a value is missing at the end" };
@@ -259,57 +290,54 @@ impl Reader<'_> {
         };
         self.at += 1;
         match token.kind {
-            TokenKind::Number => Ok(token.text),
+            TokenKind::Number => {
+                // The tokens' reader has seen that it is one.
+                self.program.push(Step::Constant(token.text.parse().unwrap_or(f64::NAN)));
+                Ok(())
+            }
             TokenKind::Symbol('(') => {
-                let inner = self.sum()?;
-                self.expect(')')?;
-                Ok(format!("({inner})"))
+                self.sum()?;
+                self.expect(')')
             }
             TokenKind::Symbol(_) => Err(token.unexpected()),
             TokenKind::Name => self.named(&token),
         }
     }
 
-    fn named(&mut self, token: &Token) -> Result<String, FormulaError> {
+    fn named(&mut self, token: &Token) -> Result<(), FormulaError> {
         let name = token.text.as_str();
-        if self.symbol() == Some('(') {
-            self.at += 1;
-            return self.call(token);
+        if self.take(&['(']).is_some() {
+            return self.call(name);
         }
-        if self.variables.contains(&name) {
-            return Ok(format!("{{{name}}}"));
-        }
-        match dual::constant(name) {
-            Some(value) => Ok(format!("{value}")),
-            None => {
-                let known = [self.variables, dual::CONSTANTS].concat().join(", ");
-                Err(FormulaError { reason: format!("`{name}` is not one of {known}") })
-            }
-        }
+        let variable = self.variables.iter().position(|v| *v == name).map(Step::Variable);
+        let step = variable.or_else(|| dual::constant(name).map(Step::Constant)).ok_or_else(|| {
+            let known = [self.variables, dual::CONSTANTS].concat().join(", ");
+            FormulaError { reason: format!("`{name}` is not one of {known}") }
+        })?;
+        self.program.push(step);
+        Ok(())
     }
 
-    fn call(&mut self, token: &Token) -> Result<String, FormulaError> {
-        let name = token.text.as_str();
-        let arity = dual::arity(name).ok_or_else(|| FormulaError {
+    fn call(&mut self, name: &str) -> Result<(), FormulaError> {
+        let function = dual::function(name).ok_or_else(|| FormulaError {
             reason: format!("`{name}` is not a function; there are {}", dual::names().join(", ")),
         })?;
-        let mut arguments = vec![self.sum()?];
+        self.sum()?;
+        let mut given = 1;
         while self.take(&[',']).is_some() {
-            arguments.push(self.sum()?);
+            self.sum()?;
+            given += 1;
         }
         self.expect(')')?;
-        match (arity, arguments.as_slice()) {
-            (1, [x]) => Ok(format!("({name}({x}))")),
-            (2, [x, y]) => Ok(format!("(({x}) {name} ({y}))")),
-            (_, given) => {
-                let reason = format!(
-                    "{name} takes {arity} argument{}, not {}",
-                    if arity == 1 { "" } else { "s" },
-                    given.len()
-                );
-                Err(FormulaError { reason })
-            }
+        let arity = function.takes();
+        if given != arity {
+            let plural = if arity == 1 { "" } else { "s" };
+            return Err(FormulaError {
+                reason: format!("{name} takes {arity} argument{plural}, not {given}"),
+            });
         }
+        self.push(function);
+        Ok(())
     }
 }
 
@@ -375,7 +403,7 @@ mod tests {
     #[test]
     fn every_function_is_differentiated() {
         for name in dual::names() {
-            let text = if dual::arity(name) == Some(2) {
+            let text = if dual::function(name).unwrap().takes() == 2 {
                 format!("{name}(x*x, 2*x)")
             } else {
                 format!("{name}(x*0.7)")

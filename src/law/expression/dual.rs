@@ -1,9 +1,7 @@
 //! Numbers that carry their derivative, and the functions of a formula on them.
 
 use crate::numeric::real::{gelu, sigmoid, softplus};
-use exmex::{BinOp, MakeOperators, MatchLiteral, Operator};
 use std::f64::consts::{E, LN_2, LN_10, PI};
-use std::str::FromStr;
 
 /// A value and its derivative (forward-mode differentiation).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -23,33 +21,29 @@ impl Dual {
     }
 }
 
-impl FromStr for Dual {
-    type Err = std::num::ParseFloatError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self::constant)
-    }
+/// One step of a formula's program.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// Puts a number.
+    Constant(f64),
+    /// Puts the variable at this place among the names.
+    Variable(usize),
+    /// Replaces a number.
+    Unary(fn(Dual) -> Dual),
+    /// Replaces a number by a whole power of it.
+    Power(i32),
+    /// Replaces two numbers.
+    Binary(fn(Dual, Dual) -> Dual),
 }
 
-/// Recognizes numbers at the head of a text that the reader has checked already.
-#[derive(Clone, Debug)]
-pub struct Literal;
-
-impl MatchLiteral for Literal {
-    fn is_literal(text: &str) -> Option<&str> {
-        if !text.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-            return None;
+impl Step {
+    /// Numbers that it takes from the stack; it puts one.
+    pub fn takes(&self) -> usize {
+        match self {
+            Self::Constant(_) | Self::Variable(_) => 0,
+            Self::Unary(_) | Self::Power(_) => 1,
+            Self::Binary(_) => 2,
         }
-        let mut before = ' ';
-        let end = text.find(|c: char| {
-            let part = c.is_ascii_digit()
-                || c == '.'
-                || matches!(c, 'e' | 'E')
-                || (matches!(c, '+' | '-') && matches!(before, 'e' | 'E'));
-            before = c;
-            !part
-        });
-        Some(&text[..end.unwrap_or(text.len())])
     }
 }
 
@@ -120,38 +114,51 @@ fn power(u: Dual, v: Dual) -> Dual {
     Dual { value, slope: by_base + by_exponent }
 }
 
+/// Largest exponent that is multiplied out.
+const LARGEST_EXPONENT: f64 = 64.0;
+
+/// The step for a power whose exponent is this program.
+pub fn power_of(exponent: &[Step]) -> Step {
+    match exponent {
+        [Step::Constant(n)] if n.fract() == 0.0 && (1.0..=LARGEST_EXPONENT).contains(n) => {
+            Step::Power(*n as i32)
+        }
+        _ => Step::Binary(power),
+    }
+}
+
+/// uⁿ, n ≥ 1.
+pub fn whole_power(u: Dual, n: i32) -> Dual {
+    let below = u.value.powi(n - 1);
+    u.then(below * u.value, f64::from(n) * below)
+}
+
+/// −u.
+pub const MINUS: Step = Step::Unary(negated);
+
+/// The step for one of `+`, `-`, `*` and `/`.
+pub fn operator(symbol: char) -> Step {
+    Step::Binary(match symbol {
+        '+' => |u, v| Dual { value: u.value + v.value, slope: u.slope + v.slope },
+        '-' => |u, v| Dual { value: u.value - v.value, slope: u.slope - v.slope },
+        '*' => |u, v| Dual {
+            value: u.value * v.value,
+            slope: u.then(0.0, v.value).slope + v.then(0.0, u.value).slope,
+        },
+        _ => |u, v| Dual {
+            value: u.value / v.value,
+            slope: u.then(0.0, 1.0 / v.value).slope - v.then(0.0, u.value / v.value / v.value).slope,
+        },
+    })
+}
+
 /// The names of all functions.
 pub fn names() -> Vec<&'static str> {
     UNARY.iter().map(|f| f.0).chain(BINARY.iter().map(|f| f.0)).collect()
 }
 
-/// How many arguments a function takes; `None` when there is no such function.
-pub fn arity(name: &str) -> Option<usize> {
-    if UNARY.iter().any(|f| f.0 == name) { Some(1) } else { BINARY.iter().any(|f| f.0 == name).then_some(2) }
-}
-
-#[derive(Clone, Debug)]
-pub struct Functions;
-
-impl MakeOperators<Dual> for Functions {
-    fn make<'a>() -> Vec<Operator<'a, Dual>> {
-        let binary =
-            |repr, prio, apply| Operator::make_bin(repr, BinOp { apply, prio, is_commutative: false });
-        let mut all = vec![
-            binary("+", 0, |u: Dual, v: Dual| Dual { value: u.value + v.value, slope: u.slope + v.slope }),
-            binary("-", 0, |u, v| Dual { value: u.value - v.value, slope: u.slope - v.slope }),
-            binary("*", 1, |u, v| Dual {
-                value: u.value * v.value,
-                slope: u.then(0.0, v.value).slope + v.then(0.0, u.value).slope,
-            }),
-            binary("/", 1, |u, v| Dual {
-                value: u.value / v.value,
-                slope: u.then(0.0, 1.0 / v.value).slope - v.then(0.0, u.value / v.value / v.value).slope,
-            }),
-            binary("^", 2, power),
-        ];
-        all.extend(BINARY.iter().map(|(name, apply)| binary(name, 3, *apply)));
-        all.extend(UNARY.iter().map(|(name, apply)| Operator::make_unary(name, *apply)));
-        all
-    }
+/// The step for a function of this name; `None` when there is no such function.
+pub fn function(name: &str) -> Option<Step> {
+    let unary = UNARY.iter().find(|f| f.0 == name).map(|f| Step::Unary(f.1));
+    unary.or_else(|| BINARY.iter().find(|f| f.0 == name).map(|f| Step::Binary(f.1)))
 }
