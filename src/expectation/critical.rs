@@ -73,8 +73,9 @@ pub fn half_stable(act: &Activation) -> Option<CriticalPoint> {
     let excess = |q: f64| {
         let p = pass(act, Field { own: q, ..Field::default() }, Form::Itself);
         let excess = p.growth * p.square / q - p.squared_slope;
-        // Below rounding there is no sign.
-        (excess.abs() > 1e-12 * p.squared_slope).then_some(excess)
+        // Below the error of the integrals there is no sign.
+        let floor = 1e-12 * p.squared_slope + p.error * (p.square / q + p.squared_slope);
+        (excess.abs() > floor).then_some(excess)
     };
     let points: Vec<(f64, Option<f64>)> = grid()
         .collect::<Vec<_>>()
@@ -118,6 +119,9 @@ fn bisect(mut low: f64, mut high: f64, f: impl Fn(f64) -> f64) -> f64 {
     let rising = f(low) < 0.0;
     for _ in 0..80 {
         let middle = f64::midpoint(low, high);
+        if middle <= low || middle >= high {
+            break;
+        }
         if (f(middle) < 0.0) == rising {
             low = middle;
         } else {

@@ -3,6 +3,7 @@
 use super::field::{Field, Form, Passed};
 use crate::activation::Activation;
 use crate::numeric::quadrature::{Estimate, nodes, pair};
+use std::cell::Cell;
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
 /// Hermite orders at most; what they leave out is known from Parseval's identity.
@@ -47,7 +48,12 @@ pub struct Pair<'a> {
     asked: usize,
     /// The double integral does not resolve this φ: the series and its error are all there is.
     hopeless: bool,
+    /// Evaluations of double integrals.
+    spent: Cell<usize>,
 }
+
+/// A double integral is worth its time where its error is this part of the series' own.
+const WORTH: f64 = 0.1;
 
 /// Relative error of a double integral that is not worth its time.
 const HOPELESS: f64 = 1e-4;
@@ -73,7 +79,29 @@ impl<'a> Pair<'a> {
         let (mean, q) = (field.mean, field.variance());
         let closed = mean == 0.0 && matches!(form, Form::Slopes(..));
         let series = (!closed && q > 0.0).then(|| Series::new(act, mean, q, form, passed.mean));
-        Self { act, form, mean, q, passed: *passed, series, near: None, asked: 0, hopeless: false }
+        Self {
+            act,
+            form,
+            mean,
+            q,
+            passed: *passed,
+            series,
+            near: None,
+            asked: 0,
+            hopeless: false,
+            spent: Cell::new(0),
+        }
+    }
+
+    /// The same, where a pair of nearly the same field is known: what resolved nothing there does not here.
+    #[must_use]
+    pub fn following(self, before: Option<&Self>) -> Self {
+        Self { hopeless: before.is_some_and(|pair| pair.hopeless), ..self }
+    }
+
+    /// Evaluations of φ that double integrals have taken.
+    pub fn spent(&self) -> usize {
+        self.spent.get()
     }
 
     /// Variance of u₁.
@@ -100,7 +128,10 @@ impl<'a> Pair<'a> {
         let found = self.integral(c);
         let lost =
             |(e, (_, size)): (Estimate, &(Estimate, f64))| e.error.is_nan() || e.error > HOPELESS * size;
-        if found.values().into_iter().zip(&all).any(lost) {
+        // Where values are rounding, as those of (φ − E φ)² may be, refining brings nothing.
+        let vain = |(e, (series, _)): (Estimate, &(Estimate, f64))| e.error > WORTH * series.error;
+        let both = || found.values().into_iter().zip(&all);
+        if both().any(lost) || both().all(vain) {
             self.hopeless = true;
             return products(all.map(|(e, _)| e));
         }
@@ -123,7 +154,7 @@ impl<'a> Pair<'a> {
             let centered = ((fa - self.passed.mean) * (fb - self.passed.mean)).powi(2);
             [fa * fb, ga * gb, f2a * f2b, g2a * g2b, 0.5 * (f2a * g2b + f2b * g2a), centered]
         };
-        products(pair(both, self.mean, self.q, c, &self.form.kinks(self.act)))
+        products(pair(both, self.mean, self.q, c, &self.form.kinks(self.act), &self.spent))
     }
 
     /// Two slopes at zero mean (φ and φ′: Cho & Saul 2009), or a point without spread.

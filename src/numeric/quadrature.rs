@@ -8,6 +8,10 @@ const REACH: f64 = 12.0;
 const TOLERANCE: f64 = 1e-13;
 /// Panels at most: a jump costs some forty of them.
 const PANELS: usize = 1000;
+/// Relative errors below this that halving panels does not lower are noise of the integrand, not its shape.
+const NOISE: f64 = 1e-4;
+/// A sweep of halving lowers an error by this at least: a jump's falls by 2, that of an integrable pole |x|^−½ by √2.
+const FALL: f64 = 1.2;
 /// Evaluations of a double integral after which it is not refined any more.
 const EVALUATIONS: usize = 1_500_000;
 
@@ -104,8 +108,8 @@ impl<const N: usize> Panel<N> {
     }
 }
 
-/// ∫ f over the panels between ascending `cuts`, refined until each component's error is `tolerance` of ∫|f| or there are
-/// `most` panels.
+/// ∫ f over the panels between ascending `cuts`, refined until each component's error is `tolerance` of ∫|f|, refining does not
+/// help, or there are `most` panels.
 fn integrate<const N: usize>(
     f: &impl Fn(f64) -> [f64; N],
     cuts: &[f64],
@@ -118,6 +122,7 @@ fn integrate<const N: usize>(
         .map(|ends| Panel::new(ends[0], ends[1], f))
         .collect();
     let mut frozen = Vec::new();
+    let mut before = f64::INFINITY;
     loop {
         let mut total = [0.0; N];
         let mut errors = [0.0; N];
@@ -129,9 +134,13 @@ fn integrate<const N: usize>(
         }
         let done = (0..N).all(|i| errors[i] <= tolerance * total[i] || errors[i].is_nan());
         let count = panels.len() + frozen.len();
-        if done || panels.is_empty() || count >= most() {
+        let largest =
+            (0..N).map(|i| if total[i] > 0.0 { errors[i] / total[i] } else { 0.0 }).fold(0.0, f64::max);
+        let noise = largest < NOISE && FALL * largest > before;
+        if done || noise || panels.is_empty() || count >= most() {
             break;
         }
+        before = largest;
         // All panels that carry more than their part of the error, so that a sweep is over quickly.
         let share = |p: &Panel<N>| {
             (0..N).map(|i| if total[i] > 0.0 { p.error[i] / total[i] } else { 0.0 }).fold(0.0, f64::max)
@@ -235,13 +244,14 @@ pub(crate) fn panel_nodes(low: f64, high: f64) -> impl Iterator<Item = (f64, f64
 /// where u₁ or u₂ is one of `kinks`.
 ///
 /// With u = mean + m ± d, m and d are independent of variances q(1 ± c)/2: as c → 1 only d shrinks, and kinks stay apart
-/// from the rest of the integrand at k ± d.
+/// from the rest of the integrand at k ± d. `all_spent` grows by the evaluations of f.
 pub fn pair<const N: usize>(
     f: impl Fn(f64, f64) -> [f64; N],
     mean: f64,
     q: f64,
     c: f64,
     kinks: &[f64],
+    all_spent: &std::cell::Cell<usize>,
 ) -> [Estimate; N] {
     let c = c.clamp(-1.0, 1.0);
     let (along, across) = ((0.5 * q * (1.0 + c)).sqrt(), (0.5 * q * (1.0 - c)).sqrt());
@@ -274,7 +284,9 @@ pub fn pair<const N: usize>(
         found.map(|e| e.value)
     };
     if across == 0.0 {
-        return inner(0.0).map(|value| Estimate { value, error: inner_error.get().max(1e-12 * value.abs()) });
+        let found = inner(0.0);
+        all_spent.set(all_spent.get() + spent.get());
+        return found.map(|value| Estimate { value, error: inner_error.get().max(1e-12 * value.abs()) });
     }
     let mut ends: Vec<f64> = [0.0, 0.75, 1.5, 3.0, 4.5, 6.0, 8.0, 12.0].into();
     // Kinks of the two factors meet where they are 2d apart; features of the scale of one do too.
@@ -289,6 +301,7 @@ pub fn pair<const N: usize>(
     };
     let found =
         integrate(&integrand, &tidy(ends, 0.0), 1e-11, &|| if spent.get() < EVALUATIONS { 200 } else { 0 });
+    all_spent.set(all_spent.get() + spent.get());
     found.map(|e| Estimate { error: e.error + inner_error.get() + 1e-12 * e.value.abs(), ..e })
 }
 

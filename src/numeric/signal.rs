@@ -189,9 +189,14 @@ impl<T: Real> Signal<T> {
 
 /// The largest exponent of several signals, and the factor that brings each one's mantissas to it.
 pub fn aligned<T: Real>(parts: &[Signal<T>]) -> (i64, Vec<T>) {
-    let top = parts.iter().filter_map(Signal::top_exponent).max().unwrap_or(0);
-    let scale = |s: &Signal<T>| T::of(libm::scalbn(1.0, (s.exponent - top).clamp(-2000, 1000) as i32));
-    (top, parts.iter().map(scale).collect())
+    let tops: Vec<Option<i64>> = parts.iter().map(Signal::top_exponent).collect();
+    let top = tops.iter().flatten().copied().max().unwrap_or(0);
+    // A signal of zeros has no exponent: what is far above the others' would make them 0·∞.
+    let scale = |(s, own): (&Signal<T>, &Option<i64>)| match own {
+        Some(_) => power_of_two(s.exponent - top),
+        None => T::ONE,
+    };
+    (top, parts.iter().zip(&tops).map(scale).collect())
 }
 
 /// Signals of as many columns one below the other.
@@ -261,6 +266,13 @@ mod tests {
         let sum = signal(&[1.0], -4000).plus(signal(&[1.0], 4000));
         assert_eq!(sum.entry(0, 0), Wide::new(1.0, 4000));
         assert_eq!(signal(&[0.0], 7).plus(signal(&[2.0], -4000)).entry(0, 0), Wide::new(2.0, -4000));
+    }
+
+    #[test]
+    fn zeros_beside_what_is_very_small_stay_zeros() {
+        let both = stacked(&[signal(&[0.0, 0.0], 0), signal(&[1.5, -1.0], -100_000)]);
+        assert_eq!(both.values.as_slice(), [0.0, 0.0, 1.5, -1.0]);
+        assert_eq!(both.exponent, -100_000);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::numeric::wide::Wide;
 
 /// Fields of a squared size outside 2^±this are taken by slopes, or not at all.
 const REPRESENTABLE: i64 = 600;
+/// Evaluations of double integrals in a walk, some seconds of a core: it ends where they are spent.
+const MOST_EVALUATIONS: usize = 1 << 24;
 /// Squared sizes beyond 2^this meet an activation at its asymptotes.
 const LARGE: i64 = 140;
 /// Squared sizes below 2^this meet an activation with a slope at zero at its tangents; doubled, 2^−40 in z.
@@ -169,7 +171,7 @@ pub enum Start {
 }
 
 /// The layers of a stack from the first to the last, or to the one before which theory has no number: a signal that is
-/// exactly zero, or beyond the doubles where the activation has no asymptote.
+/// exactly zero, or beyond the doubles where the activation has no asymptote, or one that has taken all the time it may.
 ///
 /// `two_samples` asks for [`Layer::products`] and the correlation between samples; `effort` is the largest number of layers
 /// whose moments are integrated anew (those at a fixed point or of two slopes count once).
@@ -181,7 +183,8 @@ pub fn forward(
     effort: usize,
 ) -> Vec<Layer> {
     let mut layers: Vec<Layer> = Vec::with_capacity(laws.len());
-    let mut known: Option<Pair> = None;
+    let (mut known, mut before): (Option<Pair>, Option<Pair>) = (None, None);
+    let mut evaluations = 0;
     let mut scaled: Option<Scaled> = None;
     let mut spent = 0;
     for law in laws {
@@ -195,7 +198,7 @@ pub fn forward(
         let passed = match same {
             Some(before) => before.passed,
             None => {
-                known = None;
+                before = known.take();
                 if let Some(passed) = scaled.as_ref().and_then(|scaled| scaled.passed(field, form)) {
                     passed
                 } else {
@@ -211,11 +214,18 @@ pub fn forward(
         }
         let mut orders = Orders::default();
         let products = two_samples.then(|| {
-            let pair = known.get_or_insert_with(|| Pair::new(act, field, form, &passed));
-            let c = field.correlation();
+            let pair = known.get_or_insert_with(|| {
+                Pair::new(act, field, form, &passed).following(before.take().as_ref())
+            });
+            let (c, spent) = (field.correlation(), pair.spent());
             orders = pair.orders(c);
-            pair.at(c)
+            let products = pair.at(c);
+            evaluations += pair.spent() - spent;
+            products
         });
+        if evaluations > MOST_EVALUATIONS {
+            break;
+        }
         layers.push(Layer { weights: *law, field, exponent, form, passed, products, orders });
     }
     layers

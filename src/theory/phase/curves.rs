@@ -124,14 +124,15 @@ impl<'a> Curves<'a> {
         let target = 1.0 / (1.0 - sigma_b2 / q);
         let delta = |x: f64| x.powi(POWER);
         let two = self.two(q);
-        let above = |x: f64| two.at(delta(x)).is_some_and(|(apart, _)| apart > target);
+        // What is not resolved at one angle costs as much at each of the others.
+        let above = |x: f64| two.at(delta(x)).map(|(apart, _)| apart > target);
         let (mut low, mut high) = (0.0, 1.0);
-        if above(1.0) {
+        if above(1.0)? {
             low = 1.0;
         }
         for _ in 0..24 {
             let middle = f64::midpoint(low, high);
-            if above(middle) { low = middle } else { high = middle }
+            if above(middle)? { low = middle } else { high = middle }
         }
         let delta = delta(f64::midpoint(low, high));
         let slope = sigma_w2 * two.at(delta)?.1;
@@ -159,8 +160,13 @@ impl<'a> Curves<'a> {
     /// NaN where two samples are not resolved.
     fn angle(&self, q: f64) -> Vec<(f64, f64)> {
         let two = self.two(q);
-        let at = |k: usize| two.at((k as f64 / ANGLES as f64).powi(POWER)).unwrap_or((f64::NAN, f64::NAN));
-        (0..=ANGLES).map(at).collect()
+        let mut found = vec![(f64::NAN, f64::NAN); ANGLES + 1];
+        // The first that is not resolved ends it: each of the others would cost as much.
+        for k in (0..=ANGLES).rev() {
+            let Some(at) = two.at((k as f64 / ANGLES as f64).powi(POWER)) else { break };
+            found[k] = at;
+        }
+        found
     }
 }
 
