@@ -100,6 +100,19 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
     let beneath = format!("{plain_file}/out");
     let rows: &[(&[&str], i32, &str)] = &[
         (&["--depth", "0"], 2, "--depth"),
+        (
+            &["phase", "--seed", "-1", "--simulate"],
+            2,
+            "a whole number from 0 to 18446744073709551615 is needed",
+        ),
+        (&["recommend", "--seed", "x"], 2, "a whole number from 0 to 18446744073709551615 is needed"),
+        (&["--threads", " 5000"], 2, "a whole number from 1 to 4096 is needed"),
+        (&["theory", "--sigma-w2", "-1"], 2, "a number from 0 to 1e6 is needed"),
+        (&["phase", "--resolution", "3"], 2, "a whole number from 4 to 400 is needed"),
+        (&["train", "--lr", "0"], 2, "a number above 0 is needed"),
+        (&["train", "--weight-decay", "-1"], 2, "a number from 0 on is needed"),
+        (&["train", "--target", "1.5"], 2, "a number above 0, at most 1, is needed"),
+        (&["train", "--snapshots", "101"], 2, "a whole number from 0 to 100 is needed"),
         (&["--depth", "-5"], 2, "whole number from 1"),
         (&["--depth", "2.5"], 2, "'2.5'"),
         (&["--depth", "ten"], 2, "whole number"),

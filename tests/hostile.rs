@@ -98,6 +98,7 @@ fn networks_that_nobody_can_build_are_refused_in_one_line() {
     let groups = image("[1000000000000, 1, 1]", "kernel = 1\ngroups = 7");
     let most = "input = { shape = [8] }\n[[layer]]\ntype = \"linear\"\nout = 18446744073709551615\n";
     let nothing = "input = { shape = [8] }\n[[layer]]\ntype = \"repeat\"\ntimes = 1000000000000\nlayers = []\n[[layer]]\ntype = \"linear\"\nout = 2\n";
+    let gated = "input = { shape = [24, 8] }\n[[layer]]\ntype = \"repeat\"\ntimes = 4\nlayers = [{ type = \"lstm\", out = 32 }]\n";
     let named = format!("{PLACES}name = \"{}\"\n", "a".repeat(100_000));
     let twice = format!(
         "{PLACES}name = \"a2\"\n[[layer]]\ntype = \"linear\"\nout = 4\nname = \"a\"\n[[layer]]\ntype = \"linear\"\nout = 4\nname = \"a\"\n"
@@ -115,6 +116,7 @@ fn networks_that_nobody_can_build_are_refused_in_one_line() {
             (&[("n.toml", &groups)], &net, 2, "groups = 7 does not divide"),
             (&[("n.toml", most)], &net, 2, "line 4: a whole number is too large"),
             (&[("n.toml", nothing)], &net, 0, ""),
+            (&[("n.toml", gated)], &[&net[..], &["--bias", "normal(1e200, 1)"]].concat(), 0, ""),
             (&[("n.toml", &named)], &net, 2, "name has 100000 characters"),
             (&[("n.toml", &twice)], &save, 2, "two layers have this path"),
             (&[("n.toml", &inside)], &save, 2, "two layers have this path"),
@@ -175,6 +177,18 @@ fn no_search_and_no_wait_is_without_end() {
         6000,
         20,
     );
+}
+
+#[test]
+fn theory_of_expressions_is_a_matter_of_seconds() {
+    let sum = (0..110).map(|k| format!("x*{}.{k}", k % 7)).collect::<Vec<_>>().join("+");
+    let small = ["--depth", "20", "--width", "256"];
+    let recommend = |act| [&["recommend", "--act", act], &small[..]].concat();
+    let phase = |act| vec!["phase", "--act", act];
+    let all: Vec<Vec<&str>> =
+        ["x^2", "exp(x)", "x+1e10", &sum].into_iter().flat_map(|a| [recommend(a), phase(a)]).collect();
+    let rows: Vec<Row> = all.iter().map(|arguments| (&[][..], &arguments[..], 0, "")).collect();
+    check(&rows, 3000, 40);
 }
 
 #[test]

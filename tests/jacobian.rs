@@ -176,6 +176,7 @@ fn rescaled_weights_keep_the_factors_of_the_batch() {
 /// relative variance; power iteration reaches the largest from below.
 #[test]
 fn estimates_agree_with_the_full_spectrum() {
+    let stop = AtomicBool::new(false);
     for (text, init) in [
         (NETS[1], "lecun-normal"),
         (
@@ -188,7 +189,10 @@ fn estimates_agree_with_the_full_spectrum() {
         let full = Measurement::new(&plan.cells[0]).unwrap();
         let estimate = Measurement::new(&plan.cells[0]).unwrap().estimated();
         for trial in 0..3 {
-            let (a, b) = (full.trial(&plan, trial, Threads::One), estimate.trial(&plan, trial, Threads::One));
+            let (a, b) = (
+                full.trial(&plan, trial, Threads::One, &stop).unwrap(),
+                estimate.trial(&plan, trial, Threads::One, &stop).unwrap(),
+            );
             let ratio = 10f64.powf(a.mean_square.log10_abs().unwrap() - b.mean_square.log10_abs().unwrap());
             assert!((ratio - 1.0).abs() < 0.35, "{ratio}");
             let (largest, from_below) = (a.log10_largest.unwrap(), b.log10_largest.unwrap());
@@ -203,10 +207,15 @@ fn estimates_agree_with_the_full_spectrum() {
 /// Several passes see the weights of one. Rounding moves an eigenvalue of JJᵀ by some 2⁻⁵³ of the largest (Weyl).
 #[test]
 fn blocks_see_the_same_weights() {
+    let stop = AtomicBool::new(false);
     let experiment = Experiment { engine: Engine::Dense, ..stack(3, 24, "tanh", "xavier") };
     let plan = plan(&experiment);
-    let whole = Measurement::new(&plan.cells[0]).unwrap().trial(&plan, 0, Threads::One);
-    let blocks = Measurement::new(&plan.cells[0]).unwrap().in_blocks_of(5).trial(&plan, 0, Threads::One);
+    let whole = Measurement::new(&plan.cells[0]).unwrap().trial(&plan, 0, Threads::One, &stop).unwrap();
+    let blocks = Measurement::new(&plan.cells[0])
+        .unwrap()
+        .in_blocks_of(5)
+        .trial(&plan, 0, Threads::One, &stop)
+        .unwrap();
     let square = |log: &Option<f64>| 10f64.powf(2.0 * log.unwrap());
     let largest = square(&whole.log10_values[0]);
     for (a, b) in whole.log10_values.iter().zip(&blocks.log10_values) {

@@ -351,7 +351,7 @@ fn what_does_not_fit_is_said_in_one_line() {
         (&["--optimizer", "adm"], "did you mean `adam`"),
         (&["--optimizer", "sgd(0.9)"], "takes no parameters"),
         (&["--schedule", "cosin"], "did you mean `cosine`"),
-        (&["--lr", "0"], "positive"),
+        (&["--lr", "0"], "a number above 0"),
         (&["--weight-decay", "-1"], "from 0 on"),
         (&["--samples", "2k"], "there are 1438"),
         (&["--target", "90"], "at most 1"),
@@ -359,9 +359,9 @@ fn what_does_not_fit_is_said_in_one_line() {
         (&["--init", "hee"], "did you mean"),
         (&["--label", "first"], "--data"),
         (&["--label", "first", "--data", &data], "IDX files have no columns"),
-        (&["--epochs", "0"], "whole number from 1 to 1000000"),
+        (&["--epochs", "0"], "whole number from 1 to 1M"),
         (&["--seeds", "1G"], "whole number from 1 to 10000"),
-        (&["--lr", "1e400"], "positive"),
+        (&["--lr", "1e400"], "a number above 0"),
         (&["--init", "he,xavier", "--save-init", "x"], "one --init"),
     ]);
     for (arguments, words) in [

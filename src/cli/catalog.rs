@@ -1,8 +1,8 @@
 //! `initdiag catalog`: what there is, what each draws, and what that comes to when drawn.
 
 use super::error::Failure;
+use super::number;
 use super::output::{self, When};
-use super::size;
 use crate::activation::{self, Activation};
 use crate::initializer::{self, Group, Initializer, Site, nearest_proper};
 use crate::law::short;
@@ -22,10 +22,10 @@ pub struct Arguments {
     /// Only the initializers, or only the activations
     what: Option<What>,
     /// Fan-in of the layer that laws are shown for
-    #[arg(long, value_name = "N", default_value = "512", value_parser = size::parse)]
+    #[arg(long, value_name = "N", default_value = "512", value_parser = number::whole::<usize>(number::COUNT))]
     fan_in: usize,
     /// Fan-out of that layer
-    #[arg(long, value_name = "N", default_value = "512", value_parser = size::parse)]
+    #[arg(long, value_name = "N", default_value = "512", value_parser = number::whole::<usize>(number::COUNT))]
     fan_out: usize,
     /// The activation that follows it, for laws that depend on it
     #[arg(long, value_name = "A", default_value = "relu")]

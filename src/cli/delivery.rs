@@ -72,7 +72,12 @@ impl OutputOptions {
 
     /// A bar over `steps` of what `doing` says, where one is wanted.
     pub fn bar(&self, doing: &str, steps: u64) -> ProgressBar {
-        progress::bar(doing, steps, !self.quiet && !self.no_progress)
+        progress::bar(doing, steps, self.shows_progress())
+    }
+
+    /// Bars are wanted.
+    pub fn shows_progress(&self) -> bool {
+        !self.quiet && !self.no_progress
     }
 
     /// Refuses a format that the command does not write, and opens the directory, if files are to be written and none of them is

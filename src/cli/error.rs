@@ -24,7 +24,7 @@ pub enum Failure {
     #[error(transparent)]
     Export(#[from] ExportError),
     #[error("this run needs {needed} of memory and {available} are free; {remedy}")]
-    Memory { needed: String, available: String, remedy: &'static str },
+    Memory { needed: String, available: String, remedy: String },
     #[error("--out `{}`: cannot write there: {reason}", .directory.display())]
     Directory { directory: PathBuf, reason: String },
     #[error("cannot write `{}`: {reason}", .path.display())]

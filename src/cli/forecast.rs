@@ -2,8 +2,8 @@
 
 use super::delivery::OutputOptions;
 use super::error::note;
+use super::number;
 use super::run::cores;
-use super::size;
 use crate::simulate::rates::Rates;
 use crate::simulate::{Plan, pilot};
 use indicatif::{HumanDuration, ProgressBar};
@@ -109,14 +109,65 @@ impl Forecast {
         if seconds < LONG {
             return;
         }
-        // Minutes are whole: too coarse for two of them.
-        let time = match seconds {
-            few if few < 150.0 => format!("{few:.0} seconds"),
-            many => HumanDuration(Duration::from_secs_f64(many.min(1e15))).to_string(),
-        };
-        let (memory, threads) = (size::bytes(memory), self.threads);
+        let time = words(seconds);
+        let (memory, threads) = (number::bytes(memory), self.threads);
         let plural = if threads == 1 { "" } else { "s" };
         note(&format!("this will take about {time} and up to {memory} on {threads} thread{plural}"));
+    }
+}
+
+/// Watches the spectra of Jacobians, which follow the trials, and says once what all of them will take.
+pub struct Ahead {
+    /// All of them, and as many as run side by side.
+    units: (u64, u64),
+    started: Instant,
+    done: AtomicU64,
+    silent: AtomicBool,
+}
+
+impl Ahead {
+    /// So many units, of which so many run side by side, where the user wants to hear of them.
+    pub fn begin(units: (u64, u64), output: &OutputOptions) -> Self {
+        Self {
+            units,
+            started: Instant::now(),
+            done: AtomicU64::new(0),
+            silent: AtomicBool::new(!output.speaks()),
+        }
+    }
+
+    /// Says it at once, as predicted, where no round is over before all is done.
+    pub fn predict(&self, seconds: impl FnOnce(Rates) -> f64) {
+        if self.units.0 <= self.units.1 && !self.silent.swap(true, Ordering::Relaxed) {
+            Self::say(seconds(Rates::measured()));
+        }
+    }
+
+    fn say(seconds: f64) {
+        if seconds >= LONG {
+            note(&format!("singular values: this will take about {}", words(seconds)));
+        }
+    }
+
+    /// More of them are done.
+    pub fn advance(&self, units: u64, bar: &ProgressBar) {
+        let done = self.done.fetch_add(units, Ordering::Relaxed) + units;
+        bar.inc(units);
+        let (all, round) = self.units;
+        if done < round || self.silent.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let seconds = self.started.elapsed().as_secs_f64() * all as f64 / done as f64;
+        bar.suspend(|| Self::say(seconds));
+    }
+}
+
+/// `40 seconds` or `3 minutes`.
+fn words(seconds: f64) -> String {
+    // Minutes are whole: too coarse for two of them.
+    match seconds {
+        few if few < 150.0 => format!("{few:.0} seconds"),
+        many => HumanDuration(Duration::from_secs_f64(many.min(1e15))).to_string(),
     }
 }
 

@@ -3,15 +3,16 @@
 
 use super::delivery::OutputOptions;
 use super::error::{Failure, note};
+use super::number::{self, Real};
 use super::paths::Paths;
 use super::progress::Stop;
-use super::size;
 use crate::activation::Activation;
 use crate::law::short;
 use crate::report::phase::FILES;
 use crate::study::plane::{Stacks, measure};
 use crate::theory::phase::{Diagram, Window, grid, ranges, walk};
 use clap::Args;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -28,16 +29,16 @@ pub struct Arguments {
     #[arg(long, value_name = "LO..HI", value_parser = range, allow_hyphen_values = true)]
     sigma_b2: Option<(f64, f64)>,
     /// Units a layer that named initializers are placed for
-    #[arg(long, value_name = "N", default_value = "512", value_parser = size::parse, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "512", value_parser = number::whole::<usize>(number::COUNT), allow_hyphen_values = true)]
     width: usize,
     /// Columns of the maps; rows are two thirds as many [default: 81, with --simulate 41]
-    #[arg(long, value_name = "N", value_parser = resolution, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = number::whole::<usize>(COLUMNS), allow_hyphen_values = true)]
     resolution: Option<usize>,
     /// Measure the plane with simulated stacks too, and compare it with theory for the same layers
     #[arg(long)]
     simulate: bool,
     /// Seed of the simulated stacks
-    #[arg(long, value_name = "N", default_value = "0", requires = "simulate", allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = number::whole::<u64>(number::SEED), requires = "simulate", allow_hyphen_values = true)]
     seed: u64,
     #[command(flatten)]
     output: OutputOptions,
@@ -46,28 +47,20 @@ pub struct Arguments {
 /// Larger variances have no use.
 const LARGEST: f64 = 1e6;
 /// More columns than pixels show nothing more.
-const COLUMNS: usize = 400;
+const COLUMNS: RangeInclusive<u64> = 4..=400;
 /// The simulated stacks: gradients have met ten layers above the window's first, where lengths have settled as far as they do.
 const STACKS: Stacks =
     Stacks { width: 512, batch: 8, trials: 2, seed: 0, window: Window { first: 10, last: 20 } };
-
-fn resolution(text: &str) -> Result<usize, String> {
-    match text.trim().parse() {
-        Ok(count) if (4..=COLUMNS).contains(&count) => Ok(count),
-        _ => Err(format!("a whole number from 4 to {COLUMNS} is needed")),
-    }
-}
 
 /// `LO..HI`, two variances.
 fn range(text: &str) -> Result<(f64, f64), String> {
     let fault =
         || format!("LO..HI is needed, two numbers from 0 to {} with LO < HI, such as 0..4", short(LARGEST));
     let (low, high) = text.split_once("..").ok_or_else(fault)?;
-    let number =
-        |text: &str| text.trim().parse::<f64>().ok().filter(|v| (0.0..=LARGEST).contains(v)).map(f64::abs);
+    let number = number::real(Real::ZeroTo(LARGEST));
     match (number(low), number(high)) {
         // Closer together than this, columns could not be told apart.
-        (Some(low), Some(high)) if high - low > 1e-9 * high && high > 1e-12 => Ok((low, high)),
+        (Ok(low), Ok(high)) if high - low > 1e-9 * high && high > 1e-12 => Ok((low, high)),
         _ => Err(fault()),
     }
 }
@@ -78,6 +71,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .map(Arc::new)
         .map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
     let delivery = arguments.output.open(FILES, &Paths::default())?;
+    let stop = Stop::on_signals();
+    let search = stop.search(&arguments.output);
     let line = walk(&act);
     let (mut weights, mut biases) = ranges(&act, &line);
     weights = arguments.sigma_w2.unwrap_or(weights);
@@ -85,8 +80,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let columns = arguments.resolution.unwrap_or(if arguments.simulate { 41 } else { 81 });
     let rows = (columns * 2).div_ceil(3);
     let mut diagram = Diagram::with(&act, line, grid(weights, columns), grid(biases, rows), arguments.width);
+    search.end();
     if arguments.simulate {
-        let stop = Stop::on_signals();
         let Some(measured) = simulated(&act, &diagram, arguments, &stop) else {
             note("interrupted before the plane was complete; there are no results");
             return Ok(stop.code());
@@ -95,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let written = delivery.deliver(&diagram)?;
     delivery.say(&written);
-    Ok(ExitCode::SUCCESS)
+    Ok(stop.code_after(ExitCode::SUCCESS))
 }
 
 fn simulated(

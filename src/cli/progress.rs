@@ -1,5 +1,6 @@
 //! A bar with the time left, on a terminal only; and the end that a user or the system asks for.
 
+use super::delivery::OutputOptions;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -13,7 +14,11 @@ use std::time::Duration;
 pub struct Stop {
     asked: Arc<AtomicBool>,
     signal: Arc<AtomicI32>,
+    searching: Arc<AtomicBool>,
 }
+
+/// Said where there is nothing to keep; behind the `^C` of a terminal a new line begins.
+const NOTHING: &[u8] = b"\ninitdiag: interrupted before the theory was complete; there are no results\n";
 
 /// What Ctrl-C sends.
 const INTERRUPT: i32 = 2;
@@ -29,13 +34,20 @@ impl Stop {
                 continue;
             }
             let this = stop.clone();
+            let nothing = if io::stderr().is_terminal() { NOTHING } else { &NOTHING[1..] };
             let act = move || {
+                if this.searching.load(Ordering::SeqCst) {
+                    // SAFETY: `write` may be called from a signal handler, and reads bytes that live as long as the program.
+                    let _ =
+                        unsafe { libc::write(libc::STDERR_FILENO, nothing.as_ptr().cast(), nothing.len()) };
+                    signal_hook::low_level::exit(128 + signal);
+                }
                 if this.asked.swap(true, Ordering::SeqCst) {
                     signal_hook::low_level::exit(128 + signal);
                 }
                 this.signal.store(signal, Ordering::SeqCst);
             };
-            // SAFETY: the action stores two numbers or ends the process, as a signal handler may.
+            // SAFETY: the action stores two numbers, or writes bytes and ends the process, as a signal handler may.
             let _ = unsafe { signal_hook::low_level::register(signal, act) };
         }
         stop
@@ -47,6 +59,10 @@ impl Stop {
         let stop = Self::default();
         let this = stop.clone();
         let _ = ctrlc::set_handler(move || {
+            if this.searching.load(Ordering::SeqCst) {
+                let _ = io::stderr().write_all(NOTHING);
+                std::process::exit(128 + INTERRUPT);
+            }
             if this.asked.swap(true, Ordering::SeqCst) {
                 std::process::exit(128 + INTERRUPT);
             }
@@ -57,6 +73,23 @@ impl Stop {
     /// Set from the first signal on.
     pub fn flag(&self) -> &AtomicBool {
         &self.asked
+    }
+
+    /// Begins a search: shown where that is wanted.
+    pub fn search(&self, output: &OutputOptions) -> Search<'_> {
+        self.searching.store(true, Ordering::SeqCst);
+        let bar = ProgressBar::with_draw_target(None, target(output.shows_progress()));
+        if !bar.is_hidden() {
+            let style = ProgressStyle::with_template("integrating theory {spinner:.cyan} {elapsed}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.enable_steady_tick(Duration::from_millis(500));
+        }
+        Search { stop: self, bar }
+    }
+
+    /// The exit code of a command that has done all of its work: `code`, unless a signal came meanwhile.
+    pub fn code_after(&self, code: ExitCode) -> ExitCode {
+        if self.asked.load(Ordering::SeqCst) { self.code() } else { code }
     }
 
     /// The exit code of a process that the signal has ended.
@@ -81,12 +114,7 @@ fn is_ignored(signal: i32) -> bool {
 
 /// A bar over `steps` of what `doing` says; hidden when standard error is not a terminal or the user wants none.
 pub fn bar(doing: &str, steps: u64, wanted: bool) -> ProgressBar {
-    let target = if wanted && io::stderr().is_terminal() {
-        ProgressDrawTarget::term_like_with_hz(Box::new(Narrowed), 10)
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let bar = ProgressBar::with_draw_target(Some(steps), target);
+    let bar = ProgressBar::with_draw_target(Some(steps), target(wanted));
     if !bar.is_hidden() {
         let style = ProgressStyle::with_template(&format!(
             "{doing} {{wide_bar:.cyan/dim}} {{percent:>3}} %  {{eta}} left"
@@ -95,6 +123,34 @@ pub fn bar(doing: &str, steps: u64, wanted: bool) -> ProgressBar {
         bar.enable_steady_tick(Duration::from_millis(200));
     }
     bar
+}
+
+/// A search that has no units to count: its time is shown once it takes one. While it is on, a signal ends the process, and says
+/// that there are no results.
+pub struct Search<'a> {
+    stop: &'a Stop,
+    bar: ProgressBar,
+}
+
+impl Search<'_> {
+    /// What is shown is taken away, and signals ask for an end again.
+    pub fn end(self) {}
+}
+
+impl Drop for Search<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+        self.stop.searching.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Where bars are drawn; nowhere, when standard error is not a terminal or the user wants none.
+fn target(wanted: bool) -> ProgressDrawTarget {
+    if wanted && io::stderr().is_terminal() {
+        ProgressDrawTarget::term_like_with_hz(Box::new(Narrowed), 10)
+    } else {
+        ProgressDrawTarget::hidden()
+    }
 }
 
 /// Standard error, as a terminal a little narrower than it is: a bar that fills the line would leave the `^C` of an

@@ -3,19 +3,22 @@
 use super::delivery::OutputOptions;
 use super::error::{Failure, note};
 use super::forecast::Forecast;
+use super::memory::Need;
+use super::network;
+use super::number::{self, Real};
 use super::paths::Paths;
 use super::progress::Stop;
-use super::run::{check_memory, cores};
-use super::{network, size};
+use super::run::cores;
 use crate::activation::Activation;
-use crate::diagnose::recommend::{Question, Recommendation, Survey, recommend, recommend_for};
+use crate::diagnose::recommend::{Question, Recommendation, StackSurvey, Survey};
 use crate::initializer::Initializer;
 use crate::report::recommend::FILES;
-use crate::simulate::{Control, PlanError};
+use crate::simulate::{Control, Plan, PlanError};
 use clap::Args;
+use indicatif::ProgressBar;
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Options of `recommend`.
 #[derive(Args)]
@@ -24,10 +27,10 @@ pub struct Arguments {
     #[arg(long, value_name = "A", allow_hyphen_values = true)]
     act: Option<String>,
     /// Linear + activation layers [default: 50]
-    #[arg(long, value_name = "N", value_parser = size::depth, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = number::whole::<usize>(number::DEPTH), allow_hyphen_values = true)]
     depth: Option<usize>,
     /// Units a layer; accepts 4096, 4k, 1M [default: 512]
-    #[arg(long, value_name = "N", value_parser = size::parse, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = number::whole::<usize>(number::COUNT), allow_hyphen_values = true)]
     width: Option<usize>,
     /// Width of the input and of each layer, such as 784,512,10
     #[arg(long, value_name = "N,N…", conflicts_with_all = ["width", "depth"], allow_hyphen_values = true)]
@@ -39,10 +42,10 @@ pub struct Arguments {
     #[arg(long, value_name = "I", allow_hyphen_values = true)]
     init: Option<String>,
     /// A whole-stack change beyond this many decades is not kept
-    #[arg(long, value_name = "DECADES", default_value = "1", value_parser = size::decades, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DECADES", default_value = "1", value_parser = number::real(Real::Positive), allow_hyphen_values = true)]
     threshold: f64,
     /// Seed of the short simulations
-    #[arg(long, value_name = "N", default_value = "0", allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = number::whole::<u64>(number::SEED), allow_hyphen_values = true)]
     seed: u64,
     #[command(flatten)]
     output: OutputOptions,
@@ -54,7 +57,7 @@ const DEEPEST: usize = 10_000;
 fn widths(arguments: &Arguments) -> Result<Vec<usize>, Failure> {
     let widths = match &arguments.widths {
         None => vec![arguments.width.unwrap_or(512); arguments.depth.unwrap_or(50).min(DEEPEST + 1) + 1],
-        Some(text) => size::widths(text).map_err(|reason| Failure::option("--widths", text, reason))?,
+        Some(text) => number::widths(text).map_err(|reason| Failure::option("--widths", text, reason))?,
     };
     if widths.len() > DEEPEST + 1 {
         let depth = arguments.depth.map_or_else(|| (widths.len() - 1).to_string(), |d| d.to_string());
@@ -84,46 +87,79 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         threshold: arguments.threshold,
         seed: arguments.seed,
     };
+    let output = &arguments.output;
     let paths = Paths::default().reading("--net", arguments.net.as_deref().and_then(network::file));
+    let stop = Stop::on_signals();
+    let search = stop.search(output);
     let (delivery, recommendation) = match &net {
         None => {
-            let delivery = arguments.output.open(FILES, &paths)?;
-            // Seconds: a bar would be gone before it is read, and Ctrl-C ends the process.
-            let stop = AtomicBool::new(false);
-            let control = Control { threads: cores(), stop: &stop, progress: &|_| (), trace: false };
-            (delivery, recommend(&question, &control).map_err(catalog)?)
+            let delivery = output.open(FILES, &paths)?;
+            let survey = StackSurvey::new(question).map_err(catalog)?;
+            search.end();
+            let threads = survey.plan().map_or(Ok(1), threads)?;
+            let watched = Watched::begin(survey.plan(), threads, output, &stop);
+            (delivery, watched.answer(|control| survey.answer(control)))
         }
         Some(net) => {
             let survey = Survey::new(question, net).map_err(|fault| match fault {
                 PlanError::Initializer(fault) => catalog(fault),
                 fault => fault.into(),
             })?;
-            // What fits on one thread only is done on one.
-            let threads = if check_memory(&survey.plan, cores(), 0).is_ok() { cores() } else { 1 };
-            check_memory(&survey.plan, threads, 0)?;
-            let delivery = arguments.output.open(FILES, &paths)?;
-            let stop = Stop::on_signals();
-            match measured(survey, threads, &arguments.output, &stop) {
-                Some(recommendation) => (delivery, recommendation),
-                None => {
-                    note("interrupted before the laws were measured; there are no results");
-                    return Ok(stop.code());
-                }
-            }
+            search.end();
+            let threads = threads(&survey.plan)?;
+            let delivery = output.open(FILES, &paths)?;
+            let watched = Watched::begin(Some(&survey.plan), threads, output, &stop);
+            (delivery, watched.answer(|control| survey.answer(control)))
         }
+    };
+    let Some(recommendation) = recommendation else {
+        note("interrupted before the laws were measured; there are no results");
+        return Ok(stop.code());
     };
     let written = delivery.deliver(&recommendation)?;
     delivery.say(&written);
-    Ok(ExitCode::SUCCESS)
+    Ok(stop.code_after(ExitCode::SUCCESS))
 }
 
-/// What a network's simulations say; `None` when the user stopped them.
-fn measured(survey: Survey, threads: usize, output: &OutputOptions, stop: &Stop) -> Option<Recommendation> {
-    let forecast = Forecast::begin(&survey.plan, threads, 0, output, stop.flag());
-    let bar = output.bar("simulating", survey.plan.units());
-    let progress = |units| forecast.advance(units, &bar);
-    let control = Control { threads, stop: stop.flag(), progress: &progress, trace: false };
-    let recommendation = recommend_for(survey, &control);
-    bar.finish_and_clear();
-    (!stop.flag().load(Ordering::Relaxed)).then_some(recommendation)
+/// All cores; what fits on one thread only is done on one.
+fn threads(plan: &Plan) -> Result<usize, Failure> {
+    let threads = if Need::of(cores()).check(plan).is_ok() { cores() } else { 1 };
+    let fault = |fault| match fault {
+        // Laws are ranked together, with numbers of samples and trials that the user does not choose.
+        Failure::Memory { needed, available, .. } => {
+            let smaller = if plan.experiment.net.is_some() { "network" } else { "--depth or --width" };
+            Failure::Memory { needed, available, remedy: format!("take a smaller {smaller}") }
+        }
+        other => other,
+    };
+    Need::of(threads).check(plan).map(|()| threads).map_err(fault)
+}
+
+/// Simulations, with what is said of them, and who may stop them.
+struct Watched<'a> {
+    threads: usize,
+    stop: &'a Stop,
+    forecast: Option<Forecast>,
+    bar: ProgressBar,
+}
+
+impl<'a> Watched<'a> {
+    fn begin(plan: Option<&Plan>, threads: usize, output: &OutputOptions, stop: &'a Stop) -> Self {
+        let forecast = plan.map(|plan| Forecast::begin(plan, threads, 0, output, stop.flag()));
+        Self { threads, stop, forecast, bar: output.bar("simulating", plan.map_or(0, Plan::units)) }
+    }
+
+    /// What the simulations say; `None` when the user stopped them.
+    fn answer(self, answer: impl FnOnce(&Control) -> Recommendation) -> Option<Recommendation> {
+        let progress = |units| {
+            if let Some(forecast) = &self.forecast {
+                forecast.advance(units, &self.bar);
+            }
+        };
+        let stop = self.stop.flag();
+        let control = Control { threads: self.threads, stop, progress: &progress, trace: false };
+        let recommendation = answer(&control);
+        self.bar.finish_and_clear();
+        (!stop.load(Ordering::Relaxed)).then_some(recommendation)
+    }
 }

@@ -3,10 +3,12 @@
 use super::delivery::OutputOptions;
 use super::error::{Failure, note, say};
 use super::fail_on::{Condition, Met, conclude, missing};
-use super::forecast::Forecast;
+use super::forecast::{Ahead, Forecast};
+use super::memory::Need;
+use super::number::{self, Real};
 use super::paths::Paths;
 use super::progress::Stop;
-use super::{baseline, network, size, widths};
+use super::{baseline, network, widths};
 use crate::activation::Activation;
 use crate::data;
 use crate::diagnose::run as simulate;
@@ -15,7 +17,7 @@ use crate::law::call;
 use crate::law::call::{CatalogError, printable};
 use crate::report::run::FILES;
 use crate::result::{Flag, Report};
-use crate::simulate::{Control, Engine as SimulationEngine, Input, Plan};
+use crate::simulate::{Control, Input, Plan};
 use crate::spec::{Engine, Experiment, Loss, Precision};
 use crate::study::jacobian;
 use crate::study::scaling::UNSTABLE;
@@ -29,10 +31,10 @@ use std::process::ExitCode;
 #[command(next_help_heading = "Run options")]
 pub struct Arguments {
     /// Linear + activation layers; several make a grid [default: 50]
-    #[arg(long, value_name = "N[,N…]", value_parser = size::depth, value_delimiter = ',', allow_hyphen_values = true)]
+    #[arg(long, value_name = "N[,N…]", value_parser = number::whole::<usize>(number::DEPTH), value_delimiter = ',', allow_hyphen_values = true)]
     depth: Vec<usize>,
     /// Units a layer; accepts 4096, 4k, 1M; several make a grid [default: 512]
-    #[arg(long, value_name = "N[,N…]", value_parser = size::parse, value_delimiter = ',', allow_hyphen_values = true)]
+    #[arg(long, value_name = "N[,N…]", value_parser = number::whole::<usize>(number::COUNT), value_delimiter = ',', allow_hyphen_values = true)]
     width: Vec<usize>,
     /// Width of the input and of each layer, such as 784,512,10
     #[arg(long, value_name = "N,N…", conflicts_with_all = ["width", "depth"], allow_hyphen_values = true)]
@@ -55,7 +57,7 @@ pub struct Arguments {
     #[arg(long, value_name = "B", allow_hyphen_values = true)]
     bias: Option<String>,
     /// Samples that are pushed through the network
-    #[arg(long, value_name = "N", default_value = "64", value_parser = size::parse, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = number::whole::<usize>(number::COUNT), allow_hyphen_values = true)]
     batch: usize,
     /// Input: normal, uniform, correlated(c), or a data file (IDX, NPY, CSV; may be gzipped)
     #[arg(long, value_name = "KIND", default_value = "normal")]
@@ -65,10 +67,10 @@ pub struct Arguments {
     #[arg(long, value_name = "KIND", default_value = "random", ignore_case = true)]
     loss: LossKind,
     /// Number of independent draws of all weights
-    #[arg(long, value_name = "N", default_value = "10", value_parser = size::parse, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = number::whole::<usize>(number::COUNT), allow_hyphen_values = true)]
     trials: usize,
     /// Seed of all random numbers: the same seed gives the same bytes, whatever --threads
-    #[arg(long, value_name = "N", default_value = "0", value_parser = seed, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = number::whole::<u64>(number::SEED), allow_hyphen_values = true)]
     seed: u64,
     /// How weights are drawn
     #[arg(long, value_name = "E", default_value = "auto", ignore_case = true)]
@@ -77,10 +79,10 @@ pub struct Arguments {
     #[arg(long, value_name = "P", default_value = "auto", ignore_case = true)]
     precision: PrecisionKind,
     /// Worker threads [default: all cores]
-    #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = number::whole::<usize>(number::THREADS), allow_hyphen_values = true)]
     pub(super) threads: Option<usize>,
     /// A whole-stack change beyond this many decades is vanishing or exploding
-    #[arg(long, value_name = "DECADES", default_value = "1", value_parser = size::decades, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DECADES", default_value = "1", value_parser = number::real(Real::Positive), allow_hyphen_values = true)]
     threshold: f64,
     /// Exit with status 3 when a cell's verdict or flag is among these; drift is met too where nothing could be tested, drift:tested
     /// is not
@@ -125,20 +127,6 @@ enum PrecisionKind {
     Double,
 }
 
-/// More would only take memory.
-const MAX_THREADS: usize = 4096;
-
-pub(super) fn threads(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(count) if (1..=MAX_THREADS).contains(&count) => Ok(count),
-        _ => Err(format!("a whole number from 1 to {MAX_THREADS} is needed")),
-    }
-}
-
-pub(super) fn seed(text: &str) -> Result<u64, String> {
-    text.trim().parse().map_err(|_| format!("a whole number from 0 to {} is needed", u64::MAX))
-}
-
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(list) = &arguments.widths_sweep {
@@ -161,9 +149,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let earlier = arguments.baseline.as_deref().map(|path| baseline::read(path, &plan)).transpose()?;
     let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
     let threads = workers(arguments.threads);
-    let traced = if arguments.trace { plan.trace_bytes() } else { 0 };
-    let drawn = arguments.output.figure_bytes() + traced;
-    check_memory(&plan, threads, drawn)?;
+    let (figures, trace) = (arguments.output.figure_bytes(), arguments.trace);
+    let need = Need { threads, figures, trace, jacobian: arguments.jacobian };
+    need.check(&plan)?;
+    let drawn = need.beside(&plan);
     let stop = Stop::on_signals();
     if arguments.output.speaks() {
         plan.left_out.iter().for_each(|out| {
@@ -176,7 +165,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let session = Session::start(plan.units(), arguments, stop.clone());
     let mut report = session.run(&plan, threads, &forecast)?;
     if arguments.jacobian {
-        session.jacobians(&plan, threads, &mut report)?;
+        session.bar.finish_and_clear();
+        session.jacobians(&plan, threads, &mut report, &arguments.output)?;
     }
     session.finish();
     if let Some(earlier) = &earlier {
@@ -236,9 +226,22 @@ impl Session {
         Ok(simulate(plan, &control)?)
     }
 
-    fn jacobians(&self, plan: &Plan, threads: usize, report: &mut Report) -> Result<(), Failure> {
-        let control = Control { threads, stop: self.stop.flag(), progress: &|_| (), trace: false };
-        Ok(jacobian::measure(plan, &control, report)?)
+    fn jacobians(
+        &self,
+        plan: &Plan,
+        threads: usize,
+        report: &mut Report,
+        output: &OutputOptions,
+    ) -> Result<(), Failure> {
+        let bar = output.bar("singular values", jacobian::units(plan));
+        let units = (jacobian::units(plan), jacobian::side_by_side(plan, threads));
+        let ahead = Ahead::begin(units, output);
+        ahead.predict(|rates| jacobian::seconds(plan, threads, rates));
+        let progress = |units| ahead.advance(units, &bar);
+        let control = Control { threads, stop: self.stop.flag(), progress: &progress, trace: false };
+        let measured = jacobian::measure(plan, &control, report);
+        bar.finish_and_clear();
+        Ok(measured?)
     }
 
     pub fn finish(self) {
@@ -372,7 +375,7 @@ fn input(name: &OsStr) -> Result<(String, Input), Failure> {
 /// The widths of each stack of the grid: depths, and widths within each.
 fn layer_widths(arguments: &Arguments, input: &Input) -> Result<Vec<Vec<usize>>, Failure> {
     if let Some(text) = &arguments.widths {
-        let widths = size::widths(text).map_err(|reason| Failure::option("--widths", text, reason))?;
+        let widths = number::widths(text).map_err(|reason| Failure::option("--widths", text, reason))?;
         return Ok(vec![widths]);
     }
     let or = |given: &[usize], default: usize| if given.is_empty() { vec![default] } else { given.to_vec() };
@@ -390,57 +393,4 @@ fn layer_widths(arguments: &Arguments, input: &Input) -> Result<Vec<Vec<usize>>,
         }
     }
     Ok(stacks)
-}
-
-/// Bytes that are free for the process: of the machine, of its control group, and under its own limits. A system that does not say
-/// how much it has cannot refuse.
-pub(super) fn available_memory() -> Option<u128> {
-    let mut system = sysinfo::System::new().ok()?;
-    system.refresh_memory();
-    let group = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
-    let available = system.available_memory().min(group);
-    Some(u128::from(available.min(own_limit()))).filter(|available| *available > 0)
-}
-
-/// Bytes that the process may still ask for under its limits of address space and of data.
-#[cfg(unix)]
-fn own_limit() -> u64 {
-    let limit = |resource| {
-        let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-        // SAFETY: the call only writes into a structure that is ours.
-        let known = unsafe { libc::getrlimit(resource, &raw mut limit) } == 0;
-        if known && limit.rlim_cur != libc::RLIM_INFINITY { limit.rlim_cur } else { u64::MAX }
-    };
-    // What the process itself takes of its address space at this point, some of it never touched.
-    const TAKEN: u64 = 32 << 20;
-    limit(libc::RLIMIT_AS).min(limit(libc::RLIMIT_DATA)).saturating_sub(TAKEN).max(1)
-}
-
-#[cfg(not(unix))]
-fn own_limit() -> u64 {
-    u64::MAX
-}
-
-/// Refuses a run that would need more than is free; `drawn` bytes are for its figures and for what its result keeps of trials.
-pub(super) fn check_memory(plan: &Plan, threads: usize, drawn: u128) -> Result<(), Failure> {
-    let needed = plan.bytes(threads) + drawn;
-    let Some(available) = available_memory() else { return Ok(()) };
-    if needed > available {
-        let dense = plan.cells.iter().any(|cell| cell.choice.engine == SimulationEngine::Dense);
-        let remedy = if plan.bytes(1) + drawn <= available {
-            "take fewer --threads"
-        } else if plan.experiment.net.is_some() {
-            "take a smaller --batch, or fewer --trials"
-        } else if dense {
-            "take a smaller --width, --batch or --depth, or --engine implicit, which holds no weights"
-        } else {
-            "take a smaller --width, --batch, --depth or --trials"
-        };
-        return Err(Failure::Memory {
-            needed: size::bytes(needed),
-            available: size::bytes(available),
-            remedy,
-        });
-    }
-    Ok(())
 }

@@ -2,8 +2,9 @@
 
 use super::delivery::OutputOptions;
 use super::error::Failure;
+use super::number::{self, Real};
 use super::paths::Paths;
-use super::size;
+use super::progress::Stop;
 use crate::activation::Activation;
 use crate::expectation::field::WeightMoments;
 use crate::initializer::{Initializer, Site};
@@ -22,16 +23,16 @@ pub struct Arguments {
     #[arg(long, value_name = "A", default_value = "relu", allow_hyphen_values = true)]
     act: String,
     /// Weight variance n·Var(W), n the fan-in
-    #[arg(long, value_name = "X", value_parser = variance, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", value_parser = number::real(Real::ZeroTo(LARGEST)), allow_hyphen_values = true)]
     sigma_w2: Option<f64>,
     /// Bias variance Var(b) [default: that of the initializer, else 0]
-    #[arg(long, value_name = "X", value_parser = variance, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", value_parser = number::real(Real::ZeroTo(LARGEST)), allow_hyphen_values = true)]
     sigma_b2: Option<f64>,
     /// An initializer in place of --sigma-w2
     #[arg(long, value_name = "I", allow_hyphen_values = true)]
     init: Option<String>,
     /// Units a layer, for an initializer whose n·Var(W) depends on it [default: 512]
-    #[arg(long, value_name = "N", value_parser = size::parse, conflicts_with = "sigma_w2", allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = number::whole::<usize>(number::COUNT), conflicts_with = "sigma_w2", allow_hyphen_values = true)]
     width: Option<usize>,
     #[command(flatten)]
     output: OutputOptions,
@@ -40,22 +41,18 @@ pub struct Arguments {
 /// Larger variances have no use, and their maps no picture.
 const LARGEST: f64 = 1e6;
 
-fn variance(text: &str) -> Result<f64, String> {
-    match text.trim().parse::<f64>() {
-        Ok(value) if (0.0..=LARGEST).contains(&value) => Ok(value.abs()),
-        _ => Err(format!("a number from 0 to {} is needed", short(LARGEST))),
-    }
-}
-
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
     let (init, width, sigma_w2, brought) = gain(arguments, &act)?;
     let delivery = arguments.output.open(FILES, &Paths::default())?;
+    let stop = Stop::on_signals();
+    let search = stop.search(&arguments.output);
     let survey = Survey { init, width, ..Survey::new(&act, sigma_w2, arguments.sigma_b2.unwrap_or(brought)) };
+    search.end();
     let written = delivery.deliver(&survey)?;
     delivery.say(&written);
-    Ok(ExitCode::SUCCESS)
+    Ok(stop.code_after(ExitCode::SUCCESS))
 }
 
 /// Name and width of the initializer, n·Var(W), and the variance of the biases that it brings.

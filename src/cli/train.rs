@@ -3,11 +3,12 @@
 use super::delivery::OutputOptions;
 use super::error::{Failure, note, say};
 use super::fail_on::{Met, conclude, unknown};
+use super::number::{self, Real};
 use super::output::{clean, directory_of, replace};
 use super::paths::Paths;
 use super::progress::Stop;
-use super::run::{available_memory, seed, threads, workers};
-use super::{network, size, training};
+use super::run::workers;
+use super::{memory, network, training};
 use crate::graph::export;
 use crate::report::train::FILES;
 use crate::study::train::outcome::Verdict;
@@ -15,6 +16,7 @@ use crate::study::train::{Control, Objective, Plan, Saved, Set, Training, checkp
 use crate::tensorfile::safetensors as tensors;
 use clap::{Args, ValueEnum};
 use std::ffi::{OsStr, OsString};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -50,46 +52,46 @@ pub struct Arguments {
     #[arg(long, value_name = "HOW", default_value = "max", ignore_case = true)]
     scale: Scale,
     /// Train on the first N samples only
-    #[arg(long, value_name = "N", value_parser = size::parse, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = number::whole::<usize>(number::COUNT), allow_hyphen_values = true)]
     samples: Option<usize>,
     /// Optimizers: sgd, momentum(0.9), nesterov(0.9), adam(beta1, beta2, eps), adamw(beta1, beta2, eps)
     #[arg(long, value_name = "R[,R…]", default_value = "adam", allow_hyphen_values = true)]
     optimizer: String,
     /// Learning rates [default: 0.001 of adam and adamw, 0.01 of momentum and nesterov, 0.1 of sgd]
-    #[arg(long, value_name = "X[,X…]", value_delimiter = ',', value_parser = rate, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X[,X…]", value_delimiter = ',', value_parser = number::real(Real::Positive), allow_hyphen_values = true)]
     lr: Vec<f64>,
     /// Weight decays
-    #[arg(long, value_name = "X[,X…]", value_delimiter = ',', default_value = "0", value_parser = decay, allow_hyphen_values = true)]
+    #[arg(long, value_name = "X[,X…]", value_delimiter = ',', default_value = "0", value_parser = number::real(Real::NotNegative), allow_hyphen_values = true)]
     weight_decay: Vec<f64>,
     /// Schedule of the learning rate: constant, step(epochs, factor), cosine(least)
     #[arg(long, value_name = "S", default_value = "constant", allow_hyphen_values = true)]
     schedule: String,
     /// Steps over which the learning rate rises to its value
-    #[arg(long, value_name = "STEPS", default_value = "0", value_parser = steps, allow_hyphen_values = true)]
+    #[arg(long, value_name = "STEPS", default_value = "0", value_parser = number::whole::<u64>(0..=number::LARGEST), allow_hyphen_values = true)]
     warmup: u64,
     /// Training loss: cross-entropy, or mse against one-hot targets, the mean over outputs and samples
     #[arg(long, value_name = "KIND", default_value = "cross-entropy", ignore_case = true)]
     loss: Loss,
     /// Samples of a step
-    #[arg(long, value_name = "N", default_value = "128", value_parser = size::parse, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "128", value_parser = number::whole::<usize>(number::COUNT), allow_hyphen_values = true)]
     batch: usize,
     /// Passes over the training samples
-    #[arg(long, value_name = "N", default_value = "10", value_parser = epochs, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = number::whole::<usize>(EPOCHS), allow_hyphen_values = true)]
     epochs: usize,
     /// Runs of each cell, with weights and an order of samples of their own
-    #[arg(long, value_name = "N", default_value = "3", value_parser = seeds, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "3", value_parser = number::whole::<usize>(SEEDS), allow_hyphen_values = true)]
     seeds: usize,
     /// Seed of all random numbers: the same seed gives the same bytes, whatever --threads
-    #[arg(long, value_name = "N", default_value = "0", value_parser = seed, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = number::whole::<u64>(number::SEED), allow_hyphen_values = true)]
     seed: u64,
     /// Accuracy that is aimed at: the table says after how many steps it is met
-    #[arg(long, value_name = "SHARE", default_value = "0.9", value_parser = share, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SHARE", default_value = "0.9", value_parser = number::real(Real::PositiveTo(1.0)), allow_hyphen_values = true)]
     target: f64,
     /// Number of times at which the variances of all layers are recorded, from the start to the end
-    #[arg(long, value_name = "N", default_value = "5", value_parser = looks, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = number::whole::<usize>(LOOKS), allow_hyphen_values = true)]
     snapshots: usize,
     /// Worker threads [default: all cores]
-    #[arg(long, value_name = "N", value_parser = threads, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = number::whole::<usize>(number::THREADS), allow_hyphen_values = true)]
     threads: Option<usize>,
     /// Checkpoint file, kept up to date while training; where it exists, training goes on from it, to the same bytes
     #[arg(long, value_name = "FILE")]
@@ -120,51 +122,10 @@ pub(super) enum Scale {
 /// Initializers that are compared where the user names none.
 const COMPARED: &str = "normal,lecun,xavier,he";
 
-fn number(text: &str, legal: fn(f64) -> bool, range: &str) -> Result<f64, String> {
-    match text.trim().parse::<f64>() {
-        Ok(value) if value.is_finite() && legal(value) => Ok(value),
-        _ => Err(format!("{range} is needed")),
-    }
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    number(text, |v| v > 0.0, "a positive number")
-}
-
-fn decay(text: &str) -> Result<f64, String> {
-    number(text, |v| v >= 0.0, "a number from 0 on")
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    number(text, |v| v > 0.0 && v <= 1.0, "a number above 0, at most 1")
-}
-
-fn steps(text: &str) -> Result<u64, String> {
-    if text.trim() == "0" { Ok(0) } else { size::parse(text).map(|n| n as u64) }
-}
-
-fn up_to(text: &str, most: usize) -> Result<usize, String> {
-    let count = size::parse(text).ok().filter(|count| *count <= most);
-    count.ok_or_else(|| format!("a whole number from 1 to {most} is needed"))
-}
-
-fn epochs(text: &str) -> Result<usize, String> {
-    up_to(text, 1_000_000)
-}
-
-fn seeds(text: &str) -> Result<usize, String> {
-    up_to(text, 10_000)
-}
-
-/// More looks than this are no picture.
-const MOST_LOOKS: usize = 100;
-
-fn looks(text: &str) -> Result<usize, String> {
-    match text.trim().parse() {
-        Ok(count) if count <= MOST_LOOKS => Ok(count),
-        _ => Err(format!("a whole number from 0 to {MOST_LOOKS} is needed")),
-    }
-}
+/// Looks beyond this are no picture.
+const LOOKS: RangeInclusive<u64> = 0..=100;
+const EPOCHS: RangeInclusive<u64> = 1..=1_000_000;
+const SEEDS: RangeInclusive<u64> = 1..=10_000;
 
 fn outcome(text: &str) -> Result<Verdict, String> {
     const KNOWN: [Verdict; 3] = [Verdict::Diverged, Verdict::Chance, Verdict::AboveChance];
@@ -287,14 +248,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
     let needed = plan.bytes(threads);
-    let Some(available) = available_memory() else { return Ok(()) };
+    let Some(available) = memory::available() else { return Ok(()) };
     if needed <= available {
         return Ok(());
     }
     Err(Failure::Memory {
-        needed: size::bytes(needed),
-        available: size::bytes(available),
-        remedy: "take a smaller --batch, or fewer --threads",
+        needed: number::bytes(needed),
+        available: number::bytes(available),
+        remedy: if plan.bytes(1) <= available {
+            "take fewer --threads".into()
+        } else {
+            "take a smaller --batch".into()
+        },
     })
 }
 

@@ -3,9 +3,10 @@
 use super::error::{Failure, say};
 use super::fail_on::{Condition, Met, conclude};
 use super::forecast::Forecast;
+use super::memory::Need;
+use super::number;
 use super::progress::Stop;
-use super::run::{Arguments, Session, check_memory, experiment, paths, workers};
-use super::size;
+use super::run::{Arguments, Session, experiment, paths, workers};
 use crate::report::scaling::FILES;
 use crate::simulate::{Input, Plan};
 use crate::spec::Experiment;
@@ -30,11 +31,12 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
     let experiment = Experiment { widths: Vec::new(), ..experiment };
     let mut sweep = Sweep { experiment, input_width, hidden_widths };
     // Every width is checked before any time is spent; data are moved from plan to plan, for there may be much of them.
-    let drawn = arguments.output.figure_bytes();
+    let threads = workers(arguments.threads);
+    let need = Need { figures: arguments.output.figure_bytes(), ..Need::of(threads) };
     let mut units = 0;
     for width in &sweep.hidden_widths {
         let plan = Plan::new(&sweep.at(*width), input)?;
-        check_memory(&plan, workers(arguments.threads), drawn)?;
+        need.check(&plan)?;
         units += plan.units();
         input = plan.input;
     }
@@ -45,8 +47,7 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
     let mut interrupted = false;
     for width in &sweep.hidden_widths {
         let plan = Plan::new(&sweep.at(*width), input)?;
-        let threads = workers(arguments.threads);
-        let done = session.run(&plan, threads, &Forecast::silent(&plan, threads, drawn))?;
+        let done = session.run(&plan, threads, &Forecast::silent(&plan, threads, need.figures))?;
         input = plan.input;
         if done.interrupted {
             interrupted = true;
@@ -81,7 +82,7 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
 /// Ascending, without repetition.
 fn widths(list: &str) -> Result<Vec<usize>, Failure> {
     let fault = |reason: String| Failure::option("--widths-sweep", list, reason);
-    let mut widths = size::list(list).map_err(fault)?;
+    let mut widths = number::list(list).map_err(fault)?;
     widths.sort_unstable();
     if let Some(pair) = widths.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(fault(format!("{} is there twice", pair[0])));

@@ -5,23 +5,47 @@ use crate::measure::spread::add_spread;
 use crate::measure::summary::{median, summary};
 use crate::op::record::{Floors, LayerRecord};
 use crate::result::{Cell, Drawing, EngineUsed, Exactness, Layer, Report, Rounding, SCHEMA};
-use crate::simulate::{CellPlan, Control, Engine, InputStatistics, Plan, RunError, expectation, record};
+use crate::simulate::{
+    CellPlan, Control, Engine, Expectation, InputStatistics, Plan, RecordedCell, RunError, expectation,
+    record,
+};
 use crate::weights::Method;
+use rayon::prelude::*;
 
 /// Runs all trials of all cells, and judges them.
 ///
 /// # Errors
 /// When the threads cannot be started.
 pub fn run(plan: &Plan, control: &Control) -> Result<Report, RunError> {
+    report(plan, control, &|cell, entrance| expectation(plan, cell, entrance))
+}
+
+/// The same without theory beside the measurements: verdicts are by the threshold alone.
+pub(crate) fn run_alone(plan: &Plan, control: &Control) -> Result<Report, RunError> {
+    report(plan, control, &|_, _| None)
+}
+
+/// What theory expects of a cell, where it has a say.
+type Expecting<'a> = &'a (dyn Fn(&CellPlan, &InputStatistics) -> Option<Expectation> + Sync);
+
+fn report(plan: &Plan, control: &Control, expecting: Expecting) -> Result<Report, RunError> {
     let recorded = record(plan, control)?;
     let entrance = plan.input.entrance();
-    let mut cells = Vec::new();
-    for (cell, records) in plan.cells.iter().zip(&recorded.cells) {
+    let one = |(cell, records): (&CellPlan, &RecordedCell)| {
         let complete: Vec<&Vec<LayerRecord>> = records.trials.iter().collect();
-        if !complete.is_empty() {
-            cells.push(assemble(plan, cell, (&complete, records.double), &entrance, control.trace));
-        }
-    }
+        let some = !complete.is_empty();
+        some.then(|| {
+            let expected = expecting(cell, &entrance);
+            assemble(plan, cell, (&complete, records.double), (&entrance, expected), control.trace)
+        })
+    };
+    // Theory of some activations takes seconds.
+    let cells = match plan.cells.len() {
+        1 => plan.cells.iter().zip(&recorded.cells).filter_map(one).collect(),
+        _ => control
+            .pool()?
+            .install(|| plan.cells.par_iter().with_max_len(1).zip(&recorded.cells).filter_map(one).collect()),
+    };
     Ok(Report {
         schema: SCHEMA.into(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -64,7 +88,7 @@ fn assemble(
     plan: &Plan,
     cell: &CellPlan,
     (trials, double): (&[&Vec<LayerRecord>], bool),
-    entrance: &InputStatistics,
+    (entrance, expected): (&InputStatistics, Option<Expectation>),
     trace: bool,
 ) -> Cell {
     let mut layers: Vec<Layer> = cell
@@ -101,7 +125,6 @@ fn assemble(
         })
         .collect();
     add_spread(&mut layers, trials);
-    let expected = expectation(plan, cell, entrance);
     if let Some(expected) = &expected {
         let theory = expected.theory(&layers);
         layers.iter_mut().zip(theory).for_each(|(layer, theory)| layer.theory = Some(theory));

@@ -3,6 +3,7 @@
 use super::engine::Engine;
 use super::input::Input;
 use super::plan::{CellPlan, Plan};
+use super::streamed;
 use crate::graph::Graph;
 use crate::op::Parameter;
 use crate::op::record::LayerRecord;
@@ -26,28 +27,36 @@ pub fn recomputes(graph: &Graph, batch: usize) -> bool {
 pub fn keeps_weights(graph: &Graph, batch: usize, threads: usize) -> bool {
     let tape = graph.tape_bytes(batch);
     let recomputed = graph.nodes.len() >= FEW && tape > TAPES;
-    !recomputed && drawn_bytes(graph, batch).0 <= (WEIGHTS / threads.max(1) as u128).max(tape)
+    let drawn = graph.parameters.iter().map(|p| Drawn::of(graph, p, batch).draws).sum::<u128>();
+    !recomputed && drawn <= (WEIGHTS / threads.max(1) as u128).max(tape)
 }
 
-/// Bytes of what is drawn for all parameters, and for the largest.
-fn drawn_bytes(graph: &Graph, batch: usize) -> (u128, u128) {
-    let one = |p: &Parameter| {
+/// Bytes of a parameter's map after the forward pass.
+#[derive(Clone, Copy, Default)]
+struct Drawn {
+    /// What was drawn, and may be drawn again.
+    draws: u128,
+    /// What implicit maps have been asked about, which they must know as long as they are asked.
+    asked: u128,
+}
+
+impl Drawn {
+    fn of(graph: &Graph, p: &Parameter, batch: usize) -> Self {
         let (rows, columns) = (p.rows() as u128, p.drawn_columns() as u128);
         if p.law.is_fixed() || !p.is_own() {
-            return 0;
+            return Self::default();
         }
         match p.method {
-            Method::Dense => 4 * rows * columns,
-            // The draws of both sides, and the directions that were asked about.
+            Method::Dense => Self { draws: 4 * rows * columns, asked: 0 },
             Method::Implicit => {
                 let positions = graph.entries.get(p.entry).map_or(1, |entry| entry.positions) as u128;
                 let asked = batch as u128 * positions;
-                4 * (rows * asked.min(columns) + columns * asked.min(rows)) + 4 * (rows + columns) * asked
+                let rank = asked.min(columns);
+                // The directions as columns and two factors; the images of them.
+                Self { draws: 4 * rows * rank, asked: 4 * asked * (columns + 2 * rank) }
             }
         }
-    };
-    let all = || graph.parameters.iter().map(one);
-    (all().sum(), all().max().unwrap_or(0))
+    }
 }
 
 /// Most bytes of a run at once, with this many trials side by side: what a trial in work holds, times the threads, and the
@@ -73,21 +82,25 @@ pub fn bytes(plan: &Plan, threads: usize) -> u128 {
 /// Bytes that so many trials of each cell leave behind, and the result of them.
 pub fn left_bytes(plan: &Plan, trials: usize) -> u128 {
     /// What a layer takes in the plan, in the result and as text, beside the numbers of each trial.
-    const RESULT: u128 = 5 << 10;
+    const RESULT: u128 = 6 << 10;
     let record = size_of::<LayerRecord>() as u128;
     let layers: u128 = plan.cells.iter().map(|cell| cell.layers.len() as u128).sum();
     layers * (trials as u128 * record + RESULT)
 }
+
+/// Bytes for each entry of a Gram matrix while its eigenvalues are sought, and while it is factored (measured).
+const GRAM: u128 = 24;
+const FACTOR: u128 = 44;
 
 /// Bytes of a trial's matrices.
 fn trial_bytes(plan: &Plan, cell: &CellPlan, threads: usize) -> u128 {
     let batch = plan.experiment.batch;
     let samples = batch as u128;
     if cell.choice.engine == Engine::Streamed {
-        // Gram matrices and factors of each layer, more of them for Haar matrices; a wave of partial sums; blocks.
-        let factors = if cell.layers.iter().any(|layer| layer.weights.is_orthogonal()) { 40 } else { 20 };
-        let small = cell.layers.len() as u128 * factors * samples * samples;
-        return small + 64 * 8 * 4 * samples * samples + (6 << 20);
+        // Gram matrices and factors of each layer, more of them for Haar matrices; partial sums; a factor in the making; blocks.
+        let factors = if cell.layers.iter().any(|layer| layer.weights.is_orthogonal()) { 40 } else { 28 };
+        let sums = 16 * streamed::waiting(&cell.layers, batch) as u128;
+        return (cell.layers.len() as u128 * factors + sums + FACTOR) * samples * samples + (6 << 20);
     }
     let graph = &*cell.graph;
     let mut tape = graph.tape_bytes(batch);
@@ -96,13 +109,20 @@ fn trial_bytes(plan: &Plan, cell: &CellPlan, threads: usize) -> u128 {
         let parts = (graph.nodes.len() as f64).sqrt() as u128;
         tape = 2 * tape / parts + parts * widest;
     }
-    let (all, largest) = drawn_bytes(graph, batch);
+    let maps = || graph.parameters.iter().map(|p| Drawn::of(graph, p, batch));
+    let draws = maps().map(|drawn| drawn.draws);
+    let kept = if keeps_weights(graph, batch, threads) { draws.clone().sum() } else { 0 };
     let orthogonal = graph.parameters.iter().any(|p| p.law.is_orthogonal());
-    let kept = if keeps_weights(graph, batch, threads) { all } else { 0 };
-    let weights = kept.max(if orthogonal { 3 * largest } else { largest });
-    // What is computed now, and Gram matrices in double precision.
-    let gram = if graph.nodes.is_empty() { 0 } else { 24 * samples * samples };
+    let largest = draws.max().unwrap_or(0);
+    let asked: u128 = maps().map(|drawn| drawn.asked).sum();
+    let weights = asked + kept.max(if orthogonal { 3 * largest } else { largest });
+    // What is computed now, and Gram matrices in double precision, of which factors are made.
+    let gram = match graph.nodes.len() {
+        0 => 0,
+        _ if asked > 0 => FACTOR,
+        _ => GRAM,
+    };
     // The block of a convolution's gathered input.
     let gathered = if graph.parameters.iter().any(|p| p.kernel.is_some()) { 16 << 20 } else { 0 };
-    tape + weights + 5 * widest / 2 + gram + gathered
+    tape + weights + 5 * widest / 2 + gram * samples * samples + gathered
 }

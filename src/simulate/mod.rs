@@ -51,6 +51,17 @@ pub struct Control<'a> {
     pub trace: bool,
 }
 
+impl Control<'_> {
+    /// Its threads.
+    ///
+    /// # Errors
+    /// When they cannot be started.
+    pub fn pool(&self) -> Result<rayon::ThreadPool, RunError> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
+        pool.map_err(|fault| RunError::Threads { threads: self.threads, reason: fault.to_string() })
+    }
+}
+
 /// Why a run could not be done.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -81,10 +92,7 @@ pub struct RecordedCell {
 /// # Errors
 /// When the threads cannot be started.
 pub fn record(plan: &Plan, control: &Control) -> Result<Recorded, RunError> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(control.threads)
-        .build()
-        .map_err(|fault| RunError::Threads { threads: control.threads, reason: fault.to_string() })?;
+    let pool = control.pool()?;
     let trials = plan.experiment.trials;
     let jobs: Vec<(usize, usize)> =
         (0..plan.cells.len()).flat_map(|c| (0..trials).map(move |t| (c, t))).collect();

@@ -5,19 +5,22 @@
 //! values are the square roots of the eigenvalues of the smaller Gram matrix. Else random read-outs u give mean square and fourth
 //! moment without bias, E‖Jᵀu‖² = tr JJᵀ and E⟨Jᵀu, Jᵀu′⟩² = tr (JJᵀ)² (Hutchinson 1990), and block power iteration the largest.
 //!
-//! All is in double precision. Passes of one trial see the same weights: those of the cell's own method where one pass is enough,
-//! and else drawn ones, which each pass draws from the same streams.
+//! All is in double precision. Passes of one trial see the same weights: those of the cell's own method where one pass is enough
+//! and that method is not dearer with so many read-outs, and else drawn ones, which each pass draws from the same streams.
 
 use crate::expectation::field::WeightMoments;
 use crate::graph::{Graph, backward, forward};
+use crate::law::Law;
 use crate::numeric::product::{Threads, gram, gram_of_rows, mul, tr_mul};
 use crate::numeric::signal::{Signal, aligned, reshaped};
 use crate::numeric::spectrum::eigenvalues;
 use crate::numeric::stream::{Key, Part, Role};
 use crate::numeric::wide::Wide;
-use crate::op::{Context, Space};
+use crate::op::{Context, Parameter, Space};
 use crate::result::Report;
 use crate::result::jacobian::{Jacobian, JacobianMethod, JacobianTheory, OverTrials};
+use crate::simulate::cost::Cost;
+use crate::simulate::rates::Rates;
 use crate::simulate::{CellPlan, Control, Engine, InputStatistics, LayerPlan, Plan, RunError};
 use crate::theory::jacobian;
 use crate::weights::{Factor, Method, largest_square};
@@ -25,7 +28,7 @@ use nalgebra::DMatrix;
 use rand::RngExt;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// All singular values are computed up to so many.
 const MOST: usize = 2048;
@@ -65,15 +68,44 @@ pub fn check(plan: &Plan) -> Result<(), NotMeasured> {
     plan.cells.iter().try_for_each(|cell| Measurement::new(cell).map(|_| ()))
 }
 
-/// Measures the Jacobian of every cell of a complete report, and writes it there.
+/// Units of progress of [`measure`]: trials of all cells.
+pub fn units(plan: &Plan) -> u64 {
+    (plan.cells.len() * plan.experiment.trials.min(MOST_TRIALS)) as u64
+}
+
+/// Predicted seconds of [`measure`] on so many cores at the rates of this machine.
+pub fn seconds(plan: &Plan, cores: usize, rates: Rates) -> f64 {
+    let trials = plan.experiment.trials.min(MOST_TRIALS) as f64;
+    let one = |cell: &CellPlan| Measurement::new(cell).map_or(Cost::default(), |m| m.cost() * trials);
+    let all: Cost = plan.cells.iter().map(one).sum();
+    // Eigenvalues are sought by one thread.
+    let alone = Cost { factors: all.factors, ..Cost::default() };
+    rates.seconds(Cost { factors: 0.0, ..all }) / cores.max(1) as f64 + rates.seconds(alone)
+}
+
+/// Trials that run side by side on so many threads: those of the first cell.
+pub fn side_by_side(plan: &Plan, threads: usize) -> u64 {
+    let trials = plan.experiment.trials.min(MOST_TRIALS);
+    let first = plan.cells.first().and_then(|cell| Measurement::new(cell).ok());
+    first.map_or(1, |measurement| measurement.side_by_side(trials, threads)) as u64
+}
+
+/// Most bytes of [`measure`] at once on so many threads.
+pub fn bytes(plan: &Plan, threads: usize) -> u128 {
+    let trials = plan.experiment.trials.min(MOST_TRIALS);
+    let one = |cell: &CellPlan| {
+        let measurement = Measurement::new(cell).ok()?;
+        Some(measurement.side_by_side(trials, threads) as u128 * measurement.bytes())
+    };
+    plan.cells.iter().filter_map(one).max().unwrap_or(0)
+}
+
+/// Measures the Jacobian of every cell of a complete report, and writes it there; each trial is a unit of progress.
 ///
 /// # Errors
 /// When the threads cannot be started.
 pub fn measure(plan: &Plan, control: &Control, report: &mut Report) -> Result<(), RunError> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(control.threads)
-        .build()
-        .map_err(|fault| RunError::Threads { threads: control.threads, reason: fault.to_string() })?;
+    let pool = control.pool()?;
     if report.interrupted || report.cells.len() != plan.cells.len() {
         return Ok(());
     }
@@ -85,11 +117,13 @@ pub fn measure(plan: &Plan, control: &Control, report: &mut Report) -> Result<()
             if control.stop.load(Ordering::Relaxed) {
                 None
             } else {
-                Some(measurement.trial(plan, trial, threads))
+                let spectrum = measurement.trial(plan, trial, threads, control.stop)?;
+                (control.progress)(1);
+                Some(spectrum)
             }
         };
         let spectra: Option<Vec<Spectrum>> = pool.install(|| {
-            if measurement.is_small() && trials >= control.threads {
+            if measurement.side_by_side(trials, control.threads) > 1 {
                 (0..trials).into_par_iter().with_max_len(1).map(|trial| one(trial, Threads::One)).collect()
             } else {
                 (0..trials).map(|trial| one(trial, Threads::All)).collect()
@@ -130,6 +164,13 @@ pub struct Spectrum {
     pub log10_values: Vec<Option<f64>>,
 }
 
+/// Implicit products of a pass with so many samples cost more than drawn weights: read-outs are as many as outputs.
+fn dearer(parameter: &Parameter, samples: usize) -> bool {
+    let (rows, columns) = (parameter.rows() as f64, parameter.drawn_columns() as f64);
+    let cost = |of: fn(Law, f64, f64, f64) -> Cost| of(parameter.law, columns, rows, samples as f64).total();
+    cost(Cost::dense) < cost(Cost::implicit)
+}
+
 /// How the Jacobian of one network is measured.
 pub struct Measurement {
     graph: Graph,
@@ -166,9 +207,9 @@ impl Measurement {
         let implicit = cell.choice.engine == Engine::Streamed;
         for parameter in &mut graph.parameters {
             match (one_pass, implicit) {
-                (false, _) => parameter.method = Method::Dense,
                 (true, true) => parameter.method = Method::Implicit,
-                (true, false) => {}
+                (true, false) if parameter.method == Method::Implicit && !dearer(parameter, block) => {}
+                _ => parameter.method = Method::Dense,
             }
         }
         let drawn = graph.parameters.iter().any(|p| {
@@ -204,8 +245,65 @@ impl Measurement {
         self.inputs.saturating_mul(self.outputs) <= 1 << 20 && self.graph.tape_bytes(self.block) <= 1 << 24
     }
 
-    /// The singular values of a trial, at the first sample of its batch.
-    pub fn trial(&self, plan: &Plan, number: usize, threads: Threads) -> Spectrum {
+    fn side_by_side(&self, trials: usize, threads: usize) -> usize {
+        if self.is_small() && trials >= threads { threads } else { 1 }
+    }
+
+    /// Samples that pass in a trial, forward and back, and passes.
+    fn samples(&self) -> (f64, f64) {
+        match self.method {
+            JacobianMethod::Full => (self.outputs as f64, self.outputs.div_ceil(self.block) as f64),
+            JacobianMethod::Estimated => {
+                // A step of the power iteration goes forward twice and back, each time with weights of their streams.
+                let passes = (1 + 3 * POWER_STEPS) * READ_OUTS.div_ceil(self.block);
+                ((READ_OUTS * (1 + 2 * POWER_STEPS)) as f64, passes as f64)
+            }
+        }
+    }
+
+    /// Work of a trial. Products of double precision take twice the time of single precision.
+    fn cost(&self) -> Cost {
+        let (samples, passes) = self.samples();
+        let drawn = |p: &Parameter| {
+            let (rows, columns) = (p.rows() as f64, p.drawn_columns() as f64);
+            match p.method {
+                _ if p.law.is_fixed() || !p.is_own() => Cost::default(),
+                Method::Dense => Cost::drawing(p.law, columns, rows) * passes,
+                Method::Implicit => Cost::implicit(p.law, columns, rows, samples),
+            }
+        };
+        let drawn: Cost = self.graph.parameters.iter().map(drawn).sum();
+        let entries: usize = self.graph.nodes.iter().map(|node| self.graph.shapes(node).output_size()).sum();
+        let (size, other) = (self.inputs.min(self.outputs) as f64, self.inputs.max(self.outputs) as f64);
+        let spectrum = match self.method {
+            JacobianMethod::Full => {
+                Cost { products: 2.0 * size * size * other, factors: size.powi(3), ..Cost::default() }
+            }
+            JacobianMethod::Estimated => Cost::default(),
+        };
+        // Without the third that weight gradients take.
+        let products = 2.0 * (2.0 / 3.0) * self.graph.operations() * samples;
+        drawn + spectrum + Cost { products, entries: 2.0 * entries as f64 * samples, ..Cost::default() }
+    }
+
+    /// Bytes of a trial: the tape and the weights of a pass in double precision, the rows of J once more side by side, and a Gram
+    /// matrix with its copy.
+    fn bytes(&self) -> u128 {
+        let weights = |p: &Parameter| match p.method {
+            _ if p.law.is_fixed() || !p.is_own() => 0,
+            Method::Dense => 8 * p.rows() as u128 * p.drawn_columns() as u128,
+            Method::Implicit => 16 * (p.rows() + p.drawn_columns()) as u128 * self.block as u128,
+        };
+        let weights: u128 = self.graph.parameters.iter().map(weights).sum();
+        let rows = if self.method == JacobianMethod::Full { self.outputs } else { READ_OUTS };
+        let size = rows.min(self.inputs) as u128;
+        let widest = self.graph.widest() as u128 * self.block as u128;
+        let jacobian = 8 * (2 * rows as u128 * self.inputs as u128 + 2 * size * size);
+        2 * self.graph.tape_bytes(self.block) + weights + 8 * 3 * widest + jacobian
+    }
+
+    /// The singular values of a trial, at the first sample of its batch; `None` where `stop` was set.
+    pub fn trial(&self, plan: &Plan, number: usize, threads: Threads, stop: &AtomicBool) -> Option<Spectrum> {
         let e = &plan.experiment;
         let key = Key { seed: e.seed, trial: number as u64, layer: 0 };
         let batch = plan.input.draw::<f64>(self.graph.features(), e.batch, key);
@@ -214,9 +312,9 @@ impl Measurement {
         let sample = Signal::new(batch.values.columns(0, 1).into_owned(), batch.exponent);
         if self.graph.parameters.iter().any(|parameter| parameter.rescaled) {
             // The factors are those of the trial's own batch.
-            let _ = forward(&self.graph, batch, &mut context, false, &|| true);
+            let _ = forward(&self.graph, batch, &mut context, false, &|| !stop.load(Ordering::Relaxed));
         }
-        let mut passes = Passes { graph: &self.graph, context, sample };
+        let mut passes = Passes { graph: &self.graph, context, sample, stop };
         match self.method {
             JacobianMethod::Full => self.all_rows(&mut passes),
             JacobianMethod::Estimated => self.read_outs(&mut passes, key),
@@ -224,13 +322,13 @@ impl Measurement {
     }
 
     /// All rows of J, and its spectrum.
-    fn all_rows(&self, passes: &mut Passes) -> Spectrum {
+    fn all_rows(&self, passes: &mut Passes) -> Option<Spectrum> {
         let threads = passes.context.threads;
         let mut rows: Vec<Signal<f64>> = Vec::new();
         for first in (0..self.outputs).step_by(self.block) {
             let count = self.block.min(self.outputs - first);
             let unit = |i: usize, j: usize| if i == first + j { 1.0 } else { 0.0 };
-            rows.push(passes.transposed(DMatrix::from_fn(self.outputs, count, unit)));
+            rows.push(passes.transposed(DMatrix::from_fn(self.outputs, count, unit))?);
         }
         let (transposed, exponent) = joined(&rows);
         // JᵀJ from rows and JJᵀ from columns have the same eigenvalues beside zeros.
@@ -250,16 +348,16 @@ impl Measurement {
         let count = size as f64;
         let mean = squares.iter().sum::<f64>() / count;
         let variance = squares.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / count;
-        Spectrum {
+        Some(Spectrum {
             log10_largest: log(largest),
             mean_square: Wide::new(mean, 2 * exponent),
             relative_variance: (mean > 0.0).then(|| variance / (mean * mean)),
             log10_values: squares.into_iter().map(log).collect(),
-        }
+        })
     }
 
     /// Random read-outs, and block power iteration from what they gave.
-    fn read_outs(&self, passes: &mut Passes, key: Key) -> Spectrum {
+    fn read_outs(&self, passes: &mut Passes, key: Key) -> Option<Spectrum> {
         let threads = passes.context.threads;
         let key = Key { layer: self.graph.streams() + 1, ..key };
         let mut rng = key.stream(Role::ReadOut, Part::Block(0));
@@ -267,7 +365,7 @@ impl Measurement {
         let mut rows = Vec::new();
         for first in (0..READ_OUTS).step_by(self.block) {
             let count = self.block.min(READ_OUTS - first);
-            rows.push(passes.transposed(normal.columns(first, count).into_owned()));
+            rows.push(passes.transposed(normal.columns(first, count).into_owned())?);
         }
         let (v, exponent) = joined(&rows);
         let products = gram(&v, threads);
@@ -282,23 +380,27 @@ impl Measurement {
             let square = gram(&v, threads);
             let factor = Factor::new(&square, largest_square(&square), 1e-10);
             let basis = mul(&v, &factor.whitener, 1.0, threads);
-            let Some(images) = passes.product(&basis, self.block) else { break };
+            // A sample of zeros has no scale.
+            if passes.sample.values.norm() == 0.0 {
+                break;
+            }
+            let images = passes.product(&basis, self.block)?;
             let square = eigenvalues(tr_mul(&images.values, &images.values, 1.0, threads));
             let largest = square.and_then(|all| all.into_iter().reduce(f64::max)).unwrap_or(0.0);
             log10_largest = Wide::new(largest, 2 * images.exponent).log10_abs().map(|log| 0.5 * log);
             let mut rows = Vec::new();
             for first in (0..images.values.ncols()).step_by(self.block) {
                 let count = self.block.min(images.values.ncols() - first);
-                rows.push(passes.transposed(images.values.columns(first, count).into_owned()));
+                rows.push(passes.transposed(images.values.columns(first, count).into_owned())?);
             }
             v = joined(&rows).0;
         }
-        Spectrum {
+        Some(Spectrum {
             log10_largest,
             mean_square: Wide::new(second, 2 * exponent),
             relative_variance: (second > 0.0).then(|| fourth / (second * second) - 1.0),
             log10_values: Vec::new(),
-        }
+        })
     }
 
     fn summary(&self, spectra: &[Spectrum], theory: Option<JacobianTheory>) -> Jacobian {
@@ -356,37 +458,32 @@ struct Passes<'a> {
     context: Context<'a, f64>,
     /// features × 1.
     sample: Signal<f64>,
+    stop: &'a AtomicBool,
 }
 
 impl Passes<'_> {
-    /// JᵀU for U outputs × k: inputs × k, both in the order of the network's own arrays.
-    fn transposed(&mut self, read_outs: DMatrix<f64>) -> Signal<f64> {
+    /// JᵀU for U outputs × k: inputs × k, both in the order of the network's own arrays; `None` when it was stopped.
+    fn transposed(&mut self, read_outs: DMatrix<f64>) -> Option<Signal<f64>> {
         let count = read_outs.ncols();
         self.context.batch = count;
         let row = self.sample.values.column(0);
         let copies = DMatrix::from_fn(row.len(), count, |i, _| row[i]);
         let input = Signal { values: copies, exponent: self.sample.exponent };
-        let passed = forward(self.graph, input, &mut self.context, false, &|| true).and_then(|(_, tape)| {
-            // A sample's entries lie side by side: its columns are its positions, and a position's channels are neighbors.
-            let channels = self.graph.output().channels;
-            let upstream = reshaped(Signal::new(read_outs, 0), channels);
-            backward(self.graph, tape, upstream, &mut self.context, &|| true)
-        });
-        let size = self.graph.input().size();
-        // No step says to stop.
-        reshaped(passed.unwrap_or_else(|_| Signal::new(DMatrix::zeros(size, count), 0)), size)
+        let stop = self.stop;
+        let goes_on = || !stop.load(Ordering::Relaxed);
+        let (_, tape) = forward(self.graph, input, &mut self.context, false, &goes_on).ok()?;
+        // A sample's entries lie side by side: its columns are its positions, and a position's channels are neighbors.
+        let upstream = reshaped(Signal::new(read_outs, 0), self.graph.output().channels);
+        let passed = backward(self.graph, tape, upstream, &mut self.context, &goes_on).ok()?;
+        Some(reshaped(passed, self.graph.input().size()))
     }
 
-    /// J·V for orthonormal V by central differences, inputs × k to outputs × k. `None` for a sample of zeros, which has no scale.
+    /// J·V for orthonormal V by central differences, inputs × k to outputs × k; `None` when it was stopped.
     ///
     /// The step is ∛ε of the sample's norm, where cutting off the series and rounding balance.
     fn product(&mut self, directions: &DMatrix<f64>, block: usize) -> Option<Signal<f64>> {
-        let norm = self.sample.values.norm();
-        if norm == 0.0 {
-            return None;
-        }
-        let step = f64::EPSILON.cbrt() * norm;
-        let graph = self.graph;
+        let step = f64::EPSILON.cbrt() * self.sample.values.norm();
+        let (graph, stop) = (self.graph, self.stop);
         let (context, sample) = (&mut self.context, &self.sample);
         let mut images = Vec::new();
         for first in (0..directions.ncols()).step_by(block) {
@@ -398,7 +495,8 @@ impl Passes<'_> {
                 };
                 let values = DMatrix::from_fn(directions.nrows(), count, entry);
                 let input = Signal { values, exponent: sample.exponent };
-                forward(graph, input, context, false, &|| true).ok().map(|(out, _)| out.signal.clone())
+                let goes_on = || !stop.load(Ordering::Relaxed);
+                forward(graph, input, context, false, &goes_on).ok().map(|(out, _)| out.signal.clone())
             };
             let (above, below) = (at(1.0)?, at(-1.0)?);
             let difference = above.plus(below.times(Wide::from(-1.0))).times(Wide::from(0.5 / step));

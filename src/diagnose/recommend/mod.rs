@@ -9,6 +9,7 @@ mod ranking;
 pub use code::{Code, Family, Fan, Recipe};
 pub use current::Current;
 pub use network::{Network, Survey};
+use ranking::Ranking;
 pub use ranking::{Change, Row};
 
 use crate::activation::Activation;
@@ -17,7 +18,7 @@ use crate::expectation::{second_moment, squared_slope};
 use crate::initializer::Initializer;
 use crate::law::call::CatalogError;
 use crate::numeric::quadrature::expectation;
-use crate::simulate::Control;
+use crate::simulate::{Control, Plan};
 use serde::{Deserialize, Serialize};
 
 /// Name and version of the JSON schema.
@@ -125,60 +126,96 @@ pub struct Recommendation {
     pub code: Code,
 }
 
-/// Answers for a plain stack.
-///
-/// # Errors
-/// Where the user's initializer has no law at some layer.
-pub fn recommend(question: &Question, control: &Control) -> Result<Recommendation, CatalogError> {
-    let act = question.act;
-    let mut now = current::current(question)?;
-    let half = critical::half_stable(act);
-    let (ranking, measured) = ranking::ranking(question, half, control);
-    if let Some(row) = ranking.iter().find(|row| row.now) {
-        (now.forward, now.backward) = (row.forward, row.backward);
-    }
-    let (recommended, recipe) = choose(question, &ranking, practical(act), half);
-    let equal = question.widths.iter().all(|w| *w == question.widths[0]);
-    Ok(Recommendation {
-        depth: question.widths.len() - 1,
-        widths: if equal { vec![question.widths[0]] } else { question.widths.to_vec() },
-        now,
-        recommended,
-        ranking,
-        measured,
-        code: code::code(&recipe, question.widths),
-        ..theory(question)
-    })
+/// Critical points of an activation, sought once.
+#[derive(Clone, Copy)]
+struct Points {
+    /// At q = 1, or the nearest beyond.
+    nearest: Option<CriticalPoint>,
+    /// Where lengths are kept to first order too.
+    half: Option<CriticalPoint>,
 }
 
-/// Answers for a network.
-pub fn recommend_for(survey: Survey, control: &Control) -> Recommendation {
-    let theory = theory(survey.question());
-    let practical = practical(survey.question().act);
-    let answer = survey.answer(practical, control);
-    let (recommended, recipe) = answer.choice;
-    Recommendation {
-        net: Some(answer.network),
-        depth: answer.depth,
-        now: answer.now,
-        recommended,
-        ranking: answer.rows,
-        measured: answer.measured,
-        code: code::for_network(&recipe),
-        ..theory
+impl Points {
+    fn of(act: &Activation) -> Self {
+        Self { nearest: critical::nearest_to_unit_variance(act), half: critical::half_stable(act) }
+    }
+
+    /// The critical point that is of use.
+    fn practical(self) -> Option<CriticalPoint> {
+        self.nearest.filter(|p| p.q <= PRACTICAL)
     }
 }
 
-/// The critical point that is of use.
-fn practical(act: &Activation) -> Option<CriticalPoint> {
-    critical::nearest_to_unit_variance(act).filter(|p| p.q <= PRACTICAL)
+/// What theory says of a plain stack, and the simulations that are to be compared with it, ready to run.
+pub struct StackSurvey<'a> {
+    question: Question<'a>,
+    points: Points,
+    now: Current,
+    ranking: Ranking,
+}
+
+impl<'a> StackSurvey<'a> {
+    /// Predicts the whole catalog.
+    ///
+    /// # Errors
+    /// Where the user's initializer has no law at some layer.
+    pub fn new(question: Question<'a>) -> Result<Self, CatalogError> {
+        let now = current::current(&question)?;
+        let points = Points::of(question.act);
+        let ranking = Ranking::new(&question, points.half);
+        Ok(Self { question, points, now, ranking })
+    }
+
+    /// What runs; `None` where one simulation of so large a stack would take too long.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.ranking.measurement.as_ref().ok().map(|(plan, _)| plan)
+    }
+
+    /// Simulates, ranks and chooses.
+    pub fn answer(self, control: &Control) -> Recommendation {
+        let Self { question, points, mut now, ranking } = self;
+        let (ranking, measured) = ranking.measured(&question, control);
+        if let Some(row) = ranking.iter().find(|row| row.now) {
+            (now.forward, now.backward) = (row.forward, row.backward);
+        }
+        let (recommended, recipe) = choose(&question, &ranking, points);
+        let equal = question.widths.iter().all(|w| *w == question.widths[0]);
+        Recommendation {
+            depth: question.widths.len() - 1,
+            widths: if equal { vec![question.widths[0]] } else { question.widths.to_vec() },
+            now,
+            recommended,
+            ranking,
+            measured,
+            code: code::code(&recipe, question.widths),
+            ..theory(&question, points)
+        }
+    }
+}
+
+impl Survey<'_> {
+    /// Simulates, ranks and chooses.
+    pub fn answer(self, control: &Control) -> Recommendation {
+        let theory = theory(self.question(), self.points());
+        let answer = self.measured(control);
+        let (recommended, recipe) = answer.choice;
+        Recommendation {
+            net: Some(answer.network),
+            depth: answer.depth,
+            now: answer.now,
+            recommended,
+            ranking: answer.rows,
+            measured: answer.measured,
+            code: code::for_network(&recipe),
+            ..theory
+        }
+    }
 }
 
 /// What follows from the activation alone; the rest is empty.
-fn theory(question: &Question) -> Recommendation {
+fn theory(question: &Question, points: Points) -> Recommendation {
     let act = question.act;
-    let nearest = critical::nearest_to_unit_variance(act);
-    let practical = practical(act);
+    let (nearest, practical) = (points.nearest, points.practical());
     let gain = |moment: f64| Some(moment.sqrt().recip()).filter(|g| g.is_finite() && *g > 0.0);
     let (square, steep) = (second_moment(act, 1.0), squared_slope(act, 1.0));
     let slope = practical.map(|p| {
@@ -196,7 +233,7 @@ fn theory(question: &Question) -> Recommendation {
         critical: practical.map(Critical::from),
         critical_why: practical.is_none().then(|| absent(act, nearest)),
         first_legal: nearest.filter(|p| p.q > PRACTICAL).map(Critical::from),
-        half_stable: critical::half_stable(act).map(Critical::from),
+        half_stable: points.half.map(Critical::from),
         critical_length_slope: slope.filter(|s| s.is_finite()),
         gain_forward: gain(square),
         gain_backward: gain(steep),
@@ -247,12 +284,8 @@ fn absent(act: &Activation, nearest: Option<CriticalPoint>) -> String {
 
 /// A named initializer that prediction and measurement agree keeps both directions; else a critical point; else the least
 /// bad.
-fn choose(
-    question: &Question,
-    ranking: &[Row],
-    practical: Option<CriticalPoint>,
-    half: Option<CriticalPoint>,
-) -> (Choice, Recipe) {
+fn choose(question: &Question, ranking: &[Row], points: Points) -> (Choice, Recipe) {
+    let (practical, half) = (points.practical(), points.half);
     let named = ranking.iter().filter_map(|row| {
         let (place, name) =
             row.names.iter().find_map(|n| code::NAMED.iter().position(|(k, _)| k == n).map(|p| (p, n)))?;

@@ -3,9 +3,9 @@
 
 use super::code::{NAMED, Recipe};
 use super::ranking::{BATCH, Row, TRIALS, half_stable_name, predicted, same_law, words_of};
-use super::{Change, Choice, Current, Question, current};
+use super::{Change, Choice, Current, Points, Question, current};
 use crate::diagnose::run;
-use crate::expectation::critical::{self, CriticalPoint};
+use crate::expectation::critical::CriticalPoint;
 use crate::expectation::field::WeightMoments;
 use crate::frontend::toml::Architecture;
 use crate::graph::{Entry, Graph, GraphError};
@@ -67,6 +67,7 @@ struct Candidate {
 /// The simulations that a network is judged by, checked and ready to run; the user's initializer is the first of them.
 pub struct Survey<'a> {
     question: Question<'a>,
+    points: Points,
     /// What runs.
     pub plan: Plan,
     candidates: Vec<Candidate>,
@@ -107,7 +108,7 @@ impl<'a> Survey<'a> {
     /// # Errors
     /// Where it cannot be built under the user's initializer.
     pub fn new(question: Question<'a>, architecture: &'a Architecture) -> Result<Self, PlanError> {
-        let half = critical::half_stable(question.act);
+        let points = Points::of(question.act);
         let first = plan(&question, architecture, vec![question.init.name.clone()], (1, 1))?;
         let cell = first.cells.first().ok_or(PlanError::Nothing)?;
         let net = &*cell.graph;
@@ -130,7 +131,7 @@ impl<'a> Survey<'a> {
             let reason = "the file names the law of every layer, so no initializer is left to choose";
             return Err(PlanError::Net(GraphError { path: "the network".into(), reason: reason.into() }));
         }
-        let (order, core) = order(half, known.branches);
+        let (order, core) = order(points.half, known.branches);
         let catalog = entries().map(|e| e.name.to_string()).filter(|name| !order.contains(name));
         let names = [question.init.name.clone()].into_iter().chain(order.iter().cloned()).chain(catalog);
         let mut candidates: Vec<Candidate> = Vec::new();
@@ -182,7 +183,7 @@ impl<'a> Survey<'a> {
         }
         let names = candidates.iter().map(|c| c.names[0].clone()).collect();
         let plan = plan(&question, architecture, names, effort)?;
-        Ok(Self { question, plan, candidates, left, net: known, now, depth })
+        Ok(Self { question, points, plan, candidates, left, net: known, now, depth })
     }
 }
 
@@ -279,8 +280,13 @@ impl Survey<'_> {
         &self.question
     }
 
+    /// Critical points of its activation.
+    pub(super) fn points(&self) -> Points {
+        self.points
+    }
+
     /// Simulates, ranks and chooses.
-    pub(super) fn answer(self, practical: Option<CriticalPoint>, control: &Control) -> Answer {
+    pub(super) fn measured(self, control: &Control) -> Answer {
         let question = &self.question;
         let mut rows: Vec<Row> = self.candidates.iter().map(|c| row(question, c)).collect();
         let e = &self.plan.experiment;
@@ -316,7 +322,7 @@ impl Survey<'_> {
         if let Some(row) = rows.iter().find(|row| row.now) {
             (now.forward, now.backward) = (row.forward, row.backward);
         }
-        let options = options(question, &rows, practical, network.branches);
+        let options = options(&rows, self.points, network.branches);
         let said = norms(&network, &options, question.threshold);
         network.notes.extend(said);
         let choice = choose(&rows, &options, question.threshold);
@@ -363,13 +369,8 @@ struct Offer<'a> {
 }
 
 /// The more usual first.
-fn options<'a>(
-    question: &Question,
-    rows: &'a [Row],
-    practical: Option<CriticalPoint>,
-    branches: usize,
-) -> Vec<Offer<'a>> {
-    let half = critical::half_stable(question.act);
+fn options(rows: &[Row], points: Points, branches: usize) -> Vec<Offer<'_>> {
+    let (practical, half) = (points.practical(), points.half);
     let named = NAMED.iter().map(|(name, recipe)| ((*name).to_string(), Some(*recipe), false));
     let scaled = scaled().into_iter().filter(|_| branches > 0);
     let scaled = scaled.map(|(name, scale)| (name, Some(Recipe::depth_scaled(scale, branches)), false));

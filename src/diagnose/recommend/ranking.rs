@@ -1,7 +1,7 @@
 //! The catalog for one network, by how far signal and gradient change: predicted, and measured on short simulations.
 
 use super::Question;
-use crate::diagnose::run;
+use crate::diagnose::report::run_alone;
 use crate::expectation::critical::CriticalPoint;
 use crate::expectation::field::WeightMoments;
 use crate::initializer::{Initializer, entries};
@@ -97,26 +97,46 @@ struct Candidate {
     predicted: (Option<f64>, Option<f64>),
 }
 
-/// Rows best first, and how they were measured.
-pub fn ranking(question: &Question, half: Option<CriticalPoint>, control: &Control) -> (Vec<Row>, String) {
-    let mut candidates = candidates(question, half);
-    candidates.par_iter_mut().for_each(|candidate| {
-        let laws: Option<Vec<WeightMoments>> = candidate.layers.iter().map(LayerPlan::moments).collect();
-        candidate.predicted = laws.map_or((None, None), |laws| predicted(question, &laws));
-    });
-    let mut rows: Vec<Row> = candidates.iter().map(|c| row(question, c)).collect();
-    let words = measure(question, &candidates, &mut rows, control);
-    let symmetric = |row: &Row| row.flags.contains(&Flag::SymmetricUnits);
-    for row in &mut rows {
-        let sizes = [row.forward.size(), row.backward.size()];
-        let known = [row.forward, row.backward].iter().all(|c| c.size().is_some());
-        row.score = if known { sizes.into_iter().flatten().reduce(f64::max) } else { None };
-        let kept = |size: Option<f64>| size.is_some_and(|s| s <= question.threshold);
-        row.stable = sizes.into_iter().all(kept) && !symmetric(row);
+/// The catalog as theory has it, and the simulation that measures as many of its laws as the budget allows.
+pub(super) struct Ranking {
+    candidates: usize,
+    rows: Vec<Row>,
+    /// What runs, and the rows that its cells belong to; or in words why nothing does.
+    pub measurement: Result<(Plan, Vec<usize>), String>,
+}
+
+impl Ranking {
+    /// Predicts every law, and chooses those that are measured.
+    pub fn new(question: &Question, half: Option<CriticalPoint>) -> Self {
+        let mut candidates = candidates(question, half);
+        candidates.par_iter_mut().for_each(|candidate| {
+            let laws: Option<Vec<WeightMoments>> = candidate.layers.iter().map(LayerPlan::moments).collect();
+            candidate.predicted = laws.map_or((None, None), |laws| predicted(question, &laws));
+        });
+        let rows: Vec<Row> = candidates.iter().map(|c| row(question, c)).collect();
+        let measurement = measurement(question, &candidates, &rows);
+        Self { candidates: candidates.len(), rows, measurement }
     }
-    let score = |row: &Row| row.score.unwrap_or(f64::INFINITY);
-    rows.sort_by(|a, b| symmetric(a).cmp(&symmetric(b)).then(score(a).total_cmp(&score(b))));
-    (rows, words)
+
+    /// Rows best first, and how they were measured.
+    pub fn measured(self, question: &Question, control: &Control) -> (Vec<Row>, String) {
+        let mut rows = self.rows;
+        let words = match &self.measurement {
+            Ok((plan, chosen)) => measure(plan, chosen, self.candidates, &mut rows, control),
+            Err(why) => why.clone(),
+        };
+        let symmetric = |row: &Row| row.flags.contains(&Flag::SymmetricUnits);
+        for row in &mut rows {
+            let sizes = [row.forward.size(), row.backward.size()];
+            let known = [row.forward, row.backward].iter().all(|c| c.size().is_some());
+            row.score = if known { sizes.into_iter().flatten().reduce(f64::max) } else { None };
+            let kept = |size: Option<f64>| size.is_some_and(|s| s <= question.threshold);
+            row.stable = sizes.into_iter().all(kept) && !symmetric(row);
+        }
+        let score = |row: &Row| row.score.unwrap_or(f64::INFINITY);
+        rows.sort_by(|a, b| symmetric(a).cmp(&symmetric(b)).then(score(a).total_cmp(&score(b))));
+        (rows, words)
+    }
 }
 
 fn experiment(question: &Question, init: Vec<String>, engine: Engine) -> Experiment {
@@ -235,8 +255,12 @@ fn row(question: &Question, candidate: &Candidate) -> Row {
     }
 }
 
-/// Measures as many rows as the budget allows: what the user has, then the best predicted. Says how.
-fn measure(question: &Question, candidates: &[Candidate], rows: &mut [Row], control: &Control) -> String {
+/// The simulation of as many laws as the budget allows: what the user has, then the best predicted.
+fn measurement(
+    question: &Question,
+    candidates: &[Candidate],
+    rows: &[Row],
+) -> Result<(Plan, Vec<usize>), String> {
     let cost = |engine: Engine, name: &str| {
         let plan = Plan::new(&experiment(question, vec![name.to_string()], engine), Input::Normal);
         plan.map_or(f64::INFINITY, |p| p.cost())
@@ -255,13 +279,16 @@ fn measure(question: &Question, candidates: &[Candidate], rows: &mut [Row], cont
         }
     }
     if chosen.is_empty() {
-        return "nothing was measured: one short simulation of so large a network takes too long".into();
+        return Err("nothing was measured: one short simulation of so large a network takes too long".into());
     }
     let names = chosen.iter().map(|i| candidates[*i].names[0].clone()).collect();
-    let Ok(plan) = Plan::new(&experiment(question, names, engine), Input::Normal) else {
-        return "nothing was measured".into();
-    };
-    let Ok(report) = run(&plan, control) else { return "nothing was measured: no threads".into() };
+    let plan = Plan::new(&experiment(question, names, engine), Input::Normal);
+    plan.map(|plan| (plan, chosen)).map_err(|_| "nothing was measured".into())
+}
+
+/// Fills what was measured into the rows. Says how.
+fn measure(plan: &Plan, chosen: &[usize], all: usize, rows: &mut [Row], control: &Control) -> String {
+    let Ok(report) = run_alone(plan, control) else { return "nothing was measured: no threads".into() };
     for (index, cell) in chosen.iter().zip(&report.cells) {
         let row = &mut rows[*index];
         row.forward.measured = cell.forward.log10_change.filter(|x| x.is_finite());
@@ -275,13 +302,8 @@ fn measure(question: &Question, candidates: &[Candidate], rows: &mut [Row], cont
         row.flags = cell.flags.clone();
         row.law = Some(cell.law);
     }
-    let share = if chosen.len() == rows.len() {
-        "every law".into()
-    } else {
-        format!("{} of {} laws", chosen.len(), rows.len())
-    };
-    format!(
-        "{share}, {TRIALS} trials, batch {BATCH}, {} engine",
-        if engine == Engine::Auto { "exact" } else { "implicit" }
-    )
+    let share =
+        if chosen.len() == all { "every law".into() } else { format!("{} of {all} laws", chosen.len()) };
+    let engine = if plan.experiment.engine == Engine::Auto { "exact" } else { "implicit" };
+    format!("{share}, {TRIALS} trials, batch {BATCH}, {engine} engine")
 }

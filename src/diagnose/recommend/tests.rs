@@ -6,7 +6,7 @@ fn of(act: &str, widths: &[usize], init: &str) -> Recommendation {
     let init = Initializer::parse(init).unwrap();
     let question = Question { act: &act, widths, init: &init, threshold: 1.0, seed: 0 };
     let control = Control { threads: 2, stop: &AtomicBool::new(false), progress: &|_| (), trace: false };
-    recommend(&question, &control).unwrap()
+    StackSurvey::new(question).unwrap().answer(&control)
 }
 
 #[test]

@@ -9,7 +9,7 @@ const ENTRIES: usize = 1 << 14;
 /// Blocks of a group, which one thread works through.
 const GROUP: usize = 4;
 /// Groups whose sums wait to be added up.
-const WAVE: usize = 64;
+pub const WAVE: usize = 64;
 
 /// What is summed over units.
 pub trait Sums: Default + Send {

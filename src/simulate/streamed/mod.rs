@@ -75,6 +75,12 @@ pub fn steps(layers: &[LayerPlan], batch: usize) -> u64 {
     forward + frames + back + layers.last().map_or(0, |l| groups(l.fan_out))
 }
 
+/// Sums that wait at once to be added up.
+pub fn waiting(layers: &[LayerPlan], batch: usize) -> usize {
+    let wave = |rows: usize| Blocks::new(rows, batch).groups().min(blocks::WAVE);
+    layers.iter().map(|l| wave(l.fan_in.max(l.fan_out))).max().unwrap_or(0)
+}
+
 /// Names the draws of a block of units: the map's ξ.
 fn part(units: u64) -> Part {
     Part::Units { beside: false, units, block: 0 }
