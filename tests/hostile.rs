@@ -98,6 +98,7 @@ fn networks_that_nobody_can_build_are_refused_in_one_line() {
     let groups = image("[1000000000000, 1, 1]", "kernel = 1\ngroups = 7");
     let most = "input = { shape = [8] }\n[[layer]]\ntype = \"linear\"\nout = 18446744073709551615\n";
     let nothing = "input = { shape = [8] }\n[[layer]]\ntype = \"repeat\"\ntimes = 1000000000000\nlayers = []\n[[layer]]\ntype = \"linear\"\nout = 2\n";
+    let own = format!("init = \"normal(0, -1)\"\n{PLACES}");
     let gated = "input = { shape = [24, 8] }\n[[layer]]\ntype = \"repeat\"\ntimes = 4\nlayers = [{ type = \"lstm\", out = 32 }]\n";
     let named = format!("{PLACES}name = \"{}\"\n", "a".repeat(100_000));
     let twice = format!(
@@ -121,6 +122,15 @@ fn networks_that_nobody_can_build_are_refused_in_one_line() {
             (&[("n.toml", &twice)], &save, 2, "two layers have this path"),
             (&[("n.toml", &inside)], &save, 2, "two layers have this path"),
             (&[("n.toml", "")], &net, 2, "--net"),
+            (&[("n.toml", PLACES)], &[&net[..], &["--init", "normal(0, -1)"]].concat(), 2, "--init: linear1"),
+            (&[("n.toml", PLACES)], &[&net[..], &["--bias", "normal(0, -1)"]].concat(), 2, "--bias: linear1"),
+            (
+                &[("n.toml", PLACES)],
+                &["train", "--net", "n.toml", "--init", "normal(0, -1)"],
+                2,
+                "--init: linear1",
+            ),
+            (&[("n.toml", &own)], &net, 2, "--net: linear1"),
             (&[("n.toml", PLACES)], &["--net", "."], 1, "this is a directory"),
             (&[("n.toml", PLACES)], &["--net", "m.toml"], 1, "there is no such file"),
         ],

@@ -552,6 +552,7 @@ fn data() -> String {
     text
 }
 
+#[expect(clippy::print_stderr, reason = "how much was tried")]
 fn hunt(seconds: u64) {
     let first: u64 =
         std::env::var("INITDIAG_RANDOM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);

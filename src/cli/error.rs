@@ -1,5 +1,6 @@
 //! Faults as a person meets them: one line on standard error, and an exit code.
 
+use crate::graph::{GraphError, Origin};
 use crate::law::call::CatalogError;
 use crate::law::expression::mentions;
 use crate::report::export::ExportError;
@@ -92,7 +93,7 @@ fn in_options(fault: &PlanError) -> String {
         PlanError::Initializer(fault) => format!("--init {fault}"),
         PlanError::Bias(fault) => format!("--bias {fault}"),
         PlanError::DependentBias(_) => format!("--bias: {fault}"),
-        PlanError::Net(fault) => format!("--net: {fault}"),
+        PlanError::Net(fault) => of_graph(fault),
         PlanError::Features { .. } | PlanError::Entries { .. } | PlanError::Tokens => {
             format!("--input: {fault}")
         }
@@ -104,6 +105,15 @@ fn in_options(fault: &PlanError) -> String {
     }
 }
 
+fn of_graph(fault: &GraphError) -> String {
+    let option = match fault.origin {
+        Origin::Network => "--net",
+        Origin::Initializer => "--init",
+        Origin::Biases => "--bias",
+    };
+    format!("{option}: {fault}")
+}
+
 fn of_training(fault: &TrainError) -> String {
     match fault {
         TrainError::Activation(fault) => format!("--act {fault}"),
@@ -111,7 +121,8 @@ fn of_training(fault: &TrainError) -> String {
         TrainError::Bias(fault) => format!("--bias {fault}"),
         TrainError::Optimizer(fault) => format!("--optimizer {fault}"),
         TrainError::Schedule(fault) => format!("--schedule {fault}"),
-        TrainError::Net(_) | TrainError::Tied(_) | TrainError::Tokens | TrainError::Output { .. } => {
+        TrainError::Net(fault) => of_graph(fault),
+        TrainError::Tied(_) | TrainError::Tokens | TrainError::Output { .. } => {
             format!("--net: {fault}")
         }
         TrainError::Features { .. } | TrainError::Class { .. } | TrainError::Empty(_) => {

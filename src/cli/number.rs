@@ -78,7 +78,7 @@ fn of_digits(text: &str) -> Option<u64> {
 /// `1G`, `10M`, `4096`.
 fn counted(number: u64) -> String {
     let units = [(1_000_000_000, "G"), (1_000_000, "M")];
-    let unit = units.into_iter().find(|(unit, _)| number >= *unit && number % unit == 0);
+    let unit = units.into_iter().find(|(unit, _)| number >= *unit && number.is_multiple_of(*unit));
     unit.map_or_else(|| number.to_string(), |(unit, name)| format!("{}{name}", number / unit))
 }
 

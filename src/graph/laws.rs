@@ -1,6 +1,6 @@
 //! The laws of a graph's parameters: those that the network's file names, or the experiment's.
 
-use super::{Graph, GraphError};
+use super::{Graph, GraphError, Origin};
 use crate::activation::Activation;
 use crate::initializer::{Initializer, Place, Procedure, Site};
 use crate::law::Law;
@@ -64,7 +64,8 @@ pub fn assign(graph: &mut Graph, laws: &Laws) -> Result<(), GraphError> {
             if Affine::of(law).is_none() {
                 let reason =
                     format!("`{}` does not draw its entries independently, as a table needs", init.name);
-                return Err(GraphError::new(&parameter.path, reason));
+                let origin = if parameter.init.is_some() { Origin::Network } else { Origin::Initializer };
+                return Err(GraphError::new(&parameter.path, reason).of(origin));
             }
         }
     }
@@ -193,16 +194,18 @@ impl Assignment<'_> {
         }
         let (fan_in, fan_out) = parameter.fans;
         let site = Site { place, ..Site::dense(fan_in, fan_out, number, self.depth, &act) };
-        let weights = init.weights(&site).map_err(word)?;
+        let of_weights = if parameter.init.is_some() { Origin::Network } else { Origin::Initializer };
+        let of_biases = if named.is_some() { Origin::Network } else { Origin::Biases };
+        let weights = init.weights(&site).map_err(|f| word(f).of(of_weights))?;
         let biases = match bias {
             _ if absent => Law::Constant(0.0),
-            None => init.bias(&site).map_err(word)?,
+            None => init.bias(&site).map_err(|f| word(f).of(of_weights))?,
             Some(bias) => {
-                let law = bias.weights(&site).map_err(word)?;
+                let law = bias.weights(&site).map_err(|f| word(f).of(of_biases))?;
                 if Affine::of(law).is_none() {
                     let reason =
                         format!("the law of biases `{}` does not draw its entries independently", bias.name);
-                    return Err(GraphError::new(path, reason));
+                    return Err(GraphError::new(path, reason).of(of_biases));
                 }
                 law
             }

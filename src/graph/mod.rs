@@ -50,12 +50,38 @@ pub struct GraphError {
     pub path: String,
     /// In words.
     pub reason: String,
+    /// What is wrong.
+    pub origin: Origin,
+}
+
+/// Where a fault of a graph comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From the network itself.
+    Network,
+    /// From the experiment's initializer.
+    Initializer,
+    /// From the experiment's law of biases.
+    Biases,
 }
 
 impl GraphError {
-    /// What is wrong at a path.
+    /// What is wrong with the network at a path.
     pub fn new(path: &str, reason: impl Into<String>) -> Self {
-        Self { path: path.into(), reason: reason.into() }
+        Self { path: path.into(), reason: reason.into(), origin: Origin::Network }
+    }
+
+    /// The same, where the file of the network names an initializer: what it names itself is its own.
+    #[must_use]
+    pub fn beside(self, named: Option<&String>, init: &str) -> Self {
+        let own = self.origin == Origin::Initializer && named.is_some_and(|name| name == init);
+        if own { self.of(Origin::Network) } else { self }
+    }
+
+    /// The same fault of what the experiment says.
+    #[must_use]
+    pub fn of(self, origin: Origin) -> Self {
+        Self { origin, ..self }
     }
 }
 

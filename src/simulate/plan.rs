@@ -153,7 +153,7 @@ impl Plan {
                 None => stack::graph(widths, act),
             });
             let graphs = graphs.collect::<Result<Vec<_>, _>>().map_err(PlanError::Net)?;
-            for init in &inits {
+            for (init, text) in inits.iter().zip(&e.init) {
                 for (index, graph) in graphs.iter().enumerate() {
                     match cell(e, init, bias.as_ref(), (index, &plan.acts[index]), graph) {
                         Ok(cell) => plan.cells.push(CellPlan { stack: size(e, widths), ..cell }),
@@ -164,16 +164,16 @@ impl Plan {
                             {
                                 plan.left_out.push(new);
                             }
-                            first.get_or_insert(fault);
+                            first.get_or_insert((fault, text));
                         }
                     }
                 }
             }
         }
         if plan.cells.is_empty() {
-            return Err(first.map_or(PlanError::Nothing, |fault| match e.net {
-                Some(_) => PlanError::Net(fault),
+            return Err(first.map_or(PlanError::Nothing, |(fault, init)| match &e.net {
                 None => PlanError::Law(fault.reason),
+                Some(net) => PlanError::Net(fault.beside(net.init.as_ref(), init)),
             }));
         }
         plan.check_input()?;

@@ -129,7 +129,7 @@ impl<'a> Survey<'a> {
         let mut known = describe(architecture, net, stack);
         if net.own_parameters().all(|p| p.init.is_some()) {
             let reason = "the file names the law of every layer, so no initializer is left to choose";
-            return Err(PlanError::Net(GraphError { path: "the network".into(), reason: reason.into() }));
+            return Err(PlanError::Net(GraphError::new("the network", reason)));
         }
         let (order, core) = order(points.half, known.branches);
         let catalog = entries().map(|e| e.name.to_string()).filter(|name| !order.contains(name));

@@ -193,10 +193,11 @@ impl Plan {
         let rules = t.optimizer.iter().map(|text| Optimizer::parse(text)).collect::<Result<Vec<_>, _>>();
         let rules = rules.map_err(TrainError::Optimizer)?;
         let mut cells = Vec::new();
-        for init in &inits {
+        for (init, text) in inits.iter().zip(&t.init) {
+            let fault = |fault: GraphError| TrainError::Net(fault.beside(t.net.init.as_ref(), text));
             for act in &acts {
                 let laws = Laws { init, bias: bias.as_ref(), act };
-                let net = Arc::new(t.net.with_laws(&laws).map_err(TrainError::Net)?);
+                let net = Arc::new(t.net.with_laws(&laws).map_err(fault)?);
                 for (rule, text) in rules.iter().zip(&t.optimizer) {
                     let own = [rule.default_rate()];
                     for rate in if t.lr.is_empty() { &own[..] } else { &t.lr } {
