@@ -95,13 +95,15 @@ impl Forecast {
             }
             Some(first) => first,
         };
-        if done - before < round || now - from < TELLING || self.silent.swap(true, Ordering::Relaxed) {
+        // Another thread may have counted on in the meantime.
+        let since = done.saturating_sub(before);
+        if since < round || now - from < TELLING || self.silent.swap(true, Ordering::Relaxed) {
             return;
         }
         let rest = all.saturating_sub(done) as f64;
         // What the first trials took in memory is measured too, where the system says it.
         let memory = peak().map_or(self.memory, |peak| peak + self.later);
-        bar.suspend(|| self.say(now + rest * (now - from) / (done - before) as f64, memory));
+        bar.suspend(|| self.say(now + rest * (now - from) / since as f64, memory));
     }
 
     /// Says it, of a long run.
