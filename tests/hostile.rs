@@ -2,59 +2,18 @@
 //! result: no panic, no abort, no work without end.
 #![cfg(target_os = "linux")]
 
-use std::io::Read;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+#[path = "common/bounded.rs"]
+mod bounds;
 
-struct Ended {
-    code: Option<i32>,
-    said: String,
-    printed: String,
-    seconds: f64,
-}
+use bounds::{Bounds, Ended, run};
+use std::path::Path;
+use std::process::Command;
 
 /// Runs the tool in a folder with so many mebibytes of address space; `None` when it takes longer than so many seconds.
 fn bounded(place: &Path, arguments: &[&str], mebibytes: u64, seconds: u64) -> Option<Ended> {
-    let script = format!("ulimit -v {}; exec \"$0\" \"$@\"", mebibytes << 10);
-    let mut child = Command::new("sh")
-        .current_dir(place)
-        .args(["-c", &script, env!("CARGO_BIN_EXE_initdiag")])
-        .args(arguments)
-        .env_remove("NO_COLOR")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let start = Instant::now();
-    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let printed = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        out.read_to_end(&mut bytes).map(|_| bytes).unwrap_or_default()
-    });
-    let said = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        err.read_to_end(&mut bytes).map(|_| bytes).unwrap_or_default()
-    });
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            let (printed, said) = (text(printed.join().unwrap()), text(said.join().unwrap()));
-            return Some(Ended {
-                code: status.code(),
-                said,
-                printed,
-                seconds: start.elapsed().as_secs_f64(),
-            });
-        }
-        if start.elapsed() > Duration::from_secs(seconds) {
-            let _ = child.kill();
-            let _ = child.wait();
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let patience = seconds as f64;
+    let ended = run(place, arguments, &Bounds { limit: 'v', bytes: mebibytes << 20, patience, grace: 0.0 });
+    (ended.seconds <= patience).then_some(ended)
 }
 
 /// A name and what is in the file; the arguments; the exit code, and words of the one line, or none for a result.
@@ -69,9 +28,10 @@ fn check(rows: &[Row], mebibytes: u64, seconds: u64) {
             std::fs::write(place.path().join(name), text).unwrap();
         }
         let ended = bounded(place.path(), arguments, mebibytes, seconds);
-        let Ended { code: found, said, printed, .. } =
+        let Ended { status, said, printed, peak, .. } =
             ended.unwrap_or_else(|| panic!("{arguments:?} takes more than {seconds} s"));
-        assert_eq!(found, Some(*code), "{arguments:?}: {said}");
+        assert!(peak <= (mebibytes << 20) as f64, "{arguments:?} takes {peak} bytes");
+        assert_eq!(status.code(), Some(*code), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
         assert!(!said.contains("panicked") && !said.contains("backtrace"), "{arguments:?}: {said}");
         if *code == 1 || *code == 2 {
@@ -245,7 +205,7 @@ fn words_blame_what_is_wrong() {
     let arguments = ["theory", "--act", "relu", "--init", "critical(q=1e20)", "--json"];
     let ended = bounded(place.path(), &arguments, 3000, 20).unwrap();
     let value: serde_json::Value = serde_json::from_str(&ended.printed).unwrap();
-    assert_eq!((ended.code, value["sigma_b2"].as_f64()), (Some(0), Some(0.0)));
+    assert_eq!((ended.status.code(), value["sigma_b2"].as_f64()), (Some(0), Some(0.0)));
     assert!(ended.seconds < 20.0);
 }
 
@@ -288,7 +248,7 @@ fn a_small_file_that_unpacks_to_one_long_line_is_told() {
     }
     zipped.finish().unwrap();
     let ended = bounded(place.path(), &["--input", "bomb.csv.gz"], 2000, 30).unwrap();
-    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.said);
     assert!(ended.said.contains("line 1 is longer than 64 MiB"), "{}", ended.said);
 }
 

@@ -6,14 +6,17 @@
 //! `INITDIAG_RANDOM_SEED` for other draws. A failure names the seed of its case.
 #![cfg(target_os = "linux")]
 
+#[path = "common/bounded.rs"]
+mod bounds;
+
+use bounds::{Bounds, Ended, run};
 use initdiag::op::layer::LAYERS;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 /// What a case draws from.
@@ -401,65 +404,14 @@ impl Draws {
     }
 }
 
-struct Ended {
-    status: ExitStatus,
-    said: String,
-    printed: String,
-    seconds: f64,
-    /// Most bytes at once.
-    peak: f64,
-}
-
 /// No process may take more data than this: the machine's other work goes on.
 const MOST: u64 = 3 << 30;
 /// Seconds after which a run that has announced no more is no good.
 const PATIENCE: f64 = 30.0;
 
-fn reader(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = from.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
-}
-
-/// Runs the tool in a folder with so many bytes for its data; it is asked to end after some time.
-fn run(place: &Path, arguments: &[String], bytes: u64) -> Ended {
-    let script = format!("ulimit -d {}; exec \"$0\" \"$@\"", bytes >> 10);
-    let mut child = Command::new("sh")
-        .current_dir(place)
-        .args(["-c", &script, env!("CARGO_BIN_EXE_initdiag")])
-        .args(arguments)
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let start = Instant::now();
-    let printed = reader(child.stdout.take().unwrap());
-    let said = reader(child.stderr.take().unwrap());
-    let status_of = format!("/proc/{}/status", child.id());
-    let (mut peak, mut asked) = (0.0f64, false);
-    let status = loop {
-        let text = std::fs::read_to_string(&status_of).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
-        peak = peak.max(1024.0 * kib.unwrap_or(0.0));
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if start.elapsed() > Duration::from_secs_f64(PATIENCE) && !asked {
-            let _ = Command::new("kill").arg(child.id().to_string()).status();
-            asked = true;
-        }
-        if start.elapsed() > Duration::from_secs_f64(PATIENCE + 10.0) {
-            let _ = child.kill();
-        }
-        std::thread::sleep(Duration::from_millis(4));
-    };
-    let seconds = start.elapsed().as_secs_f64();
-    Ended { status, said: said.join().unwrap(), printed: printed.join().unwrap(), seconds, peak }
+/// Runs the tool in a folder with so many bytes for its data.
+fn tool(place: &Path, arguments: &[String], bytes: u64) -> Ended {
+    run(place, arguments, &Bounds { limit: 'd', bytes, patience: PATIENCE, grace: 10.0 })
 }
 
 /// The sum of the numbers before one of these units, behind some words.
@@ -529,7 +481,7 @@ fn fault(place: &Path, arguments: &[String], ended: &Ended) -> Option<String> {
     const NOTICED: f64 = 150e6;
     if code == 0 && *peak > NOTICED {
         let limit = 0.6 * peak;
-        let little = run(place, arguments, limit as u64);
+        let little = tool(place, arguments, limit as u64);
         let units = [("KiB", 1024.0), ("MiB", 1048576.0), ("GiB", 1073741824.0)];
         // One that is let in there has said that it needs no more.
         let needs = number_behind(&little.said, "this run needs ", &units).unwrap_or(limit);
@@ -565,7 +517,7 @@ fn hunt(seconds: u64, most: u64) {
         let place = tempfile::tempdir().unwrap();
         std::fs::write(place.path().join("n.toml"), &network).unwrap();
         std::fs::write(place.path().join("d.csv"), &data).unwrap();
-        let ended = run(place.path(), &arguments, MOST);
+        let ended = tool(place.path(), &arguments, MOST);
         complete += u64::from(ended.status.code() == Some(0));
         if let Some(fault) = fault(place.path(), &arguments, &ended) {
             let quoted: Vec<String> = arguments.iter().map(|a| format!("'{a}'")).collect();

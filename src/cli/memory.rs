@@ -19,15 +19,17 @@ pub struct Need {
     pub jacobian: bool,
 }
 
+/// Refuses what needs more bytes than are free; `remedy` says what to change, given how many are.
+pub fn fits(needed: u128, remedy: impl FnOnce(u128) -> String) -> Result<(), Failure> {
+    let Some(available) = available().filter(|available| needed > *available) else { return Ok(()) };
+    let (needed, free) = (number::bytes(needed), number::bytes(available));
+    Err(Failure::Memory { needed, available: free, remedy: remedy(available) })
+}
+
 /// A smaller run has this part of a number.
 const PART: usize = 16;
 
 impl Need {
-    /// So many threads, and nothing beside.
-    pub fn of(threads: usize) -> Self {
-        Self { threads, figures: 0, trace: false, jacobian: false }
-    }
-
     /// Bytes of figures and of what the result keeps of each trial.
     pub fn beside(self, plan: &Plan) -> u128 {
         self.figures + if self.trace { plan.trace_bytes() } else { 0 }
@@ -43,15 +45,7 @@ impl Need {
 
     /// Refuses a run that would need more than is free.
     pub fn check(self, plan: &Plan) -> Result<(), Failure> {
-        let needed = self.bytes(plan);
-        match available().filter(|available| needed > *available) {
-            None => Ok(()),
-            Some(available) => Err(Failure::Memory {
-                needed: number::bytes(needed),
-                available: number::bytes(available),
-                remedy: self.remedy(plan, available),
-            }),
-        }
+        fits(self.bytes(plan), |available| self.remedy(plan, available))
     }
 
     /// What would make the run fit by itself, as far as that was tried.
@@ -121,7 +115,7 @@ impl Need {
 
 /// Bytes that are free for the process: of the machine, of its control group, and under its own limits. A system that does not say
 /// how much it has cannot refuse.
-pub fn available() -> Option<u128> {
+fn available() -> Option<u128> {
     let mut system = sysinfo::System::new().ok()?;
     system.refresh_memory();
     let group = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);

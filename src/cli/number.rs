@@ -41,23 +41,20 @@ pub enum Real {
 /// Reads finite numbers of a range, `0.1` or `1e-3`. The reader fails with what is allowed, in words.
 pub fn real(range: Real) -> impl Fn(&str) -> Result<f64, String> + Clone {
     move |text| {
-        let (legal, words): (fn(f64, f64) -> bool, String) = match range {
-            Real::Positive => (|x, _| x > 0.0, "a number above 0".into()),
-            Real::NotNegative => (|x, _| x >= 0.0, "a number from 0 on".into()),
-            Real::PositiveTo(top) => {
-                (|x, top| x > 0.0 && x <= top, format!("a number above 0, at most {},", short(top)))
-            }
-            Real::ZeroTo(top) => {
-                (|x, top| (0.0..=top).contains(&x), format!("a number from 0 to {}", short(top)))
-            }
+        let legal = |x: &f64| match range {
+            Real::Positive => x.is_finite() && *x > 0.0,
+            Real::NotNegative => x.is_finite() && *x >= 0.0,
+            Real::PositiveTo(top) => *x > 0.0 && *x <= top,
+            Real::ZeroTo(top) => (0.0..=top).contains(x),
         };
-        let top = match range {
-            Real::PositiveTo(top) | Real::ZeroTo(top) => top,
-            Real::Positive | Real::NotNegative => f64::INFINITY,
+        let needed = || match range {
+            Real::Positive => "a number above 0 is needed".into(),
+            Real::NotNegative => "a number from 0 on is needed".into(),
+            Real::PositiveTo(top) => format!("a number above 0, at most {}, is needed", short(top)),
+            Real::ZeroTo(top) => format!("a number from 0 to {} is needed", short(top)),
         };
-        let number = text.trim().parse::<f64>().ok().filter(|x| x.is_finite() && legal(*x, top));
         // Minus zero is zero.
-        number.map(|x| x + 0.0).ok_or_else(|| format!("{words} is needed"))
+        text.trim().parse::<f64>().ok().filter(legal).map(|x| x + 0.0).ok_or_else(needed)
     }
 }
 

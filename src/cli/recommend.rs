@@ -3,12 +3,11 @@
 use super::delivery::OutputOptions;
 use super::error::{Failure, note};
 use super::forecast::Forecast;
-use super::memory::Need;
-use super::network;
 use super::number::{self, Real};
 use super::paths::Paths;
 use super::progress::Stop;
 use super::run::cores;
+use super::{memory, network};
 use crate::activation::Activation;
 use crate::diagnose::recommend::{Question, Recommendation, StackSurvey, Survey};
 use crate::initializer::Initializer;
@@ -121,18 +120,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(stop.code_after(ExitCode::SUCCESS))
 }
 
-/// All cores; what fits on one thread only is done on one.
+/// All cores; what fits on one thread only is done on one. Laws are ranked together, with numbers of samples and trials that the user
+/// does not choose.
 fn threads(plan: &Plan) -> Result<usize, Failure> {
-    let threads = if Need::of(cores()).check(plan).is_ok() { cores() } else { 1 };
-    let fault = |fault| match fault {
-        // Laws are ranked together, with numbers of samples and trials that the user does not choose.
-        Failure::Memory { needed, available, .. } => {
-            let smaller = if plan.experiment.net.is_some() { "network" } else { "--depth or --width" };
-            Failure::Memory { needed, available, remedy: format!("take a smaller {smaller}") }
-        }
-        other => other,
+    let smaller = if plan.experiment.net.is_some() { "network" } else { "--depth or --width" };
+    let fits = |threads: usize| {
+        memory::fits(plan.bytes(threads), |_| format!("take a smaller {smaller}")).map(|()| threads)
     };
-    Need::of(threads).check(plan).map(|()| threads).map_err(fault)
+    fits(cores()).or_else(|_| fits(1))
 }
 
 /// Simulations, with what is said of them, and who may stop them.

@@ -233,9 +233,9 @@ impl Session {
         report: &mut Report,
         output: &OutputOptions,
     ) -> Result<(), Failure> {
-        let bar = output.bar("singular values", jacobian::units(plan));
-        let units = (jacobian::units(plan), jacobian::side_by_side(plan, threads));
-        let ahead = Ahead::begin(units, output);
+        let units = jacobian::units(plan);
+        let bar = output.bar("singular values", units);
+        let ahead = Ahead::begin((units, jacobian::side_by_side(plan, threads)), output);
         ahead.predict(|rates| jacobian::seconds(plan, threads, rates));
         let progress = |units| ahead.advance(units, &bar);
         let control = Control { threads, stop: self.stop.flag(), progress: &progress, trace: false };

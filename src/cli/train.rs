@@ -186,7 +186,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (training, set) = training(arguments)?;
     let plan = Plan::new(&training, &set)?;
     let threads = workers(arguments.threads);
-    check_memory(&plan, threads)?;
+    memory::fits(plan.bytes(threads), |available| {
+        let fewer = if plan.bytes(1) <= available { "fewer --threads" } else { "a smaller --batch" };
+        format!("take {fewer}")
+    })?;
     let mut paths = Paths::default()
         .reading("--net", arguments.net.as_deref().and_then(network::file))
         .reading("--data", arguments.data.as_deref())
@@ -244,23 +247,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let failed = trained.cells.iter().filter(|cell| arguments.fail_on.contains(&cell.summary.verdict));
     Ok(conclude(failed.filter_map(|c| Met::new(&c.init, &c.act, vec![c.summary.verdict.name().into()]))))
-}
-
-fn check_memory(plan: &Plan, threads: usize) -> Result<(), Failure> {
-    let needed = plan.bytes(threads);
-    let Some(available) = memory::available() else { return Ok(()) };
-    if needed <= available {
-        return Ok(());
-    }
-    Err(Failure::Memory {
-        needed: number::bytes(needed),
-        available: number::bytes(available),
-        remedy: if plan.bytes(1) <= available {
-            "take fewer --threads".into()
-        } else {
-            "take a smaller --batch".into()
-        },
-    })
 }
 
 fn save_init(path: &Path, plan: &Plan, set: &Set) -> Result<(), Failure> {

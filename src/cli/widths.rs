@@ -32,7 +32,8 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
     let mut sweep = Sweep { experiment, input_width, hidden_widths };
     // Every width is checked before any time is spent; data are moved from plan to plan, for there may be much of them.
     let threads = workers(arguments.threads);
-    let need = Need { figures: arguments.output.figure_bytes(), ..Need::of(threads) };
+    let figures = arguments.output.figure_bytes();
+    let need = Need { threads, figures, trace: false, jacobian: false };
     let mut units = 0;
     for width in &sweep.hidden_widths {
         let plan = Plan::new(&sweep.at(*width), input)?;

@@ -154,7 +154,9 @@ impl<'a> Pair<'a> {
             let centered = ((fa - self.passed.mean) * (fb - self.passed.mean)).powi(2);
             [fa * fb, ga * gb, f2a * f2b, g2a * g2b, 0.5 * (f2a * g2b + f2b * g2a), centered]
         };
-        products(pair(both, self.mean, self.q, c, &self.form.kinks(self.act), &self.spent))
+        let (found, spent) = pair(both, self.mean, self.q, c, &self.form.kinks(self.act));
+        self.spent.set(self.spent.get() + spent);
+        products(found)
     }
 
     /// Two slopes at zero mean (φ and φ′: Cho & Saul 2009), or a point without spread.

@@ -241,18 +241,17 @@ pub(crate) fn panel_nodes(low: f64, high: f64) -> impl Iterator<Item = (f64, f64
 }
 
 /// `E f(u₁, u₂)` for jointly normal u₁, u₂ of this mean, variance `q` and correlation `c`, with f symmetric and its kinks
-/// where u₁ or u₂ is one of `kinks`.
+/// where u₁ or u₂ is one of `kinks`; and how often f was evaluated.
 ///
 /// With u = mean + m ± d, m and d are independent of variances q(1 ± c)/2: as c → 1 only d shrinks, and kinks stay apart
-/// from the rest of the integrand at k ± d. `all_spent` grows by the evaluations of f.
+/// from the rest of the integrand at k ± d.
 pub fn pair<const N: usize>(
     f: impl Fn(f64, f64) -> [f64; N],
     mean: f64,
     q: f64,
     c: f64,
     kinks: &[f64],
-    all_spent: &std::cell::Cell<usize>,
-) -> [Estimate; N] {
+) -> ([Estimate; N], usize) {
     let c = c.clamp(-1.0, 1.0);
     let (along, across) = ((0.5 * q * (1.0 + c)).sqrt(), (0.5 * q * (1.0 - c)).sqrt());
     // Of the inner integrals' errors, relative to their size, the largest.
@@ -284,9 +283,8 @@ pub fn pair<const N: usize>(
         found.map(|e| e.value)
     };
     if across == 0.0 {
-        let found = inner(0.0);
-        all_spent.set(all_spent.get() + spent.get());
-        return found.map(|value| Estimate { value, error: inner_error.get().max(1e-12 * value.abs()) });
+        let estimate = |value: f64| Estimate { value, error: inner_error.get().max(1e-12 * value.abs()) };
+        return (inner(0.0).map(estimate), spent.get());
     }
     let mut ends: Vec<f64> = [0.0, 0.75, 1.5, 3.0, 4.5, 6.0, 8.0, 12.0].into();
     // Kinks of the two factors meet where they are 2d apart; features of the scale of one do too.
@@ -301,8 +299,8 @@ pub fn pair<const N: usize>(
     };
     let found =
         integrate(&integrand, &tidy(ends, 0.0), 1e-11, &|| if spent.get() < EVALUATIONS { 200 } else { 0 });
-    all_spent.set(all_spent.get() + spent.get());
-    found.map(|e| Estimate { error: e.error + inner_error.get() + 1e-12 * e.value.abs(), ..e })
+    let total = |e: Estimate| Estimate { error: e.error + inner_error.get() + 1e-12 * e.value.abs(), ..e };
+    (found.map(total), spent.get())
 }
 
 /// `∫ Dz f(√q z)`; `kinks` are the points at which f is not smooth, as far as they are known.

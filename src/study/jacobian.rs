@@ -312,7 +312,7 @@ impl Measurement {
         let sample = Signal::new(batch.values.columns(0, 1).into_owned(), batch.exponent);
         if self.graph.parameters.iter().any(|parameter| parameter.rescaled) {
             // The factors are those of the trial's own batch.
-            let _ = forward(&self.graph, batch, &mut context, false, &|| !stop.load(Ordering::Relaxed));
+            let _ = forward(&self.graph, batch, &mut context, false, &goes_on(stop));
         }
         let mut passes = Passes { graph: &self.graph, context, sample, stop };
         match self.method {
@@ -452,6 +452,11 @@ fn joined(blocks: &[Signal<f64>]) -> (DMatrix<f64>, i64) {
     (values, exponent)
 }
 
+/// The step of a pass that `stop` ends.
+fn goes_on(stop: &AtomicBool) -> impl Fn() -> bool {
+    || !stop.load(Ordering::Relaxed)
+}
+
 /// Products with J and Jᵀ at one sample.
 struct Passes<'a> {
     graph: &'a Graph,
@@ -469,8 +474,7 @@ impl Passes<'_> {
         let row = self.sample.values.column(0);
         let copies = DMatrix::from_fn(row.len(), count, |i, _| row[i]);
         let input = Signal { values: copies, exponent: self.sample.exponent };
-        let stop = self.stop;
-        let goes_on = || !stop.load(Ordering::Relaxed);
+        let goes_on = goes_on(self.stop);
         let (_, tape) = forward(self.graph, input, &mut self.context, false, &goes_on).ok()?;
         // A sample's entries lie side by side: its columns are its positions, and a position's channels are neighbors.
         let upstream = reshaped(Signal::new(read_outs, 0), self.graph.output().channels);
@@ -483,7 +487,7 @@ impl Passes<'_> {
     /// The step is ∛ε of the sample's norm, where cutting off the series and rounding balance.
     fn product(&mut self, directions: &DMatrix<f64>, block: usize) -> Option<Signal<f64>> {
         let step = f64::EPSILON.cbrt() * self.sample.values.norm();
-        let (graph, stop) = (self.graph, self.stop);
+        let (graph, goes_on) = (self.graph, goes_on(self.stop));
         let (context, sample) = (&mut self.context, &self.sample);
         let mut images = Vec::new();
         for first in (0..directions.ncols()).step_by(block) {
@@ -495,7 +499,6 @@ impl Passes<'_> {
                 };
                 let values = DMatrix::from_fn(directions.nrows(), count, entry);
                 let input = Signal { values, exponent: sample.exponent };
-                let goes_on = || !stop.load(Ordering::Relaxed);
                 forward(graph, input, context, false, &goes_on).ok().map(|(out, _)| out.signal.clone())
             };
             let (above, below) = (at(1.0)?, at(-1.0)?);
