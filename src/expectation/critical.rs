@@ -1,7 +1,7 @@
 //! The edge of chaos: where χ₁ = σ_w² E φ′² = 1 (Schoenholz et al. 2017).
 
 use super::field::{Field, Form, pass};
-use super::{second_moment, squared_slope};
+use super::{second_moment_estimate, squared_slope_estimate};
 use crate::activation::Activation;
 use rayon::prelude::*;
 
@@ -16,6 +16,8 @@ pub struct CriticalPoint {
     pub q: f64,
 }
 
+/// Relative error of the integrals beyond which there is no point.
+const RESOLVED: f64 = 1e-6;
 /// Rounding of the quadrature: a σ_b² this far below zero is zero.
 const ROUNDING: f64 = 1e-12;
 
@@ -91,8 +93,12 @@ pub fn half_stable(act: &Activation) -> Option<CriticalPoint> {
 }
 
 fn walk(act: &Activation, q: f64) -> Option<(f64, f64)> {
-    let sigma_w2 = 1.0 / squared_slope(act, q);
-    let sigma_b2 = q - sigma_w2 * second_moment(act, q);
+    let (slope, square) = (squared_slope_estimate(act, q), second_moment_estimate(act, q));
+    if [slope, square].iter().any(|e| e.error > RESOLVED * e.value) {
+        return None;
+    }
+    let sigma_w2 = 1.0 / slope.value;
+    let sigma_b2 = q - sigma_w2 * square.value;
     (sigma_w2.is_finite() && sigma_b2.is_finite()).then_some((sigma_w2, sigma_b2))
 }
 
@@ -134,6 +140,7 @@ fn bisect(mut low: f64, mut high: f64, f: impl Fn(f64) -> f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expectation::{second_moment, squared_slope};
 
     fn act(text: &str) -> Activation {
         Activation::parse(text).unwrap()

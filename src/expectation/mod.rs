@@ -17,18 +17,27 @@
 pub mod critical;
 pub mod field;
 pub mod pair;
+mod series;
 
 use crate::activation::Activation;
-use crate::numeric::quadrature::expectation;
+use crate::numeric::quadrature::{Estimate, expectation};
 
 /// E φ(z)², z ~ N(0, q): the length map without its gain (Poole et al. 2016, eq. 3).
 pub fn second_moment(act: &Activation, q: f64) -> f64 {
-    expectation(|z| act.at(z).0.powi(2), q, &act.shape.kinks).value
+    second_moment_estimate(act, q).value
 }
 
 /// E φ′(z)², z ~ N(0, q): χ₁ without its gain (Schoenholz et al. 2017, eq. 5).
 pub fn squared_slope(act: &Activation, q: f64) -> f64 {
-    expectation(|z| act.kernel.at(z).1.powi(2), q, &act.shape.kinks).value
+    squared_slope_estimate(act, q).value
+}
+
+fn second_moment_estimate(act: &Activation, q: f64) -> Estimate {
+    expectation(|z| act.at(z).0.powi(2), q, &act.shape.kinks)
+}
+
+fn squared_slope_estimate(act: &Activation, q: f64) -> Estimate {
+    expectation(|z| act.kernel.at(z).1.powi(2), q, &act.shape.kinks)
 }
 
 #[cfg(test)]

@@ -1,15 +1,12 @@
 //! Expectations over two samples: φ(u₁)φ(u₂) and the like for jointly normal u₁, u₂ of one law and correlation c.
 
 use super::field::{Field, Form, Passed};
+use super::series::{PRODUCTS, Series};
 use crate::activation::Activation;
-use crate::numeric::quadrature::{Estimate, nodes, pair};
+use crate::numeric::quadrature::{Estimate, pair};
 use std::cell::Cell;
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
-/// Hermite orders at most; what they leave out is known from Parseval's identity.
-const ORDERS: usize = 512;
-/// Widest panel in which they are integrated.
-const PANEL: f64 = 0.6;
 /// Error of a series that is good enough to spare the double integral.
 const GOOD: f64 = 1e-12;
 
@@ -58,20 +55,7 @@ const WORTH: f64 = 0.1;
 /// Relative error of a double integral that is not worth its time.
 const HOPELESS: f64 = 1e-4;
 
-/// φ, φ′, φ², φ′², (φ − E φ)².
-const FUNCTIONS: usize = 5;
-/// Of them, in the order of [`Products`].
-const PRODUCTS: [(usize, usize); 6] = [(0, 0), (1, 1), (2, 2), (3, 3), (2, 3), (4, 4)];
-
 type Values = [Estimate; PRODUCTS.len()];
-
-struct Series {
-    coefficients: Vec<[f64; FUNCTIONS]>,
-    /// E f² for each.
-    whole: [f64; FUNCTIONS],
-    /// E f² − Σ a_k².
-    missed: [f64; FUNCTIONS],
-}
 
 impl<'a> Pair<'a> {
     /// Makes the pair from a field, whose own correlation does not matter, and the moments over it.
@@ -93,10 +77,15 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// The same, where a pair of nearly the same field is known: what resolved nothing there does not here.
+    /// The same, behind a pair of nearly the same field: what resolved nothing there does not here.
     #[must_use]
-    pub fn following(self, before: Option<&Self>) -> Self {
-        Self { hopeless: before.is_some_and(|pair| pair.hopeless), ..self }
+    pub fn following(self, hopeless: bool) -> Self {
+        Self { hopeless, ..self }
+    }
+
+    /// Double integrals resolve nothing over this field.
+    pub fn is_hopeless(&self) -> bool {
+        self.hopeless
     }
 
     /// Evaluations of φ that double integrals have taken.
@@ -116,7 +105,9 @@ impl<'a> Pair<'a> {
         if c == 1.0 {
             let p = self.passed;
             let all = [p.square, p.squared_slope, p.fourth, p.fourth_slope, p.cross, p.centered_fourth];
-            return products(all.map(|value| Estimate { value, error: p.error * value.abs() }));
+            let errors = [p.error, p.error, p.fourth_error, p.fourth_error, p.fourth_error, p.fourth_error];
+            let estimate = |i: usize| Estimate { value: all[i], error: errors[i] * all[i].abs() };
+            return products(std::array::from_fn(estimate));
         }
         let all = series.at(c);
         if self.hopeless || all.iter().all(|(e, size)| e.error <= GOOD * size) {
@@ -198,12 +189,8 @@ impl<'a> Pair<'a> {
     /// What the scatter of a layer needs beside products, at correlation `c`.
     pub(crate) fn orders(&self, c: f64) -> Orders {
         let Some(series) = &self.series else { return self.closed_orders(c) };
-        let second = |i: usize| {
-            let coefficients = series.coefficients.iter().enumerate().skip(2).rev();
-            coefficients.fold(0.0, |sum, (k, a)| sum * c + (k * (k - 1)) as f64 * a[i] * a[i])
-        };
-        let norm = series.coefficients.get(2).map_or(0.0, |a| a[2] * a[2]);
-        Orders { norm, square: second(2), centered: second(4) }
+        let [norm, square, centered] = series.orders(c);
+        Orders { norm, square, centered }
     }
 
     fn closed_orders(&self, c: f64) -> Orders {
@@ -233,75 +220,37 @@ pub(crate) struct Orders {
     pub centered: f64,
 }
 
+impl Orders {
+    /// Over a field `factor` times as large, of a φ that two slopes make up.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        let fourth = factor.powi(4);
+        Self { norm: self.norm * fourth, square: self.square * fourth, centered: self.centered * fourth }
+    }
+}
+
 fn products(all: Values) -> Products {
     let [phi, slope, square, squared_slope, cross, centered] = all;
     Products { phi, slope, square, squared_slope, cross, centered }
 }
 
 impl Products {
+    /// Over a field `factor` times as large, of a φ that two slopes make up.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        let (square, fourth) = (factor * factor, factor.powi(4));
+        let by = |e: Estimate, factor: f64| Estimate { value: e.value * factor, error: e.error * factor };
+        Self {
+            phi: by(self.phi, square),
+            square: by(self.square, fourth),
+            cross: by(self.cross, square),
+            centered: by(self.centered, fourth),
+            ..self
+        }
+    }
+
     fn values(self) -> Values {
         [self.phi, self.slope, self.square, self.squared_slope, self.cross, self.centered]
-    }
-}
-
-impl Series {
-    fn new(act: &Activation, mean: f64, q: f64, form: Form, center: f64) -> Self {
-        let offset = form.at_zero(act);
-        let nodes: Vec<(f64, f64, [f64; FUNCTIONS])> = nodes(mean, q, &form.kinks(act), PANEL)
-            .into_iter()
-            .map(|(u, z, w)| {
-                let (value, slope) = form.at(act, u);
-                let phi = value + offset;
-                (z, w, [phi, slope, phi * phi, slope * slope, (phi - center).powi(2)])
-            })
-            .collect();
-        let mut whole = [0.0; FUNCTIONS];
-        for (_, w, f) in &nodes {
-            for i in 0..FUNCTIONS {
-                whole[i] += w * f[i] * f[i];
-            }
-        }
-        let mut missed = whole;
-        let mut coefficients = Vec::new();
-        // Normalized Hermite polynomials of this order and the one before, at each node.
-        let mut order: Vec<(f64, f64)> = vec![(1.0, 0.0); nodes.len()];
-        for k in 0..=ORDERS {
-            let (root, next) = ((k as f64).sqrt(), ((k + 1) as f64).sqrt());
-            let mut a = [0.0; FUNCTIONS];
-            for ((z, w, f), (here, before)) in nodes.iter().zip(&mut order) {
-                let weight = w * *here;
-                for i in 0..FUNCTIONS {
-                    a[i] += weight * f[i];
-                }
-                (*here, *before) = ((z * *here - root * *before) / next, *here);
-            }
-            for i in 0..FUNCTIONS {
-                missed[i] -= a[i] * a[i];
-            }
-            coefficients.push(a);
-            // An odd φ has no even orders: two in a row must bring nothing.
-            if (0..FUNCTIONS).all(|i| missed[i] <= 1e-15 * whole[i]) && k % 2 == 1 && k > 4 {
-                break;
-            }
-        }
-        Self { coefficients, whole, missed: missed.map(|m| m.max(0.0)) }
-    }
-
-    /// In the order of [`PRODUCTS`], each with the size that its error counts against.
-    fn at(&self, c: f64) -> [(Estimate, f64); PRODUCTS.len()] {
-        let mut sums = [0.0; PRODUCTS.len()];
-        for a in self.coefficients.iter().rev() {
-            for (sum, (i, j)) in sums.iter_mut().zip(PRODUCTS) {
-                *sum = *sum * c + a[i] * a[j];
-            }
-        }
-        let tail = c.abs().powi(self.coefficients.len() as i32);
-        std::array::from_fn(|p| {
-            let (i, j) = PRODUCTS[p];
-            let size = (self.whole[i] * self.whole[j]).sqrt();
-            let missed = (self.missed[i] * self.missed[j]).sqrt();
-            (Estimate { value: sums[p], error: tail * missed + 1e-14 * size }, size)
-        })
     }
 }
 

@@ -8,6 +8,8 @@ use crate::numeric::wide::Wide;
 
 /// Fields of a squared size outside 2^±this are taken by slopes, or not at all.
 const REPRESENTABLE: i64 = 600;
+/// Relative error of a layer's moments beyond which they are not known.
+const RESOLVED: f64 = 1e-6;
 /// Evaluations of double integrals in a walk, some seconds of a core: it ends where they are spent.
 const MOST_EVALUATIONS: usize = 1 << 24;
 /// Squared sizes beyond 2^this meet an activation at its asymptotes.
@@ -183,10 +185,8 @@ pub fn forward(
     effort: usize,
 ) -> Vec<Layer> {
     let mut layers: Vec<Layer> = Vec::with_capacity(laws.len());
-    let (mut known, mut before): (Option<Pair>, Option<Pair>) = (None, None);
-    let mut evaluations = 0;
-    let mut scaled: Option<Scaled> = None;
-    let mut spent = 0;
+    let mut last: Option<Known> = None;
+    let (mut spent, mut evaluations) = (0, 0);
     for law in laws {
         let (field, exponent) = match (layers.last(), start) {
             (Some(before), _) => through(before.output(), before.exponent, law),
@@ -194,32 +194,26 @@ pub fn forward(
             (None, Start::Field(field, exponent)) => (field, exponent),
         };
         let Some((field, exponent, form)) = settled(act, field, exponent) else { break };
-        let same = layers.last().filter(|before| before.field.near(field) && before.form == form);
-        let passed = match same {
-            Some(before) => before.passed,
-            None => {
-                before = known.take();
-                if let Some(passed) = scaled.as_ref().and_then(|scaled| scaled.passed(field, form)) {
-                    passed
-                } else {
-                    spent += 1;
-                    let passed = pass(act, field, form);
-                    scaled = Some(Scaled { field, form, passed });
-                    passed
-                }
+        let factor = last.as_ref().and_then(|last| last.factor(field, form));
+        let mut known = match last.take() {
+            Some(last) if factor.is_some() => last,
+            other => {
+                spent += 1;
+                Known::new(act, field, form, other.is_some_and(|other| other.is_hopeless()))
             }
         };
-        if spent > effort || !passed.square.is_finite() || !passed.squared_slope.is_finite() {
+        let factor = factor.unwrap_or(1.0);
+        let passed = known.passed.scaled(factor);
+        let is_finite = passed.square.is_finite() && passed.squared_slope.is_finite();
+        if spent > effort || !is_finite || passed.error > RESOLVED {
             break;
         }
         let mut orders = Orders::default();
         let products = two_samples.then(|| {
-            let pair = known.get_or_insert_with(|| {
-                Pair::new(act, field, form, &passed).following(before.take().as_ref())
-            });
+            let pair = known.pair();
             let (c, spent) = (field.correlation(), pair.spent());
-            orders = pair.orders(c);
-            let products = pair.at(c);
+            orders = pair.orders(c).scaled(factor);
+            let products = pair.at(c).scaled(factor);
             evaluations += pair.spent() - spent;
             products
         });
@@ -227,24 +221,48 @@ pub fn forward(
             break;
         }
         layers.push(Layer { weights: *law, field, exponent, form, passed, products, orders });
+        last = Some(known);
     }
     layers
 }
 
-/// Moments over one field, which two slopes bring to every other of its shape.
-struct Scaled {
+/// What one field was integrated to. It says all of every field that is nearly the same, and, of two slopes, of every field of the
+/// same shape.
+struct Known<'a> {
+    act: &'a Activation,
     field: Field,
     form: Form,
     passed: Passed,
+    /// Made when two samples are asked for.
+    pair: Option<Pair<'a>>,
+    /// Double integrals resolved nothing over the field before.
+    hopeless: bool,
 }
 
-impl Scaled {
-    fn passed(&self, field: Field, form: Form) -> Option<Passed> {
-        if form != self.form || form == Form::Itself {
+impl<'a> Known<'a> {
+    fn new(act: &'a Activation, field: Field, form: Form, hopeless: bool) -> Self {
+        Self { act, field, form, passed: pass(act, field, form), pair: None, hopeless }
+    }
+
+    /// How many times as large another field is whose moments follow from these; `None` where they do not.
+    fn factor(&self, field: Field, form: Form) -> Option<f64> {
+        if form != self.form {
             return None;
         }
+        if self.field.near(field) {
+            return Some(1.0);
+        }
         let factor = (field.second_moment() / self.field.second_moment()).sqrt();
-        self.field.scaled(factor).near(field).then(|| self.passed.scaled(factor))
+        (form != Form::Itself && self.field.scaled(factor).near(field)).then_some(factor)
+    }
+
+    fn pair(&mut self) -> &mut Pair<'a> {
+        let new = || Pair::new(self.act, self.field, self.form, &self.passed).following(self.hopeless);
+        self.pair.get_or_insert_with(new)
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.pair.as_ref().is_some_and(Pair::is_hopeless)
     }
 }
 
