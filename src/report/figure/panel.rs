@@ -15,6 +15,8 @@ const THIN: f64 = 3.0;
 const WIDEST: f64 = 10.0;
 /// More cells than this are not compared for covering each other.
 const MOST_COMPARED: usize = 64;
+/// Said where exponents come to their end, see [`crate::measure::summary::BEYOND`].
+const UNMEASURED: &str = "beyond 10^±3e17 nothing is measured";
 /// Most height of the lane of zeros, of which each cell has a row.
 const LANE: f64 = 120.0;
 
@@ -36,6 +38,8 @@ pub struct Panel {
     pub across: &'static str,
     pub theory: Vec<TheoryCurve>,
     pub limits: Vec<Limit>,
+    /// Somewhere a value is beyond what is measured, and its curve ends there.
+    pub unmeasured: bool,
 }
 
 /// Where a panel's units lie on the figure.
@@ -125,8 +129,17 @@ impl Panel {
             canvas.line(&[(plot.left, foot), (plot.right, foot)], Stroke::new(GRAY, 1.0));
             label_left(canvas, "exactly 0", (plot.left, f64::midpoint(plot.bottom, frame.bottom)));
         }
-        if self.axis.ticks.is_empty() {
-            remark(canvas, plot, "exactly 0 at every layer");
+        match (self.axis.ticks.is_empty(), self.unmeasured) {
+            (true, true) => remark(canvas, plot, UNMEASURED),
+            (true, false) => remark(canvas, plot, "exactly 0 at every layer"),
+            (false, true) => {
+                canvas.text(
+                    UNMEASURED,
+                    (plot.right, plot.top - 2.0),
+                    TextStyle::new(10.0, GRAY).above().ending(),
+                );
+            }
+            (false, false) => {}
         }
         let place = |at: f64| if self.depth > 1 { frame.x(at, 0) } else { plot.center().0 };
         let ticks = self.ticks.iter().map(|(at, label)| (place(*at), label.as_str()));

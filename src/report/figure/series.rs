@@ -5,6 +5,7 @@ use super::overlay::{Limit, TheoryCurve, expected, limits};
 use super::panel::Panel;
 use super::style::Style;
 use crate::activation::Activation;
+use crate::measure::summary::BEYOND;
 use crate::result::{Layer, Quantity, Report, Summary};
 use std::ops::RangeInclusive;
 
@@ -90,15 +91,18 @@ fn logarithmic(
     report: &Report,
     looks: &[Style],
     title: &str,
-    shown: fn(&Layer) -> bool,
+    drawn: fn(&Layer) -> bool,
     (summary, of): (fn(&Layer) -> &Summary, Quantity),
     theory: Vec<TheoryCurve>,
     limits: Vec<Limit>,
 ) -> Panel {
     let mut series = Vec::new();
+    let mut unmeasured = false;
     for (cell, look) in report.cells.iter().zip(looks) {
-        let layers: Vec<Layer> = cell.layers.iter().filter(|l| shown(l)).cloned().collect();
+        let layers: Vec<Layer> = cell.layers.iter().filter(|l| drawn(l)).cloned().collect();
         let quantity = |l: &Layer| *summary(l).log10(of);
+        let shown = |value: Option<f64>| value.filter(|value| value.abs() < BEYOND);
+        unmeasured |= layers.iter().any(|l| quantity(l).median.is_some_and(|value| value.abs() >= BEYOND));
         // Of a layer without a median: rounding hides it, or it is zero.
         let floor = |l: &Layer| summary(l).floor.filter(|_| quantity(l).median.is_none());
         if layers.is_empty() {
@@ -108,14 +112,19 @@ fn logarithmic(
         // Without the sums, what is left of the trunk beside branches is no path.
         let path = trunk && (layers.len() == cell.layers.len() || !layers.iter().any(|l| l.branch));
         let joined = |l: &&Layer| path && !l.branch || !trunk;
-        let line = thinned(&layers).filter(joined).map(|l| (l.layer as f64, quantity(l).median)).collect();
-        let ends = |l: &Layer| (l.layer as f64, quantity(l).q95.map(|high| (quantity(l).q05, high)));
+        let line =
+            thinned(&layers).filter(joined).map(|l| (l.layer as f64, shown(quantity(l).median))).collect();
+        let ends = |l: &Layer| {
+            let low = quantity(l).q05;
+            let within = low.is_none() || shown(low).is_some();
+            (l.layer as f64, shown(quantity(l).q95).filter(|_| within).map(|high| (low, high)))
+        };
         let band = match cell.trials {
             1 => Vec::new(),
             _ => thinned(&layers).filter(joined).map(ends).collect(),
         };
         let apart = thinned(&layers).filter(|l| !joined(l));
-        let dots = apart.filter_map(|l| quantity(l).median.map(|x| (l.layer as f64, x))).collect();
+        let dots = apart.filter_map(|l| shown(quantity(l).median).map(|x| (l.layer as f64, x))).collect();
         let mut zeros: Vec<RangeInclusive<usize>> = Vec::new();
         let zero = |l: &&Layer| quantity(l).median.is_none() && floor(l).is_none();
         for layer in layers.iter().filter(zero).map(|l| l.layer) {
@@ -135,7 +144,8 @@ fn logarithmic(
     let measured: Vec<f64> = values.collect();
     let axis = Axis::decades(measured.iter().copied().chain(within_reach(&theory, &measured)));
     let depth = depth(report);
-    Panel { title: title.into(), series, axis, depth, ticks: layers(depth), across: "layer", theory, limits }
+    let ticks = layers(depth);
+    Panel { title: title.into(), series, axis, depth, ticks, across: "layer", theory, limits, unmeasured }
 }
 
 /// Gives theory where something is measured, as far as it leaves the measurement room on the scale: farther away it is cut.
@@ -196,6 +206,7 @@ fn shares(report: &Report, looks: &[Style]) -> Panel {
         across: "layer",
         theory: expected(report, looks, |t| (t.correlation, None, None)),
         limits: Vec::new(),
+        unmeasured: false,
     }
 }
 
@@ -259,7 +270,8 @@ pub fn against_width(title: &str, cells: &[AgainstWidth]) -> Panel {
         }
     }
     let (theory, limits) = (Vec::new(), Vec::new());
-    Panel { title: title.into(), series, axis, depth: count, ticks, across: "width", theory, limits }
+    let title = title.into();
+    Panel { title, series, axis, depth: count, ticks, across: "width", theory, limits, unmeasured: false }
 }
 
 /// Stretches between gaps.
