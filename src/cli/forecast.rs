@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Seconds from which on a run says what it will take.
 const LONG: f64 = 5.0;
-/// Operations of a large product that two cores do in less than `LONG`: below this no pilot is run.
-const SHORT: f64 = 4e11;
+/// Operations of a large product that take much less than `LONG`: below this nothing is said.
+const SHORT: f64 = 2e11;
 /// From so many rounds of trials on, the run's own first rounds tell more than a pilot, and cost nothing.
 const ROUNDS: u64 = 4;
 /// Seconds that tell how fast a run goes.
@@ -29,6 +29,8 @@ pub struct Forecast {
     later: u128,
     /// Units of progress of the whole run, and of a trial on every thread.
     units: (u64, u64),
+    /// Seconds that layers take behind the trials; of so few that it is not worth asking for the machine's rates, none.
+    behind: f64,
     started: Instant,
     done: AtomicU64,
     silent: AtomicBool,
@@ -52,11 +54,14 @@ impl Forecast {
         }
         let rounds = jobs(plan).div_ceil(threads.max(1) as u64);
         forecast.silent.store(rounds < ROUNDS, Ordering::Relaxed);
-        if rounds < ROUNDS && plan.cost() >= SHORT {
-            let (cores, rates) = (threads.min(cores()), Rates::measured());
-            if plan.seconds(cores, rates) >= 0.2 * LONG {
-                forecast.say(pilot::seconds(plan, cores, rates, stop), forecast.memory);
-            }
+        if plan.cost() < SHORT {
+            return forecast;
+        }
+        let (cores, rates) = (threads.min(cores()), Rates::measured());
+        let forecast = Self { behind: plan.seconds_behind(cores, rates), ..forecast };
+        let predicted = plan.seconds(plan.experiment.trials, cores, rates) + forecast.behind;
+        if rounds < ROUNDS && predicted >= 0.2 * LONG {
+            forecast.say(pilot::seconds(plan, cores, rates, stop), forecast.memory);
         }
         forecast
     }
@@ -69,6 +74,7 @@ impl Forecast {
             memory: plan.bytes(threads) + drawn,
             later: plan.left_bytes() + drawn,
             units: (units, units / jobs * (threads as u64).min(jobs)),
+            behind: 0.0,
             started: Instant::now(),
             done: AtomicU64::new(0),
             silent: AtomicBool::new(true),
@@ -106,8 +112,9 @@ impl Forecast {
         bar.suspend(|| self.say(now + rest * (now - from) / since as f64, memory));
     }
 
-    /// Says it, of a long run.
+    /// Says it, of a long run, whose trials take so many seconds.
     fn say(&self, seconds: f64, memory: u128) {
+        let seconds = seconds + self.behind;
         if seconds < LONG {
             return;
         }
@@ -118,8 +125,10 @@ impl Forecast {
     }
 }
 
-/// Watches the spectra of Jacobians, which follow the trials, and says once what all of them will take.
+/// Watches what follows the trials, such as theory or the spectra of Jacobians, and says once what all of it will take.
 pub struct Ahead {
+    /// As users read it.
+    what: &'static str,
     /// All of them, and as many as run side by side.
     units: (u64, u64),
     started: Instant,
@@ -128,9 +137,10 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// So many units, of which so many run side by side, where the user wants to hear of them.
-    pub fn begin(units: (u64, u64), output: &OutputOptions) -> Self {
+    /// So many units of what is done, of which so many run side by side, where the user wants to hear of them.
+    pub fn begin(what: &'static str, units: (u64, u64), output: &OutputOptions) -> Self {
         Self {
+            what,
             units,
             started: Instant::now(),
             done: AtomicU64::new(0),
@@ -141,13 +151,13 @@ impl Ahead {
     /// Says it at once, as predicted, where no round is over before all is done.
     pub fn predict(&self, seconds: impl FnOnce(Rates) -> f64) {
         if self.units.0 <= self.units.1 && !self.silent.swap(true, Ordering::Relaxed) {
-            Self::say(seconds(Rates::measured()));
+            self.say(seconds(Rates::measured()));
         }
     }
 
-    fn say(seconds: f64) {
+    fn say(&self, seconds: f64) {
         if seconds >= LONG {
-            note(&format!("singular values: this will take about {}", words(seconds)));
+            note(&format!("{}: this will take about {}", self.what, words(seconds)));
         }
     }
 
@@ -156,11 +166,11 @@ impl Ahead {
         let done = self.done.fetch_add(units, Ordering::Relaxed) + units;
         bar.inc(units);
         let (all, round) = self.units;
-        if done < round || self.silent.swap(true, Ordering::Relaxed) {
+        if !(round..all).contains(&done) || self.silent.swap(true, Ordering::Relaxed) {
             return;
         }
         let seconds = self.started.elapsed().as_secs_f64() * all as f64 / done as f64;
-        bar.suspend(|| Self::say(seconds));
+        bar.suspend(|| self.say(seconds));
     }
 }
 

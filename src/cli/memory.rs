@@ -2,7 +2,7 @@
 
 use super::error::Failure;
 use super::number;
-use crate::simulate::{Input, Plan};
+use crate::simulate::{Input, Plan, least_bytes};
 use crate::spec::{Engine, Experiment};
 use crate::study::jacobian;
 
@@ -43,17 +43,31 @@ impl Need {
         plan.bytes(self.threads).max(behind) + self.beside(plan)
     }
 
-    /// Refuses a run that would need more than is free.
-    pub fn check(self, plan: &Plan) -> Result<(), Failure> {
-        fits(self.bytes(plan), |available| self.remedy(plan, available))
+    /// Refuses an experiment whose plan alone, and what it leaves behind, would need more than is free.
+    pub fn check_layers(self, experiment: &Experiment) -> Result<(), Failure> {
+        fits(least_bytes(experiment), |available| self.remedy(experiment, &[], 0, available))
     }
 
-    /// What would make the run fit by itself, as far as that was tried.
-    fn remedy(self, plan: &Plan, available: u128) -> String {
-        if (Self { threads: 1, ..self }).bytes(plan) <= available {
-            return "take fewer --threads".into();
-        }
-        let e = &plan.experiment;
+    /// Refuses a run that would need more than is free.
+    pub fn check(self, plan: &Plan) -> Result<(), Failure> {
+        fits(self.bytes(plan), |available| {
+            if (Self { threads: 1, ..self }).bytes(plan) <= available {
+                return "take fewer --threads".into();
+            }
+            let without = [
+                ("no --trace", Self { trace: false, ..self }),
+                ("no --jacobian", Self { jacobian: false, ..self }),
+            ];
+            let help = without.into_iter().filter(|(_, without)| without.bytes(plan) <= available);
+            let help: Vec<&str> = help.map(|(words, _)| words).collect();
+            // This plan is still there while others are tried.
+            let held = least_bytes(&plan.experiment) / 2;
+            self.remedy(&plan.experiment, &help, held, available)
+        })
+    }
+
+    /// What would make the run fit by itself, as far as that was tried: `help` does, and `held` bytes are taken meanwhile.
+    fn remedy(self, e: &Experiment, help: &[&'static str], held: u128, available: u128) -> String {
         let part = |number: usize| (number / PART).max(1);
         let narrow = |widths: &[usize]| {
             // The input's width is that of the data.
@@ -70,7 +84,7 @@ impl Need {
             ("fewer --trials", Experiment { trials: part(e.trials), ..e.clone() }),
             ("a smaller --batch", Experiment { batch: part(e.batch), ..e.clone() }),
         ];
-        if plan.cells.len() > 1 {
+        if e.init.len() * e.act.len() > 1 || !e.more_widths.is_empty() {
             let one = Experiment {
                 init: e.init[..1].to_vec(),
                 act: e.act[..1].to_vec(),
@@ -90,18 +104,11 @@ impl Need {
             ));
         }
         let fits = |smaller: &Experiment| {
-            Plan::new(smaller, Input::Normal).is_ok_and(|plan| self.bytes(&plan) <= available)
+            held + least_bytes(smaller) <= available
+                && Plan::new(smaller, Input::Normal).is_ok_and(|plan| self.bytes(&plan) <= available)
         };
-        let mut help: Vec<&str> =
-            tried.iter().filter(|(_, smaller)| fits(smaller)).map(|(words, _)| *words).collect();
-        for (words, without) in [
-            ("no --trace", Self { trace: false, ..self }),
-            ("no --jacobian", Self { jacobian: false, ..self }),
-        ] {
-            if without.bytes(plan) <= available {
-                help.insert(0, words);
-            }
-        }
+        let tried = tried.iter().filter(|(_, smaller)| fits(smaller)).map(|(words, _)| *words);
+        let help: Vec<&str> = help.iter().copied().chain(tried).collect();
         match help.as_slice() {
             [] if e.net.is_none() => {
                 "it takes a smaller --width, --batch, --depth and fewer --trials together".into()

@@ -11,13 +11,13 @@ use super::progress::Stop;
 use super::{baseline, network, widths};
 use crate::activation::Activation;
 use crate::data;
-use crate::diagnose::run as simulate;
+use crate::diagnose;
 use crate::initializer::Initializer;
 use crate::law::call;
 use crate::law::call::{CatalogError, printable};
 use crate::report::run::FILES;
 use crate::result::{Flag, Report};
-use crate::simulate::{Control, Input, Plan};
+use crate::simulate::{Control, Input, Plan, Recorded, record};
 use crate::spec::{Engine, Experiment, Loss, Precision};
 use crate::study::jacobian;
 use crate::study::scaling::UNSTABLE;
@@ -142,16 +142,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     {
         return Err(Failure::option("--fail-on", guard.name(), "needs --baseline, a result to compare with"));
     }
+    let threads = workers(arguments.threads);
+    let (figures, trace) = (arguments.output.figure_bytes(), arguments.trace);
+    let need = Need { threads, figures, trace, jacobian: arguments.jacobian };
+    need.check_layers(&experiment)?;
     let plan = Plan::new(&experiment, input)?;
     if arguments.jacobian {
         jacobian::check(&plan).map_err(|reason| Failure::Usage(format!("--jacobian: {reason}")))?;
     }
+    need.check(&plan)?;
     let earlier = arguments.baseline.as_deref().map(|path| baseline::read(path, &plan)).transpose()?;
     let jobs = plan.cells.len().saturating_mul(plan.experiment.trials);
-    let threads = workers(arguments.threads);
-    let (figures, trace) = (arguments.output.figure_bytes(), arguments.trace);
-    let need = Need { threads, figures, trace, jacobian: arguments.jacobian };
-    need.check(&plan)?;
     let drawn = need.beside(&plan);
     let stop = Stop::on_signals();
     if arguments.output.speaks() {
@@ -163,12 +164,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let directory = delivery.directory();
     let forecast = Forecast::begin(&plan, threads, drawn, &arguments.output, stop.flag());
     let session = Session::start(plan.units(), arguments, stop.clone());
-    let mut report = session.run(&plan, threads, &forecast)?;
+    let recorded = session.record(&plan, threads, &forecast)?;
+    session.bar.finish_and_clear();
+    let mut report = session.report(&plan, &recorded, threads, &arguments.output)?;
     if arguments.jacobian {
-        session.bar.finish_and_clear();
         session.jacobians(&plan, threads, &mut report, &arguments.output)?;
     }
-    session.finish();
     if let Some(earlier) = &earlier {
         earlier.compare(&mut report);
     }
@@ -220,10 +221,37 @@ impl Session {
         Self { stop, bar: arguments.output.bar("simulating", units), trace: arguments.trace }
     }
 
-    pub fn run(&self, plan: &Plan, threads: usize, forecast: &Forecast) -> Result<Report, Failure> {
+    /// Runs all trials.
+    pub fn record(&self, plan: &Plan, threads: usize, forecast: &Forecast) -> Result<Recorded, Failure> {
         let progress = |units| forecast.advance(units, &self.bar);
-        let control = Control { threads, stop: self.stop.flag(), progress: &progress, trace: self.trace };
-        Ok(simulate(plan, &control)?)
+        Ok(record(plan, &self.control(threads, &progress))?)
+    }
+
+    /// Judges what they recorded beside theory, which takes long for some activations.
+    fn report(
+        &self,
+        plan: &Plan,
+        recorded: &Recorded,
+        threads: usize,
+        output: &OutputOptions,
+    ) -> Result<Report, Failure> {
+        let cells = plan.cells.len() as u64;
+        let bar = output.bar("theory", cells);
+        let ahead = Ahead::begin("theory", (cells, cells.min(threads as u64)), output);
+        let progress = |cells| ahead.advance(cells, &bar);
+        let report = diagnose::report(plan, recorded, &self.control(threads, &progress));
+        bar.finish_and_clear();
+        Ok(report?)
+    }
+
+    /// Runs all trials and judges them, with one bar for all.
+    pub fn run(&self, plan: &Plan, threads: usize, forecast: &Forecast) -> Result<Report, Failure> {
+        let recorded = self.record(plan, threads, forecast)?;
+        Ok(diagnose::report(plan, &recorded, &self.control(threads, &|_| ()))?)
+    }
+
+    fn control<'a>(&'a self, threads: usize, progress: &'a (dyn Fn(u64) + Sync)) -> Control<'a> {
+        Control { threads, stop: self.stop.flag(), progress, trace: self.trace }
     }
 
     fn jacobians(
@@ -235,11 +263,10 @@ impl Session {
     ) -> Result<(), Failure> {
         let units = jacobian::units(plan);
         let bar = output.bar("singular values", units);
-        let ahead = Ahead::begin((units, jacobian::side_by_side(plan, threads)), output);
+        let ahead = Ahead::begin("singular values", (units, jacobian::side_by_side(plan, threads)), output);
         ahead.predict(|rates| jacobian::seconds(plan, threads, rates));
         let progress = |units| ahead.advance(units, &bar);
-        let control = Control { threads, stop: self.stop.flag(), progress: &progress, trace: false };
-        let measured = jacobian::measure(plan, &control, report);
+        let measured = jacobian::measure(plan, &self.control(threads, &progress), report);
         bar.finish_and_clear();
         Ok(measured?)
     }

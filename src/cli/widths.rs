@@ -36,7 +36,9 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
     let need = Need { threads, figures, trace: false, jacobian: false };
     let mut units = 0;
     for width in &sweep.hidden_widths {
-        let plan = Plan::new(&sweep.at(*width), input)?;
+        let experiment = sweep.at(*width);
+        need.check_layers(&experiment)?;
+        let plan = Plan::new(&experiment, input)?;
         need.check(&plan)?;
         units += plan.units();
         input = plan.input;

@@ -1,6 +1,7 @@
 //! From records and theory to a diagnosis: verdict, cause, flags, number formats and a recommendation.
 //!
-//! [`run`] simulates a plan and judges every cell of it; [`recommend`] ranks the catalog for a network.
+//! [`run`] simulates a plan and judges every cell of it, [`report()`] judges what is recorded;
+//! [`recommend`] ranks the catalog for a network.
 //!
 //! ```
 //! use initdiag::diagnose::run;
@@ -22,4 +23,4 @@ pub mod recommend;
 mod report;
 pub mod verdict;
 
-pub use report::run;
+pub use report::{report, run};

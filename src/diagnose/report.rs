@@ -6,8 +6,8 @@ use crate::measure::summary::{median, summary};
 use crate::op::record::{Floors, LayerRecord};
 use crate::result::{Cell, Drawing, EngineUsed, Exactness, Layer, Report, Rounding, SCHEMA};
 use crate::simulate::{
-    CellPlan, Control, Engine, Expectation, InputStatistics, Plan, RecordedCell, RunError, expectation,
-    record,
+    CellPlan, Control, Engine, Expectation, InputStatistics, Plan, Recorded, RecordedCell, RunError,
+    expectation, record,
 };
 use crate::weights::Method;
 use rayon::prelude::*;
@@ -17,27 +17,41 @@ use rayon::prelude::*;
 /// # Errors
 /// When the threads cannot be started.
 pub fn run(plan: &Plan, control: &Control) -> Result<Report, RunError> {
-    report(plan, control, &|cell, entrance| expectation(plan, cell, entrance))
+    report(plan, &record(plan, control)?, &Control { progress: &|_| (), ..*control })
 }
 
-/// The same without theory beside the measurements: verdicts are by the threshold alone.
+/// Judges what a run has recorded, with what theory expects beside it; the progress of `control` counts cells.
+///
+/// # Errors
+/// When the threads cannot be started.
+pub fn report(plan: &Plan, recorded: &Recorded, control: &Control) -> Result<Report, RunError> {
+    compiled(plan, recorded, control, &|cell, entrance| expectation(plan, cell, entrance))
+}
+
+/// Runs all trials of all cells, and judges them without theory beside the measurements: by the threshold alone.
 pub(crate) fn run_alone(plan: &Plan, control: &Control) -> Result<Report, RunError> {
-    report(plan, control, &|_, _| None)
+    let recorded = record(plan, control)?;
+    compiled(plan, &recorded, &Control { progress: &|_| (), ..*control }, &|_, _| None)
 }
 
 /// What theory expects of a cell, where it has a say.
 type Expecting<'a> = &'a (dyn Fn(&CellPlan, &InputStatistics) -> Option<Expectation> + Sync);
 
-fn report(plan: &Plan, control: &Control, expecting: Expecting) -> Result<Report, RunError> {
-    let recorded = record(plan, control)?;
+fn compiled(
+    plan: &Plan,
+    recorded: &Recorded,
+    control: &Control,
+    expecting: Expecting,
+) -> Result<Report, RunError> {
     let entrance = plan.input.entrance();
     let one = |(cell, records): (&CellPlan, &RecordedCell)| {
         let complete: Vec<&Vec<LayerRecord>> = records.trials.iter().collect();
-        let some = !complete.is_empty();
-        some.then(|| {
+        let found = (!complete.is_empty()).then(|| {
             let expected = expecting(cell, &entrance);
             assemble(plan, cell, (&complete, records.double), (&entrance, expected), control.trace)
-        })
+        });
+        (control.progress)(1);
+        found
     };
     // Theory of some activations takes seconds.
     let cells = match plan.cells.len() {

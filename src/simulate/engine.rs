@@ -51,6 +51,8 @@ pub struct Choice {
 
 /// Of a made entry's time, that of one copied with its neighbors.
 const COPY: f64 = 0.05;
+/// What a node costs whatever its size, in made entries (measured).
+const NODE: f64 = 700.0;
 /// Passes over entries take so much longer where layers leave the cache between one pass and the next, and where blocks are drawn
 /// more than once.
 const UNCACHED: f64 = 2.0;
@@ -61,15 +63,16 @@ const LARGE: f64 = (1 << 17) as f64;
 /// experiment takes the same engine everywhere.
 const STORED: f64 = (1 << 28) as f64;
 
-/// Chooses for a cell, and tells its parameters. `stack` are the layers of a plain stack, which may be streamed.
+/// Chooses for a cell, and tells its parameters. `stack` are the layers of a plain stack, which may be streamed; it is `true` of a
+/// part of a large one.
 pub fn choose(
     graph: &mut Graph,
-    stack: Option<&[LayerPlan]>,
+    stack: Option<(&[LayerPlan], bool)>,
     batch: usize,
     loss: Loss,
     wanted: Wanted,
 ) -> Choice {
-    if let Some(choice) = stack.and_then(|layers| streamed(layers, batch, loss, wanted)) {
+    if let Some(choice) = stack.and_then(|stack| streamed(stack, batch, loss, wanted)) {
         return choice;
     }
     let columns = columns(graph, batch);
@@ -93,7 +96,7 @@ pub fn choose(
     let stored = if widest > LARGE { UNCACHED } else { 1.0 };
     let products: f64 = graph.parameters.iter().map(|p| products(p, &columns)).sum();
     cost.products += (graph.operations() * batch as f64 - products).max(0.0);
-    cost.entries += stored * entries * batch as f64;
+    cost.entries += stored * entries * batch as f64 + NODE * graph.nodes.len() as f64;
     let count = |method: Method| drawings.iter().filter(|d| d.method == method).count();
     let (implicit, all) = (count(Method::Implicit), drawings.len());
     let engine = match implicit {
@@ -218,15 +221,20 @@ const ASYMPTOTIC: &str = "asked for; the law is neither Gaussian nor orthogonal,
                           variance, with an error of order 1/fan-in";
 
 /// A plain stack unit by unit: `None` where that is not possible, not needed, or dearer than drawn weights.
-fn streamed(layers: &[LayerPlan], batch: usize, loss: Loss, wanted: Wanted) -> Option<Choice> {
+fn streamed(
+    (layers, large): (&[LayerPlan], bool),
+    batch: usize,
+    loss: Loss,
+    wanted: Wanted,
+) -> Option<Choice> {
     let columns = batch as f64;
     let total = |cost: &dyn Fn(&LayerPlan) -> Cost| layers.iter().map(cost).sum::<Cost>();
     let widest = layers.iter().map(|l| l.fan_in.max(l.fan_out)).max().unwrap_or(0) as f64 * columns;
     let tape = 16.0 * layers.iter().map(|l| l.fan_out as f64 * columns).sum::<f64>();
     let possible = layers.iter().all(|l| can_draw(l, batch)) && loss != Loss::CrossEntropy;
     let exact = layers.iter().all(|layer| is_exact(layer.weights));
-    let large = possible && (widest > LARGE || tape > STORED);
-    if !large || wanted == Wanted::Dense || (wanted == Wanted::Auto && !exact) {
+    let large = large || widest > LARGE || tape > STORED;
+    if !(possible && large) || wanted == Wanted::Dense || (wanted == Wanted::Auto && !exact) {
         return None;
     }
     // Both layers and their activations.

@@ -7,6 +7,7 @@ use super::streamed;
 use crate::graph::Graph;
 use crate::op::Parameter;
 use crate::op::record::LayerRecord;
+use crate::spec::Experiment;
 use crate::weights::Method;
 
 /// Tapes of a trial may take so much before its forward pass is computed twice instead. Not a matter of threads or of free
@@ -81,11 +82,23 @@ pub fn bytes(plan: &Plan, threads: usize) -> u128 {
 
 /// Bytes that so many trials of each cell leave behind, and the result of them.
 pub fn left_bytes(plan: &Plan, trials: usize) -> u128 {
-    /// What a layer takes in the plan, in the result and as text, beside the numbers of each trial.
+    plan.cells.iter().map(|cell| cell.layers.len() as u128 * layer_bytes(trials)).sum()
+}
+
+/// Bytes that a run takes at least, as far as that is known before it is planned: what its layers leave behind. None of a network,
+/// whose layers are not counted yet.
+pub fn least_bytes(e: &Experiment) -> u128 {
+    let layers: u128 = match e.net {
+        None => e.stacks().map(|widths| widths.len().saturating_sub(1) as u128).sum(),
+        Some(_) => 0,
+    };
+    layers * (e.init.len() * e.act.len()) as u128 * layer_bytes(e.trials)
+}
+
+/// What a layer takes in the plan, about half of it, in the result and as text, and the numbers of each trial.
+fn layer_bytes(trials: usize) -> u128 {
     const RESULT: u128 = 6 << 10;
-    let record = size_of::<LayerRecord>() as u128;
-    let layers: u128 = plan.cells.iter().map(|cell| cell.layers.len() as u128).sum();
-    layers * (trials as u128 * record + RESULT)
+    RESULT + trials as u128 * size_of::<LayerRecord>() as u128
 }
 
 /// Bytes for each entry of a Gram matrix while its eigenvalues are sought, and while it is factored (measured).

@@ -29,7 +29,7 @@ mod trial;
 pub use engine::{Choice, Drawing, Engine, draws};
 pub use expected::{Expectation, expectation};
 pub use input::{Input, InputError, InputStatistics};
-pub use memory::{keeps_weights, recomputes};
+pub use memory::{keeps_weights, least_bytes, recomputes};
 pub use plan::{CellPlan, LayerPlan, Plan, PlanError};
 
 use crate::numeric::product::Threads;
@@ -40,6 +40,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use trial::Trial;
 
 /// What a caller can see and steer while a run goes on.
+#[derive(Clone, Copy)]
 pub struct Control<'a> {
     /// Worker threads; the result does not depend on them.
     pub threads: usize,

@@ -2,7 +2,7 @@
 //! misses on a small part of the same work. Nothing else depends on it.
 
 use super::rates::Rates;
-use super::{Control, Input, Plan, record};
+use super::{Control, Plan, record};
 use crate::spec::{Experiment, Precision};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -19,93 +19,85 @@ const FEWEST: (usize, usize) = (8, 4);
 /// Samples of a network's pilot at least.
 const FEWEST_OF_NET: usize = 2;
 
-/// Seconds of the whole run on so many cores at these rates; `stop` ends the pilot as it ends a run.
+/// Seconds of all trials on so many cores at these rates; `stop` ends the pilot as it ends a run.
 ///
 /// Further rounds of trials tell what each of them takes: the first also fetches memory, and is the one whose spectra are
 /// computed.
 pub fn seconds(plan: &Plan, cores: usize, rates: Rates, stop: &AtomicBool) -> f64 {
-    let said = plan.seconds(cores, rates);
-    let predicted = |experiment: &Experiment| {
-        Plan::new(experiment, Input::Normal).ok().map(|plan| plan.seconds(cores, rates))
-    };
+    let seconds = |plan: &Plan, trials: usize| plan.seconds(trials, cores, rates);
+    let said = seconds(plan, plan.experiment.trials);
     let budget = (PART * said).clamp(BUDGET[0], BUDGET[1]);
-    let Some((small, expected)) = pilot(plan, cores, budget, predicted) else { return said };
+    let Some(small) = pilot(plan, cores, budget, seconds) else { return said };
+    let (side_by_side, expected) = (small.experiment.trials, seconds(&small, small.experiment.trials));
     let control = Control { threads: cores, stop, progress: &|_| (), trace: false };
-    let measured = |experiment: &Experiment| {
-        let plan = Plan::new(experiment, Input::Normal).ok()?;
+    let measured = |trials: usize| {
+        let plan = plan.part(&Experiment { trials, ..small.experiment.clone() }).ok()?;
         let start = Instant::now();
         record(&plan, &control).ok().map(|_| start.elapsed().as_secs_f64())
     };
     // Once for what a process does but once, which is of no length beside a long round.
-    let Some(first) = measured(&small) else { return said };
-    let again = if first > 4.0 * budget { Some(first) } else { measured(&small) };
+    let Some(first) = measured(side_by_side) else { return said };
+    let again = if first > 4.0 * budget { Some(first) } else { measured(side_by_side) };
     let Some(one) = again else { return said };
     if expected <= 0.0 {
         return said;
     }
-    let rounds = plan.experiment.trials.div_ceil(small.trials) as f64;
-    let more = Experiment { trials: (1 + FURTHER) * small.trials, ..small.clone() };
+    let rounds = plan.experiment.trials.div_ceil(side_by_side) as f64;
     let further = match one {
         one if one > budget => Some(one),
         _ if rounds < 2.0 => None,
-        one => measured(&more).map(|all| (all - one) / FURTHER as f64),
+        one => measured((1 + FURTHER) * side_by_side).map(|all| (all - one) / FURTHER as f64),
     };
     // A round of the run beside one of the pilot, by the prediction of both.
-    let a_round = |of: &Experiment| {
-        let trials = |trials: usize| predicted(&Experiment { trials, input: "normal".into(), ..of.clone() });
-        Some(trials(2 * small.trials)? - trials(small.trials)?)
-    };
-    let scale = a_round(&plan.experiment).zip(a_round(&small)).map(|(run, pilot)| run / pilot);
-    match further.filter(|further| *further > 0.0).zip(scale.filter(|scale| scale.is_finite())) {
+    let a_round = |of: &Plan| seconds(of, 2 * side_by_side) - seconds(of, side_by_side);
+    let scale = a_round(plan) / a_round(&small);
+    match further.filter(|further| *further > 0.0 && scale.is_finite()).map(|further| (further, scale)) {
         // What a process does but once is of no length.
         Some((further, scale)) => scale * rounds * further + (one - further).max(0.0),
         None => said * one / expected,
     }
 }
 
-/// The same experiment with as few trials, layers and samples as the budget asks for, and its predicted seconds; `None` where
-/// that is still too much.
-fn pilot(
-    plan: &Plan,
-    cores: usize,
-    budget: f64,
-    predicted: impl Fn(&Experiment) -> Option<f64>,
-) -> Option<(Experiment, f64)> {
-    let mut small = Experiment {
-        trials: plan.experiment.trials.min(cores.max(1)),
-        more_widths: Vec::new(),
-        input: "normal".into(),
-        ..plan.experiment.clone()
+/// The same experiment with as few trials, layers and samples as the budget asks for; `None` where that is still too much.
+fn pilot(plan: &Plan, cores: usize, budget: f64, predicted: impl Fn(&Plan, usize) -> f64) -> Option<Plan> {
+    let trials = plan.experiment.trials.min(cores.max(1));
+    let precision = match plan.experiment.precision {
+        Precision::Auto => Precision::Single,
+        asked => asked,
     };
-    if small.precision == Precision::Auto {
-        small.precision = Precision::Single;
+    let base = Experiment { trials, precision, more_widths: Vec::new(), ..plan.experiment.clone() };
+    let to_depth = |small: &Experiment, depth: usize| {
+        let widths = small.widths.iter().copied().take(depth + 1).collect();
+        Experiment { depth, widths, ..small.clone() }
+    };
+    let is_stack = base.net.is_none();
+    let fewest = if is_stack { FEWEST.1 } else { FEWEST_OF_NET };
+    // A plan of very many layers is not made once more: its time goes with its layers.
+    let seconds = predicted(plan, trials);
+    let mut small = match (budget / seconds * base.depth as f64) as usize {
+        depth if is_stack && depth < base.depth && base.depth > FEWEST.0 => {
+            plan.part(&to_depth(&base, depth.max(FEWEST.0)))
+        }
+        _ => plan.part(&base),
     }
+    .ok()?;
     loop {
-        let seconds = predicted(&small)?;
+        let seconds = predicted(&small, small.experiment.trials);
         if seconds <= budget {
-            return Some((small, seconds));
+            return Some(small);
         }
-        let shallower = || {
-            let mut other = small.clone();
-            other.depth /= 2;
-            other.widths.truncate(other.depth + 1);
-            other
-        };
-        let fewest = if small.net.is_some() { FEWEST_OF_NET } else { FEWEST.1 };
-        let fewer = Experiment { batch: small.batch / 2, ..small.clone() };
-        if small.net.is_none() && small.depth >= 2 * FEWEST.0 {
-            small = shallower();
-        } else if small.batch >= 2 * fewest && predicted(&fewer)? < WORTH * seconds {
-            small = fewer;
-        } else if small.net.is_none() && small.depth >= 4 {
-            small = shallower();
-        } else if seconds <= 12.0 * budget {
-            return Some((small, seconds));
-        } else if small.trials > 1 {
-            small.trials = 1;
-        } else {
+        let e = &small.experiment;
+        let fewer = Experiment { batch: e.batch / 2, ..e.clone() };
+        let worth = |fewer: &Plan| predicted(fewer, e.trials) < WORTH * seconds;
+        let fewer = if e.batch >= 2 * fewest { plan.part(&fewer).ok().filter(worth) } else { None };
+        small = match fewer {
+            _ if is_stack && e.depth >= 2 * FEWEST.0 => plan.part(&to_depth(e, e.depth / 2)).ok()?,
+            Some(fewer) => fewer,
+            None if is_stack && e.depth >= 4 => plan.part(&to_depth(e, e.depth / 2)).ok()?,
+            None if seconds <= 12.0 * budget => return Some(small),
+            None if e.trials > 1 => plan.part(&Experiment { trials: 1, ..e.clone() }).ok()?,
             // A layer of a billion units is not tried out.
-            return None;
-        }
+            None => return None,
+        };
     }
 }

@@ -19,6 +19,10 @@ use crate::result::{LeftOut, Recorded, StackSize, Trace};
 use crate::spec::Experiment;
 use std::sync::Arc;
 
+/// What a layer's judgement and its lines in the result cost, in made entries (measured).
+const JUDGED: f64 = 3000.0;
+const WRITTEN: f64 = 3000.0;
+
 /// A line of the result with its laws: of a plain stack, a linear layer with its activation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerPlan {
@@ -123,6 +127,17 @@ impl Plan {
     /// # Errors
     /// Names that are not in the catalogs, laws that cannot be drawn at some layer, data that does not fit.
     pub fn new(experiment: &Experiment, input: Input) -> Result<Self, PlanError> {
+        Self::made(experiment, input, false)
+    }
+
+    /// A part of this plan's experiment, fewer layers or samples of it, on the engines of the whole; it draws its own batches.
+    pub(super) fn part(&self, experiment: &Experiment) -> Result<Self, PlanError> {
+        let streamed = self.cells.iter().any(|cell| cell.choice.engine == Engine::Streamed);
+        Self::made(&Experiment { input: "normal".into(), ..experiment.clone() }, Input::Normal, streamed)
+    }
+
+    /// `large` stacks are streamed where that can be, whatever their size.
+    fn made(experiment: &Experiment, input: Input, large: bool) -> Result<Self, PlanError> {
         let e = experiment;
         if e.batch == 0 || e.trials == 0 || e.act.is_empty() || e.init.is_empty() {
             return Err(PlanError::Nothing);
@@ -155,7 +170,7 @@ impl Plan {
             let graphs = graphs.collect::<Result<Vec<_>, _>>().map_err(PlanError::Net)?;
             for (init, text) in inits.iter().zip(&e.init) {
                 for (index, graph) in graphs.iter().enumerate() {
-                    match cell(e, init, bias.as_ref(), (index, &plan.acts[index]), graph) {
+                    match cell(e, init, bias.as_ref(), (index, &plan.acts[index]), (graph, large)) {
                         Ok(cell) => plan.cells.push(CellPlan { stack: size(e, widths), ..cell }),
                         Err(fault) => {
                             let new = LeftOut::new(&init.name, &plan.acts[index].name, &fault.reason);
@@ -210,14 +225,14 @@ impl Plan {
         &self.acts[cell.act]
     }
 
-    /// Predicted cost of the whole run, in operations of a matrix product.
+    /// Predicted cost of the whole run and its result, in operations of a matrix product.
     pub fn cost(&self) -> f64 {
-        self.work().total()
+        (self.work(self.experiment.trials) + self.behind(1)).total()
     }
 
-    /// Predicted work of the whole run.
-    pub fn work(&self) -> Cost {
-        let (trials, ranked) = (self.experiment.trials as f64, self.ranked_trials() as f64);
+    /// Predicted work of so many trials of each cell.
+    fn work(&self, trials: usize) -> Cost {
+        let (trials, ranked) = (trials as f64, self.ranked_trials().min(trials) as f64);
         let spectra = |cell: &CellPlan| Cost {
             factors: cell.layers.len() as f64 * ranked * self.spectrum_side().powi(3),
             ..Cost::default()
@@ -225,22 +240,34 @@ impl Plan {
         self.cells.iter().map(|cell| cell.choice.cost * trials + spectra(cell)).sum()
     }
 
-    /// Predicted seconds of the whole run on so many cores at the rates of this machine.
-    pub fn seconds(&self, cores: usize, rates: Rates) -> f64 {
-        let jobs = self.cells.len() * self.experiment.trials;
+    /// Predicted work behind the trials: layers are judged on so many cores, and written by one of them.
+    fn behind(&self, cores: usize) -> Cost {
+        let layers: usize = self.cells.iter().map(|cell| cell.layers.len()).sum();
+        let cores = cores.clamp(1, self.cells.len().max(1)) as f64;
+        Cost { entries: layers as f64 * (JUDGED / cores + WRITTEN), ..Cost::default() }
+    }
+
+    /// Predicted seconds behind the trials on so many cores at the rates of this machine, without the integrals of theory.
+    pub fn seconds_behind(&self, cores: usize, rates: Rates) -> f64 {
+        rates.seconds(self.behind(cores))
+    }
+
+    /// Predicted seconds of so many trials of each cell on so many cores at the rates of this machine.
+    pub fn seconds(&self, trials: usize, cores: usize, rates: Rates) -> f64 {
+        let jobs = self.cells.len() * trials;
         // Trials side by side; what is left of the last round waits.
         let rounds = jobs.div_ceil(cores.max(1)) as f64;
         let share = if jobs < cores { 1.0 / cores as f64 } else { rounds / jobs as f64 };
         // Weights that are not kept are drawn once more on the way back.
-        let trials = self.experiment.trials as f64;
+        let all = trials as f64;
         let again = |cell: &CellPlan| match memory::keeps_weights(&cell.graph, self.experiment.batch, cores) {
             true => Cost::default(),
             false => {
                 let cost = cell.choice.cost;
-                Cost { normals: cost.normals, others: cost.others, ..Cost::default() } * trials
+                Cost { normals: cost.normals, others: cost.others, ..Cost::default() } * all
             }
         };
-        let work = self.work() + self.cells.iter().map(again).sum();
+        let work = self.work(trials) + self.cells.iter().map(again).sum();
         rates.seconds(work) * share
     }
 
@@ -316,13 +343,13 @@ fn cell(
     init: &Initializer,
     bias: Option<&Initializer>,
     (index, act): (usize, &Arc<Activation>),
-    graph: &Graph,
+    (graph, large): (&Graph, bool),
 ) -> Result<CellPlan, GraphError> {
     let mut graph = graph.clone();
     assign(&mut graph, &Laws { init, bias, act })?;
     let is_stack = graph.is_stack(act);
     let layers: Vec<LayerPlan> = graph.entries.iter().map(|entry| layer(&graph, entry)).collect();
-    let stack = e.net.is_none().then_some(layers.as_slice());
+    let stack = e.net.is_none().then_some((layers.as_slice(), large));
     let choice = choose(&mut graph, stack, e.batch, e.loss, e.engine);
     let (init, graph) = (init.name.clone(), Arc::new(graph));
     Ok(CellPlan { init, act: index, layers, choice, stack: None, graph, is_stack })
