@@ -3,7 +3,7 @@
 
 use initdiag::diagnose::run;
 use initdiag::frontend::toml::Architecture;
-use initdiag::result::{Cell, Flag, Layer, Rounding};
+use initdiag::result::{Cell, Flag, Layer, Rounding, Summary};
 use initdiag::simulate::{Control, Input, Plan};
 use initdiag::spec::{Engine, Experiment, Precision};
 use std::sync::atomic::AtomicBool;
@@ -88,17 +88,26 @@ fn a_skip_keeps_positions_apart() {
 
 /// The largest difference between the figures of two cells, in decades.
 fn apart(a: &Cell, b: &Cell) -> f64 {
-    let logs = |layer: &Layer| {
-        [&layer.preactivation, &layer.activation, &layer.gradient, &layer.weight_gradient]
-            .map(|summary| (summary.log10_variance.median, summary.log10_second_moment.median))
-    };
+    let backward = |layer: &Layer| [layer.gradient.clone(), layer.weight_gradient.clone()];
+    apart_ahead(a, b).max(apart_in(a, b, backward))
+}
+
+/// The same of what goes forward.
+fn apart_ahead(a: &Cell, b: &Cell) -> f64 {
+    apart_in(a, b, |layer| [layer.preactivation.clone(), layer.activation.clone()])
+}
+
+fn apart_in(a: &Cell, b: &Cell, of: fn(&Layer) -> [Summary; 2]) -> f64 {
     let gap = |a: Option<f64>, b: Option<f64>| match (a, b) {
         (Some(a), Some(b)) => (a - b).abs(),
         (None, None) => 0.0,
         _ => f64::INFINITY,
     };
-    let pairs = a.layers.iter().zip(&b.layers).flat_map(|(a, b)| logs(a).into_iter().zip(logs(b)));
-    pairs.map(|(a, b)| gap(a.0, b.0).max(gap(a.1, b.1))).fold(0.0, f64::max)
+    let medians = |layer: &Layer| of(layer).map(|s| [s.log10_variance.median, s.log10_second_moment.median]);
+    let pairs = a.layers.iter().zip(&b.layers).flat_map(|(a, b)| {
+        medians(a).into_iter().flatten().zip(medians(b).into_iter().flatten()).collect::<Vec<_>>()
+    });
+    pairs.map(|(a, b)| gap(a, b)).fold(0.0, f64::max)
 }
 
 /// Samples become one to single precision within some layers, but what is recorded does not depend on what they still differ in:
@@ -134,10 +143,14 @@ fn stacks_whose_samples_fall_together_keep_their_figures() {
 }
 
 /// What tells the two precisions apart is rounding alone only if they draw the same weights: pivots that are alike must not change
-/// places with the last digit.
+/// places with the last digit. Other weights are told from the same: those of another seed are 0.01 apart at least.
+///
+/// Of the 1.5·10⁵ entries that meet ReLU, some 0.03 lie so near its kink that they have the other slope in the other precision, which on
+/// one machine happens and on another does not; each carries about 1/1500 of a gradient's square, 3·10⁻⁴ decades, and a few times as much
+/// in ∂C/∂W. So its gradients have room for a handful of these.
 #[test]
 fn implicit_weights_are_the_same_in_both_precisions() {
-    for act in ["relu", "tanh", "linear"] {
+    for (act, backward) in [("relu", 3e-3), ("tanh", 1e-5), ("linear", 1e-5)] {
         let experiment = Experiment {
             act: vec![act.into()],
             engine: Engine::Implicit,
@@ -146,7 +159,10 @@ fn implicit_weights_are_the_same_in_both_precisions() {
             ..Experiment::plain(12, 96)
         };
         let (single, double) = (cell(&experiment, Precision::Single), cell(&experiment, Precision::Double));
-        let gap = apart(&single, &double);
-        assert!(gap < 1e-4, "{act}: {gap}");
+        let (ahead, gap) = (apart_ahead(&single, &double), apart(&single, &double));
+        assert!(ahead < 1e-5, "{act}: {ahead} ahead");
+        assert!(gap < backward, "{act}: {gap}");
+        let other = cell(&Experiment { seed: 1, ..experiment }, Precision::Double);
+        assert!(apart_ahead(&single, &other) > 0.01 && apart(&single, &other) > 0.01, "{act}");
     }
 }
