@@ -55,6 +55,22 @@ unsafe fn first_line(block: *mut u8, size: usize, line: usize) -> *mut u8 {
     }
 }
 
+/// Returns a large block to the system.
+///
+/// Never inlined: where the compiler sees both ends of a block's life, it takes what lies before the block for out of bounds, and what
+/// is read there for zero.
+///
+/// # Safety
+/// The block is what `first_line` made of one with this layout.
+#[inline(never)]
+unsafe fn give_back(block: *mut u8, room: Layout) {
+    // SAFETY: the block lies behind the number that `first_line` wrote.
+    unsafe {
+        let skipped = block.sub(HEAD).cast::<usize>().read();
+        System.dealloc(block.sub(skipped), room);
+    }
+}
+
 /// Ends the process where there is no memory, in one line: whatever might be said in more words would need some.
 #[cold]
 fn refused(size: usize) -> ! {
@@ -107,13 +123,10 @@ unsafe impl GlobalAlloc for Lines {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the block was allocated with this layout, so a large one lies behind the number that `first_line` wrote.
+        // SAFETY: the block was allocated with this layout.
         unsafe {
             match with_room(layout) {
-                Some((room, _)) => {
-                    let skipped = block.sub(HEAD).cast::<usize>().read();
-                    System.dealloc(block.sub(skipped), room);
-                }
+                Some((room, _)) => give_back(block, room),
                 None => System.dealloc(block, layout),
             }
         }

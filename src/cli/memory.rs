@@ -2,7 +2,7 @@
 
 use super::error::Failure;
 use super::number;
-use crate::simulate::{Input, Plan, least_bytes};
+use crate::simulate::{Input, Plan, least_bytes, plan_bytes};
 use crate::spec::{Engine, Experiment};
 use crate::study::jacobian;
 
@@ -43,8 +43,11 @@ impl Need {
         plan.bytes(self.threads).max(behind) + self.beside(plan)
     }
 
-    /// Refuses an experiment whose plan alone, and what it leaves behind, would need more than is free.
+    /// Refuses an experiment of so many layers that its plan would take much of what is free, and the run more than that.
     pub fn check_layers(self, experiment: &Experiment) -> Result<(), Failure> {
+        if available().is_none_or(|available| plan_bytes(experiment) <= available / 2) {
+            return Ok(());
+        }
         fits(least_bytes(experiment), |available| self.remedy(experiment, &[], 0, available))
     }
 
@@ -61,7 +64,7 @@ impl Need {
             let help = without.into_iter().filter(|(_, without)| without.bytes(plan) <= available);
             let help: Vec<&str> = help.map(|(words, _)| words).collect();
             // This plan is still there while others are tried.
-            let held = least_bytes(&plan.experiment) / 2;
+            let held = plan_bytes(&plan.experiment);
             self.remedy(&plan.experiment, &help, held, available)
         })
     }

@@ -29,6 +29,12 @@ const OTHER: f64 = 300.0;
 const ENTRY: f64 = 150.0;
 const FACTOR: f64 = 8.0;
 
+/// Operations of the factors of both sides' Gram matrices, of these ranks together, and of what passes over matrices of their size.
+fn factors(columns: f64, ranks: f64) -> f64 {
+    const PASSES: f64 = 16.0;
+    2.5 * columns * columns * (ranks + PASSES)
+}
+
 impl Cost {
     /// All of it, in operations of a large matrix product.
     pub fn total(self) -> f64 {
@@ -68,7 +74,7 @@ impl Cost {
         Self {
             thin: haar * (4.0 * m * columns * r + 6.0 * n * columns * s),
             normals: haar * (m * r + n * s),
-            factors: 5.0 * columns.powi(3),
+            factors: factors(columns, r + s),
             ..Self::default()
         }
     }
@@ -82,7 +88,7 @@ impl Cost {
         Self {
             thin: haar * (9.0 * m * columns * columns + 8.0 * n * columns * columns),
             normals: (3.0 * m + 2.0 * n) * columns,
-            factors: 5.0 * columns.powi(3),
+            factors: factors(columns, columns.min(n) + columns.min(m)),
             ..Self::default()
         }
     }

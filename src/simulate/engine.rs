@@ -52,7 +52,7 @@ pub struct Choice {
 /// Of a made entry's time, that of one copied with its neighbors.
 const COPY: f64 = 0.05;
 /// What a node costs whatever its size, in made entries (measured).
-const NODE: f64 = 700.0;
+const NODE: f64 = 2000.0;
 /// Passes over entries take so much longer where layers leave the cache between one pass and the next, and where blocks are drawn
 /// more than once.
 const UNCACHED: f64 = 2.0;

@@ -88,16 +88,28 @@ pub fn left_bytes(plan: &Plan, trials: usize) -> u128 {
 /// Bytes that a run takes at least, as far as that is known before it is planned: what its layers leave behind. None of a network,
 /// whose layers are not counted yet.
 pub fn least_bytes(e: &Experiment) -> u128 {
-    let layers: u128 = match e.net {
+    layers(e) * layer_bytes(e.trials)
+}
+
+/// Of them those of the plan.
+pub fn plan_bytes(e: &Experiment) -> u128 {
+    layers(e) * RESULT / 2
+}
+
+/// Layers of all cells.
+fn layers(e: &Experiment) -> u128 {
+    let one: u128 = match e.net {
         None => e.stacks().map(|widths| widths.len().saturating_sub(1) as u128).sum(),
         Some(_) => 0,
     };
-    layers * (e.init.len() * e.act.len()) as u128 * layer_bytes(e.trials)
+    one * (e.init.len() * e.act.len()) as u128
 }
 
-/// What a layer takes in the plan, about half of it, in the result and as text, and the numbers of each trial.
+/// What a layer takes in the plan, about half of it, in the result and as text.
+const RESULT: u128 = 6 << 10;
+
+/// The same with the numbers of each trial.
 fn layer_bytes(trials: usize) -> u128 {
-    const RESULT: u128 = 6 << 10;
     RESULT + trials as u128 * size_of::<LayerRecord>() as u128
 }
 

@@ -12,6 +12,8 @@ const PART: f64 = 0.01;
 const BUDGET: [f64; 2] = [0.1, 2.0];
 /// Rounds beside the first that are timed together, where they are short.
 const FURTHER: usize = 3;
+/// Part of a pilot's round that is no spectra at least.
+const LEAST: f64 = 0.1;
 /// Half the batch must take no more than this part of the time, or it is not the batch that takes it.
 const WORTH: f64 = 0.75;
 /// A stack's pilot has no fewer layers while it can have fewer samples, of which it has no fewer either.
@@ -43,19 +45,20 @@ pub fn seconds(plan: &Plan, cores: usize, rates: Rates, stop: &AtomicBool) -> f6
         return said;
     }
     let rounds = plan.experiment.trials.div_ceil(side_by_side) as f64;
-    let further = match one {
-        one if one > budget => Some(one),
-        _ if rounds < 2.0 => None,
-        one => measured((1 + FURTHER) * side_by_side).map(|all| (all - one) / FURTHER as f64),
-    };
-    // A round of the run beside one of the pilot, by the prediction of both.
-    let a_round = |of: &Plan| seconds(of, 2 * side_by_side) - seconds(of, side_by_side);
+    // A round of the run beside one of the pilot, by the prediction of both; and the spectra that the first round alone has.
+    let a_round = |of: &Plan| of.seconds_further(side_by_side, cores, rates);
+    let once = |of: &Plan| (seconds(of, side_by_side) - a_round(of)).max(0.0);
     let scale = a_round(plan) / a_round(&small);
-    match further.filter(|further| *further > 0.0 && scale.is_finite()).map(|further| (further, scale)) {
-        // What a process does but once is of no length.
-        Some((further, scale)) => scale * rounds * further + (one - further).max(0.0),
-        None => said * one / expected,
+    let several = if one > budget || rounds < 2.0 { None } else { measured((1 + FURTHER) * side_by_side) };
+    let further = match several {
+        Some(several) => (several - one) / FURTHER as f64,
+        None => (one - once(&small)).max(LEAST * one),
+    };
+    if further <= 0.0 || !scale.is_finite() {
+        return said * one / expected;
     }
+    // What else a process does but once is of no length.
+    scale * rounds * further + once(plan) + (one - further - once(&small)).max(0.0)
 }
 
 /// The same experiment with as few trials, layers and samples as the budget asks for; `None` where that is still too much.

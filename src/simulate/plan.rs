@@ -20,8 +20,8 @@ use crate::spec::Experiment;
 use std::sync::Arc;
 
 /// What a layer's judgement and its lines in the result cost, in made entries (measured).
-const JUDGED: f64 = 3000.0;
-const WRITTEN: f64 = 3000.0;
+const JUDGED: f64 = 5000.0;
+const WRITTEN: f64 = 5000.0;
 
 /// A line of the result with its laws: of a plain stack, a linear layer with its activation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -234,7 +234,7 @@ impl Plan {
     fn work(&self, trials: usize) -> Cost {
         let (trials, ranked) = (trials as f64, self.ranked_trials().min(trials) as f64);
         let spectra = |cell: &CellPlan| Cost {
-            factors: cell.layers.len() as f64 * ranked * self.spectrum_side().powi(3),
+            factors: cell.layers.len() as f64 * ranked * self.spectrum_cost(),
             ..Cost::default()
         };
         self.cells.iter().map(|cell| cell.choice.cost * trials + spectra(cell)).sum()
@@ -254,10 +254,28 @@ impl Plan {
 
     /// Predicted seconds of so many trials of each cell on so many cores at the rates of this machine.
     pub fn seconds(&self, trials: usize, cores: usize, rates: Rates) -> f64 {
+        self.shared(self.work_with_draws(trials, cores), trials, cores, rates)
+    }
+
+    /// The same of as many trials behind these, which have fewer spectra.
+    pub fn seconds_further(&self, trials: usize, cores: usize, rates: Rates) -> f64 {
+        let [one, both] = [1, 2].map(|times| self.work_with_draws(times * trials, cores));
+        self.shared(both + one * -1.0, trials, cores, rates)
+    }
+
+    /// Seconds of the work of so many trials of each cell.
+    fn shared(&self, work: Cost, trials: usize, cores: usize, rates: Rates) -> f64 {
         let jobs = self.cells.len() * trials;
-        // Trials side by side; what is left of the last round waits.
+        // Trials side by side; what is left of the last round waits. Fewer than cores share products, but no factors.
         let rounds = jobs.div_ceil(cores.max(1)) as f64;
-        let share = if jobs < cores { 1.0 / cores as f64 } else { rounds / jobs as f64 };
+        let share = rounds / jobs.max(1) as f64;
+        let shared = if jobs < cores { 1.0 / cores as f64 } else { share };
+        let factors = Cost { factors: work.factors, ..Cost::default() };
+        rates.seconds(Cost { factors: 0.0, ..work }) * shared + rates.seconds(factors) * share
+    }
+
+    /// Predicted work of so many trials of each cell, with what is drawn twice.
+    fn work_with_draws(&self, trials: usize, cores: usize) -> Cost {
         // Weights that are not kept are drawn once more on the way back.
         let all = trials as f64;
         let again = |cell: &CellPlan| match memory::keeps_weights(&cell.graph, self.experiment.batch, cores) {
@@ -267,8 +285,7 @@ impl Plan {
                 Cost { normals: cost.normals, others: cost.others, ..Cost::default() } * all
             }
         };
-        let work = self.work(trials) + self.cells.iter().map(again).sum();
-        rates.seconds(work) * share
+        self.work(trials) + self.cells.iter().map(again).sum()
     }
 
     /// Units of progress in a whole run.
@@ -293,6 +310,13 @@ impl Plan {
     /// Trials whose effective rank is computed: its eigenvalues cost O(B³), so fewer for larger batches.
     pub fn ranked_trials(&self) -> usize {
         ((20.0 * (64.0 / self.spectrum_side()).powi(3)) as usize).clamp(1, self.experiment.trials)
+    }
+
+    /// Operations of a spectrum; a matrix that leaves the cache is passed over at half the rate.
+    fn spectrum_cost(&self) -> f64 {
+        const CACHED: f64 = 1500.0;
+        let side = self.spectrum_side();
+        side.powi(3) * if side > CACHED { 2.0 } else { 1.0 }
     }
 
     /// Rows of the Gram matrix whose eigenvalues give the effective rank.
