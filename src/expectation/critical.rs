@@ -3,6 +3,7 @@
 use super::field::{Field, Form, pass};
 use super::{second_moment_estimate, squared_slope_estimate};
 use crate::activation::Activation;
+use crate::numeric::quadrature::Estimate;
 use rayon::prelude::*;
 
 /// A point of the critical line: σ_w² = n·Var(W), σ_b² = Var(b), and the pre-activation variance q that they keep.
@@ -16,8 +17,6 @@ pub struct CriticalPoint {
     pub q: f64,
 }
 
-/// Relative error of the integrals beyond which there is no point.
-const RESOLVED: f64 = 1e-6;
 /// Rounding of the quadrature: a σ_b² this far below zero is zero.
 const ROUNDING: f64 = 1e-12;
 
@@ -94,7 +93,7 @@ pub fn half_stable(act: &Activation) -> Option<CriticalPoint> {
 
 fn walk(act: &Activation, q: f64) -> Option<(f64, f64)> {
     let (slope, square) = (squared_slope_estimate(act, q), second_moment_estimate(act, q));
-    if [slope, square].iter().any(|e| e.error > RESOLVED * e.value) {
+    if [slope, square].iter().any(|e| e.error > Estimate::RESOLVED * e.value) {
         return None;
     }
     let sigma_w2 = 1.0 / slope.value;

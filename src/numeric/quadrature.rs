@@ -27,6 +27,8 @@ pub struct Estimate {
 impl Estimate {
     /// What this project asks of its reference numbers: ten digits.
     pub const DIGITS: f64 = 1e-10;
+    /// Relative error beyond which a number is not resolved, and nothing is said of what follows from it.
+    pub const RESOLVED: f64 = 1e-6;
 
     /// The value, where it is known to [`Self::DIGITS`] of itself.
     pub fn reached(self) -> Option<f64> {

@@ -90,11 +90,14 @@ fn pilot(plan: &Plan, cores: usize, budget: f64, predicted: impl Fn(&Plan, usize
             return Some(small);
         }
         let e = &small.experiment;
+        if is_stack && e.depth >= 2 * FEWEST.0 {
+            small = plan.part(&to_depth(e, e.depth / 2)).ok()?;
+            continue;
+        }
         let fewer = Experiment { batch: e.batch / 2, ..e.clone() };
         let worth = |fewer: &Plan| predicted(fewer, e.trials) < WORTH * seconds;
         let fewer = if e.batch >= 2 * fewest { plan.part(&fewer).ok().filter(worth) } else { None };
         small = match fewer {
-            _ if is_stack && e.depth >= 2 * FEWEST.0 => plan.part(&to_depth(e, e.depth / 2)).ok()?,
             Some(fewer) => fewer,
             None if is_stack && e.depth >= 4 => plan.part(&to_depth(e, e.depth / 2)).ok()?,
             None if seconds <= 12.0 * budget => return Some(small),

@@ -12,8 +12,6 @@ use crate::numeric::wide::Wide;
 const CRITICAL: f64 = 1e-5;
 /// Slopes this close to one are one, to rounding of the quadrature.
 const ONE: f64 = 1e-12;
-/// Relative error of the length map beyond which nothing is said.
-const RESOLVED: f64 = 1e-6;
 /// The length map is followed up to here.
 const LARGEST: f64 = 1e30;
 /// And down to here, where no bias keeps it up; a smaller variance of biases is none.
@@ -203,7 +201,7 @@ impl<'a> MeanField<'a> {
         }
         let rise = |q: f64| {
             let next = self.length(q);
-            if next.error <= RESOLVED * next.value { next.value - q } else { f64::NAN }
+            if next.error <= Estimate::RESOLVED * next.value { next.value - q } else { f64::NAN }
         };
         let unbiased = self.sigma_b2 <= SMALLEST;
         let floor = self.sigma_b2.max(SMALLEST);
@@ -297,7 +295,9 @@ impl<'a> MeanField<'a> {
             return (Err(Missing::EveryC), Err(Missing::EveryC));
         }
         match map.fixed_point() {
-            Some(c) if map.at(c).error <= RESOLVED => (Ok(c), resolved(map.slope(c)).and_then(scale)),
+            Some(c) if map.at(c).error <= Estimate::RESOLVED => {
+                (Ok(c), resolved(map.slope(c)).and_then(scale))
+            }
             _ => (Err(Missing::Unknown), Err(Missing::Unknown)),
         }
     }
@@ -340,7 +340,7 @@ fn zero(factor: f64) -> Missing {
 
 /// The value, where its error leaves something of it.
 fn resolved(estimate: Estimate) -> Answer {
-    let good = estimate.value.is_finite() && estimate.error <= RESOLVED * estimate.value.abs();
+    let good = estimate.value.is_finite() && estimate.error <= Estimate::RESOLVED * estimate.value.abs();
     if good { Ok(estimate.value) } else { Err(Missing::Unknown) }
 }
 

@@ -4,12 +4,11 @@
 use crate::activation::Activation;
 use crate::expectation::field::{Field, Form, Passed, WeightMoments, pass};
 use crate::expectation::pair::{Orders, Pair, Products};
+use crate::numeric::quadrature::Estimate;
 use crate::numeric::wide::Wide;
 
 /// Fields of a squared size outside 2^±this are taken by slopes, or not at all.
 const REPRESENTABLE: i64 = 600;
-/// Relative error of a layer's moments beyond which they are not known.
-const RESOLVED: f64 = 1e-6;
 /// Evaluations of double integrals in a walk, some seconds of a core: it ends where they are spent.
 const MOST_EVALUATIONS: usize = 1 << 24;
 /// Squared sizes beyond 2^this meet an activation at its asymptotes.
@@ -205,7 +204,7 @@ pub fn forward(
         let factor = factor.unwrap_or(1.0);
         let passed = known.passed.scaled(factor);
         let is_finite = passed.square.is_finite() && passed.squared_slope.is_finite();
-        if spent > effort || !is_finite || passed.error > RESOLVED {
+        if spent > effort || !is_finite || passed.error > Estimate::RESOLVED {
             break;
         }
         let mut orders = Orders::default();
