@@ -26,6 +26,8 @@ const RUNS: &[&str] = &[
     "--depth 200000 --width 1 --batch 1 --trials 4",
     "--depth 1000 --width 4000 --batch 64 --trials 2 --engine implicit",
     "--depth 3 --width 4 --batch 2000 --trials 2 --engine implicit",
+    "--depth 28 --width 7 --batch 1500 --trials 2 --engine implicit",
+    "--depth 8 --width 100 --batch 2000 --trials 2 --engine implicit",
     "--depth 50 --width 32 --batch 8 --trials 4000 --trace",
     "--depth 50 --width 64 --batch 16 --trials 4 --init he,xavier,lecun,orthogonal --act relu,tanh,gelu,selu",
     "--depth 30 --width 512 --batch 64 --trials 4 --precision double",

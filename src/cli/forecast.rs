@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const LONG: f64 = 5.0;
 /// Operations of a large product that take much less than `LONG`: below this nothing is said.
 const SHORT: f64 = 2e11;
-/// From so many rounds of trials on, the run's own first rounds tell more than a pilot, and cost nothing.
+/// From so many rounds of trials on, the run's own first rounds tell more than a pilot, and cost nothing, unless each is long itself.
 const ROUNDS: u64 = 4;
 /// Seconds that tell how fast a run goes.
 const TELLING: f64 = 1.0;
@@ -40,7 +40,7 @@ pub struct Forecast {
 
 impl Forecast {
     /// Of a plan on so many threads, and so many bytes for its figures, where the user wants to hear it. Where few rounds follow one
-    /// another, a pilot says it at once; `stop` ends that too.
+    /// another, or long ones, a pilot says it at once; `stop` ends that too.
     pub fn begin(
         plan: &Plan,
         threads: usize,
@@ -53,14 +53,16 @@ impl Forecast {
             return forecast;
         }
         let rounds = jobs(plan).div_ceil(threads.max(1) as u64);
-        forecast.silent.store(rounds < ROUNDS, Ordering::Relaxed);
         if plan.cost() < SHORT {
+            forecast.silent.store(rounds < ROUNDS, Ordering::Relaxed);
             return forecast;
         }
         let (cores, rates) = (threads.min(cores()), Rates::measured());
         let forecast = Self { behind: plan.seconds_behind(cores, rates), ..forecast };
         let predicted = plan.seconds(plan.experiment.trials, cores, rates) + forecast.behind;
-        if rounds < ROUNDS && predicted >= 0.2 * LONG {
+        let piloted = rounds < ROUNDS || predicted >= LONG * rounds as f64;
+        forecast.silent.store(piloted, Ordering::Relaxed);
+        if piloted && predicted >= 0.2 * LONG {
             forecast.say(pilot::seconds(plan, cores, rates, stop), forecast.memory);
         }
         forecast

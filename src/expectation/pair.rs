@@ -52,6 +52,10 @@ pub struct Pair<'a> {
 /// A double integral is worth its time where its error is this part of the series' own.
 const WORTH: f64 = 0.1;
 
+/// Evaluations of φ for double integrals, some seconds of a core: where they are spent, a pair's series and its error are all there
+/// is, and a walk over layers ends.
+pub const MOST_EVALUATIONS: usize = 1 << 24;
+
 /// Relative error of a double integral that is not worth its time.
 const HOPELESS: f64 = 1e-4;
 
@@ -122,6 +126,7 @@ impl<'a> Pair<'a> {
         // Where values are rounding, as those of (φ − E φ)² may be, refining brings nothing.
         let vain = |(e, (series, _)): (Estimate, &(Estimate, f64))| e.error > WORTH * series.error;
         let both = || found.values().into_iter().zip(&all);
+        self.hopeless = self.spent() > MOST_EVALUATIONS;
         if both().any(lost) || both().all(vain) {
             self.hopeless = true;
             return products(all.map(|(e, _)| e));

@@ -6,7 +6,7 @@ use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, widened};
 use crate::numeric::slice::{max_abs, sums};
 use nalgebra::DMatrix;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 /// Σ and Σ² of each column (a sample), in units of the signal's power of two.
@@ -23,12 +23,12 @@ pub struct CachedSignal<T: Real> {
     /// The batch itself.
     pub signal: Signal<T>,
     sums: OnceCell<ColumnSums>,
-    gram: OnceCell<Rc<Triangle>>,
+    gram: RefCell<Option<Rc<Triangle>>>,
 }
 
 impl<T: Real> From<Signal<T>> for CachedSignal<T> {
     fn from(signal: Signal<T>) -> Self {
-        Self { signal, sums: OnceCell::new(), gram: OnceCell::new() }
+        Self { signal, sums: OnceCell::new(), gram: RefCell::default() }
     }
 }
 
@@ -90,8 +90,15 @@ impl<T: Real> CachedSignal<T> {
     }
 
     /// HᵀH of the mantissas, B × B.
-    pub fn gram(&self, threads: Threads) -> &Rc<Triangle> {
-        self.gram.get_or_init(|| Rc::new(Triangle::gram(&self.signal.values, threads)))
+    pub fn gram(&self, threads: Threads) -> Rc<Triangle> {
+        let compute = || Rc::new(Triangle::gram(&self.signal.values, threads));
+        Rc::clone(self.gram.borrow_mut().get_or_insert_with(compute))
+    }
+
+    /// Gives up the Gram matrix, which may be much larger than the batch, where the batch itself stays and nobody is known to ask for
+    /// the matrix again.
+    pub fn forget_gram(&self) {
+        self.gram.take();
     }
 
     /// The same with products in double precision, for batches whose samples are nearly collinear. Not kept.

@@ -189,11 +189,11 @@ impl<T: Real> Trace<T> {
     /// Of a layer's input, for so many units.
     pub fn new(h: &Activations<T>, units: usize, context: &Context<T>) -> Self {
         let (rows, columns) = h.signal.values.shape();
-        let form = if context.gradients.is_some() {
-            Form::Whole(Rc::clone(h))
-        } else if keeps_gram(rows as u128, units as u128, columns as u128) {
-            Form::Gram(Rc::clone(h.gram(context.threads)), h.sums().plain.clone())
+        let moments_alone = context.gradients.is_none();
+        let form = if moments_alone && keeps_gram(rows as u128, units as u128, columns as u128) {
+            Form::Gram(h.gram(context.threads), h.sums().plain.clone())
         } else {
+            h.forget_gram();
             Form::Whole(Rc::clone(h))
         };
         Self { form, rows, exponent: h.signal.exponent }
@@ -212,7 +212,7 @@ impl<T: Real> Trace<T> {
     /// Moments of the entries of ∂C/∂W = D·Hᵀ.
     fn weight_gradient(&self, d: &CachedSignal<T>, threads: Threads) -> Moments {
         let (square, total) = match &self.form {
-            Form::Gram(gram, plain) => (gram.inner(d.gram(threads)), inner(plain, &d.sums().plain)),
+            Form::Gram(gram, plain) => (gram.inner(&d.gram(threads)), inner(plain, &d.sums().plain)),
             Form::Whole(h) => {
                 let product = mul_tr(&d.signal.values, &h.signal.values, threads);
                 (sums(product.as_slice()).1, inner(&h.sums().plain, &d.sums().plain))

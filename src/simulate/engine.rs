@@ -233,7 +233,15 @@ fn streamed(
     let tape = 16.0 * layers.iter().map(|l| l.fan_out as f64 * columns).sum::<f64>();
     let possible = layers.iter().all(|l| can_draw(l, batch)) && loss != Loss::CrossEntropy;
     let exact = layers.iter().all(|layer| is_exact(layer.weights));
-    let large = large || widest > LARGE || tape > STORED;
+    // Stored layers are asked about no more directions than a layer has units, streamed ones about every sample.
+    let asked = |rank: &dyn Fn(usize) -> f64| {
+        layers
+            .iter()
+            .map(|l| l.fan_out as f64 * rank(l.fan_in) + l.fan_in as f64 * rank(l.fan_out))
+            .sum::<f64>()
+    };
+    let few = asked(&|units| columns.min(units as f64)) <= 0.5 * asked(&|_| columns);
+    let large = large || (widest > LARGE && !few) || tape > STORED;
     if !(possible && large) || wanted == Wanted::Dense || (wanted == Wanted::Auto && !exact) {
         return None;
     }

@@ -39,6 +39,8 @@ struct Drawn {
     draws: u128,
     /// What implicit maps have been asked about, which they must know as long as they are asked.
     asked: u128,
+    /// What finding the directions of a query takes meanwhile.
+    factor: u128,
 }
 
 impl Drawn {
@@ -48,13 +50,17 @@ impl Drawn {
             return Self::default();
         }
         match p.method {
-            Method::Dense => Self { draws: 4 * rows * columns, asked: 0 },
+            Method::Dense => Self { draws: 4 * rows * columns, ..Self::default() },
             Method::Implicit => {
                 let positions = graph.entries.get(p.entry).map_or(1, |entry| entry.positions) as u128;
                 let asked = batch as u128 * positions;
                 let rank = asked.min(columns);
-                // The directions as columns and two factors; the images of them.
-                Self { draws: 4 * rows * rank, asked: 4 * asked * (columns + 2 * rank) }
+                Self {
+                    draws: 4 * rows * rank,
+                    // The directions as columns and two factors; the images of them.
+                    asked: 4 * asked * (columns + 2 * rank),
+                    factor: factor(asked, rank),
+                }
             }
         }
     }
@@ -113,9 +119,17 @@ fn layer_bytes(trials: usize) -> u128 {
     RESULT + trials as u128 * size_of::<LayerRecord>() as u128
 }
 
-/// Bytes for each entry of a Gram matrix while its eigenvalues are sought, and while it is factored (measured).
+/// Bytes for each entry of a Gram matrix while its eigenvalues are sought, and while one of full rank is factored (measured).
 const GRAM: u128 = 24;
 const FACTOR: u128 = 44;
+
+/// Bytes of a batch's Gram matrices and factors of this rank while one is made (measured).
+fn factor(columns: u128, rank: u128) -> u128 {
+    /// Matrices up to this many bytes lie on a heap, whose gaps count too.
+    const HEAP: u128 = 32 << 20;
+    let entries = columns * columns;
+    if 8 * entries <= HEAP { 28 * entries } else { 12 * entries + (FACTOR - 12) * columns * rank }
+}
 
 /// Bytes of a trial's matrices.
 fn trial_bytes(plan: &Plan, cell: &CellPlan, threads: usize) -> u128 {
@@ -141,13 +155,12 @@ fn trial_bytes(plan: &Plan, cell: &CellPlan, threads: usize) -> u128 {
     let largest = draws.max().unwrap_or(0);
     let asked: u128 = maps().map(|drawn| drawn.asked).sum();
     let weights = asked + kept.max(if orthogonal { 3 * largest } else { largest });
-    // What is computed now, and Gram matrices in double precision, of which factors are made.
-    let gram = match graph.nodes.len() {
-        0 => 0,
-        _ if asked > 0 => FACTOR,
-        _ => GRAM,
-    };
+    // What is computed now, and Gram matrices in double precision: of which factors are made, and whose eigenvalues are sought, on the
+    // side where they are fewer.
+    let factor = maps().map(|drawn| drawn.factor).max().unwrap_or(0);
+    let side = if graph.nodes.is_empty() { 0 } else { samples.min(graph.widest() as u128) };
+    let grams = factor.max(GRAM * side * side);
     // The block of a convolution's gathered input.
     let gathered = if graph.parameters.iter().any(|p| p.kernel.is_some()) { 16 << 20 } else { 0 };
-    tape + weights + 5 * widest / 2 + gram * samples * samples + gathered
+    tape + weights + 5 * widest / 2 + grams + gathered
 }

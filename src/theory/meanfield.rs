@@ -294,12 +294,10 @@ impl<'a> MeanField<'a> {
         if map.is_identity() {
             return (Err(Missing::EveryC), Err(Missing::EveryC));
         }
-        match map.fixed_point() {
-            Some(c) if map.at(c).error <= Estimate::RESOLVED => {
-                (Ok(c), resolved(map.slope(c)).and_then(scale))
-            }
-            _ => (Err(Missing::Unknown), Err(Missing::Unknown)),
-        }
+        let unknown = (Err(Missing::Unknown), Err(Missing::Unknown));
+        let Some(c) = map.fixed_point() else { return unknown };
+        let (next, slope) = map.with_slope(c);
+        if next.error <= Estimate::RESOLVED { (Ok(c), resolved(slope).and_then(scale)) } else { unknown }
     }
 
     /// The correlation map where lengths go to: at q*, or the limit that it has as lengths vanish or grow.
@@ -365,13 +363,14 @@ pub struct CorrelationMap<'a> {
 impl CorrelationMap<'_> {
     /// c′ = (σ_w² E φ(u₁)φ(u₂) + σ_b²)/q′.
     pub fn at(&mut self, c: f64) -> Estimate {
-        self.pair.at(c).phi.times(self.sigma_w2).plus(self.sigma_b2).times(1.0 / self.next)
+        self.with_slope(c).0
     }
 
-    /// dc′/dc = σ_w² E φ′(u₁)φ′(u₂)·q/q′.
-    pub fn slope(&mut self, c: f64) -> Estimate {
-        let q = self.pair.variance();
-        self.pair.at(c).slope.times(self.sigma_w2 * q / self.next)
+    /// c′, and dc′/dc = σ_w² E φ′(u₁)φ′(u₂)·q/q′.
+    pub fn with_slope(&mut self, c: f64) -> (Estimate, Estimate) {
+        let (q, products) = (self.pair.variance(), self.pair.at(c));
+        let next = products.phi.times(self.sigma_w2).plus(self.sigma_b2).times(1.0 / self.next);
+        (next, products.slope.times(self.sigma_w2 * q / self.next))
     }
 
     fn is_identity(&mut self) -> bool {
@@ -381,25 +380,31 @@ impl CorrelationMap<'_> {
     /// The stable fixed point in [0, 1]. The map is a power series in c with no negative coefficient, so it is convex there,
     /// and a slope at 1 of at most one means that 1 is the only one.
     pub fn fixed_point(&mut self) -> Option<f64> {
-        let end = self.slope(1.0).value;
+        let end = self.with_slope(1.0).1.value;
         if end.is_nan() {
             return None;
         }
         if end <= 1.0 + ONE {
             return Some(1.0);
         }
-        // In δ = 1 − c, so that a point near one keeps its digits: c′ − c is negative just below one.
-        let above = |map: &mut Self, delta: f64| map.at(1.0 - delta).value > 1.0 - delta;
-        let (mut low, mut high) = (0.0f64, 1.0f64);
-        if !above(self, 1.0) {
-            // No bias and an odd φ: zero itself.
-            return Some(0.0);
-        }
+        // In δ = 1 − c, so that a point near one keeps its digits: c′ − c is convex, negative just below one, and so Newton's
+        // steps from zero never pass the point.
+        let mut delta = 1.0f64;
         for _ in 0..60 {
-            let middle = f64::midpoint(low, high);
-            if above(self, middle) { high = middle } else { low = middle }
+            let c = 1.0 - delta;
+            let (next, slope) = self.with_slope(c);
+            let above = next.value - c;
+            if delta == 1.0 && above <= 0.0 {
+                // No bias and an odd φ: zero itself.
+                return Some(0.0);
+            }
+            let step = above / (1.0 - slope.value);
+            if !(step > f64::EPSILON * delta && step < delta) {
+                break;
+            }
+            delta -= step;
         }
-        Some(1.0 - f64::midpoint(low, high))
+        Some(1.0 - delta)
     }
 }
 

@@ -3,14 +3,12 @@
 
 use crate::activation::Activation;
 use crate::expectation::field::{Field, Form, Passed, WeightMoments, pass};
-use crate::expectation::pair::{Orders, Pair, Products};
+use crate::expectation::pair::{MOST_EVALUATIONS, Orders, Pair, Products};
 use crate::numeric::quadrature::Estimate;
 use crate::numeric::wide::Wide;
 
 /// Fields of a squared size outside 2^±this are taken by slopes, or not at all.
 const REPRESENTABLE: i64 = 600;
-/// Evaluations of double integrals in a walk, some seconds of a core: it ends where they are spent.
-const MOST_EVALUATIONS: usize = 1 << 24;
 /// Squared sizes beyond 2^this meet an activation at its asymptotes.
 const LARGE: i64 = 140;
 /// Squared sizes below 2^this meet an activation with a slope at zero at its tangents; doubled, 2^−40 in z.

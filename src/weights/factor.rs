@@ -22,6 +22,8 @@ const CUT: f64 = 1e-13;
 const DOUBTFUL: f64 = 1e-4;
 /// Pivots within this factor of the largest are as good.
 const SIMILAR: f64 = 16.0;
+/// A factor whose rank is this part of its size takes no room for more.
+pub const FEW: usize = 8;
 /// Columns of a smaller squared norm have their products summed in double precision.
 const LEGIBLE: f64 = 1e-24;
 
@@ -99,15 +101,19 @@ impl Factor {
     fn pivoted(gram: &DMatrix<f64>, next: impl Fn(&[f64]) -> Option<usize>) -> Self {
         let size = gram.nrows();
         let mut left: Vec<f64> = (0..size).map(|j| gram[(j, j)]).collect();
-        let mut root = DMatrix::zeros(size, size);
+        // Room for a batch that is much larger than its layer, and for all of any other.
+        let few = size.div_ceil(FEW);
+        let mut root: Vec<f64> = Vec::with_capacity(size * few);
         let mut pivots = Vec::with_capacity(size);
         while pivots.len() < size {
             let Some(pivot) = next(&left) else { break };
             let largest = left[pivot];
             let step = pivots.len();
-            let (done, rest) = root.as_mut_slice().split_at_mut(step * size);
-            let column = &mut rest[..size];
-            column.copy_from_slice(&gram.as_slice()[pivot * size..][..size]);
+            if step == few {
+                root.reserve_exact(size * (size - few));
+            }
+            root.extend_from_slice(&gram.as_slice()[pivot * size..][..size]);
+            let (done, column) = root.split_at_mut(step * size);
             let mut fours = done.chunks_exact(4 * size);
             for earlier in &mut fours {
                 subtract_four(column, earlier, pivot);
@@ -122,8 +128,9 @@ impl Factor {
             scale_and_reduce(column, scale, &mut left);
             left[pivot] = f64::NEG_INFINITY;
         }
-        let root = root.resize_horizontally(pivots.len(), 0.0);
         let rank = pivots.len();
+        root.shrink_to_fit();
+        let root = DMatrix::from_vec(size, rank, root);
         // Column by column, in slices: element by element this took as long as the factor itself.
         let mut triangle = DMatrix::zeros(rank, rank);
         let columns = triangle
