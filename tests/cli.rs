@@ -122,6 +122,17 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--depth", "-inf"], 2, "--depth"),
         (&["--widths", "-8,8"], 2, "--widths"),
         (&["--bias", "-1"], 2, "constant(-1)"),
+        (&["--set", "layer1"], 2, "PATTERN=LAW is needed"),
+        (&["--set", "=he"], 2, "PATTERN=LAW is needed"),
+        (&["--set", "layer1=hee"], 2, "--set `layer1=hee`: unknown initializer `hee`"),
+        (
+            &["--depth", "3", "--set", "layer9=zeros"],
+            2,
+            "there are layer1/weight, layer2/weight, layer3/weight",
+        ),
+        (&["--set", "layer1=fixup"], 2, "--set: layer1/weight: fixup"),
+        (&["--net", "gpt2-small", "--set", "embedding*=orthogonal"], 2, "as a table needs"),
+        (&["--set", "layer1.bias=orthogonal"], 2, "does not draw its entries independently"),
         (&["--init", "0.02"], 2, "constant(0.02)"),
         (&["--width", "0"], 2, "--width"),
         (&["--width", "nan"], 2, "--width"),
@@ -566,6 +577,29 @@ fn the_catalog_lists_everything() {
 }
 
 #[cfg(unix)]
+/// One layer of a stack and its biases: the spec says it, and the figures show it.
+#[test]
+fn a_single_layer_may_have_a_law_of_its_own() {
+    let run = |set: &[&str]| {
+        json(&[&["--depth", "3", "--width", "400", "--init", "he", "--trials", "3", "--json"], set].concat())
+    };
+    let plain = run(&[]);
+    let changed = run(&["--set", "layer2 = normal(0, sqrt(8/fan_in))", "--set", "layer3.bias=constant(5)"]);
+    assert!(plain.spec.set.is_empty());
+    assert_eq!(changed.spec.set, ["layer2=normal(0, sqrt(8/fan_in))", "layer3.bias=constant(5)"]);
+    let layers = |report: &Report| {
+        let of = |layer: &initdiag::result::Layer| layer.preactivation.clone();
+        report.cells[0].layers.iter().map(of).collect::<Vec<_>>()
+    };
+    let ratios: Vec<f64> = layers(&plain)
+        .iter()
+        .zip(&layers(&changed))
+        .map(|(a, b)| b.log10_variance.median.unwrap() - a.log10_variance.median.unwrap())
+        .collect();
+    // The same draws, times two and two.
+    assert!(ratios[0] == 0.0 && (ratios[1] - 4f64.log10()).abs() < 1e-6, "{ratios:?}");
+}
+
 #[test]
 fn an_interrupt_before_the_first_trial_says_whose_files_are_there() {
     let out = tempfile::tempdir().unwrap();

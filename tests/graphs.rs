@@ -5,7 +5,8 @@ mod nets;
 
 use initdiag::activation::Activation;
 use initdiag::frontend::toml::{Architecture, graph};
-use initdiag::graph::{Graph, Passed, trial};
+use initdiag::graph::{Graph, Override, Passed, trial};
+use initdiag::law::Law;
 use initdiag::numeric::product::Threads;
 use initdiag::numeric::signal::Signal;
 use initdiag::op::layer::LAYERS;
@@ -159,7 +160,7 @@ fn gains_follow_the_activation_that_comes_next_on_the_way() {
         ]"#;
     let init = initdiag::initializer::Initializer::parse_for_net("normal(0, gain)").unwrap();
     let act = Arc::new(Activation::parse("relu").unwrap());
-    let laws = initdiag::graph::Laws { init: &init, bias: None, act: &act };
+    let laws = initdiag::graph::Laws { init: &init, bias: None, act: &act, overrides: &[] };
     let net = Architecture::parse(text).unwrap().with_laws(&laws).unwrap();
     let gains: Vec<f64> = net.parameters.iter().map(|p| p.law.moments(1, 1).variance.sqrt()).collect();
     for (found, expected) in gains.iter().zip([2f64.sqrt(), 5.0 / 3.0, 1.0]) {
@@ -274,4 +275,120 @@ fn sizes_that_no_machine_holds_get_one_line() {
     let all = r#"{ type = "concat", from = ["input", "input"] }, "#.repeat(64);
     let text = fault(&file("shape = [1000000000000]", &format!("{all} {{ type = \"linear\", out = 2 }}")));
     assert!(text.contains("concat1: its output [2000000000000] has more than 10^12 entries"), "{text}");
+}
+
+const PARTS: &str = r#"
+    input = { tokens = 50, length = 6 }
+    layer = [
+        { type = "embedding", out = 16, positions = true, init = { positions = "normal(0, 0.01)" } },
+        { type = "attention", heads = 2, init = { query = "normal(0, 0.5)", out = "zeros" }, bias = { out = "constant(0.25)", key = false } },
+        { type = "lstm", out = 8, init = { cell = "constant(1/heads)" }, recurrent = { forget = "orthogonal" },
+          bias = { forget = "constant(2)" }, last = true },
+        { type = "linear", out = 3, init = "constant(width)" },
+    ]"#;
+
+/// Names with the laws of weights, and of biases where there are any.
+fn laws_of(text: &str, init: &str, overrides: &[&str]) -> Result<Vec<(String, String)>, String> {
+    let init = initdiag::initializer::Initializer::parse_for_net(init).unwrap();
+    let act = Arc::new(Activation::parse("relu").unwrap());
+    let overrides: Vec<Override> = overrides.iter().map(|text| Override::parse(text).unwrap()).collect();
+    let laws = initdiag::graph::Laws { init: &init, bias: None, act: &act, overrides: &overrides };
+    let net = Architecture::parse(text).unwrap().with_laws(&laws).map_err(|fault| fault.to_string())?;
+    let of = |p: &initdiag::op::Parameter| {
+        let biases = p.is_biased().then(|| (p.bias_name(), format!("{:?}", p.bias)));
+        [Some((p.name(), format!("{:?}", p.law))), biases]
+    };
+    Ok(net.parameters.iter().flat_map(of).flatten().collect())
+}
+
+fn law_of(all: &[(String, String)], name: &str) -> String {
+    all.iter().find(|(known, _)| known == name).map_or(String::new(), |(_, law)| law.clone())
+}
+
+#[test]
+fn every_part_of_a_layer_may_have_a_law_of_its_own() {
+    let all = laws_of(PARTS, "normal(0, 3)", &[]).unwrap();
+    let normal = |std: f64| format!("{:?}", Law::Normal { mean: 0.0, std });
+    let constant = |value: f64| format!("{:?}", Law::Constant(value));
+    for (name, law) in [
+        ("embedding1/weight", normal(1.0)),
+        ("embedding1/positions", normal(0.01)),
+        ("attention1/query/weight", normal(0.5)),
+        ("attention1/key/weight", normal(3.0)),
+        ("attention1/value/weight", normal(3.0)),
+        ("attention1/out/weight", constant(0.0)),
+        ("attention1/query/bias", constant(0.0)),
+        ("attention1/key/bias", String::new()),
+        ("attention1/out/bias", constant(0.25)),
+        ("lstm1/input/weight", normal(3.0)),
+        ("lstm1/cell/weight", constant(1.0)),
+        ("lstm1/input/recurrent", normal(3.0)),
+        ("lstm1/forget/recurrent", format!("{:?}", Law::Haar { gain: 1.0 })),
+        ("lstm1/forget/bias", constant(2.0)),
+        ("lstm1/output/bias", constant(0.0)),
+        ("linear1/weight", constant(8.0)),
+        ("linear1/bias", constant(0.0)),
+    ] {
+        assert_eq!(law_of(&all, name), law, "{name}");
+    }
+    // The file is written as it was read.
+    let architecture = Architecture::parse(PARTS).unwrap();
+    let json = serde_json::to_string(&architecture).unwrap();
+    assert_eq!(serde_json::from_str::<Architecture>(&json).unwrap(), architecture);
+}
+
+#[test]
+fn patterns_of_names_give_laws_to_single_parameters() {
+    let all = |overrides: &[&str]| laws_of(PARTS, "normal(0, 3)", overrides).unwrap();
+    let before = all(&[]);
+    let normal = |std: f64| format!("{:?}", Law::Normal { mean: 0.0, std });
+    // Each pattern, and the names that it gives N(0, 7²) to.
+    for (pattern, changed) in [
+        ("attention1/query", &["attention1/query/weight"][..]),
+        ("attention1.query.weight", &["attention1/query/weight"]),
+        ("*query", &["attention1/query/weight"]),
+        ("*key.bias", &[]),
+        ("*out.bias", &["attention1/out/bias"]),
+        ("lstm1/forget/*", &["lstm1/forget/weight", "lstm1/forget/recurrent"]),
+        ("lstm?/*/bias", &["lstm1/input/bias", "lstm1/forget/bias", "lstm1/cell/bias", "lstm1/output/bias"]),
+        ("embedding1", &["embedding1/weight"]),
+        ("*positions", &["embedding1/positions"]),
+    ] {
+        let text = format!("{pattern}=normal(0, 7)");
+        if changed.is_empty() {
+            let fault = laws_of(PARTS, "he", &[&text]).unwrap_err();
+            assert!(fault.contains("no biases have such a name; there are attention1/query/bias"), "{fault}");
+            continue;
+        }
+        for ((name, old), (_, new)) in before.iter().zip(&all(&[&text])) {
+            let expected = if changed.contains(&name.as_str()) { normal(7.0) } else { old.clone() };
+            assert_eq!(*new, expected, "{pattern}: {name}");
+        }
+    }
+    // Weights alone without a word of biases, and the last that matches.
+    let found = all(&["*=normal(0, 7)", "lstm1/*=normal(0, 8)", "*bias=normal(0, 9)"]);
+    let expected = |name: &str| match name {
+        name if name.ends_with("bias") => normal(9.0),
+        name if name.starts_with("lstm") => normal(8.0),
+        _ => normal(7.0),
+    };
+    found.iter().for_each(|(name, law)| assert_eq!(*law, expected(name), "{name}"));
+}
+
+#[test]
+fn tables_of_laws_name_parts_that_there_are() {
+    let of = |layer: &str| fault(&sequence(&format!("{layer}, {{ type = \"linear\", out = 1 }}")));
+    for (layer, words) in [
+        (r#"{ type = "attention", heads = 1, init = { querry = "he" } }"#, "did you mean `query`?"),
+        (r#"{ type = "attention", heads = 1, bias = { x = false } }"#, "there are query, key, value, out"),
+        (r#"{ type = "attention", heads = 1, init = { query = 3 } }"#, "query: "),
+        (r#"{ type = "attention", heads = 1, init = { query = "hee" } }"#, ""),
+        (r#"{ type = "gru", out = 1, init = { forget = "he" } }"#, "there are reset, update, candidate"),
+        (r#"{ type = "lstm", out = 1, recurrent = { forgot = "he" } }"#, "did you mean `forget`?"),
+        (r#"{ type = "rnn", out = 1, init = { input = "he" } }"#, "init takes no table here"),
+        (r#"{ type = "linear", out = 1, init = { a = "he" } }"#, "a text in quotes is needed"),
+    ] {
+        let fault = of(layer);
+        assert!(fault.contains(words), "{layer}: {fault}");
+    }
 }

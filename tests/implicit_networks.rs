@@ -181,7 +181,8 @@ fn network(case: &Case, method: Method) -> Graph {
     let init = Initializer::parse_for_net(case.init).unwrap();
     let bias = Initializer::parse(case.bias).unwrap();
     let act = Arc::new(Activation::parse("tanh").unwrap());
-    let mut graph = architecture.with_laws(&Laws { init: &init, bias: Some(&bias), act: &act }).unwrap();
+    let mut graph =
+        architecture.with_laws(&Laws { init: &init, bias: Some(&bias), act: &act, overrides: &[] }).unwrap();
     graph.parameters.iter_mut().for_each(|parameter| parameter.method = method);
     graph
 }

@@ -331,6 +331,12 @@ impl Draws {
                 if self.chance(0.2) {
                     add(&["--bias".into(), self.initializer()]);
                 }
+                if self.chance(0.1) {
+                    let pattern =
+                        self.one(&["*", "layer1", "*bias", "layer2.weight", "*query", "lstm*", "x", "?", ""]);
+                    let law = self.initializer();
+                    add(&["--set".into(), format!("{pattern}={law}")]);
+                }
                 if self.chance(0.2) {
                     add(&["--precision".into(), self.one(&["single", "double"]).into()]);
                 }

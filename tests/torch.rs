@@ -90,7 +90,8 @@ fn compare(python: &str, name: &str, source: &str, batch: usize) {
     let bias = Initializer::parse("uniform(-0.3, 0.4)").unwrap();
     let act = Arc::new(Activation::parse(&act).unwrap());
     // Uniform draws are the same in both precisions.
-    let net = architecture.with_laws(&Laws { init: &init, bias: Some(&bias), act: &act }).unwrap();
+    let net =
+        architecture.with_laws(&Laws { init: &init, bias: Some(&bias), act: &act, overrides: &[] }).unwrap();
     let x = DMatrix::from_fn(net.features(), batch, |i, j| f64::sin((3 * i + 7 * j + i * j) as f64));
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();

@@ -225,12 +225,15 @@ const LARGEST: f64 = 1e6;
 
 /// The activation that a call names.
 pub fn build(call: &Call) -> Result<Activation, CatalogError> {
+    // As frameworks write them: `nn.LeakyReLU`.
+    let name = call.name.rsplit('.').next().unwrap_or(&call.name);
+    let plain = |name: &str| name.replace('-', "");
     let entry = ENTRIES
         .iter()
-        .find(|e| e.name == call.name || e.aliases.contains(&call.name.as_str()))
+        .find(|e| std::iter::once(&e.name).chain(e.aliases).any(|known| plain(known) == plain(name)))
         .ok_or_else(|| {
             let known = ENTRIES.iter().flat_map(|e| std::iter::once(e.name).chain(e.aliases.iter().copied()));
-            CatalogError::unknown("activation", &call.name, known)
+            CatalogError::unknown("activation", name, known)
         })?;
     let names: Vec<&str> = entry.parameters.iter().map(|p| p.0).collect();
     let mut values = Vec::new();

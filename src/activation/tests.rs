@@ -203,3 +203,17 @@ fn names_parse_back_and_faults_are_named() {
         assert!(fault.contains(words), "{text}: {fault}");
     }
 }
+
+#[test]
+fn names_as_frameworks_write_them_work() {
+    for (text, name) in [
+        ("nn.ReLU", "relu"),
+        ("LeakyReLU", "leaky-relu"),
+        ("torch.nn.functional.leaky_relu(a=0.2)", "leaky-relu(a=0.2)"),
+        ("jax.nn.hard_tanh", "hard-tanh"),
+        ("nn.SiLU", "silu"),
+    ] {
+        assert_eq!(Activation::parse(text).unwrap().name, name, "{text}");
+    }
+    assert!(Activation::parse("nn.RelU7").unwrap_err().to_string().contains("did you mean `relu`"));
+}

@@ -212,7 +212,8 @@ fn init_lines(inits: &[InitRow], site: &Site, columns: Option<usize>) -> Vec<Str
             2,
         ),
         wrap(
-            "Arguments may be formulas in fan_in, fan_out, depth, layer, gain (PyTorch's for the activation; gain=torch) and pi.",
+            "Arguments may be formulas in fan_in, fan_out, depth, layer, layers (of the residual branch), branches, groups, heads, width, \
+             gain (PyTorch's for the activation; gain=torch) and pi.",
             columns,
             2,
         ),

@@ -92,6 +92,7 @@ fn in_options(fault: &PlanError) -> String {
         PlanError::Activation(fault) => format!("--act {fault}"),
         PlanError::Initializer(fault) => format!("--init {fault}"),
         PlanError::Bias(fault) => format!("--bias {fault}"),
+        PlanError::Override(fault) => format!("--set {fault}"),
         PlanError::DependentBias(_) => format!("--bias: {fault}"),
         PlanError::Net(fault) => of_graph(fault),
         PlanError::Features { .. } | PlanError::Entries { .. } | PlanError::Tokens => {
@@ -110,6 +111,7 @@ fn of_graph(fault: &GraphError) -> String {
         Origin::Network => "--net",
         Origin::Initializer => "--init",
         Origin::Biases => "--bias",
+        Origin::Override => "--set",
     };
     format!("{option}: {fault}")
 }
@@ -119,6 +121,7 @@ fn of_training(fault: &TrainError) -> String {
         TrainError::Activation(fault) => format!("--act {fault}"),
         TrainError::Initializer(fault) => format!("--init {fault}"),
         TrainError::Bias(fault) => format!("--bias {fault}"),
+        TrainError::Override(fault) => format!("--set {fault}"),
         TrainError::Optimizer(fault) => format!("--optimizer {fault}"),
         TrainError::Schedule(fault) => format!("--schedule {fault}"),
         TrainError::Net(fault) => of_graph(fault),

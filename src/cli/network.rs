@@ -3,6 +3,7 @@
 use super::error::Failure;
 use crate::frontend::bundled;
 use crate::frontend::toml::Architecture;
+use crate::graph::Override;
 use crate::law::call;
 use std::ffi::OsStr;
 use std::io::Read;
@@ -14,6 +15,14 @@ const LARGEST: u64 = 16 << 20;
 /// What an option says, else what the architecture's file says, else the default.
 pub fn named(own: &Option<String>, file: Option<&String>, otherwise: &str) -> String {
     own.as_ref().or(file).map_or(otherwise, String::as_str).to_string()
+}
+
+/// What `--set` says, in full names.
+pub fn overrides(texts: &[String]) -> Result<Vec<String>, Failure> {
+    let one = |text: &String| {
+        Override::parse(text).map(|one| one.to_string()).map_err(|f| Failure::catalog("--set", text, &f))
+    };
+    texts.iter().map(one).collect()
 }
 
 /// Text of a file, or of a pipe that another program writes.

@@ -56,6 +56,10 @@ pub struct Arguments {
     /// Law of the biases [default: that of the initializer, else zeros]
     #[arg(long, value_name = "B", allow_hyphen_values = true)]
     bias: Option<String>,
+    /// A law for the parameters whose names match, such as '*/query=normal(0, 0.02)' or '*.bias=zeros'; may be given several times, and
+    /// the last that matches counts
+    #[arg(long, value_name = "PATTERN=LAW", allow_hyphen_values = true)]
+    set: Vec<String>,
     /// Samples that are pushed through the network
     #[arg(long, value_name = "N", default_value = "64", value_parser = number::whole::<usize>(number::COUNT), allow_hyphen_values = true)]
     batch: usize,
@@ -313,6 +317,7 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), F
         act: distinct(acts.into_iter().map(|a| a.name)),
         init: distinct(inits.into_iter().map(|i| i.name)),
         bias,
+        set: network::overrides(&arguments.set)?,
         batch: arguments.batch,
         input: printable(&name),
         loss: match arguments.loss {

@@ -37,6 +37,10 @@ pub struct Arguments {
     /// Law of the biases [default: that of the initializer, else zeros]
     #[arg(long, value_name = "B", allow_hyphen_values = true)]
     bias: Option<String>,
+    /// A law for the parameters whose names match, such as '*/query=normal(0, 0.02)' or '*.bias=zeros'; may be given several times, and
+    /// the last that matches counts
+    #[arg(long, value_name = "PATTERN=LAW", allow_hyphen_values = true)]
+    set: Vec<String>,
     /// A directory with the four IDX files of MNIST or its kin, or a CSV or NPY file with a column of classes, all plain or .gz
     /// [default: 1797 digits of 8×8 pixels that are built in]
     #[arg(long, value_name = "DIR|FILE")]
@@ -161,6 +165,7 @@ fn training(arguments: &Arguments) -> Result<(Training, Set), Failure> {
         act: names.acts,
         init: names.inits,
         bias,
+        set: network::overrides(&arguments.set)?,
         optimizer: names.rules,
         lr: arguments.lr.clone(),
         weight_decay: arguments.weight_decay.clone(),

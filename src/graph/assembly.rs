@@ -152,11 +152,13 @@ impl Assembler for Assembly {
         }
         self.graph.parameters.push(Parameter {
             path: self.at(wanted.part),
+            gate: wanted.gate,
             role: wanted.role,
             stream: place as u64 + 1,
             entry: wanted.entry,
             shape: wanted.shape,
             fans: wanted.fans,
+            counts: wanted.counts,
             kernel: wanted.kernel,
             branch,
             init: wanted.init.map(str::to_string),

@@ -1,12 +1,13 @@
 //! The laws of a graph's parameters: those that the network's file names, or the experiment's.
 
+use super::overrides::Override;
 use super::{Graph, GraphError, Origin};
 use crate::activation::Activation;
 use crate::initializer::{Initializer, Place, Procedure, Site};
 use crate::law::Law;
 use crate::law::call::CatalogError;
 use crate::law::draw::Affine;
-use crate::op::{BiasSpec, Nature, Parameter, Role, Source};
+use crate::op::{BiasSpec, Counts, Nature, Parameter, Role, Source};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +21,29 @@ pub struct Laws<'a> {
     pub bias: Option<&'a Initializer>,
     /// The activation of layers that name none.
     pub act: &'a Arc<Activation>,
+    /// Laws of single parameters; of several that match, the last counts.
+    pub overrides: &'a [Override],
+}
+
+impl Laws<'_> {
+    /// What the experiment says of this parameter's weights alone.
+    fn own_weights(&self, parameter: &Parameter) -> Option<&Rc<Initializer>> {
+        self.overrides.iter().rev().find_map(|one| one.of_weights(parameter))
+    }
+
+    /// What it says of its biases alone.
+    fn own_biases(&self, parameter: &Parameter) -> Option<&Rc<Initializer>> {
+        self.overrides.iter().rev().find_map(|one| one.of_biases(parameter))
+    }
+
+    /// Where the initializer of a parameter's weights is named.
+    fn origin_of_weights(&self, parameter: &Parameter) -> Origin {
+        match parameter.init {
+            _ if self.own_weights(parameter).is_some() => Origin::Override,
+            Some(_) => Origin::Network,
+            None => Origin::Initializer,
+        }
+    }
 }
 
 /// What tells a parameter's laws from another's where its number does not.
@@ -37,6 +61,13 @@ struct Same {
 /// # Errors
 /// The first law that cannot be drawn, with the path of its layer.
 pub fn assign(graph: &mut Graph, laws: &Laws) -> Result<(), GraphError> {
+    for one in laws.overrides {
+        let matches = |p: &Parameter| one.of_weights(p).or(one.of_biases(p)).is_some();
+        if !graph.parameters.iter().any(matches) {
+            let fault = GraphError::new(&one.to_string(), one.in_vain(&graph.parameters));
+            return Err(fault.of(Origin::Override));
+        }
+    }
     let following = following(graph);
     let mut assignment = Assignment {
         laws,
@@ -64,7 +95,7 @@ pub fn assign(graph: &mut Graph, laws: &Laws) -> Result<(), GraphError> {
             if Affine::of(law).is_none() {
                 let reason =
                     format!("`{}` does not draw its entries independently, as a table needs", init.name);
-                let origin = if parameter.init.is_some() { Origin::Network } else { Origin::Initializer };
+                let origin = laws.origin_of_weights(parameter);
                 return Err(GraphError::new(&parameter.path, reason).of(origin));
             }
         }
@@ -159,9 +190,12 @@ impl Assignment<'_> {
         let word = |f: CatalogError| GraphError::new(path, f.to_string());
         let number = parameter.stream as usize;
         let act = self.following(number - 1).map_err(word)?;
-        let init = match &parameter.init {
-            Some(text) => self.initializer(path, text)?,
-            None => match self.inits.get("") {
+        let laws = self.laws;
+        let (own_weights, own_biases) = (laws.own_weights(parameter), laws.own_biases(parameter));
+        let init = match (own_weights, &parameter.init) {
+            (Some(own), _) => Rc::clone(own),
+            (None, Some(text)) => self.initializer(path, text)?,
+            (None, None) => match self.inits.get("") {
                 Some(init) => Rc::clone(init),
                 None => {
                     let init = Rc::new(self.laws.init.clone());
@@ -170,20 +204,29 @@ impl Assignment<'_> {
                 }
             },
         };
+        if let (true, Some(advice)) = (path.is_empty() && own_weights.is_some(), init.entry().not_dense) {
+            let fault = CatalogError::argument(init.entry().name, advice);
+            return Err(GraphError::new(&parameter.name(), fault.to_string()).of(Origin::Override));
+        }
         let absent = !parameter.is_biased();
         let text = match &parameter.bias_spec {
             Some(BiasSpec::Law(text)) if !absent => Some(text.as_str()),
             _ => None,
         };
-        let named = text.map(|text| self.initializer(path, text)).transpose()?;
+        let named = match own_biases {
+            Some(own) => Some(Rc::clone(own)),
+            None => text.map(|text| self.initializer(path, text)).transpose()?,
+        };
         let bias: Option<&Initializer> = named.as_deref().or(self.laws.bias);
         let branch = parameter.branch.zip(depth_of_branch).map(|((_, place), depth)| (place, depth));
-        let place = Place { convolution: parameter.kernel.is_some(), branches: self.branches, branch };
+        let Counts { groups, heads, width } = parameter.counts;
+        let convolution = parameter.kernel.is_some();
+        let place = Place { convolution, groups, heads, width: Some(width), branches: self.branches, branch };
         let same = Same {
             fans: parameter.fans,
             place,
-            init: parameter.init.clone(),
-            bias: if absent { Some("none".into()) } else { text.map(str::to_string) },
+            init: own_weights.map(|own| own.name.clone()).or_else(|| parameter.init.clone()),
+            bias: if absent { Some("none".into()) } else { named.as_ref().map(|named| named.name.clone()) },
             act: act.name.clone(),
         };
         // The last layer is one of a kind to some initializers.
@@ -194,8 +237,12 @@ impl Assignment<'_> {
         }
         let (fan_in, fan_out) = parameter.fans;
         let site = Site { place, ..Site::dense(fan_in, fan_out, number, self.depth, &act) };
-        let of_weights = if parameter.init.is_some() { Origin::Network } else { Origin::Initializer };
-        let of_biases = if named.is_some() { Origin::Network } else { Origin::Biases };
+        let of_weights = laws.origin_of_weights(parameter);
+        let of_biases = match named {
+            _ if own_biases.is_some() => Origin::Override,
+            Some(_) => Origin::Network,
+            None => Origin::Biases,
+        };
         let weights = init.weights(&site).map_err(|f| word(f).of(of_weights))?;
         let biases = match bias {
             _ if absent => Law::Constant(0.0),

@@ -13,7 +13,7 @@
 //! let act = Arc::new(Activation::parse("relu")?);
 //! let mut graph = stack::graph(&[8, 16, 4], &act)?;
 //! let init = Initializer::parse("he")?;
-//! assign(&mut graph, &Laws { init: &init, bias: None, act: &act })?;
+//! assign(&mut graph, &Laws { init: &init, bias: None, act: &act, overrides: &[] })?;
 //! assert_eq!(graph.parameters.len(), 2);
 //! assert_eq!(graph.parameters[1].fans, (16, 4));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -23,10 +23,12 @@ mod assembly;
 mod execute;
 pub mod export;
 mod laws;
+mod overrides;
 
 pub use assembly::Assembly;
 pub use execute::{Passed, Step, Stopped, Tape, backward, forward, trial};
 pub use laws::{Laws, assign};
+pub use overrides::Override;
 
 use crate::activation::Activation;
 use crate::law::Law;
@@ -63,6 +65,8 @@ pub enum Origin {
     Initializer,
     /// From the experiment's law of biases.
     Biases,
+    /// From the experiment's law for a pattern of names.
+    Override,
 }
 
 impl GraphError {

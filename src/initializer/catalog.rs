@@ -120,10 +120,36 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
 }
 
 pub fn find(name: &str) -> Result<&'static Entry, CatalogError> {
-    entries().find(|e| e.name == name || e.aliases.contains(&name)).ok_or_else(|| {
+    named(name).or_else(|| pasted(name)).ok_or_else(|| {
         let known = entries().flat_map(|e| std::iter::once(e.name).chain(e.aliases.iter().copied()));
-        CatalogError::unknown("initializer", name, known)
+        // A module's path would hide what is misspelt.
+        let bare = name.rsplit('.').next().unwrap_or(name).trim_end_matches('-');
+        CatalogError::unknown("initializer", if bare.is_empty() { name } else { bare }, known)
     })
+}
+
+fn named(name: &str) -> Option<&'static Entry> {
+    entries().find(|e| e.name == name || e.aliases.contains(&name))
+}
+
+/// A name as code of a framework has it, in lower case and with hyphens: `nn.init.kaiming-uniform-`, `tf.keras.initializers.henormal`.
+/// Where the framework's own law has an entry it is that one, for defaults differ: `normal-` has std 1 in PyTorch and 0.05 in Keras.
+fn pasted(name: &str) -> Option<&'static Entry> {
+    let (path, last) = name.rsplit_once('.').unwrap_or(("", name));
+    let in_path = |word: &str| path.split('.').any(|part| part == word);
+    let framework = match last.strip_suffix('-') {
+        _ if in_path("keras") => "keras",
+        _ if in_path("jax") || in_path("flax") => "jax",
+        // What PyTorch does in place ends in an underscore, and nothing else does.
+        Some(_) => "torch",
+        None => return None,
+    };
+    let plain = |name: &str| name.replace('-', "");
+    let bare = plain(last);
+    let is = |wanted: &str| {
+        entries().find(|e| plain(e.name) == wanted || e.aliases.iter().any(|a| plain(a) == wanted))
+    };
+    is(&format!("{framework}{bare}")).or_else(|| is(&bare))
 }
 
 /// The proper law that an initializer is nearest to.

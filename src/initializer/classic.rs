@@ -59,7 +59,8 @@ pub fn he_nominal(_: &Values, _: &Site) -> f64 {
     2.0
 }
 
-fn fan(mode: &str, site: &Site) -> f64 {
+/// The fan of a mode's name.
+pub fn fan(mode: &str, site: &Site) -> f64 {
     let (i, o) = (site.fan_in as f64, site.fan_out as f64);
     match mode {
         "fan_out" => o,
@@ -81,7 +82,7 @@ fn he_variance(values: &Values, site: &Site) -> f64 {
 const SCALING: &[Parameter] = &[
     number("scale", "1"),
     word("mode", &["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]),
-    word("distribution", &["truncated_normal", "normal", "uniform"]),
+    word("distribution", &["truncated_normal", "normal", "untruncated_normal", "uniform"]),
 ];
 
 fn scaling_variance(values: &Values, site: &Site) -> f64 {
@@ -196,7 +197,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "lecun-normal",
-        aliases: &["lecun"],
+        aliases: &["lecun", "untruncated-normal"],
         law: "N(0, 1/fan_in)",
         source: "LeCun et al. 1998, eq. 16; Klambauer et al. 2017",
         weights: |_, s| normal(1.0 / s.fan_in as f64),
@@ -268,7 +269,7 @@ pub const ENTRIES: &[Entry] = &[
             let variance = scaling_variance(v, s);
             match v.word(2) {
                 "uniform" => uniform(variance),
-                "normal" => normal(variance),
+                "normal" | "untruncated_normal" => normal(variance),
                 _ => truncated(variance),
             }
         },

@@ -1,13 +1,53 @@
 //! What a framework's layer gets when its user says nothing, and what the frameworks' own initializers draw.
 
-use super::catalog::{Entry, Group};
-use super::classic::{normal, number, symmetric, truncated, uniform, xavier_nominal, xavier_variance};
+use super::catalog::{Entry, Group, Parameter};
+use super::classic::{
+    fan, normal, number, symmetric, truncated, uniform, word, xavier_nominal, xavier_variance,
+};
 use super::{Site, Values};
 use crate::law::Law;
 
 /// U(±1/√fan_in): the bias of most linear layers.
 fn inverse_root(_: &Values, site: &Site) -> Result<Law, String> {
     symmetric(1.0 / (site.fan_in as f64).sqrt())
+}
+
+/// The layer with the fans that Keras counts: the kernel of its DepthwiseConv2D is (height, width, channels, multiplier), so the
+/// channels are fan-in though no output sees more than one (Keras initializers/random_initializers.py, compute_fans).
+fn in_keras<'a>(site: &Site<'a>) -> Site<'a> {
+    let groups = site.place.groups;
+    if groups < 2 || site.place.width != Some(groups) {
+        return *site;
+    }
+    Site { fan_in: site.fan_in.saturating_mul(groups), fan_out: site.fan_out / groups, ..*site }
+}
+
+/// n·Var with n the fan-in, of a variance that Keras makes of its own.
+fn of_keras(site: &Site, n_variance: f64) -> f64 {
+    n_variance * site.fan_in as f64 / in_keras(site).fan_in as f64
+}
+
+/// In the order of kaiming_normal_ and kaiming_uniform_.
+const KAIMING: &[Parameter] = &[
+    number("a", "0"),
+    word("mode", &["fan_in", "fan_out"]),
+    word(
+        "nonlinearity",
+        &["leaky_relu", "relu", "tanh", "sigmoid", "selu", "linear", "conv1d", "conv2d", "conv3d"],
+    ),
+];
+
+/// gain²/fan with PyTorch's calculate_gain(nonlinearity, a).
+fn kaiming_variance(values: &Values, site: &Site) -> f64 {
+    let a = values.number(0);
+    let squared_gain = match values.word(2) {
+        "leaky_relu" => 2.0 / (1.0 + a * a),
+        "relu" => 2.0,
+        "tanh" => 25.0 / 9.0,
+        "selu" => 9.0 / 16.0,
+        _ => 1.0,
+    };
+    squared_gain / fan(values.word(1), site)
 }
 
 const BASE: Entry = Entry { group: Group::Framework, ..Entry::BASE };
@@ -30,6 +70,42 @@ pub const ENTRIES: &[Entry] = &[
         weights: inverse_root,
         bias: Some(inverse_root),
         nominal: Some(|_, _| 1.0 / 3.0),
+        ..BASE
+    },
+    Entry {
+        name: "torch-normal",
+        parameters: &[number("mean", "0"), number("std", "1")],
+        law: "N(mean, std²)",
+        source: "PyTorch nn/init.py, normal_",
+        weights: |v, _| Ok(Law::Normal { mean: v.number(0), std: v.number(1) }),
+        nominal: Some(|v, s| s.fan_in as f64 * v.number(1).powi(2)),
+        ..BASE
+    },
+    Entry {
+        name: "torch-uniform",
+        parameters: &[number("a", "0"), number("b", "1")],
+        law: "U[a, b)",
+        source: "PyTorch nn/init.py, uniform_",
+        weights: |v, _| Ok(Law::Uniform { low: v.number(0), high: v.number(1) }),
+        nominal: Some(|v, s| s.fan_in as f64 * (v.number(1) - v.number(0)).powi(2) / 12.0),
+        ..BASE
+    },
+    Entry {
+        name: "torch-kaiming-normal",
+        parameters: KAIMING,
+        law: "N(0, gain²/fan), the gain that of the nonlinearity",
+        source: "PyTorch nn/init.py, kaiming_normal_ and calculate_gain",
+        weights: |v, s| normal(kaiming_variance(v, s)),
+        nominal: Some(|v, s| s.fan_in as f64 * kaiming_variance(v, s)),
+        ..BASE
+    },
+    Entry {
+        name: "torch-kaiming-uniform",
+        parameters: KAIMING,
+        law: "U(±gain·√(3/fan)), the gain that of the nonlinearity",
+        source: "PyTorch nn/init.py, kaiming_uniform_ and calculate_gain",
+        weights: |v, s| uniform(kaiming_variance(v, s)),
+        nominal: Some(|v, s| s.fan_in as f64 * kaiming_variance(v, s)),
         ..BASE
     },
     Entry {
@@ -62,32 +138,32 @@ pub const ENTRIES: &[Entry] = &[
         aliases: &["keras", "tensorflow-dense"],
         law: "U(±√(6/(fan_in + fan_out))); bias 0",
         source: "Keras layers/core/dense.py, GlorotUniform",
-        weights: |_, s| uniform(xavier_variance(s)),
-        nominal: Some(xavier_nominal),
+        weights: |_, s| uniform(xavier_variance(&in_keras(s))),
+        nominal: Some(|v, s| of_keras(s, xavier_nominal(v, &in_keras(s)))),
         ..BASE
     },
     Entry {
         name: "keras-glorot-normal",
         law: "N cut at ±2 std, widened to variance 2/(fan_in + fan_out)",
         source: "Keras initializers/random_initializers.py, GlorotNormal",
-        weights: |_, s| truncated(xavier_variance(s)),
-        nominal: Some(xavier_nominal),
+        weights: |_, s| truncated(xavier_variance(&in_keras(s))),
+        nominal: Some(|v, s| of_keras(s, xavier_nominal(v, &in_keras(s)))),
         ..BASE
     },
     Entry {
         name: "keras-he-normal",
         law: "N cut at ±2 std, widened to variance 2/fan_in",
         source: "Keras initializers/random_initializers.py, HeNormal",
-        weights: |_, s| truncated(2.0 / s.fan_in as f64),
-        nominal: Some(|_, _| 2.0),
+        weights: |_, s| truncated(2.0 / in_keras(s).fan_in as f64),
+        nominal: Some(|_, s| of_keras(s, 2.0)),
         ..BASE
     },
     Entry {
         name: "keras-lecun-normal",
         law: "N cut at ±2 std, widened to variance 1/fan_in",
         source: "Keras initializers/random_initializers.py, LecunNormal",
-        weights: |_, s| truncated(1.0 / s.fan_in as f64),
-        nominal: Some(|_, _| 1.0),
+        weights: |_, s| truncated(1.0 / in_keras(s).fan_in as f64),
+        nominal: Some(|_, s| of_keras(s, 1.0)),
         ..BASE
     },
     Entry {

@@ -45,14 +45,27 @@ pub struct Site<'a> {
 }
 
 /// What an initializer may ask of a layer's place beside its fans.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The layer is a convolution.
     pub convolution: bool,
+    /// Groups of a convolution, 1 of every other layer.
+    pub groups: usize,
+    /// Heads of the attention that it belongs to, 1 of every other layer.
+    pub heads: usize,
+    /// Features, or channels, that enter the layer; `None` for its fan-in.
+    pub width: Option<usize>,
     /// Residual branches of the network that have weights.
     pub branches: usize,
     /// Within a residual branch: the place among the branch's layers with weights, from 0, and their number.
     pub branch: Option<(usize, usize)>,
+}
+
+impl Default for Place {
+    /// Of a layer of a plain stack.
+    fn default() -> Self {
+        Self { convolution: false, groups: 1, heads: 1, width: None, branches: 0, branch: None }
+    }
 }
 
 impl Place {
@@ -63,14 +76,26 @@ impl Place {
 }
 
 impl<'a> Site<'a> {
+    /// Values of what a formula may name: both fans; the network's layers with weights and the number of this one; layers with weights
+    /// of the residual branch that holds it, of the network where none does; residual branches; groups, heads and width.
+    fn variables(&self, gain: f64) -> [f64; VARIABLES.len()] {
+        let Place { groups, heads, width, branches, branch, .. } = self.place;
+        let layers = branch.map_or(self.depth, |(_, of)| of);
+        let width = width.unwrap_or(self.fan_in);
+        let counts =
+            [self.fan_in, self.fan_out, self.depth, self.layer, layers, branches, groups, heads, width];
+        std::array::from_fn(|place| counts.get(place).map_or(gain, |count| *count as f64))
+    }
+
     /// A layer of a plain stack.
     pub fn dense(fan_in: usize, fan_out: usize, layer: usize, depth: usize, act: &'a Activation) -> Self {
         Self { fan_in, fan_out, layer, depth, act, place: Place::default() }
     }
 }
 
-/// What a formula in a law may name.
-const VARIABLES: &[&str] = &["fan_in", "fan_out", "depth", "layer", "gain"];
+/// What a formula in a law may name, in the order of [`Site::variables`]; PyTorch's gain, which not every activation has, is the last.
+const VARIABLES: &[&str] =
+    &["fan_in", "fan_out", "depth", "layer", "layers", "branches", "groups", "heads", "width", "gain"];
 
 /// An initializer as the user named it: an entry of the catalog with its arguments.
 #[derive(Clone, Debug)]
@@ -236,9 +261,7 @@ impl Initializer {
                     }
                     None => f64::NAN,
                 };
-                let variables =
-                    [site.fan_in as f64, site.fan_out as f64, site.depth as f64, site.layer as f64, gain];
-                let value = formula.value(&variables);
+                let value = formula.value(&site.variables(gain));
                 if value.is_finite() {
                     Ok(Value::Number(value))
                 } else {
@@ -267,7 +290,8 @@ fn read(
         (ParameterKind::Number(_) | ParameterKind::Optional, Some(text)) => number(text),
         (ParameterKind::Optional, None) => Ok(Argument::Unset),
         (ParameterKind::Word(choices), given) => {
-            let word = given.unwrap_or(choices[0]).to_lowercase().replace('-', "_");
+            // Code of a framework has words in quotes.
+            let word = given.unwrap_or(choices[0]).trim_matches(['\'', '"']).to_lowercase().replace('-', "_");
             if choices.contains(&word.as_str()) {
                 return Ok(Argument::Word(word));
             }

@@ -208,7 +208,7 @@ fn residual_branches_have_laws_of_their_own() {
     // Radford et al. 2019: the last layer of each of L branches divided by √L.
     let act = relu();
     let variance = |text: &str, layer: usize, branch: Option<(usize, usize)>| {
-        let place = Place { convolution: false, branches: 16, branch };
+        let place = Place { branches: 16, branch, ..Place::default() };
         let site = Site { place, ..Site::dense(100, 50, layer, 40, &act) };
         let law = Initializer::parse_for_net(text).unwrap().weights(&site).unwrap();
         100.0 * law.moments(100, 50).variance
@@ -232,5 +232,112 @@ fn residual_branches_have_laws_of_their_own() {
     ] {
         let found = variance(text, layer, branch);
         assert!((found - expected).abs() < 1e-12, "{text} at {layer} {branch:?}: {found}");
+    }
+}
+
+/// Keras 3, `DepthwiseConv2D(3)` on 64 channels: its kernel is (3, 3, 64, 1), so compute_fans gives 576 and 9.
+#[test]
+fn keras_counts_the_channels_of_a_depthwise_convolution() {
+    let act = relu();
+    let place = Place { convolution: true, groups: 64, width: Some(64), ..Place::default() };
+    let depthwise = Site { place, ..Site::dense(9, 64 * 9, 1, 2, &act) };
+    let n_var = |text: &str, site: &Site| {
+        9.0 * Initializer::parse_for_net(text).unwrap().weights(site).unwrap().moments(9, 576).variance
+    };
+    for (text, expected) in [
+        ("keras-lecun-normal", 9.0 / 576.0),
+        ("keras-he-normal", 18.0 / 576.0),
+        ("keras-dense", 18.0 / (576.0 + 9.0)),
+        ("keras-glorot-normal", 18.0 / (576.0 + 9.0)),
+        ("torch-conv", 1.0 / 3.0),
+        ("jax-lecun-normal", 1.0),
+    ] {
+        let found = n_var(text, &depthwise);
+        assert!((found / expected - 1.0).abs() < 1e-12, "{text}: {found} is not {expected}");
+        let stated = Initializer::parse_for_net(text).unwrap().nominal(&depthwise).unwrap();
+        assert!((stated / expected - 1.0).abs() < 1e-12, "{text} states {stated}");
+    }
+    // A grouped convolution that is not depthwise has the kernel (3, 3, 8, 64) in all three.
+    let place = Place { convolution: true, groups: 8, width: Some(64), ..Place::default() };
+    let grouped = Site { place, ..Site::dense(72, 64 * 9, 1, 2, &act) };
+    assert!((8.0 * n_var("keras-lecun-normal", &grouped) - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn formulas_name_what_surrounds_a_layer() {
+    let act = relu();
+    let place =
+        Place { convolution: true, groups: 2, heads: 4, width: Some(48), branches: 16, branch: Some((1, 3)) };
+    let site = Site { place, ..Site::dense(10, 20, 7, 33, &act) };
+    let value = |text: &str, site: &Site| {
+        let law = Initializer::parse_for_net(&format!("constant({text})")).unwrap().weights(site).unwrap();
+        law.moments(1, 1).mean
+    };
+    for (name, expected) in [
+        ("fan_in", 10.0),
+        ("fan_out", 20.0),
+        ("depth", 33.0),
+        ("layer", 7.0),
+        ("layers", 3.0),
+        ("branches", 16.0),
+        ("groups", 2.0),
+        ("heads", 4.0),
+        ("width", 48.0),
+        ("gain", std::f64::consts::SQRT_2),
+        // Fixup's rule (Zhang et al. 2019, § 4) with m = 3 layers a branch.
+        ("branches^(-1/(2*layers - 2))", 0.5),
+    ] {
+        assert!((value(name, &site) - expected).abs() < 1e-15, "{name}");
+    }
+    let plain = Site::dense(10, 20, 7, 33, &act);
+    let all = ["layers", "branches", "groups", "heads", "width"].map(|name| value(name, &plain));
+    assert_eq!(all, [33.0, 0.0, 1.0, 1.0, 10.0]);
+}
+
+/// What code of a framework says, and the entry with the same law and the same defaults.
+#[test]
+fn names_pasted_from_a_framework_work() {
+    for (text, expected) in [
+        ("kaiming_uniform_", "torch-kaiming-uniform"),
+        (
+            "nn.init.kaiming_normal_(mode='fan_out', nonlinearity='relu')",
+            "torch-kaiming-normal(mode='fan_out', nonlinearity='relu')",
+        ),
+        ("torch.nn.init.xavier_uniform_", "xavier-uniform"),
+        ("init.xavier_normal_(gain=2)", "torch-xavier-normal(gain=2)"),
+        ("trunc_normal_(std=0.02)", "torch-trunc-normal(std=0.02)"),
+        ("normal_(0, 0.02)", "torch-normal(0, 0.02)"),
+        ("normal_", "torch-normal"),
+        ("uniform_(-0.1, 0.1)", "torch-uniform(-0.1, 0.1)"),
+        ("orthogonal_", "orthogonal"),
+        ("constant_(0.5)", "constant(0.5)"),
+        ("zeros_", "zeros"),
+        ("ones_", "ones"),
+        ("eye_", "identity"),
+        ("sparse_(0.9)", "sparse(0.9)"),
+        ("tf.keras.initializers.HeNormal", "keras-he-normal"),
+        ("keras.initializers.TruncatedNormal(0, 0.02)", "keras-truncated-normal(0, 0.02)"),
+        ("keras.initializers.GlorotUniform", "xavier-uniform"),
+        ("keras.initializers.RandomNormal", "keras-random-normal"),
+        ("jax.nn.initializers.lecun_normal", "jax-lecun-normal"),
+        ("untruncated_normal", "lecun-normal"),
+    ] {
+        assert_eq!(Initializer::parse_for_net(text).map(|init| init.name).as_deref(), Ok(expected), "{text}");
+    }
+    // What is misspelt is still told.
+    let fault = Initializer::parse("nn.init.kaiming_unifrom_").unwrap_err().to_string();
+    assert!(fault.contains("kaiming-uniform"), "{fault}");
+    for (text, expected) in [
+        ("kaiming_normal_", 2.0),
+        ("kaiming_normal_(a=1)", 1.0),
+        ("kaiming_uniform_(nonlinearity=tanh)", 25.0 / 9.0),
+        ("kaiming_normal_(0, fan_out, selu)", 3.0 * 9.0 / 16.0),
+        ("kaiming_normal_(nonlinearity=linear)", 1.0),
+        ("normal_", 300.0),
+        ("uniform_", 25.0),
+        ("variance_scaling(2, distribution=untruncated_normal)", 2.0),
+    ] {
+        let found = scaled_variance(text, 300, 100);
+        assert!((found / expected - 1.0).abs() < 1e-12, "{text}: {found} is not {expected}");
     }
 }

@@ -59,7 +59,7 @@ impl CatalogError {
         Self::Argument { name: name.into(), reason: reason.into() }
     }
 
-    fn syntax(text: &str, reason: &str) -> Self {
+    pub(crate) fn syntax(text: &str, reason: &str) -> Self {
         Self::Syntax { text: text.into(), reason: reason.into() }
     }
 }

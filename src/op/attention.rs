@@ -8,7 +8,8 @@ use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, read, sin
 use super::linear::{Part, project};
 use super::samples::each_sample;
 use super::{
-    Activations, Backward, Context, Forward, Operator, Parameter, Role, Shapes, Space, exactly, softmax,
+    Activations, Backward, ByPart, Context, Forward, Operator, Parameter, Role, Shapes, Space, check_parts,
+    exactly, of_part, softmax,
 };
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, View, product_to};
@@ -31,13 +32,16 @@ struct Spec {
     /// A position sees those before it and itself only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     causal: bool,
-    /// Of all four projections, in place of `--init`.
+    /// Of all four projections or of each, in place of `--init`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    init: Option<String>,
-    /// Law of the biases; false for none.
+    init: Option<ByPart<String>>,
+    /// Law of the biases, likewise; false for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    bias: Option<BiasSpec>,
+    bias: Option<ByPart<BiasSpec>>,
 }
+
+/// Its projections.
+const PARTS: [&str; 4] = ["query", "key", "value", "out"];
 
 impl layer::Layer for Spec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
@@ -47,22 +51,26 @@ impl layer::Layer for Spec {
         };
         let features = input.shape.channels;
         divided("heads", self.heads, features)?;
+        check_parts("init", &self.init, &PARTS)?;
+        check_parts("bias", &self.bias, &PARTS)?;
+        let [query, key, value, out] = PARTS;
         let part = |name: &'static str, role: Role, beside: bool| Part {
             name: Some(name),
             role,
-            init: self.init.as_deref(),
-            bias: self.bias.as_ref(),
+            init: of_part(&self.init, name).map(String::as_str),
+            bias: of_part(&self.bias, name),
             beside,
+            heads: Some(self.heads),
             ..Part::default()
         };
         // Queries, keys and values are one step in depth.
-        let q = project(to, input, input.shape, &part("query", Role::Query, true))?;
-        let k = project(to, input, input.shape, &part("key", Role::Key, true))?;
-        let v = project(to, input, input.shape, &part("value", Role::Value, false))?;
+        let q = project(to, input, input.shape, &part(query, Role::Query, true))?;
+        let k = project(to, input, input.shape, &part(key, Role::Key, true))?;
+        let v = project(to, input, input.shape, &part(value, Role::Value, false))?;
         let operator = Attention { heads: self.heads, causal: self.causal, length };
         let node = NewNode { inputs: vec![q, k, v], ..NewNode::plain(operator, input, input.shape) };
         let [mixed] = exactly(to.node(node)?);
-        project(to, mixed, input.shape, &part("out", Role::Output, false)).map(|port| vec![port])
+        project(to, mixed, input.shape, &part(out, Role::Output, false)).map(|port| vec![port])
     }
 }
 

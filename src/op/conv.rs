@@ -11,8 +11,8 @@ use super::parameters::gradient_of;
 use super::record::{Moments, product_moments};
 use super::window::{Channels, Window};
 use super::{
-    Activations, Context, Exported, Exports, Operator, Parameter, Role, Shape, Shapes, Source, Space, Unary,
-    UnaryBackward, linear,
+    Activations, Context, Counts, Exported, Exports, Operator, Parameter, Role, Shape, Shapes, Source, Space,
+    Unary, UnaryBackward, linear,
 };
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{View, product_into_new, product_to};
@@ -97,9 +97,11 @@ impl layer::Layer for Spec {
         })?;
         let parameter = to.parameter(&Wanted {
             part: None,
+            gate: None,
             role: Role::Weight,
             shape: (self.out, fan_in),
             fans,
+            counts: Counts { groups, ..Counts::of_width(channels) },
             kernel: Some(window.kernel),
             init: self.init.as_deref(),
             bias: self.bias.as_ref(),

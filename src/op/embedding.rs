@@ -3,8 +3,8 @@
 use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, single};
 use super::record::{Moments, pooled, product_moments};
 use super::{
-    Activations, BiasSpec, Context, Exported, Exports, Operator, Parameter, Role, Shape, Shapes, Space,
-    Unary, UnaryBackward,
+    Activations, BiasSpec, ByPart, Context, Counts, Exported, Exports, Operator, Parameter, Role, Shape,
+    Shapes, Space, Unary, UnaryBackward, check_parts, of_part,
 };
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
@@ -29,10 +29,13 @@ struct Spec {
     /// Adds a learnt row for each position.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     positions: bool,
-    /// Law of the rows: normal(0, 1) where it is left out. `--init` is for products, which a table is not.
+    /// Law of the rows, of `tokens` or `positions` alone in a table: normal(0, 1) where it is left out. `--init` is for products, which a table is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    init: Option<String>,
+    init: Option<ByPart<String>>,
 }
+
+/// Its tables.
+const PARTS: [&str; 2] = ["tokens", "positions"];
 
 impl layer::Layer for Spec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
@@ -53,15 +56,20 @@ impl layer::Layer for Spec {
             positions: length,
             weighted: true,
         })?;
-        let init = self.init.as_deref().unwrap_or("normal(0, 1)");
-        let wanted = |rows: usize, role: Role, deepens: bool| Wanted {
-            role,
-            deepens,
-            ..Wanted::linear(entry, rows, self.out).with(Some(init), Some(&BiasSpec::Has(false)))
+        let parts = if self.positions { &PARTS[..] } else { &PARTS[..1] };
+        check_parts("init", &self.init, parts)?;
+        let wanted = |place: usize, rows: usize, role: Role, deepens: bool| {
+            let init = of_part(&self.init, PARTS[place]).map_or("normal(0, 1)", String::as_str);
+            Wanted {
+                role,
+                deepens,
+                counts: Counts::of_width(self.out),
+                ..Wanted::linear(entry, rows, self.out).with(Some(init), Some(&BiasSpec::Has(false)))
+            }
         };
-        let mut parameters = vec![to.parameter(&wanted(tokens, Role::Embedding, true))];
+        let mut parameters = vec![to.parameter(&wanted(0, tokens, Role::Embedding, true))];
         if self.positions {
-            parameters.push(to.parameter(&wanted(length, Role::Position, false)));
+            parameters.push(to.parameter(&wanted(1, length, Role::Position, false)));
         }
         let node =
             NewNode { parameters, entry: Some(entry), ..NewNode::plain(Embedding { length }, input, out) };

@@ -1,7 +1,7 @@
 //! Layers as an architecture file spells them, and what assembles their nodes.
 
 use super::forms::BiasSpec;
-use super::parameter::{Role, Source};
+use super::parameter::{Counts, Role, Source};
 use super::{Operator, Shape, Shapes, Space};
 use crate::activation::Activation;
 use serde::Serialize;
@@ -133,12 +133,16 @@ pub struct Port {
 pub struct Wanted<'a> {
     /// Path segment below the layer's own, as in `attention1/query`.
     pub part: Option<&'a str>,
+    /// The gate of a recurrent layer that it belongs to.
+    pub gate: Option<&'static str>,
     /// What it is for.
     pub role: Role,
     /// Rows and columns of W.
     pub shape: (usize, usize),
     /// fan_in and fan_out as initializers count them.
     pub fans: (usize, usize),
+    /// Groups, heads, width.
+    pub counts: Counts,
     /// Height and width of a convolution's kernel.
     pub kernel: Option<[usize; 2]>,
     /// The initializer that the file names.
@@ -158,9 +162,11 @@ impl<'a> Wanted<'a> {
     pub fn linear(entry: usize, features: usize, units: usize) -> Self {
         Self {
             part: None,
+            gate: None,
             role: Role::Weight,
             shape: (units, features),
             fans: (features, units),
+            counts: Counts::of_width(features),
             kernel: None,
             init: None,
             bias: None,

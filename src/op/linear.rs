@@ -5,8 +5,8 @@ use super::layer::{Assembler, Layer, LayerType, NewEntry, NewNode, Port, Wanted,
 use super::parameters::gradient_of;
 use super::record::{Moments, product_moments};
 use super::{
-    Activations, Context, Exported, Exports, Nature, Operator, Parameter, Shape, Shapes, Source, Space,
-    Unary, UnaryBackward,
+    Activations, Context, Counts, Exported, Exports, Nature, Operator, Parameter, Shape, Shapes, Source,
+    Space, Unary, UnaryBackward,
 };
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, Triangle, mul_tr};
@@ -73,6 +73,8 @@ pub struct Part<'a> {
     pub source: Source,
     /// Initializers do not count it as a step in depth of its own.
     pub beside: bool,
+    /// Heads of the attention that it belongs to, if any.
+    pub heads: Option<usize>,
 }
 
 /// Adds a linear layer at every position.
@@ -94,6 +96,7 @@ pub fn project(to: &mut dyn Assembler, input: Port, out: Shape, part: &Part) -> 
         role: part.role,
         source: part.source,
         deepens: !part.beside,
+        counts: Counts { heads: part.heads.unwrap_or(1), ..Counts::of_width(from) },
         ..Wanted::linear(entry, from, units).with(part.init, part.bias)
     };
     let parameter = to.parameter(&wanted);

@@ -17,6 +17,7 @@ pub mod act;
 pub mod activate;
 pub mod add;
 pub mod attention;
+pub mod by_part;
 pub mod concat;
 pub mod context;
 pub mod conv;
@@ -43,9 +44,10 @@ pub mod softmax;
 pub mod split;
 pub mod window;
 
+pub use by_part::{ByPart, check_parts, of_part};
 pub use context::{Activations, Call, Context};
 pub use forms::{BiasSpec, Padding, Pair};
-pub use parameter::{Parameter, Role, Source};
+pub use parameter::{Counts, Parameter, Role, Source};
 pub use parameters::{Arrays, Gradients, ParameterArrays};
 pub use shape::{Shape, Space};
 

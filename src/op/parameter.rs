@@ -38,11 +38,31 @@ pub enum Source {
     Transposed(usize),
 }
 
+/// What laws may ask of a layer beside its fans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Groups of a convolution.
+    pub groups: usize,
+    /// Heads of an attention.
+    pub heads: usize,
+    /// Features, or channels, that enter the layer; of a table those of its rows.
+    pub width: usize,
+}
+
+impl Counts {
+    /// Of a layer without groups and heads.
+    pub fn of_width(width: usize) -> Self {
+        Self { groups: 1, heads: 1, width }
+    }
+}
+
 /// A weight matrix W and the bias vector b beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
     /// Path of the layer that holds it; frameworks add `.weight` and `.bias`.
     pub path: String,
+    /// The gate of a recurrent layer that it belongs to.
+    pub gate: Option<&'static str>,
     /// What it is for.
     pub role: Role,
     /// Running number in the order of the network, from 1: it names the random streams.
@@ -53,6 +73,8 @@ pub struct Parameter {
     pub shape: (usize, usize),
     /// fan_in and fan_out as initializers count them.
     pub fans: (usize, usize),
+    /// Groups, heads, width.
+    pub counts: Counts,
     /// Height and width of a convolution's kernel; `None` for every other layer.
     pub kernel: Option<[usize; 2]>,
     /// Number of the innermost residual branch that holds it, and the place within that branch.
@@ -76,6 +98,29 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// Path, gate and kind of the weights: `block1/attention1/query/weight`, `lstm1/forget/recurrent`. The layers of a plain stack are
+    /// `layer1` and so on.
+    pub fn name(&self) -> String {
+        self.named(match self.role {
+            Role::Recurrent => "recurrent",
+            Role::Position => "positions",
+            _ => "weight",
+        })
+    }
+
+    /// The same of its biases.
+    pub fn bias_name(&self) -> String {
+        self.named("bias")
+    }
+
+    fn named(&self, kind: &str) -> String {
+        let path = if self.path.is_empty() { format!("layer{}", self.stream) } else { self.path.clone() };
+        match self.gate {
+            Some(gate) => format!("{path}/{gate}/{kind}"),
+            None => format!("{path}/{kind}"),
+        }
+    }
+
     /// Rows of W: units, or channels.
     pub fn rows(&self) -> usize {
         self.shape.0

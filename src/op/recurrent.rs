@@ -9,8 +9,8 @@ use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, 
 use super::linear::{self, Trace};
 use super::record::{moments, pooled, slopes};
 use super::{
-    Activations, Context, Exported, Exports, Nature, Operator, Parameter, ParameterArrays, Role, Shape,
-    Shapes, Space, Unary, UnaryBackward,
+    Activations, ByPart, Context, Exported, Exports, Nature, Operator, Parameter, ParameterArrays, Role,
+    Shape, Shapes, Space, Unary, UnaryBackward, check_parts, of_part,
 };
 use crate::activation::Activation;
 use crate::numeric::cached::CachedSignal;
@@ -47,15 +47,15 @@ struct Spec {
     /// In place of `--act`; of a plain rnn only.
     #[serde(rename = "fn", default, skip_serializing_if = "Option::is_none")]
     function: Option<String>,
-    /// Of the input's weights, in place of `--init`.
+    /// Of the input's weights, in place of `--init`; a table gives each gate its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    init: Option<String>,
-    /// Of the state's weights, in place of `--init`.
+    init: Option<ByPart<String>>,
+    /// Of the state's weights, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    recurrent: Option<String>,
-    /// Law of the biases; false for none.
+    recurrent: Option<ByPart<String>>,
+    /// Law of the biases, likewise; false for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    bias: Option<BiasSpec>,
+    bias: Option<ByPart<BiasSpec>>,
     /// Biases of the forget gate, of an lstm only; as the others where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     forget: Option<f64>,
@@ -129,27 +129,31 @@ impl Spec {
             first.get_or_insert(entry);
         }
         let entry = first.ok_or("a sequence of no steps")?;
+        let names = operator.cell.gates();
+        check_parts("init", &self.init, names)?;
+        check_parts("recurrent", &self.recurrent, names)?;
+        check_parts("bias", &self.bias, names)?;
         let forget = self.forget.map(|value| BiasSpec::Law(format!("constant({value})")));
         let mut parameters = Vec::with_capacity(2 * gates);
         for gate in 0..gates {
-            let bias = if kind == "lstm" && gate == 1 {
-                forget.as_ref().or(self.bias.as_ref())
-            } else {
-                self.bias.as_ref()
-            };
+            let name = names.get(gate).copied();
+            let part = name.unwrap_or_default();
+            let [init, recurrent] =
+                [&self.init, &self.recurrent].map(|laws| of_part(laws, part).map(String::as_str));
+            let own = forget.as_ref().filter(|_| part == FORGET);
+            let bias = own.or_else(|| of_part(&self.bias, part));
             parameters.push(to.parameter(&Wanted {
+                gate: name,
                 role: Role::Gate,
                 deepens: false,
-                ..Wanted::linear(entry, features, units).with(self.init.as_deref(), bias)
+                ..Wanted::linear(entry, features, units).with(init, bias)
             }));
-            parameters.push(
-                to.parameter(&Wanted {
-                    role: Role::Recurrent,
-                    deepens: gate + 1 == gates,
-                    ..Wanted::linear(entry, units, units)
-                        .with(self.recurrent.as_deref(), Some(&BiasSpec::Has(false)))
-                }),
-            );
+            parameters.push(to.parameter(&Wanted {
+                gate: name,
+                role: Role::Recurrent,
+                deepens: gate + 1 == gates,
+                ..Wanted::linear(entry, units, units).with(recurrent, Some(&BiasSpec::Has(false)))
+            }));
         }
         to.node(NewNode { parameters, entry: Some(entry), ..NewNode::plain(operator, input, out) })
     }
@@ -221,6 +225,20 @@ pub enum CellKind {
     Lstm,
     /// Cho et al. 2014, with the reset gate behind the product (PyTorch, cuDNN); gates r, z, n.
     Gru,
+}
+
+/// The gate that keeps the cell of an LSTM.
+const FORGET: &str = "forget";
+
+impl CellKind {
+    /// Names of the gates, in PyTorch's order; none of a cell that has no gates.
+    fn gates(&self) -> &'static [&'static str] {
+        match self {
+            Self::Plain(_) => &[],
+            Self::Lstm => &["input", FORGET, "cell", "output"],
+            Self::Gru => &["reset", "update", "candidate"],
+        }
+    }
 }
 
 /// A recurrent layer.
@@ -322,11 +340,7 @@ struct Tape<T: Real> {
 
 impl Recurrent {
     fn gates(&self) -> usize {
-        match self.cell {
-            CellKind::Plain(_) => 1,
-            CellKind::Lstm => 4,
-            CellKind::Gru => 3,
-        }
+        self.cell.gates().len().max(1)
     }
 
     fn observe_gates<T: Real>(

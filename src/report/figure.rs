@@ -150,15 +150,23 @@ fn scaling_facts(scaling: &Scaling) -> Vec<String> {
     facts
 }
 
-fn common(spec: &Experiment) -> [String; 4] {
+fn common(spec: &Experiment) -> Vec<String> {
     let ruler = Ruler::new();
-    [
+    // A path's end says more than its beginning, but neither may push out the rest.
+    let fact = |name: &str, text: &str| format!("{name} {}", ruler.fitting(text, FACTS.size, 0.25 * CONTENT));
+    let mut facts = vec![
         format!("batch {}", spec.batch),
         format!("{} trial{}", spec.trials, if spec.trials == 1 { "" } else { "s" }),
-        // A path's end says more than its beginning, but neither may push out the rest.
-        format!("input {}", ruler.fitting(&spec.input, FACTS.size, 0.25 * CONTENT)),
+        fact("input", &spec.input),
         format!("seed {}", spec.seed),
-    ]
+    ];
+    facts.extend(spec.bias.iter().map(|law| fact("bias", law)));
+    match spec.set.as_slice() {
+        [] => {}
+        [one] => facts.push(fact("set", one)),
+        many => facts.push(format!("{} laws set", many.len())),
+    }
+    facts
 }
 
 /// The last fact may be a remark that begins with a dash.

@@ -9,7 +9,7 @@ use super::streamed;
 use crate::activation::Activation;
 use crate::expectation::field::WeightMoments;
 use crate::frontend::stack;
-use crate::graph::{Graph, GraphError, Laws, assign};
+use crate::graph::{Graph, GraphError, Laws, Origin, Override, assign};
 use crate::initializer::Initializer;
 use crate::law::Law;
 use crate::law::call::CatalogError;
@@ -104,6 +104,8 @@ pub enum PlanError {
     #[error("the law of biases `{0}` does not draw its entries independently")]
     DependentBias(String),
     #[error("{0}")]
+    Override(CatalogError),
+    #[error("{0}")]
     Net(GraphError),
     #[error("{0}")]
     Law(String),
@@ -160,6 +162,8 @@ impl Plan {
         {
             independent(bias, &acts[0])?;
         }
+        let overrides = e.set.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>();
+        let overrides = overrides.map_err(PlanError::Override)?;
         let mut plan = Self { experiment: e.clone(), acts, cells: Vec::new(), left_out: Vec::new(), input };
         let mut first = None;
         for widths in e.stacks() {
@@ -170,7 +174,9 @@ impl Plan {
             let graphs = graphs.collect::<Result<Vec<_>, _>>().map_err(PlanError::Net)?;
             for (init, text) in inits.iter().zip(&e.init) {
                 for (index, graph) in graphs.iter().enumerate() {
-                    match cell(e, init, bias.as_ref(), (index, &plan.acts[index]), (graph, large)) {
+                    let act = &plan.acts[index];
+                    let laws = Laws { init, bias: bias.as_ref(), act, overrides: &overrides };
+                    match cell(e, &laws, index, (graph, large)) {
                         Ok(cell) => plan.cells.push(CellPlan { stack: size(e, widths), ..cell }),
                         Err(fault) => {
                             let new = LeftOut::new(&init.name, &plan.acts[index].name, &fault.reason);
@@ -187,7 +193,8 @@ impl Plan {
         }
         if plan.cells.is_empty() {
             return Err(first.map_or(PlanError::Nothing, |(fault, init)| match &e.net {
-                None => PlanError::Law(fault.reason),
+                None if fault.origin != Origin::Override => PlanError::Law(fault.reason),
+                None => PlanError::Net(fault),
                 Some(net) => PlanError::Net(fault.beside(net.init.as_ref(), init)),
             }));
         }
@@ -364,18 +371,17 @@ fn independent(bias: &Initializer, act: &Activation) -> Result<(), PlanError> {
 
 fn cell(
     e: &Experiment,
-    init: &Initializer,
-    bias: Option<&Initializer>,
-    (index, act): (usize, &Arc<Activation>),
+    laws: &Laws,
+    index: usize,
     (graph, large): (&Graph, bool),
 ) -> Result<CellPlan, GraphError> {
     let mut graph = graph.clone();
-    assign(&mut graph, &Laws { init, bias, act })?;
-    let is_stack = graph.is_stack(act);
+    assign(&mut graph, laws)?;
+    let is_stack = graph.is_stack(laws.act);
     let layers: Vec<LayerPlan> = graph.entries.iter().map(|entry| layer(&graph, entry)).collect();
     let stack = e.net.is_none().then_some((layers.as_slice(), large));
     let choice = choose(&mut graph, stack, e.batch, e.loss, e.engine);
-    let (init, graph) = (init.name.clone(), Arc::new(graph));
+    let (init, graph) = (laws.init.name.clone(), Arc::new(graph));
     Ok(CellPlan { init, act: index, layers, choice, stack: None, graph, is_stack })
 }
 

@@ -34,6 +34,9 @@ pub struct Experiment {
     pub init: Vec<String>,
     /// Law of the biases; `None`: what the initializer brings, else zeros.
     pub bias: Option<String>,
+    /// Laws of single parameters, each as `PATTERN=LAW` ([`crate::graph::Override`]); of several that match, the last counts.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub set: Vec<String>,
     /// Rows pushed through.
     pub batch: usize,
     /// `normal`, `uniform`, `correlated(c)` or the path of a data file.
@@ -69,6 +72,7 @@ impl Experiment {
             act: vec!["relu".into()],
             init: vec!["xavier-normal".into()],
             bias: None,
+            set: Vec::new(),
             batch: 64,
             input: "normal".into(),
             loss: Loss::Random,

@@ -26,7 +26,7 @@ pub fn net(text: &str) -> Graph {
     let init = Initializer::parse_for_net("normal(0.05, 0.6)").unwrap();
     let bias = Initializer::parse("normal(0.1, 0.3)").unwrap();
     let act = Arc::new(Activation::parse("tanh").unwrap());
-    architecture.with_laws(&Laws { init: &init, bias: Some(&bias), act: &act }).unwrap()
+    architecture.with_laws(&Laws { init: &init, bias: Some(&bias), act: &act, overrides: &[] }).unwrap()
 }
 
 pub fn run(net: &Graph, x: &DMatrix<f64>, given: Option<&Given>, exponent: i64) -> Passed<f64> {

@@ -244,7 +244,7 @@ mod tests {
         let architecture = Architecture::parse(text).unwrap();
         let init = Initializer::parse_for_net(init).unwrap();
         let act = Arc::new(Activation::parse("relu").unwrap());
-        architecture.with_laws(&Laws { init: &init, bias: None, act: &act }).unwrap()
+        architecture.with_laws(&Laws { init: &init, bias: None, act: &act, overrides: &[] }).unwrap()
     }
 
     /// The parameters' followers and branches, through repeats and branches.

@@ -23,9 +23,11 @@ pub fn render(report: &Report, columns: Option<usize>) -> String {
         return String::new();
     }
     let spec = &report.spec;
+    let laws = spec.bias.iter().map(|law| format!("bias {law}"));
+    let laws = laws.chain(spec.set.iter().map(|law| format!("set {law}")));
     let head = format!(
         "{BOLD}initdiag{BOLD:#} {DIM}{} · batch {} · {} trial{} · input {} · seed {}{DIM:#}",
-        size(spec).join(" · "),
+        size(spec).into_iter().chain(laws).collect::<Vec<_>>().join(" · "),
         spec.batch,
         spec.trials,
         if spec.trials == 1 { "" } else { "s" },

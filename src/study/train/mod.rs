@@ -20,7 +20,7 @@ pub use schedule::Schedule;
 use crate::activation::Activation;
 use crate::data::Labelled;
 use crate::frontend::toml::Architecture;
-use crate::graph::{Graph, GraphError, Laws};
+use crate::graph::{Graph, GraphError, Laws, Override};
 use crate::initializer::Initializer;
 use crate::law::call::CatalogError;
 use crate::numeric::stream::Key;
@@ -39,6 +39,9 @@ pub struct Training {
     pub init: Vec<String>,
     /// Law of the biases; `None` for what the initializer brings.
     pub bias: Option<String>,
+    /// Laws of single parameters, each as `PATTERN=LAW` ([`crate::graph::Override`]).
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub set: Vec<String>,
     /// Rules, as [`Optimizer::parse`] reads them.
     pub optimizer: Vec<String>,
     /// Learning rates; none for each rule's own.
@@ -123,6 +126,8 @@ pub enum TrainError {
     #[error("{0}")]
     Bias(CatalogError),
     #[error("{0}")]
+    Override(CatalogError),
+    #[error("{0}")]
     Optimizer(CatalogError),
     #[error("{0}")]
     Schedule(CatalogError),
@@ -190,13 +195,15 @@ impl Plan {
         let inits = t.init.iter().map(|text| Initializer::parse_for_net(text)).collect::<Result<Vec<_>, _>>();
         let inits = inits.map_err(TrainError::Initializer)?;
         let bias = t.bias.as_deref().map(Initializer::parse_for_net).transpose().map_err(TrainError::Bias)?;
+        let overrides = t.set.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>();
+        let overrides = overrides.map_err(TrainError::Override)?;
         let rules = t.optimizer.iter().map(|text| Optimizer::parse(text)).collect::<Result<Vec<_>, _>>();
         let rules = rules.map_err(TrainError::Optimizer)?;
         let mut cells = Vec::new();
         for (init, text) in inits.iter().zip(&t.init) {
             let fault = |fault: GraphError| TrainError::Net(fault.beside(t.net.init.as_ref(), text));
             for act in &acts {
-                let laws = Laws { init, bias: bias.as_ref(), act };
+                let laws = Laws { init, bias: bias.as_ref(), act, overrides: &overrides };
                 let net = Arc::new(t.net.with_laws(&laws).map_err(fault)?);
                 for (rule, text) in rules.iter().zip(&t.optimizer) {
                     let own = [rule.default_rate()];
