@@ -7,7 +7,7 @@ use super::streamed;
 use crate::graph::Graph;
 use crate::op::Parameter;
 use crate::op::record::LayerRecord;
-use crate::spec::Experiment;
+use crate::spec::{Experiment, Precision};
 use crate::weights::Method;
 
 /// Tapes of a trial may take so much before its forward pass is computed twice instead. Not a matter of threads or of free
@@ -81,10 +81,11 @@ pub fn bytes(plan: &Plan, threads: usize) -> u128 {
         Input::Data(samples) => samples.len() as u128 * 4,
         _ => 0,
     };
-    /// The program itself.
-    const PROGRAM: u128 = 9 << 20;
     PROGRAM + data + side_by_side * in_work + left_bytes(plan, e.trials) + trials * 64
 }
+
+/// Bytes of the program itself.
+pub const PROGRAM: u128 = 9 << 20;
 
 /// Bytes that so many trials of each cell leave behind, and the result of them.
 pub fn left_bytes(plan: &Plan, trials: usize) -> u128 {
@@ -162,5 +163,6 @@ fn trial_bytes(plan: &Plan, cell: &CellPlan, threads: usize) -> u128 {
     let grams = factor.max(GRAM * side * side);
     // The block of a convolution's gathered input.
     let gathered = if graph.parameters.iter().any(|p| p.kernel.is_some()) { 16 << 20 } else { 0 };
-    tape + weights + 5 * widest / 2 + grams + gathered
+    let precision = if plan.experiment.precision == Precision::Double { 2 } else { 1 };
+    precision * (tape + weights + 5 * widest / 2) + grams + gathered
 }

@@ -21,7 +21,7 @@ use crate::result::Report;
 use crate::result::jacobian::{Jacobian, JacobianMethod, JacobianTheory, OverTrials};
 use crate::simulate::cost::Cost;
 use crate::simulate::rates::Rates;
-use crate::simulate::{CellPlan, Control, Engine, InputStatistics, LayerPlan, Plan, RunError};
+use crate::simulate::{CellPlan, Control, Engine, InputStatistics, LayerPlan, PROGRAM, Plan, RunError};
 use crate::theory::jacobian;
 use crate::weights::{Factor, Method, largest_square};
 use nalgebra::DMatrix;
@@ -97,7 +97,7 @@ pub fn bytes(plan: &Plan, threads: usize) -> u128 {
         let measurement = Measurement::new(cell).ok()?;
         Some(measurement.side_by_side(trials, threads) as u128 * measurement.bytes())
     };
-    plan.cells.iter().filter_map(one).max().unwrap_or(0)
+    PROGRAM + plan.cells.iter().filter_map(one).max().unwrap_or(0)
 }
 
 /// Measures the Jacobian of every cell of a complete report, and writes it there; each trial is a unit of progress.
@@ -109,10 +109,16 @@ pub fn measure(plan: &Plan, control: &Control, report: &mut Report) -> Result<()
     if report.interrupted || report.cells.len() != plan.cells.len() {
         return Ok(());
     }
+    // All from one thread: each has a heap of its own, which keeps what a cell has freed for the next on the same thread.
+    pool.install(|| measure_cells(plan, control, report));
+    Ok(())
+}
+
+fn measure_cells(plan: &Plan, control: &Control, report: &mut Report) {
     let entrance = plan.input.entrance();
+    let trials = plan.experiment.trials.min(MOST_TRIALS);
     for (cell, to) in plan.cells.iter().zip(&mut report.cells) {
         let Ok(measurement) = Measurement::new(cell) else { continue };
-        let trials = plan.experiment.trials.min(MOST_TRIALS);
         let one = |trial: usize, threads: Threads| {
             if control.stop.load(Ordering::Relaxed) {
                 None
@@ -122,18 +128,15 @@ pub fn measure(plan: &Plan, control: &Control, report: &mut Report) -> Result<()
                 Some(spectrum)
             }
         };
-        let spectra: Option<Vec<Spectrum>> = pool.install(|| {
-            if measurement.side_by_side(trials, control.threads) > 1 {
-                (0..trials).into_par_iter().with_max_len(1).map(|trial| one(trial, Threads::One)).collect()
-            } else {
-                (0..trials).map(|trial| one(trial, Threads::All)).collect()
-            }
-        });
+        let spectra: Option<Vec<Spectrum>> = if measurement.side_by_side(trials, control.threads) > 1 {
+            (0..trials).into_par_iter().with_max_len(1).map(|trial| one(trial, Threads::One)).collect()
+        } else {
+            (0..trials).map(|trial| one(trial, Threads::All)).collect()
+        };
         // Stopped: what is complete stays without it.
         let Some(spectra) = spectra else { break };
         to.jacobian = Some(measurement.summary(&spectra, theory(plan, cell, &entrance)));
     }
-    Ok(())
 }
 
 /// What theory says of a cell: of stacks of square layers whose weights have no mean.
