@@ -357,6 +357,8 @@ fn what_does_not_fit_is_said_in_one_line() {
         (&["--target", "90"], "at most 1"),
         (&["--fail-on", "diverge"], "did you mean `diverged`"),
         (&["--init", "hee"], "did you mean"),
+        (&["--set", "linear9=zeros"], "--set: linear9=zeros: no weights have such a name"),
+        (&["--set", "linear1"], "PATTERN=LAW is needed"),
         (&["--label", "first"], "--data"),
         (&["--label", "first", "--data", &data], "IDX files have no columns"),
         (&["--epochs", "0"], "whole number from 1 to 1M"),
