@@ -92,10 +92,10 @@ pub fn half_stable(act: &Activation) -> Option<CriticalPoint> {
 }
 
 fn walk(act: &Activation, q: f64) -> Option<(f64, f64)> {
-    let (slope, square) = (squared_slope_estimate(act, q), second_moment_estimate(act, q));
-    if [slope, square].iter().any(|e| e.error > Estimate::RESOLVED * e.value) {
-        return None;
-    }
+    // What is not resolved costs most: the second integral is not begun where the first is none.
+    let resolved = |e: Estimate| (e.error <= Estimate::RESOLVED * e.value).then_some(e);
+    let slope = resolved(squared_slope_estimate(act, q))?;
+    let square = resolved(second_moment_estimate(act, q))?;
     let sigma_w2 = 1.0 / slope.value;
     let sigma_b2 = q - sigma_w2 * square.value;
     (sigma_w2.is_finite() && sigma_b2.is_finite()).then_some((sigma_w2, sigma_b2))
@@ -105,11 +105,19 @@ fn grid() -> impl Iterator<Item = f64> {
     (-160..=120).map(|k| 10f64.powf(f64::from(k) / 40.0))
 }
 
+/// Neighbors beyond q = 1 without a value, a fifth of a decade of q: φ turns too fast for its scale there, and for larger ones too.
+const VAIN: usize = 8;
+
 /// The first two neighbors between which `f` changes sign.
 fn bracket(points: impl Iterator<Item = f64>, f: impl Fn(f64) -> Option<f64>) -> Option<(f64, f64)> {
     let mut before: Option<(f64, f64)> = None;
+    let mut vain = 0;
     for q in points {
         let here = f(q).map(|value| (q, value));
+        vain = if here.is_none() && q >= 1.0 { vain + 1 } else { 0 };
+        if vain == VAIN {
+            return None;
+        }
         if let (Some((a, fa)), Some((b, fb))) = (before, here)
             && (fa < 0.0) != (fb < 0.0)
         {
