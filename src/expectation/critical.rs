@@ -93,7 +93,7 @@ pub fn half_stable(act: &Activation) -> Option<CriticalPoint> {
 
 fn walk(act: &Activation, q: f64) -> Option<(f64, f64)> {
     // What is not resolved costs most: the second integral is not begun where the first is none.
-    let resolved = |e: Estimate| (e.error <= Estimate::RESOLVED * e.value).then_some(e);
+    let resolved = |e: Estimate| e.is_resolved().then_some(e);
     let slope = resolved(squared_slope_estimate(act, q))?;
     let square = resolved(second_moment_estimate(act, q))?;
     let sigma_w2 = 1.0 / slope.value;

@@ -126,9 +126,9 @@ impl<'a> Pair<'a> {
         // Where values are rounding, as those of (φ − E φ)² may be, refining brings nothing.
         let vain = |(e, (series, _)): (Estimate, &(Estimate, f64))| e.error > WORTH * series.error;
         let both = || found.values().into_iter().zip(&all);
-        self.hopeless = self.spent() > MOST_EVALUATIONS;
-        if both().any(lost) || both().all(vain) {
-            self.hopeless = true;
+        let unresolved = both().any(lost) || both().all(vain);
+        self.hopeless = unresolved || self.spent() > MOST_EVALUATIONS;
+        if unresolved {
             return products(all.map(|(e, _)| e));
         }
         if c >= Near::FROM {

@@ -57,6 +57,14 @@ impl Override {
         })
     }
 
+    /// Reads a list of them.
+    ///
+    /// # Errors
+    /// As for [`Override::parse`], for the first faulty one.
+    pub fn parse_all(texts: &[String]) -> Result<Vec<Self>, CatalogError> {
+        texts.iter().map(|text| Self::parse(text)).collect()
+    }
+
     /// The initializer that draws the weights of this parameter.
     pub fn of_weights(&self, parameter: &Parameter) -> Option<&Rc<Initializer>> {
         let matches = |name: &str| {

@@ -35,6 +35,26 @@ pub fn symmetric(limit: f64) -> Result<Law, String> {
     Ok(Law::Uniform { low: -limit, high: limit })
 }
 
+/// N(mean, std²) of an entry's first two parameters.
+pub fn mean_and_std(values: &Values, _: &Site) -> Result<Law, String> {
+    Ok(Law::Normal { mean: values.number(0), std: values.number(1) })
+}
+
+/// Its n·Var.
+pub fn n_squared_std(values: &Values, site: &Site) -> f64 {
+    site.fan_in as f64 * values.number(1).powi(2)
+}
+
+/// U[low, high) of an entry's first two parameters.
+pub fn low_and_high(values: &Values, _: &Site) -> Result<Law, String> {
+    Ok(Law::Uniform { low: values.number(0), high: values.number(1) })
+}
+
+/// Its n·Var.
+pub fn n_variance_between(values: &Values, site: &Site) -> f64 {
+    site.fan_in as f64 * (values.number(1) - values.number(0)).powi(2) / 12.0
+}
+
 /// Truncated at ±2 std of the parent and widened so that the variance is right (Keras, JAX).
 pub fn truncated(variance: f64) -> Result<Law, String> {
     let std = root(variance)? / CUT_AT_TWO;
@@ -159,8 +179,8 @@ pub const ENTRIES: &[Entry] = &[
         parameters: &[number("mean", "0"), number("std", "0.05")],
         law: "N(mean, std²)",
         source: "Keras RandomNormal",
-        weights: |v, _| Ok(Law::Normal { mean: v.number(0), std: v.number(1) }),
-        nominal: Some(|v, s| s.fan_in as f64 * v.number(1).powi(2)),
+        weights: mean_and_std,
+        nominal: Some(n_squared_std),
         ..Entry::BASE
     },
     Entry {
@@ -169,8 +189,8 @@ pub const ENTRIES: &[Entry] = &[
         parameters: &[number("lo", "-0.05"), number("hi", "0.05")],
         law: "U[lo, hi)",
         source: "Keras RandomUniform",
-        weights: |v, _| Ok(Law::Uniform { low: v.number(0), high: v.number(1) }),
-        nominal: Some(|v, s| s.fan_in as f64 * (v.number(1) - v.number(0)).powi(2) / 12.0),
+        weights: low_and_high,
+        nominal: Some(n_variance_between),
         ..Entry::BASE
     },
     Entry {
@@ -178,8 +198,8 @@ pub const ENTRIES: &[Entry] = &[
         parameters: &[number("mean", "1"), number("std", "0.01")],
         law: "N(mean, std²) about 1",
         source: "tutorials on initialization",
-        weights: |v, _| Ok(Law::Normal { mean: v.number(0), std: v.number(1) }),
-        nominal: Some(|v, s| s.fan_in as f64 * v.number(1).powi(2)),
+        weights: mean_and_std,
+        nominal: Some(n_squared_std),
         ..Entry::BASE
     },
     Entry {
@@ -192,7 +212,7 @@ pub const ENTRIES: &[Entry] = &[
             let (mean, std) = (v.number(0), v.number(1));
             Ok(Law::TruncatedNormal { mean, std, low: mean - 2.0 * std.abs(), high: mean + 2.0 * std.abs() })
         },
-        nominal: Some(|v, s| s.fan_in as f64 * v.number(1).powi(2)),
+        nominal: Some(n_squared_std),
         ..Entry::BASE
     },
     Entry {

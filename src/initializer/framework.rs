@@ -2,7 +2,8 @@
 
 use super::catalog::{Entry, Group, Parameter};
 use super::classic::{
-    fan, normal, number, symmetric, truncated, uniform, word, xavier_nominal, xavier_variance,
+    fan, low_and_high, mean_and_std, n_squared_std, n_variance_between, normal, number, symmetric, truncated,
+    uniform, word, xavier_nominal, xavier_variance,
 };
 use super::{Site, Values};
 use crate::law::Law;
@@ -77,8 +78,8 @@ pub const ENTRIES: &[Entry] = &[
         parameters: &[number("mean", "0"), number("std", "1")],
         law: "N(mean, std²)",
         source: "PyTorch nn/init.py, normal_",
-        weights: |v, _| Ok(Law::Normal { mean: v.number(0), std: v.number(1) }),
-        nominal: Some(|v, s| s.fan_in as f64 * v.number(1).powi(2)),
+        weights: mean_and_std,
+        nominal: Some(n_squared_std),
         ..BASE
     },
     Entry {
@@ -86,8 +87,8 @@ pub const ENTRIES: &[Entry] = &[
         parameters: &[number("a", "0"), number("b", "1")],
         law: "U[a, b)",
         source: "PyTorch nn/init.py, uniform_",
-        weights: |v, _| Ok(Law::Uniform { low: v.number(0), high: v.number(1) }),
-        nominal: Some(|v, s| s.fan_in as f64 * (v.number(1) - v.number(0)).powi(2) / 12.0),
+        weights: low_and_high,
+        nominal: Some(n_variance_between),
         ..BASE
     },
     Entry {
@@ -130,7 +131,7 @@ pub const ENTRIES: &[Entry] = &[
                 high: v.number(3),
             })
         },
-        nominal: Some(|v, s| s.fan_in as f64 * v.number(1).powi(2)),
+        nominal: Some(n_squared_std),
         ..BASE
     },
     Entry {
@@ -171,8 +172,8 @@ pub const ENTRIES: &[Entry] = &[
         parameters: &[number("mean", "0"), number("stddev", "0.05")],
         law: "N(mean, stddev²)",
         source: "Keras initializers/random_initializers.py, RandomNormal",
-        weights: |v, _| Ok(Law::Normal { mean: v.number(0), std: v.number(1) }),
-        nominal: Some(|v, s| s.fan_in as f64 * v.number(1).powi(2)),
+        weights: mean_and_std,
+        nominal: Some(n_squared_std),
         ..BASE
     },
     Entry {
@@ -184,7 +185,7 @@ pub const ENTRIES: &[Entry] = &[
             let (mean, std) = (v.number(0), v.number(1));
             Ok(Law::TruncatedNormal { mean, std, low: mean - 2.0 * std.abs(), high: mean + 2.0 * std.abs() })
         },
-        nominal: Some(|v, s| s.fan_in as f64 * v.number(1).powi(2)),
+        nominal: Some(n_squared_std),
         ..BASE
     },
     Entry {

@@ -30,6 +30,11 @@ impl Estimate {
     /// Relative error beyond which a number is not resolved, and nothing is said of what follows from it.
     pub const RESOLVED: f64 = 1e-6;
 
+    /// The error is at most [`Self::RESOLVED`] of the value.
+    pub fn is_resolved(self) -> bool {
+        self.error <= Self::RESOLVED * self.value.abs()
+    }
+
     /// The value, where it is known to [`Self::DIGITS`] of itself.
     pub fn reached(self) -> Option<f64> {
         (self.error <= Self::DIGITS * self.value.abs()).then_some(self.value)

@@ -29,7 +29,8 @@ struct Spec {
     /// Adds a learnt row for each position.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     positions: bool,
-    /// Law of the rows, of `tokens` or `positions` alone in a table: normal(0, 1) where it is left out. `--init` is for products, which a table is not.
+    /// Law of the rows, in a table of `tokens` or `positions` alone: normal(0, 1) where it is left out. `--init` is for products, which
+    /// a table of rows is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     init: Option<ByPart<String>>,
 }
@@ -58,8 +59,9 @@ impl layer::Layer for Spec {
         })?;
         let parts = if self.positions { &PARTS[..] } else { &PARTS[..1] };
         check_parts("init", &self.init, parts)?;
-        let wanted = |place: usize, rows: usize, role: Role, deepens: bool| {
-            let init = of_part(&self.init, PARTS[place]).map_or("normal(0, 1)", String::as_str);
+        let [of_tokens, of_positions] = PARTS;
+        let wanted = |part: &str, rows: usize, role: Role, deepens: bool| {
+            let init = of_part(&self.init, part).map_or("normal(0, 1)", String::as_str);
             Wanted {
                 role,
                 deepens,
@@ -67,9 +69,9 @@ impl layer::Layer for Spec {
                 ..Wanted::linear(entry, rows, self.out).with(Some(init), Some(&BiasSpec::Has(false)))
             }
         };
-        let mut parameters = vec![to.parameter(&wanted(0, tokens, Role::Embedding, true))];
+        let mut parameters = vec![to.parameter(&wanted(of_tokens, tokens, Role::Embedding, true))];
         if self.positions {
-            parameters.push(to.parameter(&wanted(1, length, Role::Position, false)));
+            parameters.push(to.parameter(&wanted(of_positions, length, Role::Position, false)));
         }
         let node =
             NewNode { parameters, entry: Some(entry), ..NewNode::plain(Embedding { length }, input, out) };

@@ -162,8 +162,7 @@ impl Plan {
         {
             independent(bias, &acts[0])?;
         }
-        let overrides = e.set.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>();
-        let overrides = overrides.map_err(PlanError::Override)?;
+        let overrides = Override::parse_all(&e.set).map_err(PlanError::Override)?;
         let mut plan = Self { experiment: e.clone(), acts, cells: Vec::new(), left_out: Vec::new(), input };
         let mut first = None;
         for widths in e.stacks() {

@@ -201,7 +201,7 @@ impl<'a> MeanField<'a> {
         }
         let rise = |q: f64| {
             let next = self.length(q);
-            if next.error <= Estimate::RESOLVED * next.value { next.value - q } else { f64::NAN }
+            if next.is_resolved() { next.value - q } else { f64::NAN }
         };
         let unbiased = self.sigma_b2 <= SMALLEST;
         let floor = self.sigma_b2.max(SMALLEST);
@@ -338,7 +338,7 @@ fn zero(factor: f64) -> Missing {
 
 /// The value, where its error leaves something of it.
 fn resolved(estimate: Estimate) -> Answer {
-    let good = estimate.value.is_finite() && estimate.error <= Estimate::RESOLVED * estimate.value.abs();
+    let good = estimate.value.is_finite() && estimate.is_resolved();
     if good { Ok(estimate.value) } else { Err(Missing::Unknown) }
 }
 

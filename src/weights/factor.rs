@@ -23,7 +23,7 @@ const DOUBTFUL: f64 = 1e-4;
 /// Pivots within this factor of the largest are as good.
 const SIMILAR: f64 = 16.0;
 /// A factor whose rank is this part of its size takes no room for more.
-pub const FEW: usize = 8;
+const FEW: usize = 8;
 /// Columns of a smaller squared norm have their products summed in double precision.
 const LEGIBLE: f64 = 1e-24;
 

@@ -195,8 +195,7 @@ impl Plan {
         let inits = t.init.iter().map(|text| Initializer::parse_for_net(text)).collect::<Result<Vec<_>, _>>();
         let inits = inits.map_err(TrainError::Initializer)?;
         let bias = t.bias.as_deref().map(Initializer::parse_for_net).transpose().map_err(TrainError::Bias)?;
-        let overrides = t.set.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>();
-        let overrides = overrides.map_err(TrainError::Override)?;
+        let overrides = Override::parse_all(&t.set).map_err(TrainError::Override)?;
         let rules = t.optimizer.iter().map(|text| Optimizer::parse(text)).collect::<Result<Vec<_>, _>>();
         let rules = rules.map_err(TrainError::Optimizer)?;
         let mut cells = Vec::new();
