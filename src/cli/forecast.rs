@@ -151,9 +151,9 @@ impl Ahead {
     }
 
     /// Says it at once, as predicted, where no round is over before all is done.
-    pub fn predict(&self, seconds: impl FnOnce(Rates) -> f64) {
+    pub fn predict(&self, seconds: impl FnOnce() -> f64) {
         if self.units.0 <= self.units.1 && !self.silent.swap(true, Ordering::Relaxed) {
-            self.say(seconds(Rates::measured()));
+            self.say(seconds());
         }
     }
 

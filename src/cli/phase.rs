@@ -3,14 +3,16 @@
 
 use super::delivery::OutputOptions;
 use super::error::{Failure, note};
+use super::forecast::Ahead;
 use super::number::{self, Real};
 use super::paths::Paths;
 use super::progress::Stop;
+use super::run::cores;
 use crate::activation::Activation;
 use crate::law::short;
 use crate::report::phase::FILES;
 use crate::study::plane::{Stacks, measure};
-use crate::theory::phase::{Diagram, Window, grid, ranges, walk};
+use crate::theory::phase::{Diagram, Window, grid, ranges, seconds, walk};
 use clap::Args;
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
@@ -73,6 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let delivery = arguments.output.open(FILES, &Paths::default())?;
     let stop = Stop::on_signals();
     let search = stop.search(&arguments.output);
+    Ahead::begin("theory", (1, 1), &arguments.output).predict(|| seconds(&act, cores()));
     let line = walk(&act);
     let (mut weights, mut biases) = ranges(&act, &line);
     weights = arguments.sigma_w2.unwrap_or(weights);

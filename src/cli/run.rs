@@ -17,6 +17,7 @@ use crate::law::call;
 use crate::law::call::{CatalogError, printable};
 use crate::report::run::FILES;
 use crate::result::{Flag, Report};
+use crate::simulate::rates::Rates;
 use crate::simulate::{Control, Input, Plan, Recorded, record};
 use crate::spec::{Engine, Experiment, Loss, Precision};
 use crate::study::jacobian;
@@ -268,7 +269,7 @@ impl Session {
         let units = jacobian::units(plan);
         let bar = output.bar("singular values", units);
         let ahead = Ahead::begin("singular values", (units, jacobian::side_by_side(plan, threads)), output);
-        ahead.predict(|rates| jacobian::seconds(plan, threads, rates));
+        ahead.predict(|| jacobian::seconds(plan, threads, Rates::measured()));
         let progress = |units| ahead.advance(units, &bar);
         let measured = jacobian::measure(plan, &self.control(threads, &progress), report);
         bar.finish_and_clear();

@@ -151,7 +151,7 @@ fn trial_bytes(plan: &Plan, cell: &CellPlan, threads: usize) -> u128 {
     }
     let maps = || graph.parameters.iter().map(|p| Drawn::of(graph, p, batch));
     let draws = maps().map(|drawn| drawn.draws);
-    let kept = if keeps_weights(graph, batch, threads) { draws.clone().sum() } else { 0 };
+    let kept = if plan.keeps_weights(cell, threads) { draws.clone().sum() } else { 0 };
     let orthogonal = graph.parameters.iter().any(|p| p.law.is_orthogonal());
     let largest = draws.max().unwrap_or(0);
     let asked: u128 = maps().map(|drawn| drawn.asked).sum();

@@ -33,7 +33,7 @@ pub fn seconds(plan: &Plan, cores: usize, rates: Rates, stop: &AtomicBool) -> f6
     let (side_by_side, expected) = (small.experiment.trials, seconds(&small, small.experiment.trials));
     let control = Control { threads: cores, stop, progress: &|_| (), trace: false };
     let measured = |trials: usize| {
-        let plan = plan.part(&Experiment { trials, ..small.experiment.clone() }).ok()?;
+        let plan = plan.part(&Experiment { trials, ..small.experiment.clone() }, cores).ok()?;
         let start = Instant::now();
         record(&plan, &control).ok().map(|_| start.elapsed().as_secs_f64())
     };
@@ -73,15 +73,16 @@ fn pilot(plan: &Plan, cores: usize, budget: f64, predicted: impl Fn(&Plan, usize
         let widths = small.widths.iter().copied().take(depth + 1).collect();
         Experiment { depth, widths, ..small.clone() }
     };
+    let part = |experiment: &Experiment| plan.part(experiment, cores);
     let is_stack = base.net.is_none();
     let fewest = if is_stack { FEWEST.1 } else { FEWEST_OF_NET };
     // A plan of very many layers is not made once more: its time goes with its layers.
     let seconds = predicted(plan, trials);
     let mut small = match (budget / seconds * base.depth as f64) as usize {
         depth if is_stack && depth < base.depth && base.depth > FEWEST.0 => {
-            plan.part(&to_depth(&base, depth.max(FEWEST.0)))
+            part(&to_depth(&base, depth.max(FEWEST.0)))
         }
-        _ => plan.part(&base),
+        _ => part(&base),
     }
     .ok()?;
     loop {
@@ -91,17 +92,17 @@ fn pilot(plan: &Plan, cores: usize, budget: f64, predicted: impl Fn(&Plan, usize
         }
         let e = &small.experiment;
         if is_stack && e.depth >= 2 * FEWEST.0 {
-            small = plan.part(&to_depth(e, e.depth / 2)).ok()?;
+            small = part(&to_depth(e, e.depth / 2)).ok()?;
             continue;
         }
         let fewer = Experiment { batch: e.batch / 2, ..e.clone() };
         let worth = |fewer: &Plan| predicted(fewer, e.trials) < WORTH * seconds;
-        let fewer = if e.batch >= 2 * fewest { plan.part(&fewer).ok().filter(worth) } else { None };
+        let fewer = if e.batch >= 2 * fewest { part(&fewer).ok().filter(worth) } else { None };
         small = match fewer {
             Some(fewer) => fewer,
-            None if is_stack && e.depth >= 4 => plan.part(&to_depth(e, e.depth / 2)).ok()?,
+            None if is_stack && e.depth >= 4 => part(&to_depth(e, e.depth / 2)).ok()?,
             None if seconds <= 12.0 * budget => return Some(small),
-            None if e.trials > 1 => plan.part(&Experiment { trials: 1, ..e.clone() }).ok()?,
+            None if e.trials > 1 => part(&Experiment { trials: 1, ..e.clone() }).ok()?,
             // A layer of a billion units is not tried out.
             None => return None,
         };

@@ -88,6 +88,8 @@ pub struct Plan {
     pub left_out: Vec<LeftOut>,
     /// What the batches are made of.
     pub input: Input,
+    /// A part of a run that draws its weights twice does so too, though it would have room for them.
+    redraws: bool,
 }
 
 /// Why an experiment cannot be run.
@@ -132,10 +134,18 @@ impl Plan {
         Self::made(experiment, input, false)
     }
 
-    /// A part of this plan's experiment, fewer layers or samples of it, on the engines of the whole; it draws its own batches.
-    pub(super) fn part(&self, experiment: &Experiment) -> Result<Self, PlanError> {
+    /// A part of this plan's experiment, fewer layers or samples of it, on the engines of the whole; it draws its own batches, and its
+    /// weights twice where the whole does on so many threads.
+    pub(super) fn part(&self, experiment: &Experiment, threads: usize) -> Result<Self, PlanError> {
         let streamed = self.cells.iter().any(|cell| cell.choice.engine == Engine::Streamed);
-        Self::made(&Experiment { input: "normal".into(), ..experiment.clone() }, Input::Normal, streamed)
+        let redraws = self.cells.iter().any(|cell| !self.keeps_weights(cell, threads));
+        let part = Experiment { input: "normal".into(), ..experiment.clone() };
+        Ok(Self { redraws, ..Self::made(&part, Input::Normal, streamed)? })
+    }
+
+    /// The weights of a cell stay in memory between the passes, with so many trials side by side.
+    pub(super) fn keeps_weights(&self, cell: &CellPlan, threads: usize) -> bool {
+        !self.redraws && memory::keeps_weights(&cell.graph, self.experiment.batch, threads)
     }
 
     /// `large` stacks are streamed where that can be, whatever their size.
@@ -163,7 +173,14 @@ impl Plan {
             independent(bias, &acts[0])?;
         }
         let overrides = Override::parse_all(&e.set).map_err(PlanError::Override)?;
-        let mut plan = Self { experiment: e.clone(), acts, cells: Vec::new(), left_out: Vec::new(), input };
+        let mut plan = Self {
+            experiment: e.clone(),
+            acts,
+            cells: Vec::new(),
+            left_out: Vec::new(),
+            input,
+            redraws: false,
+        };
         let mut first = None;
         for widths in e.stacks() {
             let graphs = plan.acts.iter().map(|act| match &e.net {
@@ -284,7 +301,7 @@ impl Plan {
     fn work_with_draws(&self, trials: usize, cores: usize) -> Cost {
         // Weights that are not kept are drawn once more on the way back.
         let all = trials as f64;
-        let again = |cell: &CellPlan| match memory::keeps_weights(&cell.graph, self.experiment.batch, cores) {
+        let again = |cell: &CellPlan| match self.keeps_weights(cell, cores) {
             true => Cost::default(),
             false => {
                 let cost = cell.choice.cost;

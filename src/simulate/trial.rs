@@ -2,7 +2,7 @@
 
 use super::Control;
 use super::engine::Engine;
-use super::memory::{keeps_weights, recomputes};
+use super::memory::recomputes;
 use super::plan::{CellPlan, Plan};
 use super::streamed::Stack;
 use crate::graph::trial;
@@ -67,7 +67,7 @@ impl Stored<'_> {
         let (e, graph) = (&self.plan.experiment, &*self.cell.graph);
         let input = self.plan.input.draw::<T>(graph.features(), e.batch, self.key);
         let mut context = graph.context(self.key, e.batch, self.threads);
-        context.keep_weights = keeps_weights(graph, e.batch, self.side_by_side);
+        context.keep_weights = self.plan.keeps_weights(self.cell, self.side_by_side);
         context.effective_rank = self.effective_rank;
         let passed = trial(graph, input, e.loss, context, recomputes(graph, e.batch), step).ok()?;
         Some(Trial { records: passed.records, doubtful: passed.doubtful })

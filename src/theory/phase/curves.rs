@@ -6,6 +6,9 @@ use crate::expectation::field::{Field, Form, pass};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 use std::f64::consts::LN_10;
+use std::hint::black_box;
+use std::ops::RangeInclusive;
+use std::time::Instant;
 
 /// Nodes a decade of q.
 const DENSITY: f64 = 20.0;
@@ -13,6 +16,10 @@ const DENSITY: f64 = 20.0;
 const BELOW: i32 = 8;
 /// Decades of q above the largest that a plane begins with.
 const ABOVE: i32 = 6;
+/// Decades of q in which a few integrals tell what all of them take.
+const PROBED: RangeInclusive<i32> = -3..=5;
+/// Integrals of a whole diagram: the nodes of its curves, its critical line and the search for a half-stable point.
+const INTEGRALS: f64 = 800.0;
 /// Where an activation is its asymptotes.
 const FAR: f64 = 1e30;
 /// Correlations a node: (1 − c)^¼ at equal distances, which is dense where steep activations turn, and in which kinks are
@@ -20,6 +27,17 @@ const FAR: f64 = 1e30;
 const ANGLES: usize = 24;
 /// 1 − c is this power of the place.
 const POWER: i32 = 4;
+
+/// Seconds that a diagram's integrals take on so many threads, by a few of them; of an activation that turns fast, some hundred times
+/// what others take.
+pub fn seconds(act: &Activation, threads: usize) -> f64 {
+    let started = Instant::now();
+    PROBED.for_each(|decade| {
+        black_box(pass(act, own(10f64.powi(decade)), Form::Itself));
+    });
+    let one = started.elapsed().as_secs_f64() / PROBED.count() as f64;
+    INTEGRALS * one / threads.max(1) as f64
+}
 
 /// E φ² and E φ′² along q.
 pub struct Curves<'a> {

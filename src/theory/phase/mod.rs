@@ -7,7 +7,7 @@ mod measured;
 mod named;
 mod two;
 
-pub use curves::{Angles, Curves};
+pub use curves::{Angles, Curves, seconds};
 pub use line::{grid, logarithmic, ranges, walk};
 pub use measured::{Deviation, Measured, Window};
 pub use named::{Place, Spot, points};
