@@ -37,6 +37,7 @@ pub fn graph(widths: &[usize], act: &Arc<Activation>) -> Result<Graph, GraphErro
             operator: Arc::clone(&linear) as _,
             inputs: vec![port],
             outputs: vec![flat(units)],
+            vectors: Vec::new(),
             parameters: vec![parameter],
             entry: Some(entry),
         };
@@ -46,6 +47,7 @@ pub fn graph(widths: &[usize], act: &Arc<Activation>) -> Result<Graph, GraphErro
             operator: Arc::clone(&pointwise) as _,
             inputs: z,
             outputs: vec![flat(units)],
+            vectors: Vec::new(),
             parameters: Vec::new(),
             entry: None,
         };

@@ -4,7 +4,8 @@ use super::{Entry, Graph, GraphError, INPUT, Node, Places, Value};
 use crate::activation::Activation;
 use crate::law::Law;
 use crate::op::layer::{Assembler, NewEntry, NewNode, Port, Wanted};
-use crate::op::{Nature, Parameter, Shape, Space};
+use crate::op::vector::STREAMS;
+use crate::op::{Nature, Parameter, Shape, Space, VectorParameter, WantedVector};
 use crate::weights::Method;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -38,6 +39,7 @@ impl Assembly {
             nodes: Arc::default(),
             values: Arc::new(vec![Value { shape: input, last_use: 0, trained: false }]),
             parameters: Vec::new(),
+            vectors: Vec::new(),
             entries: Vec::new(),
             output: INPUT,
             branches: Vec::new(),
@@ -178,6 +180,21 @@ impl Assembler for Assembly {
         place
     }
 
+    fn vector(&mut self, wanted: &WantedVector) -> usize {
+        let place = self.graph.vectors.len();
+        self.graph.vectors.push(VectorParameter {
+            path: self.path.clone(),
+            kind: wanted.kind,
+            stream: STREAMS + place as u64,
+            length: wanted.length,
+            init: wanted.init.cloned(),
+            usual: wanted.usual,
+            neutral: wanted.neutral,
+            law: Law::Constant(wanted.neutral),
+        });
+        place
+    }
+
     fn entry(&mut self, entry: &NewEntry) -> Result<usize, String> {
         let place = self.graph.entries.len();
         if place >= MOST {
@@ -217,6 +234,7 @@ impl Assembler for Assembly {
             inputs: node.inputs.iter().map(|port| port.value).collect(),
             outputs,
             parameters: node.parameters.into(),
+            vectors: node.vectors.into(),
             entry: node.entry,
             completes: None,
         });
@@ -274,7 +292,7 @@ fn all_used(graph: &Graph) -> Result<(), GraphError> {
 fn uses(graph: &mut Graph) {
     let values = Arc::make_mut(&mut graph.values);
     for (index, node) in graph.nodes.iter().enumerate() {
-        let mut trained = !node.parameters.is_empty();
+        let mut trained = node.has_parameters();
         for value in &node.inputs {
             values[*value].last_use = index;
             trained |= values[*value].trained;

@@ -182,6 +182,7 @@ fn call<'a, T: Precision>(graph: &Graph, node: &'a Node, context: &mut Context<'
     let wanted = |value: &usize| graph.values[*value].trained || context.input_gradient;
     context.call = Call {
         parameters: &node.parameters,
+        vectors: &node.vectors,
         entry: node.entry,
         completes: node.completes,
         input_gradient: node.inputs.iter().any(wanted),
@@ -231,7 +232,7 @@ fn back<'a, T: Precision>(
     for (index, back) in nodes.zip(tape).rev() {
         let node = &graph.nodes[index];
         call(graph, node, context);
-        let idle = !context.call.input_gradient && node.parameters.is_empty() && node.entry.is_none();
+        let idle = !context.call.input_gradient && !node.has_parameters() && node.entry.is_none();
         if !idle {
             let outputs: Vec<CachedSignal<T>> = node
                 .outputs

@@ -1,7 +1,7 @@
 //! Parameters under the names and in the layout of PyTorch's modules, so that another framework can begin with them.
 //!
 //! Each operator says how PyTorch lays its parameters out. A linear layer behind `flatten` counts its inputs as PyTorch does,
-//! channel after channel. Norms start with gain 1 and shift 0 everywhere, and are left out.
+//! channel after channel.
 
 use super::Graph;
 use crate::op::{Arrays, Exported, Exports, Nature};
@@ -20,12 +20,18 @@ pub fn named(graph: &Graph, arrays: &Arrays<f32>) -> Vec<Exports> {
             .into_iter()
             .filter_map(|parameter| Some((parameter, arrays.get(&parameter.stream)?)))
             .collect();
-        if parameters.is_empty() {
+        let vectors: Vec<_> = node
+            .vectors
+            .iter()
+            .map(|place| &graph.vectors[*place])
+            .filter_map(|vector| Some((vector, arrays.get(&vector.stream)?)))
+            .collect();
+        if parameters.is_empty() && vectors.is_empty() {
             continue;
         }
         let linear = matches!(node.operator.nature(), Nature::Linear);
         let flattened = if linear { flattened.take() } else { None };
-        all.extend(node.operator.export(&Exported { parameters, flattened }));
+        all.extend(node.operator.export(&Exported { parameters, vectors, flattened }));
     }
     all
 }

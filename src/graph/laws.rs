@@ -7,7 +7,7 @@ use crate::initializer::{Initializer, Place, Procedure, Site};
 use crate::law::Law;
 use crate::law::call::CatalogError;
 use crate::law::draw::Affine;
-use crate::op::{BiasSpec, Counts, Nature, Parameter, Role, Source};
+use crate::op::{BiasSpec, Counts, Nature, Parameter, Role, Source, VectorParameter};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -63,8 +63,9 @@ struct Same {
 pub fn assign(graph: &mut Graph, laws: &Laws) -> Result<(), GraphError> {
     for one in laws.overrides {
         let matches = |p: &Parameter| one.of_weights(p).or(one.of_biases(p)).is_some();
-        if !graph.parameters.iter().any(matches) {
-            let fault = GraphError::new(&one.to_string(), one.in_vain(&graph.parameters));
+        let of_vector = |vector: &VectorParameter| one.of_vector(vector).is_some();
+        if !graph.parameters.iter().any(matches) && !graph.vectors.iter().any(of_vector) {
+            let fault = GraphError::new(&one.to_string(), one.in_vain(&graph.parameters, &graph.vectors));
             return Err(fault.of(Origin::Override));
         }
     }
@@ -99,6 +100,9 @@ pub fn assign(graph: &mut Graph, laws: &Laws) -> Result<(), GraphError> {
                 return Err(GraphError::new(&parameter.path, reason).of(origin));
             }
         }
+    }
+    for vector in &mut graph.vectors {
+        vector.law = assignment.of_vector(vector)?;
     }
     // A recurrent layer shows the law of its state's weights.
     for entry in 0..graph.entries.len() {
@@ -178,6 +182,29 @@ impl Assignment<'_> {
         let act = Arc::new(Activation::parse("linear")?);
         self.identity = Some(Arc::clone(&act));
         Ok(act)
+    }
+
+    /// The law of a vector: what the experiment says of it, or the file, or its usual constant.
+    fn of_vector(&mut self, vector: &VectorParameter) -> Result<Law, GraphError> {
+        let path = vector.name();
+        let word = |f: CatalogError| GraphError::new(&path, f.to_string());
+        let overrides = self.laws.overrides;
+        let (init, origin) =
+            match (overrides.iter().rev().find_map(|one| one.of_vector(vector)), &vector.init) {
+                (Some(own), _) => (Rc::clone(own), Origin::Override),
+                (None, Some(BiasSpec::Law(text))) => (self.initializer(&path, text)?, Origin::Network),
+                (None, _) => (self.initializer(&path, vector.usual)?, Origin::Network),
+            };
+        let act = self.following(usize::MAX).map_err(word)?;
+        let place = Place { width: Some(vector.length), branches: self.branches, ..Place::default() };
+        let site = Site { place, ..Site::dense(vector.length, vector.length, 1, self.depth, &act) };
+        let law = init.weights(&site).map_err(|f| word(f).of(origin))?;
+        if Affine::of(law).is_none() {
+            let reason =
+                format!("`{}` does not draw its entries independently, as a vector needs", init.name);
+            return Err(GraphError::new(&path, reason).of(origin));
+        }
+        Ok(law)
     }
 
     /// Laws of weights and biases, and the initializer that they are from.

@@ -38,6 +38,7 @@ use crate::numeric::signal::{Signal, power_of_two};
 use crate::op::conv::with_all_taps;
 use crate::op::{
     Arrays, Context, Nature, Operator, Parameter, ParameterArrays, Role, Shape, Shapes, Source, Space,
+    VectorParameter,
 };
 use crate::weights::{Dense, Table};
 use nalgebra::DMatrix;
@@ -105,10 +106,19 @@ pub struct Node {
     pub outputs: Places,
     /// Places in the list of all parameters.
     pub parameters: Places,
+    /// Places in the list of all vectors.
+    pub vectors: Places,
     /// Where its first output is recorded.
     pub entry: Option<usize>,
     /// Of an activation: the entry whose activation its output is.
     pub completes: Option<usize>,
+}
+
+impl Node {
+    /// It has weights, or vectors.
+    pub fn has_parameters(&self) -> bool {
+        !(self.parameters.is_empty() && self.vectors.is_empty())
+    }
 }
 
 /// A line of the result.
@@ -158,6 +168,8 @@ pub struct Graph {
     pub values: Arc<Vec<Value>>,
     /// In the order of their streams.
     pub parameters: Vec<Parameter>,
+    /// Parameters that are vectors, in the order of their streams.
+    pub vectors: Vec<VectorParameter>,
     /// What is recorded, in the order in which the signal meets it.
     pub entries: Vec<Entry>,
     /// The value that is the output.
@@ -233,13 +245,14 @@ impl Graph {
         sizes.max().unwrap_or(0).max(self.features())
     }
 
-    /// Numbers that a framework would count: weights and biases.
+    /// Numbers that a framework would count: weights, biases, gains and the like.
     pub fn parameter_count(&self) -> u128 {
         let one = |p: &Parameter| {
             let weights = if p.is_own() { p.rows() as u128 * p.shape.1 as u128 } else { 0 };
             weights + if p.is_biased() { p.rows() as u128 } else { 0 }
         };
-        self.parameters.iter().map(one).sum()
+        let vectors = self.vectors.iter().map(|vector| vector.length as u128);
+        self.parameters.iter().map(one).chain(vectors).sum()
     }
 
     /// Norms, those of branches and shortcuts among them.
@@ -298,7 +311,8 @@ impl Graph {
         batch: usize,
         threads: Threads,
     ) -> Context<'_, T> {
-        let mut context = Context::new(&self.parameters, self.entries.len(), key, batch, threads);
+        let mut context =
+            Context::new((&self.parameters, &self.vectors), self.entries.len(), key, batch, threads);
         context.samples_meet = self.mixes_samples();
         context
     }
@@ -317,18 +331,23 @@ impl Graph {
         dense.matrix(context.threads)
     }
 
-    /// Weights and biases as a context draws them, of a convolution with all its taps.
+    /// Weights, biases and vectors as a context draws them, of a convolution with all its taps.
     pub fn arrays<T: Real>(&self, context: &Context<T>) -> Arrays<T> {
+        let plain = |column: Signal<T>| column.values * power_of_two::<T>(column.exponent);
         let of = |parameter: &Parameter| {
             let weights = match parameter.source {
                 Source::Law => with_all_taps(parameter, self.matrix(parameter, context).map(T::of)),
                 Source::Transposed(_) => DMatrix::from_element(0, 0, T::ZERO),
             };
             let zero = || DMatrix::from_element(parameter.rows(), 1, T::ZERO);
-            let plain = |bias: Signal<T>| bias.values * power_of_two::<T>(bias.exponent);
-            let bias = parameter.is_biased().then(|| context.bias(parameter).map_or_else(zero, plain));
+            let bias = parameter.is_biased().then(|| context.bias(parameter).map_or_else(zero, &plain));
             (parameter.stream, ParameterArrays { weights: Arc::new(weights), bias })
         };
-        self.parameters.iter().filter(|p| p.is_own() || p.is_biased()).map(of).collect()
+        let vector = |vector: &VectorParameter| {
+            let weights = Arc::new(plain(context.drawn_vector(vector)));
+            (vector.stream, ParameterArrays { weights, bias: None })
+        };
+        let matrices = self.parameters.iter().filter(|p| p.is_own() || p.is_biased()).map(of);
+        matrices.chain(self.vectors.iter().map(vector)).collect()
     }
 }

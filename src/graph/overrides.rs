@@ -2,7 +2,8 @@
 
 use crate::initializer::Initializer;
 use crate::law::call::CatalogError;
-use crate::op::Parameter;
+use crate::op::vector::KINDS;
+use crate::op::{Parameter, VectorParameter};
 use std::rc::Rc;
 use wildmatch::WildMatch;
 
@@ -11,7 +12,8 @@ use wildmatch::WildMatch;
 ///
 /// A name is the layer's path, a gate of a recurrent layer, and `weight`, `recurrent`, `positions` or `bias`:
 /// `block1/attention1/query/weight`, `lstm1/forget/bias`. In a pattern `*` stands for any characters and `?` for one; dots are slashes;
-/// `weight` may be left out. Biases are meant where the pattern ends with `bias`, and only there.
+/// `weight` may be left out. Biases are meant where the pattern ends with `bias`, and only there; so it is with `gain`, `shift` and the
+/// other vectors.
 ///
 /// ```
 /// use initdiag::graph::Override;
@@ -24,8 +26,27 @@ use wildmatch::WildMatch;
 pub struct Override {
     pattern: String,
     matcher: WildMatch,
-    of_biases: bool,
+    meant: Meant,
     init: Rc<Initializer>,
+}
+
+/// What a pattern is of, by its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meant {
+    Weights,
+    Biases,
+    Vectors,
+}
+
+impl Meant {
+    fn by(pattern: &str) -> Self {
+        let last = pattern.rsplit('/').next().unwrap_or(pattern).trim_start_matches(['*', '?']);
+        match last {
+            _ if pattern.ends_with("bias") => Self::Biases,
+            kind if KINDS.contains(&kind) => Self::Vectors,
+            _ => Self::Weights,
+        }
+    }
 }
 
 impl std::fmt::Display for Override {
@@ -49,12 +70,7 @@ impl Override {
             })?;
         let init = Rc::new(Initializer::parse_for_net(law)?);
         let name = pattern.replace('.', "/");
-        Ok(Self {
-            matcher: WildMatch::new(&name),
-            of_biases: name.ends_with("bias"),
-            pattern: pattern.into(),
-            init,
-        })
+        Ok(Self { matcher: WildMatch::new(&name), meant: Meant::by(&name), pattern: pattern.into(), init })
     }
 
     /// Reads a list of them.
@@ -71,18 +87,24 @@ impl Override {
             let short = name.strip_suffix("/weight");
             self.matcher.matches(name) || short.is_some_and(|short| self.matcher.matches(short))
         };
-        let own = !self.of_biases && parameter.is_own();
+        let own = self.meant == Meant::Weights && parameter.is_own();
         (own && matches(&parameter.name().replace('.', "/"))).then_some(&self.init)
     }
 
     /// The initializer that draws its biases.
     pub fn of_biases(&self, parameter: &Parameter) -> Option<&Rc<Initializer>> {
         let matches = || self.matcher.matches(&parameter.bias_name().replace('.', "/"));
-        (self.of_biases && parameter.is_biased() && matches()).then_some(&self.init)
+        (self.meant == Meant::Biases && parameter.is_biased() && matches()).then_some(&self.init)
+    }
+
+    /// The initializer that draws this vector.
+    pub fn of_vector(&self, vector: &VectorParameter) -> Option<&Rc<Initializer>> {
+        let matches = || self.matcher.matches(&vector.name().replace('.', "/"));
+        (self.meant == Meant::Vectors && matches()).then_some(&self.init)
     }
 
     /// What a message says of a pattern that matches nothing in a network with these parameters.
-    pub fn in_vain(&self, parameters: &[Parameter]) -> String {
+    pub fn in_vain(&self, parameters: &[Parameter], vectors: &[VectorParameter]) -> String {
         const SHOWN: usize = 3;
         let names = |all: &mut dyn Iterator<Item = String>| {
             let mut names: Vec<String> = all.take(SHOWN + 1).collect();
@@ -91,12 +113,18 @@ impl Override {
             }
             names.join(", ")
         };
-        let (what, all) = if self.of_biases {
-            let biased = parameters.iter().filter(|p| p.is_biased());
-            ("biases", names(&mut biased.map(Parameter::bias_name)))
-        } else {
-            let own = parameters.iter().filter(|p| p.is_own());
-            ("weights", names(&mut own.map(Parameter::name)))
+        let (what, all) = match self.meant {
+            Meant::Biases => {
+                let biased = parameters.iter().filter(|p| p.is_biased());
+                ("biases", names(&mut biased.map(Parameter::bias_name)))
+            }
+            Meant::Weights => {
+                let own = parameters.iter().filter(|p| p.is_own());
+                ("weights", names(&mut own.map(Parameter::name)))
+            }
+            Meant::Vectors => {
+                ("gains, shifts and the like", names(&mut vectors.iter().map(VectorParameter::name)))
+            }
         };
         match all.as_str() {
             "" => format!("the network has no {what}"),

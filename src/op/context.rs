@@ -6,6 +6,7 @@ use super::record::{
     LayerRecord, Moments, correlation_of, effective_rank_of_gram, moments, position_correlation,
     unit_symmetry,
 };
+use super::vector::VectorParameter;
 use crate::law::Law;
 use crate::law::draw;
 use crate::numeric::cached::CachedSignal;
@@ -32,6 +33,8 @@ const ALIKE: f64 = 0.999;
 pub struct Call<'a> {
     /// Places of its parameters in the list of all.
     pub parameters: &'a [usize],
+    /// Places of its vectors in the list of all vectors.
+    pub vectors: &'a [usize],
     /// Where its output is recorded.
     pub entry: Option<usize>,
     /// The entry whose activation its output is.
@@ -80,14 +83,15 @@ pub struct Context<'a, T: Real> {
     /// The node at work.
     pub call: Call<'a>,
     parameters: &'a [Parameter],
+    vectors: &'a [VectorParameter],
     tables: HashMap<u64, Rc<RefCell<Table<T>>>>,
     factors: HashMap<u64, Wide>,
 }
 
 impl<'a, T: Real> Context<'a, T> {
-    /// Of one trial through a network with these parameters and so many entries.
+    /// Of one trial through a network with these parameters and vectors, and so many entries.
     pub fn new(
-        parameters: &'a [Parameter],
+        (parameters, vectors): (&'a [Parameter], &'a [VectorParameter]),
         entries: usize,
         key: Key,
         batch: usize,
@@ -112,6 +116,7 @@ impl<'a, T: Real> Context<'a, T> {
             doubtful: false,
             call: Call::default(),
             parameters,
+            vectors,
             tables: HashMap::new(),
             factors: HashMap::new(),
         }
@@ -120,6 +125,33 @@ impl<'a, T: Real> Context<'a, T> {
     /// A parameter of the node at work, by its place among the node's own.
     pub fn parameter(&self, place: usize) -> &'a Parameter {
         &self.parameters[self.call.parameters[place]]
+    }
+
+    /// A vector of the node at work, by its place among the node's own.
+    pub fn vector_parameter(&self, place: usize) -> &'a VectorParameter {
+        &self.vectors[self.call.vectors[place]]
+    }
+
+    /// Its entries as a column; `None` where they do nothing.
+    pub fn vector(&self, place: usize) -> Option<Signal<T>> {
+        let vector = self.vector_parameter(place);
+        if let Some(arrays) = self.given.and_then(|given| given.get(&vector.stream)) {
+            return Some(Signal::new((*arrays.weights).clone(), 0));
+        }
+        (!vector.is_neutral()).then(|| self.drawn_vector(vector))
+    }
+
+    /// Adds to the gradient of a vector of the node at work, where it is wanted: sums for its entries, times 2^exponent.
+    pub fn collect(&mut self, place: usize, sums: &[f64], exponent: i64) {
+        let stream = self.vector_parameter(place).stream;
+        if let Some(gradient) = self.gradients.as_mut().and_then(|all| all.get_mut(&stream)) {
+            gradient.add_sums(sums, exponent);
+        }
+    }
+
+    /// The entries of a vector as its law draws them.
+    pub fn drawn_vector(&self, vector: &VectorParameter) -> Signal<T> {
+        draw::vector(vector.law, vector.length, self.key_of(vector.stream), stream::Role::Bias)
     }
 
     /// All parameters of the node at work.

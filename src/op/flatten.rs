@@ -1,6 +1,8 @@
-//! All positions of a sample become features. Nothing moves, for they lie that way.
+//! All positions of a sample become features, or those of an image a sequence, as behind the convolution that makes patches of it.
+//! Nothing moves, for they lie that way.
 
 use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read};
+use super::scale::Scale;
 use super::{Activations, Context, Nature, Operator, Shape, Space, Unary, UnaryBackward};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
@@ -10,6 +12,22 @@ use std::rc::Rc;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType = LayerType { name: "flatten", fields: &[], read: read::<Spec> };
+
+/// The positions of an image, row by row, as a sequence; likewise.
+pub const SEQUENCE: LayerType = LayerType { name: "sequence", fields: &[], read: read::<SequenceSpec> };
+
+/// It has no fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct SequenceSpec {}
+
+impl Layer for SequenceSpec {
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        let input = features("sequence", inputs)?;
+        let shape = Shape { space: Space::Sequence(input.shape.positions()), ..input.shape };
+        let passing = Scale { by: 1.0 };
+        to.node(NewNode::plain(passing, input, shape))
+    }
+}
 
 /// It has no fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

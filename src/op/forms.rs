@@ -43,7 +43,7 @@ impl Default for Padding {
     }
 }
 
-/// Biases of a layer.
+/// Biases of a layer, or another vector: a law, a number that all entries begin with, or whether there are any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BiasSpec {
     /// None, or what would be without this field.
@@ -83,6 +83,7 @@ impl Serialize for BiasSpec {
 /// What stands in a field that takes more than one form.
 enum Form {
     Number(usize),
+    Real(f64),
     Numbers(Vec<usize>),
     Word(String),
     Flag(bool),
@@ -103,6 +104,10 @@ impl<'de> Visitor<'de> for Forms {
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<Form, E> {
         usize::try_from(value).map(Form::Number).map_err(|_| E::custom(format!("{value} is too large")))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Form, E> {
+        Ok(Form::Real(value))
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Form, E> {
@@ -148,8 +153,10 @@ impl<'de> Deserialize<'de> for Padding {
 
 impl<'de> Deserialize<'de> for BiasSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const NEEDED: &str = "true, false or a law";
+        const NEEDED: &str = "true, false, a number or a law";
         match deserializer.deserialize_any(Forms(NEEDED))? {
+            Form::Number(all) => Ok(Self::Law(format!("constant({all})"))),
+            Form::Real(all) if all.is_finite() => Ok(Self::Law(format!("constant({all})"))),
             Form::Flag(has) => Ok(Self::Has(has)),
             Form::Word(law) => Ok(Self::Law(law)),
             _ => Err(de::Error::custom(format!("{NEEDED} is needed"))),

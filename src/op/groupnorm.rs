@@ -3,7 +3,8 @@
 //!
 //! As in other norms the variance and ε meet as wide numbers, so a signal of any scale meets ε as it would in exact arithmetic.
 
-use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, features, read};
+use super::layer::{self, Assembler, LayerType, Port, divided, features, read};
+use super::norm::Fields;
 use super::{Activations, Context, Nature, Operator, Parameter, Shapes, Unary, UnaryBackward, owned};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
@@ -13,31 +14,41 @@ use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
 /// As an architecture file spells it.
-pub const LAYER: LayerType = LayerType { name: "groupnorm", fields: &["groups", "eps"], read: read::<Spec> };
+pub const LAYER: LayerType =
+    LayerType { name: "groupnorm", fields: &["groups", "eps", "gain", "shift"], read: read::<Spec> };
+/// Instance norm (Ulyanov et al. 2016), a group norm of single channels, likewise.
+pub const INSTANCE: LayerType =
+    LayerType { name: "instancenorm", fields: &["eps", "gain", "shift"], read: read::<InstanceSpec> };
 
 /// The fields of a group norm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Spec {
     /// Groups of neighboring channels: 1 for all of a sample, as many as channels for an instance norm.
     groups: usize,
-    /// Added to the variance.
-    #[serde(default = "eps")]
-    eps: f64,
+    /// As in other norms.
+    #[serde(flatten)]
+    norm: Fields,
 }
 
-fn eps() -> f64 {
-    1e-5
+/// The fields of an instance norm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct InstanceSpec(Fields);
+
+impl layer::Layer for InstanceSpec {
+    fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
+        let input = features("instancenorm", inputs)?;
+        let operator = GroupNorm { size: 1, positions: input.shape.positions(), eps: self.0.eps()? };
+        self.0.assemble(to, input, operator, true)
+    }
 }
 
 impl layer::Layer for Spec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("groupnorm", inputs)?;
         let size = divided("groups", self.groups, input.shape.channels)?;
-        if !(self.eps.is_finite() && self.eps >= 0.0) {
-            return Err(format!("eps = {} is not a number from 0 on", self.eps));
-        }
-        let operator = GroupNorm { size, positions: input.shape.positions(), eps: self.eps };
-        to.node(NewNode::plain(operator, input, input.shape))
+        let operator = GroupNorm { size, positions: input.shape.positions(), eps: self.norm.eps()? };
+        self.norm.assemble(to, input, operator, true)
     }
 }
 

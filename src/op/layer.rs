@@ -2,7 +2,7 @@
 
 use super::forms::BiasSpec;
 use super::parameter::{Counts, Role, Source};
-use super::{Operator, Shape, Shapes, Space};
+use super::{Operator, Shape, Shapes, Space, WantedVector};
 use crate::activation::Activation;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,12 +28,15 @@ pub const LAYERS: &[&LayerType] = &[
     &super::pool::MAX,
     &super::pool::MEAN,
     &super::flatten::LAYER,
+    &super::flatten::SEQUENCE,
     &super::act::LAYER,
     &super::norm::BATCH,
     &super::norm::LAYER,
     &super::norm::RMS,
     &super::groupnorm::LAYER,
+    &super::groupnorm::INSTANCE,
     &super::dropout::LAYER,
+    &super::dropout::PATH,
     &super::recurrent::RNN,
     &super::recurrent::LSTM,
     &super::recurrent::GRU,
@@ -46,6 +49,11 @@ pub const LAYERS: &[&LayerType] = &[
     &super::matmul::LAYER,
     &super::softmax::LAYER,
     &super::scale::LAYER,
+    &super::affine::LAYER,
+    &super::affine::POSITIONS,
+    &super::token::LAYER,
+    &super::prelu::LAYER,
+    &super::squeeze::LAYER,
 ];
 
 /// What stands in an architecture file.
@@ -212,12 +220,14 @@ pub struct NewNode {
     pub outputs: Vec<Shape>,
     /// Its parameters.
     pub parameters: Vec<usize>,
+    /// Its parameters that are vectors.
+    pub vectors: Vec<usize>,
     /// Where its first output is recorded, before an activation.
     pub entry: Option<usize>,
 }
 
 impl NewNode {
-    /// With one input, one output and neither parameters nor a record.
+    /// With one input, one output, no parameters and no record.
     pub fn plain(operator: impl Operator + 'static, input: Port, output: Shape) -> Self {
         Self {
             part: None,
@@ -225,6 +235,7 @@ impl NewNode {
             inputs: vec![input],
             outputs: vec![output],
             parameters: Vec::new(),
+            vectors: Vec::new(),
             entry: None,
         }
     }
@@ -245,6 +256,9 @@ pub trait Assembler {
 
     /// Adds a weight matrix; its place in the list of all.
     fn parameter(&mut self, wanted: &Wanted) -> usize;
+
+    /// Adds a vector parameter; its place in the list of all vectors.
+    fn vector(&mut self, wanted: &WantedVector) -> usize;
 
     /// Adds a line of the result; its place.
     ///

@@ -212,7 +212,7 @@ mod tests {
             Rc::new(CachedSignal::from(Signal::new(values, 0)))
         };
         let key = Key { seed: 1, trial: 0, layer: 0 };
-        let mut context = Context::new(&[], 0, key, 2, Threads::One);
+        let mut context = Context::new((&[], &[]), 0, key, 2, Threads::One);
         let matmul = Matmul { transposed: false, heads: 1, queries: 1, keys: 1 };
         let inputs = || vec![value(&[1e-25, 1.0]), value(&[1e-25, 0.0])];
         let (out, back) = matmul.forward(inputs(), &mut context);

@@ -16,6 +16,7 @@
 pub mod act;
 pub mod activate;
 pub mod add;
+pub mod affine;
 pub mod attention;
 pub mod by_part;
 pub mod concat;
@@ -35,6 +36,7 @@ pub mod norm;
 pub mod parameter;
 pub mod parameters;
 pub mod pool;
+pub mod prelu;
 pub mod record;
 pub mod recurrent;
 pub mod samples;
@@ -42,6 +44,9 @@ pub mod scale;
 pub mod shape;
 pub mod softmax;
 pub mod split;
+pub mod squeeze;
+pub mod token;
+pub mod vector;
 pub mod window;
 
 pub use by_part::{ByPart, check_parts, of_part};
@@ -50,6 +55,7 @@ pub use forms::{BiasSpec, Padding, Pair};
 pub use parameter::{Counts, Parameter, Role, Source};
 pub use parameters::{Arrays, Gradients, ParameterArrays};
 pub use shape::{Shape, Space};
+pub use vector::{VectorParameter, WantedVector};
 
 use crate::activation::Activation;
 use crate::numeric::cached::CachedSignal;
@@ -252,6 +258,8 @@ impl Precision for f64 {
 pub struct Exported<'a> {
     /// In the order of the node.
     pub parameters: Vec<(&'a Parameter, &'a ParameterArrays<f32>)>,
+    /// Its vectors, likewise.
+    pub vectors: Vec<(&'a VectorParameter, &'a ParameterArrays<f32>)>,
     /// Channels and positions of what was flattened below and has not met a linear layer yet.
     pub flattened: Option<(usize, usize)>,
 }

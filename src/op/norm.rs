@@ -1,10 +1,14 @@
-//! Norms, with gain 1 and shift 0 as they start: x̂ = (x − mean)/√(variance + ε) over a set of entries.
+//! Norms: x̂ = (x − mean)/√(variance + ε) over a set of entries; gain and shift are a node behind it ([`super::affine`]).
 //!
 //! A norm removes the signal's scale: the variance and ε meet as wide numbers, so a signal of 10⁻³⁰⁰ meets ε as it would
 //! in exact arithmetic.
 
+use super::forms::BiasSpec;
 use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
-use super::{Activations, Context, Nature, Operator, Shapes, Space, Unary, UnaryBackward};
+use super::{
+    Activations, Context, Nature, Operator, Shapes, Space, Unary, UnaryBackward, WantedVector, affine,
+    exactly,
+};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::pieces;
 use crate::numeric::product::Threads;
@@ -17,71 +21,91 @@ use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
 /// Batch norm, as an architecture file spells it.
-pub const BATCH: LayerType = LayerType { name: "batchnorm", fields: &["eps"], read: read::<BatchSpec> };
+pub const BATCH: LayerType = LayerType { name: "batchnorm", fields: NORM, read: read::<BatchSpec> };
 /// Layer norm, likewise.
-pub const LAYER: LayerType = LayerType { name: "layernorm", fields: &["eps"], read: read::<LayerSpec> };
+pub const LAYER: LayerType = LayerType { name: "layernorm", fields: NORM, read: read::<LayerSpec> };
 /// Root-mean-square norm, likewise.
-pub const RMS: LayerType = LayerType { name: "rmsnorm", fields: &["eps"], read: read::<RmsSpec> };
+pub const RMS: LayerType = LayerType { name: "rmsnorm", fields: &["eps", "gain"], read: read::<RmsSpec> };
 
-fn eps() -> f64 {
+const NORM: &[&str] = &["eps", "gain", "shift"];
+
+pub(super) fn eps() -> f64 {
     1e-5
+}
+
+/// The fields that norms share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Fields {
+    /// Added to the variance, or to the mean square.
+    #[serde(default = "eps")]
+    eps: f64,
+    /// Law of the gain of each channel; false for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gain: Option<BiasSpec>,
+    /// Law of the shift of each channel; false for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shift: Option<BiasSpec>,
+}
+
+impl Fields {
+    /// ε, which must be a number from 0 on.
+    pub fn eps(&self) -> Result<f64, String> {
+        let fault = || format!("eps = {} is not a number from 0 on", self.eps);
+        Some(self.eps).filter(|eps| eps.is_finite() && *eps >= 0.0).ok_or_else(fault)
+    }
+
+    /// The norm, and behind it gain and shift; a norm that is not centered has no shift.
+    pub fn assemble(
+        &self,
+        to: &mut dyn Assembler,
+        input: Port,
+        norm: impl Operator + 'static,
+        shifted: bool,
+    ) -> Result<Vec<Port>, String> {
+        let [out] = exactly(to.node(NewNode::plain(norm, input, input.shape))?);
+        let channels = input.shape.channels;
+        let gain = WantedVector::gain(channels, self.gain.as_ref());
+        let shift = WantedVector::shift(channels, self.shift.as_ref());
+        affine::assemble(to, out, channels, gain, shift.filter(|_| shifted))
+    }
 }
 
 /// Over the batch and all positions, a channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct BatchSpec {
-    /// Added to the variance.
-    #[serde(default = "eps")]
-    eps: f64,
-}
+#[serde(transparent)]
+struct BatchSpec(Fields);
 
 /// Over the features of a position, or over all of an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct LayerSpec {
-    /// Added to the variance.
-    #[serde(default = "eps")]
-    eps: f64,
-}
+#[serde(transparent)]
+struct LayerSpec(Fields);
 
 /// As layer norm, without the mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct RmsSpec {
-    /// Added to the mean square.
-    #[serde(default = "eps")]
-    eps: f64,
-}
+#[serde(transparent)]
+struct RmsSpec(Fields);
 
 impl layer::Layer for BatchSpec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
-        assemble(to, features("batchnorm", inputs)?, Over::Batch, true, self.eps)
+        let input = features("batchnorm", inputs)?;
+        self.0.assemble(to, input, Norm { over: Over::Batch, centered: true, eps: self.0.eps()? }, true)
     }
 }
 
 impl layer::Layer for LayerSpec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("layernorm", inputs)?;
-        assemble(to, input, Over::features(input.shape.space), true, self.eps)
+        let over = Over::features(input.shape.space);
+        self.0.assemble(to, input, Norm { over, centered: true, eps: self.0.eps()? }, true)
     }
 }
 
 impl layer::Layer for RmsSpec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("rmsnorm", inputs)?;
-        assemble(to, input, Over::features(input.shape.space), false, self.eps)
+        let over = Over::features(input.shape.space);
+        self.0.assemble(to, input, Norm { over, centered: false, eps: self.0.eps()? }, false)
     }
-}
-
-fn assemble(
-    to: &mut dyn Assembler,
-    input: Port,
-    over: Over,
-    centered: bool,
-    eps: f64,
-) -> Result<Vec<Port>, String> {
-    if !(eps.is_finite() && eps >= 0.0) {
-        return Err(format!("eps = {eps} is not a number from 0 on"));
-    }
-    to.node(NewNode::plain(Norm { over, centered, eps }, input, input.shape))
 }
 
 impl Over {
@@ -132,12 +156,12 @@ struct Tape<T: Real> {
     shift: i64,
 }
 
-/// Σa and Σab of each row.
-fn row_sums<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, threads: Threads) -> (Vec<f64>, Vec<f64>) {
-    let rows = a.nrows().max(1);
-    let parts = pieces::seen(a.as_slice(), pieces::length(rows), threads, |first, a| {
+/// Σa and Σab of each row of two matrices with so many rows.
+pub(super) fn row_sums<T: Real>(a: &[T], b: &[T], rows: usize, threads: Threads) -> (Vec<f64>, Vec<f64>) {
+    let rows = rows.max(1);
+    let parts = pieces::seen(a, pieces::length(rows), threads, |first, a| {
         let (mut plain, mut product) = (vec![0.0; rows], vec![0.0; rows]);
-        let b = &b.as_slice()[first..first + a.len()];
+        let b = &b[first..first + a.len()];
         for (a, b) in a.chunks_exact(rows).zip(b.chunks_exact(rows)) {
             add_products(&mut plain, &mut product, a, b);
         }
@@ -189,7 +213,7 @@ impl Norm {
         match self.over {
             Over::Batch => {
                 let count = x.ncols() as f64;
-                let (plain, square) = row_sums(x, x, threads);
+                let (plain, square) = row_sums(x.as_slice(), x.as_slice(), x.nrows(), threads);
                 plain.iter().zip(&square).map(|(p, s)| moments(count, *p, *s)).collect()
             }
             _ => {
@@ -278,7 +302,7 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
         let threads = context.threads;
         let tops = if norm.over == Over::Batch {
             let count = dx.ncols() as f64;
-            let (plain, product) = row_sums(&dx, hat, threads);
+            let (plain, product) = row_sums(dx.as_slice(), hat.as_slice(), dx.nrows(), threads);
             let means: Vec<T> = plain.iter().map(|p| centered(p / count)).collect();
             let slopes: Vec<T> = product.iter().map(|p| T::of(p / count) * square).collect();
             let rows = dx.nrows().max(1);

@@ -48,6 +48,18 @@ impl<T: Real> Gradient<T> {
         std::mem::replace(&mut self.begun, true)
     }
 
+    /// Adds sums times 2^exponent to ∂C/∂ of a vector, or all of them to that of a single number.
+    pub fn add_sums(&mut self, sums: &[f64], exponent: i64) {
+        if !self.begin() {
+            self.weights.fill(T::ZERO);
+        }
+        let scale = libm::scalbn(1.0, exponent.clamp(-2000, 2000) as i32);
+        match self.weights.as_mut_slice() {
+            [one] => *one += T::of(sums.iter().sum::<f64>() * scale),
+            all => all.iter_mut().zip(sums).for_each(|(to, sum)| *to += T::of(sum * scale)),
+        }
+    }
+
     /// Adds D·Hᵀ, and Σ of D's columns: D units × columns, H fan-in × columns.
     pub fn add(&mut self, d: &Signal<T>, h: &Signal<T>, threads: Threads) {
         let begun = self.begin();

@@ -3,7 +3,7 @@
 use super::forms::{Padding, Pair};
 use super::layer::{self, Assembler, LayerType, NewNode, Port, read, single};
 use super::window::Window;
-use super::{Activations, Context, Nature, Operator, Shape, Shapes, Space, Unary, UnaryBackward};
+use super::{Activations, Context, Nature, Operator, Shape, Shapes, Space, Unary, UnaryBackward, exactly};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
@@ -91,6 +91,18 @@ impl Operator for Pool {
     fn nature(&self) -> Nature<'_> {
         Nature::Passing
     }
+}
+
+/// Adds the mean of each channel over all positions.
+///
+/// # Errors
+/// As for any node.
+pub fn mean_of_all(to: &mut dyn Assembler, input: Port) -> Result<Port, String> {
+    let line = [1, input.shape.positions()];
+    let window = Window::place(line, line, [1, 1], [0, 0], [1, 1])?;
+    let out = Shape { channels: input.shape.channels, space: Space::Flat };
+    let [port] = exactly(to.node(NewNode::plain(Pool { window, of: Of::Mean }, input, out))?);
+    Ok(port)
 }
 
 /// A pooling layer.

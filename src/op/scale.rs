@@ -1,7 +1,11 @@
 //! by·x: every entry times one constant.
 
+use super::forms::BiasSpec;
 use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
-use super::{Activations, Context, Nature, Operator, Parameter, Shapes, Unary, UnaryBackward, owned};
+use super::{
+    Activations, Context, Nature, Operator, Parameter, Shapes, Unary, UnaryBackward, WantedVector, affine,
+    owned,
+};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
@@ -10,13 +14,16 @@ use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
 /// As an architecture file spells it.
-pub const LAYER: LayerType = LayerType { name: "scale", fields: &["by"], read: read::<Spec> };
+pub const LAYER: LayerType = LayerType { name: "scale", fields: &["by", "trainable"], read: read::<Spec> };
 
 /// The fields of a scale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Spec {
     /// The factor.
     by: f64,
+    /// The factor is a parameter, as in ReZero (Bachlechner et al. 2021) and SkipInit (De & Smith 2020).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    trainable: bool,
 }
 
 impl layer::Layer for Spec {
@@ -24,6 +31,12 @@ impl layer::Layer for Spec {
         let input = features("scale", inputs)?;
         if !self.by.is_finite() {
             return Err(format!("by = {} is not a finite number", self.by));
+        }
+        if self.trainable {
+            let init = BiasSpec::Law(format!("constant({})", self.by));
+            let factor =
+                WantedVector { kind: "factor", length: 1, init: Some(&init), usual: "zeros", neutral: 1.0 };
+            return affine::assemble(to, input, input.shape.channels, Some(factor), None);
         }
         to.node(NewNode::plain(Scale { by: self.by }, input, input.shape))
     }

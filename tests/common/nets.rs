@@ -158,6 +158,20 @@ pub fn check(text: &str) {
             close(bias[place], difference, bias.amax(), &format!("bias {place} of {}: {text}", w.stream));
         }
     }
+    for vector in &net.vectors {
+        let gradient = gradients[&vector.stream].weights.clone();
+        for place in 0..vector.length {
+            let at = |delta: f64| {
+                let mut given = given.clone();
+                let array = given.get_mut(&vector.stream).unwrap();
+                Arc::make_mut(&mut array.weights).as_mut_slice()[place] += delta;
+                cost(&net, &x, Some(&given))
+            };
+            let difference = (at(step) - at(-step)) / (2.0 * step);
+            let name = format!("entry {place} of {}: {text}", vector.name());
+            close(gradient[place], difference, gradient.amax(), &name);
+        }
+    }
     if recurrent_steps(&net) {
         return;
     }

@@ -114,9 +114,7 @@ pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Vec<Saved>, CheckpointError> 
         if !state.is_done(plan.steps()) {
             for like in cell.net.own_parameters() {
                 let mut take = |what: &str, count: usize| {
-                    let name = format!("{number}/{}/{what}", like.stream);
-                    let fault = || CheckpointError::File(format!("`{name}` is missing or of another size"));
-                    all.remove(&name).filter(|values| values.len() == count).ok_or_else(fault)
+                    take(&mut all, &format!("{number}/{}/{what}", like.stream), count)
                 };
                 let (rows, columns) = like.shape;
                 let matrix = DMatrix::from_vec(rows, columns, take("weights", rows * columns)?);
@@ -139,10 +137,28 @@ pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Vec<Saved>, CheckpointError> 
                 weights.parameters.insert(like.stream, ParameterArrays { weights: Arc::new(matrix), bias });
                 weights.moments.insert(like.stream, moments);
             }
+            for like in &cell.net.vectors {
+                let mut take =
+                    |what: &str| take(&mut all, &format!("{number}/{}/{what}", like.stream), like.length);
+                let values = Arc::new(DMatrix::from_vec(like.length, 1, take("weights")?));
+                let mut moments = [Vec::new(), Vec::new()];
+                for k in 0..cell.rule.moments() {
+                    moments[0].push(take(&format!("weights/{k}"))?);
+                    moments[1].push(Vec::new());
+                }
+                weights.parameters.insert(like.stream, ParameterArrays { weights: values, bias: None });
+                weights.moments.insert(like.stream, moments);
+            }
         }
         saved.push(Some((state, weights)));
     }
     Ok(saved)
+}
+
+/// Takes an array of so many entries.
+fn take(all: &mut BTreeMap<String, Vec<f32>>, name: &str, count: usize) -> Result<Vec<f32>, CheckpointError> {
+    let fault = || CheckpointError::File(format!("`{name}` is missing or of another size"));
+    all.remove(name).filter(|values| values.len() == count).ok_or_else(fault)
 }
 
 /// Every run is at a place that this plan leads to.
