@@ -21,13 +21,13 @@ use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
 /// Batch norm, as an architecture file spells it.
-pub const BATCH: LayerType = LayerType { name: "batchnorm", fields: NORM, read: read::<BatchSpec> };
+pub const BATCH: LayerType =
+    LayerType { name: "batchnorm", fields: &["eps", "gain", "shift"], read: read::<BatchSpec> };
 /// Layer norm, likewise.
-pub const LAYER: LayerType = LayerType { name: "layernorm", fields: NORM, read: read::<LayerSpec> };
+pub const LAYER: LayerType =
+    LayerType { name: "layernorm", fields: &["eps", "gain", "shift", "over"], read: read::<LayerSpec> };
 /// Root-mean-square norm, likewise.
 pub const RMS: LayerType = LayerType { name: "rmsnorm", fields: &["eps", "gain"], read: read::<RmsSpec> };
-
-const NORM: &[&str] = &["eps", "gain", "shift"];
 
 pub(super) fn eps() -> f64 {
     1e-5
@@ -77,8 +77,23 @@ struct BatchSpec(Fields);
 
 /// Over the features of a position, or over all of an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-struct LayerSpec(Fields);
+struct LayerSpec {
+    /// The features of a position in an image too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    over: Option<Averaged>,
+    #[serde(flatten)]
+    norm: Fields,
+}
+
+/// What a layer norm averages over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Averaged {
+    /// The channels of each position.
+    Channels,
+    /// All of a sample.
+    Sample,
+}
 
 /// As layer norm, without the mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,8 +110,12 @@ impl layer::Layer for BatchSpec {
 impl layer::Layer for LayerSpec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("layernorm", inputs)?;
-        let over = Over::features(input.shape.space);
-        self.0.assemble(to, input, Norm { over, centered: true, eps: self.0.eps()? }, true)
+        let over = match self.over {
+            None => Over::features(input.shape.space),
+            Some(Averaged::Channels) => Over::Position,
+            Some(Averaged::Sample) => Over::Sample,
+        };
+        self.norm.assemble(to, input, Norm { over, centered: true, eps: self.norm.eps()? }, true)
     }
 }
 
