@@ -186,16 +186,26 @@ fn fault(text: &str) -> String {
 fn sizes_that_no_machine_holds_get_one_line() {
     const SEQUENCE: &str = "shape = [6, 4]";
     const IMAGE: &str = "shape = [4, 6, 6]";
+    const VOLUME: &str = "shape = [4, 6, 6, 6]";
+    const CONV: &str = "out = 4, kernel = 1, stride = 1, padding = 0, dilation = 1, groups = 1";
+    const CONV_SIZES: &[&str] = &["out", "kernel", "stride", "padding", "dilation", "groups"];
+    const TRANSPOSED: &str =
+        "out = 4, kernel = 1, stride = 1, padding = 0, output_padding = 0, dilation = 1, groups = 1";
+    const TRANSPOSED_SIZES: &[&str] =
+        &["out", "kernel", "stride", "padding", "output_padding", "dilation", "groups"];
     const TOKENS: &str = "tokens = 9, length = 6";
     // Of every layer that has sizes: what it takes, its fields, and those of them that are sizes.
     let rows: &[(&str, &str, &str, &[&str])] = &[
         ("linear", SEQUENCE, "out = 1", &["out"]),
-        (
-            "conv2d",
-            IMAGE,
-            "out = 4, kernel = 1, stride = 1, padding = 0, dilation = 1, groups = 1",
-            &["out", "kernel", "stride", "padding", "dilation", "groups"],
-        ),
+        ("conv1d", SEQUENCE, CONV, CONV_SIZES),
+        ("conv2d", IMAGE, CONV, CONV_SIZES),
+        ("conv3d", VOLUME, CONV, CONV_SIZES),
+        ("conv-transpose1d", SEQUENCE, TRANSPOSED, TRANSPOSED_SIZES),
+        ("conv-transpose2d", IMAGE, TRANSPOSED, TRANSPOSED_SIZES),
+        ("conv-transpose3d", VOLUME, TRANSPOSED, TRANSPOSED_SIZES),
+        ("upsample", VOLUME, "factor = 1", &["factor"]),
+        ("pixel-shuffle", IMAGE, "factor = 1", &["factor"]),
+        ("pixel-unshuffle", IMAGE, "factor = 1", &["factor"]),
         ("maxpool", IMAGE, "kernel = 1, stride = 1, padding = 0", &["kernel", "stride", "padding"]),
         ("avgpool", IMAGE, "kernel = 1, stride = 1, padding = 0", &["kernel", "stride", "padding"]),
         ("rnn", SEQUENCE, "out = 1", &["out"]),
@@ -208,7 +218,18 @@ fn sizes_that_no_machine_holds_get_one_line() {
         ("softmax", SEQUENCE, "heads = 1", &["heads"]),
         ("groupnorm", IMAGE, "groups = 1", &["groups"]),
     ];
-    const SIZES: [&str; 8] = ["out", "kernel", "stride", "padding", "dilation", "groups", "heads", "parts"];
+    const SIZES: [&str; 10] = [
+        "out",
+        "kernel",
+        "stride",
+        "padding",
+        "output_padding",
+        "dilation",
+        "groups",
+        "heads",
+        "parts",
+        "factor",
+    ];
     for layer in LAYERS {
         let tested = rows.iter().find(|row| row.0 == layer.name).map_or(&[][..], |row| row.3);
         let mut sizes = layer.fields.iter().filter(|field| SIZES.contains(field));

@@ -83,11 +83,13 @@ impl Draws {
             "\"x\"",
         ];
         match field {
-            "kernel" | "stride" | "dilation" => match self.below(3) {
+            "kernel" | "stride" | "dilation" | "factor" => match self.below(3) {
                 0 => format!("[{}, {}]", 1 + self.below(4), 1 + self.below(4)),
                 _ => (1 + self.below(3)).to_string(),
             },
             "padding" => self.one(&["0", "1", "2", "\"same\"", "[1, 0]"]).into(),
+            "output_padding" => self.one(&["0", "1", "[1, 0]"]).into(),
+            "mode" => self.one(&["\"nearest\"", "\"bilinear\"", "\"x\""]).into(),
             "groups" | "heads" | "parts" => self.one(&["1", "2", "4", "3"]).into(),
             "sizes" => format!("[{}, {}]", self.size(), self.size()),
             "fn" => self
@@ -150,7 +152,7 @@ impl Draws {
             fields.push(format!("type = \"{kind}\""));
             let known = LAYERS.iter().find(|layer| layer.name == kind).map_or(&[][..], |layer| layer.fields);
             for field in known {
-                let needed = matches!(*field, "out" | "kernel" | "groups" | "heads" | "p" | "by");
+                let needed = matches!(*field, "out" | "kernel" | "groups" | "heads" | "p" | "by" | "factor");
                 if self.chance(if needed { 0.97 } else { 0.15 }) {
                     let value = self.value(field);
                     fields.push(format!("{field} = {value}"));
@@ -182,13 +184,17 @@ impl Draws {
 
     /// The file of a network.
     fn network(&mut self) -> String {
-        let input = match self.below(6) {
+        let input = match self.below(7) {
             0 => format!("{{ shape = [{}] }}", self.size()),
             1 => format!("{{ shape = [{}, {}] }}", self.size(), self.size()),
             2 | 3 => {
                 format!("{{ shape = [{}, {}, {}] }}", self.size(), 1 + self.below(16), 1 + self.below(16))
             }
             4 => format!("{{ tokens = {}, length = {} }}", self.size(), self.size()),
+            5 => {
+                let [depth, height, width] = [0; 3].map(|_| 1 + self.below(6));
+                format!("{{ shape = [{}, {depth}, {height}, {width}] }}", self.size())
+            }
             _ => format!(
                 "{{ shape = [{}] }}",
                 if self.chance(0.3) { self.odd() } else { self.size().to_string() }

@@ -5,7 +5,7 @@ use crate::activation::Activation;
 use crate::law::Law;
 use crate::op::layer::{Assembler, NewEntry, NewNode, Port, Wanted};
 use crate::op::vector::STREAMS;
-use crate::op::{Nature, Parameter, Shape, Space, VectorParameter, WantedVector};
+use crate::op::{Nature, Parameter, Shape, VectorParameter, WantedVector};
 use crate::weights::Method;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -120,11 +120,8 @@ impl Assembly {
 
 /// A shape that is neither empty nor too large.
 fn check(shape: Shape) -> Result<(), String> {
-    let positions = match shape.space {
-        Space::Flat => 1,
-        Space::Sequence(length) | Space::Tokens(length) => length as u128,
-        Space::Image(height, width) => (height as u128).saturating_mul(width as u128),
-    };
+    let extent = shape.space.extent().map(|length| length as u128);
+    let positions = extent.into_iter().fold(1, u128::saturating_mul);
     match positions.saturating_mul(shape.channels as u128) {
         0 => Err(format!("its output {shape} is empty")),
         size if size > LARGEST => Err(format!("its output {shape} has more than 10^12 entries")),
@@ -159,6 +156,7 @@ impl Assembler for Assembly {
             stream: place as u64 + 1,
             entry: wanted.entry,
             shape: wanted.shape,
+            biases: wanted.biases,
             fans: wanted.fans,
             counts: wanted.counts,
             kernel: wanted.kernel,

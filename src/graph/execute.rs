@@ -6,7 +6,7 @@ use crate::numeric::signal::{Signal, reshaped};
 use crate::numeric::stream::{Key, Part};
 use crate::op::loss::{self, Loss};
 use crate::op::record::LayerRecord;
-use crate::op::{Activations, Backward, Call, Context, Precision, Space};
+use crate::op::{Activations, Backward, Call, Context, Precision};
 use nalgebra::DMatrix;
 use std::ops::Range;
 use std::rc::Rc;
@@ -276,9 +276,7 @@ fn arranged<T: Precision>(graph: &Graph, input: Signal<T>) -> Signal<T> {
     if graph.features() == 0 {
         return input;
     }
-    if let Space::Image(..) = shape.space
-        && shape.channels > 1
-    {
+    if shape.space.has_channels_first() && shape.channels > 1 {
         let positions = shape.positions();
         let rows = input.values.as_slice();
         let values = DMatrix::from_fn(shape.channels, rows.len() / shape.channels, |channel, column| {

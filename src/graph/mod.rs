@@ -249,7 +249,7 @@ impl Graph {
     pub fn parameter_count(&self) -> u128 {
         let one = |p: &Parameter| {
             let weights = if p.is_own() { p.rows() as u128 * p.shape.1 as u128 } else { 0 };
-            weights + if p.is_biased() { p.rows() as u128 } else { 0 }
+            weights + if p.is_biased() { p.biases as u128 } else { 0 }
         };
         let vectors = self.vectors.iter().map(|vector| vector.length as u128);
         self.parameters.iter().map(one).chain(vectors).sum()
@@ -339,7 +339,7 @@ impl Graph {
                 Source::Law => with_all_taps(parameter, self.matrix(parameter, context).map(T::of)),
                 Source::Transposed(_) => DMatrix::from_element(0, 0, T::ZERO),
             };
-            let zero = || DMatrix::from_element(parameter.rows(), 1, T::ZERO);
+            let zero = || DMatrix::from_element(parameter.biases, 1, T::ZERO);
             let bias = parameter.is_biased().then(|| context.bias(parameter).map_or_else(zero, &plain));
             (parameter.stream, ParameterArrays { weights: Arc::new(weights), bias })
         };

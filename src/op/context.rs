@@ -262,7 +262,7 @@ impl<'a, T: Real> Context<'a, T> {
             return arrays.bias.as_ref().map(|bias| Signal::new(bias.clone(), 0));
         }
         (parameter.bias != Law::Constant(0.0)).then(|| {
-            draw::vector(parameter.bias, parameter.rows(), self.key_of(parameter.stream), stream::Role::Bias)
+            draw::vector(parameter.bias, parameter.biases, self.key_of(parameter.stream), stream::Role::Bias)
         })
     }
 

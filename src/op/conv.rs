@@ -1,18 +1,18 @@
-//! Two-dimensional convolution as matrix products over blocks of windows.
+//! Convolutions of sequences, images and volumes as matrix products over blocks of windows.
 //!
 //! No more than a block of the gathered input is in memory, and of the weight gradient no more than some rows of the kernel:
 //! only its moments are wanted.
 
-use super::forms::{BiasSpec, Padding, Pair};
+use super::forms::{BiasSpec, Padding, PerAxis};
 use super::layer::{
-    self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, divisor_near, read, single, sized,
+    self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, divisor_near, gcd, read, single, sized,
 };
 use super::parameters::gradient_of;
 use super::record::{Moments, product_moments};
-use super::window::{Channels, Window};
+use super::window::{Channels, Placement, Window};
 use super::{
-    Activations, Context, Counts, Exported, Exports, Operator, Parameter, Role, Shape, Shapes, Source, Space,
-    Unary, UnaryBackward, linear,
+    Activations, Context, Counts, Exported, Exports, Operator, Parameter, Shape, Shapes, Space, Unary,
+    UnaryBackward, linear,
 };
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{View, product_into_new, product_to};
@@ -27,29 +27,36 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::rc::Rc;
 
-/// As an architecture file spells it.
-pub const LAYER: LayerType = LayerType {
-    name: "conv2d",
-    fields: &["out", "kernel", "stride", "padding", "dilation", "groups", "init", "bias"],
-    read: read::<Spec>,
-};
+const FIELDS: &[&str] = &["out", "kernel", "stride", "padding", "dilation", "groups", "init", "bias"];
+const CAUSAL: &[&str] =
+    &["out", "kernel", "stride", "padding", "dilation", "groups", "init", "bias", "causal"];
 
-/// The fields of a convolution.
+/// Of sequences, as an architecture file spells it.
+pub const ONE: LayerType = LayerType { name: "conv1d", fields: CAUSAL, read: read::<Spec<1>> };
+/// Of images.
+pub const TWO: LayerType = LayerType { name: "conv2d", fields: FIELDS, read: read::<Spec<2>> };
+/// Of volumes.
+pub const THREE: LayerType = LayerType { name: "conv3d", fields: FIELDS, read: read::<Spec<3>> };
+
+/// The fields of a convolution along so many axes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Spec {
+struct Spec<const AXES: usize> {
     /// Channels.
     out: usize,
-    /// Height and width of the kernel.
-    kernel: Pair,
+    /// Taps along each axis.
+    kernel: PerAxis,
     /// Positions between two outputs.
-    #[serde(default = "Pair::one", skip_serializing_if = "Pair::is_one")]
-    stride: Pair,
-    /// Zeros around the image.
+    #[serde(default = "PerAxis::one", skip_serializing_if = "PerAxis::is_one")]
+    stride: PerAxis,
+    /// Zeros around the sample.
     #[serde(default)]
     padding: Padding,
     /// Positions between two taps.
-    #[serde(default = "Pair::one", skip_serializing_if = "Pair::is_one")]
-    dilation: Pair,
+    #[serde(default = "PerAxis::one", skip_serializing_if = "PerAxis::is_one")]
+    dilation: PerAxis,
+    /// An output sees its own position and those before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    causal: bool,
     /// Groups of channels that do not see one another.
     #[serde(default = "layer::one", skip_serializing_if = "layer::is_one")]
     groups: usize,
@@ -61,55 +68,72 @@ struct Spec {
     bias: Option<BiasSpec>,
 }
 
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
+/// The single input of a layer of a family, such as `conv`, that has a type for each number of axes.
+///
+/// # Errors
+/// Another number of inputs, or another number of axes, with the type that fits.
+pub fn along_axes(family: &str, axes: usize, inputs: &[Port]) -> Result<Port, String> {
+    let kind = format!("{family}{axes}d");
+    let input = single(&kind, inputs)?;
+    let space = input.shape.space;
+    let fits = match space {
+        Space::Tokens(_) => "put an `embedding` before it".into(),
+        Space::Flat => "`linear` takes it as it is".into(),
+        _ if space.axes().len() == axes => return Ok(input),
+        _ => format!("`{family}{}d` takes it as it is", space.axes().len()),
+    };
+    let takes = match axes {
+        1 => "a sequence [length, features]",
+        2 => "an image [channels, height, width]",
+        _ => "a volume [channels, depth, height, width]",
+    };
+    Err(format!("{kind} takes {takes}, not {}; {fits}", input.shape))
 }
 
-impl layer::Layer for Spec {
+/// Groups of channels on both sides.
+///
+/// # Errors
+/// A number that does not divide both, with the nearest that does.
+pub fn grouped(groups: usize, channels: usize, out: usize) -> Result<(), String> {
+    if groups == 0 || !channels.is_multiple_of(groups) || !out.is_multiple_of(groups) {
+        return Err(format!(
+            "groups = {groups} does not divide both the {channels} channels that come in and out = {out}; {} does",
+            divisor_near(gcd(channels, out), groups)
+        ));
+    }
+    Ok(())
+}
+
+impl<const AXES: usize> layer::Layer for Spec<AXES> {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
-        let input = single("conv2d", inputs)?;
-        let Space::Image(height, width) = input.shape.space else {
-            return Err(format!(
-                "conv2d takes an image [channels, height, width], not {}; `linear` takes it as it is",
-                input.shape
-            ));
-        };
-        let window = Window::of([height, width], self.kernel, self.stride, self.padding, self.dilation)?;
-        let (channels, groups) = (input.shape.channels, self.groups);
-        if groups == 0 || !channels.is_multiple_of(groups) || !self.out.is_multiple_of(groups) {
-            return Err(format!(
-                "groups = {groups} does not divide both the {channels} channels that come in and out = {}; {} does",
-                self.out,
-                divisor_near(gcd(channels, self.out), groups)
-            ));
+        let input = along_axes("conv", AXES, inputs)?;
+        if self.causal && self.padding != Padding::default() {
+            return Err("causal = true sets the padding; leave `padding` out".into());
         }
-        let out = Shape { channels: self.out, space: Space::Image(window.output[0], window.output[1]) };
+        let Self { kernel, stride, padding, dilation, causal, .. } = self;
+        let placement = Placement { kernel, stride, padding, dilation, causal: *causal };
+        let window = placement.window(input.shape.space)?;
+        let (channels, groups) = (input.shape.channels, self.groups);
+        grouped(groups, channels, self.out)?;
+        let out = Shape { channels: self.out, space: input.shape.space.resized(window.output) };
         let taps = sized("its kernel", &window.kernel)?;
         let fan_in = sized("its fan-in", &[channels / groups, taps])?;
         let fans = (fan_in, sized("its fan-out", &[self.out, taps])?);
         let entry = to.entry(&NewEntry {
             part: None,
-            kind: "conv2d",
+            kind: ["conv1d", "conv2d", "conv3d"][AXES - 1],
             fans,
             units: self.out,
-            positions: out.positions(),
+            positions: sized("its output", &window.output)?,
             weighted: true,
         })?;
         let parameter = to.parameter(&Wanted {
-            part: None,
-            gate: None,
-            role: Role::Weight,
-            shape: (self.out, fan_in),
             fans,
             counts: Counts { groups, ..Counts::of_width(channels) },
             kernel: Some(window.kernel),
-            init: self.init.as_deref(),
-            bias: self.bias.as_ref(),
-            entry,
-            source: Source::Law,
-            deepens: true,
+            ..Wanted::linear(entry, fan_in, self.out).with(self.init.as_deref(), self.bias.as_ref())
         });
-        let operator = Conv { units: self.out, window, channels, groups };
+        let operator = Conv { units: self.out, window, channels, groups, axes: AXES };
         to.node(NewNode {
             parameters: vec![parameter],
             entry: Some(entry),
@@ -133,19 +157,18 @@ impl Operator for Conv {
         4 * shapes.input_size() as u128 * samples as u128
     }
 
-    /// out × in/groups × height × width.
+    /// out × in/groups × the kernel.
     fn export(&self, exported: &Exported) -> Vec<Exports> {
         let mut all = Vec::new();
         for (parameter, arrays) in &exported.parameters {
-            let [height, width] = self.window.kernel;
-            let (size, taps) = (self.channels / self.groups, height * width);
+            let (size, taps) = (self.channels / self.groups, self.window.taps());
             let mut values = Vec::with_capacity(arrays.weights.len());
             for unit in 0..self.units {
                 for channel in 0..size {
                     values.extend((0..taps).map(|tap| arrays.weights[(unit, tap * size + channel)]));
                 }
             }
-            let shape = vec![self.units, size, height, width];
+            let shape = [&[self.units, size], &self.window.kernel[3 - self.axes..]].concat();
             all.push(Exports::of(&parameter.path, "weight", shape, values));
             all.extend(Exports::bias(parameter, arrays));
         }
@@ -175,6 +198,8 @@ pub struct Conv {
     pub channels: usize,
     /// Groups of channels that do not see one another.
     pub groups: usize,
+    /// Axes that its kernel has.
+    pub axes: usize,
 }
 
 /// Entries of the gathered input that are in memory at once.
@@ -205,9 +230,9 @@ impl Conv {
     }
 
     /// Σ of W·x without bias.
-    fn product<T: Real>(
+    pub(super) fn product<T: Real>(
         &self,
-        x: &Activations<T>,
+        x: &Signal<T>,
         dense: &mut Dense<T>,
         context: &mut Context<T>,
     ) -> Signal<T> {
@@ -218,25 +243,25 @@ impl Conv {
         let z = match dense.unit(context.threads) {
             Some(unit) => {
                 let z = self.windows_times(&unit, x, T::of(scale.mantissa()), &window, context);
-                Signal::shared(z, x.signal.exponent + scale.exponent(), context.threads)
+                Signal::shared(z, x.exponent + scale.exponent(), context.threads)
             }
             None => Signal::new(zeros(units, count), 0),
         };
-        if mean.is_zero() { z } else { z.plus(self.mean_forward(&x.signal, mean, &window, context.batch)) }
+        if mean.is_zero() { z } else { z.plus(self.mean_forward(x, mean, &window, context.batch)) }
     }
 
     /// alpha·W·x of a matrix of numbers.
     fn windows_times<T: Real>(
         &self,
         unit: &View<T>,
-        x: &Activations<T>,
+        x: &Signal<T>,
         alpha: T,
         window: &Window,
         context: &mut Context<T>,
     ) -> DMatrix<T> {
         let (units, rows) = (self.units, self.units / self.groups);
         let count = window.windows() * context.batch;
-        let entries = x.signal.values.as_slice();
+        let entries = x.values.as_slice();
         let mut z = DMatrix::<MaybeUninit<T>>::uninit(Dyn(units), Dyn(count));
         for group in 0..self.groups {
             let channels = self.group(group);
@@ -248,7 +273,7 @@ impl Conv {
                     let view = view.rows(channels.first, channels.first + channels.size);
                     view.columns(part.start, part.end)
                 } else {
-                    let kernel = 0..window.kernel[0];
+                    let kernel = 0..window.kernel_rows();
                     let scratch = &mut context.scratch;
                     window.gathered(entries, channels, &kernel, &part, scratch, context.threads)
                 };
@@ -298,7 +323,7 @@ impl Conv {
     }
 
     /// Wᵀ·D at every position.
-    fn input_gradient<T: Real>(
+    pub(super) fn transposed<T: Real>(
         &self,
         d: &Signal<T>,
         dense: &mut Dense<T>,
@@ -347,20 +372,19 @@ impl Conv {
     }
 
     /// Moments of the entries of ∂C/∂W, summed kernel row by kernel row.
-    fn weight_gradient<T: Real>(
+    pub(super) fn weight_gradient<T: Real>(
         &self,
-        x: &Activations<T>,
-        d: &Signal<T>,
+        (x, d): (&Signal<T>, &Signal<T>),
         context: &mut Context<T>,
     ) -> Moments {
         let window = &self.window;
         let rows = self.units / self.groups;
         let size = self.channels / self.groups;
-        let row = window.kernel[1] * size;
+        let row = window.kernel[2] * size;
         let (mut total, mut square) = (0.0, 0.0);
         let mut sum = Vec::new();
         for group in 0..self.groups {
-            for taps in blocks(window.kernel[0], TALL.div_ceil(row).min(window.kernel[0])) {
+            for taps in blocks(window.kernel_rows(), TALL.div_ceil(row).min(window.kernel_rows())) {
                 sum.clear();
                 sum.resize(rows * taps.len() * row, T::ZERO);
                 self.tile(
@@ -374,20 +398,25 @@ impl Conv {
                 square += squares;
             }
         }
-        let exponent = x.signal.exponent + d.exponent;
+        let exponent = x.exponent + d.exponent;
         product_moments((window.taps() * size, self.units), square, total, exponent)
     }
 
-    /// Adds ∂C/∂W and ∂C/∂b where they are wanted.
-    fn collect<T: Real>(&self, x: &Activations<T>, d: &Signal<T>, context: &mut Context<T>) {
+    /// Adds ∂C/∂W, and ∂C/∂b from the gradient of the layer's output, where they are wanted.
+    pub(super) fn collect<T: Real>(
+        &self,
+        (x, d): (&Signal<T>, &Signal<T>),
+        output: &Signal<T>,
+        context: &mut Context<T>,
+    ) {
         let mut all = context.gradients.take();
         if let Some(gradient) = gradient_of(&mut all, context.parameter(0)) {
             let add = gradient.begin();
-            gradient.add_bias(d, add);
-            let (units, scale) = (self.units, power_of_two(x.signal.exponent + d.exponent));
+            gradient.add_bias(output, add);
+            let (units, scale) = (self.units, power_of_two(x.exponent + d.exponent));
             for group in 0..self.groups {
                 let to = &mut gradient.weights.as_mut_slice()[group * (units / self.groups)..];
-                let taps = 0..self.window.kernel[0];
+                let taps = 0..self.window.kernel_rows();
                 self.tile((to, units), &Tile { group, taps, scale, add }, (x, d), context);
             }
         }
@@ -399,7 +428,7 @@ impl Conv {
         &self,
         (to, stride): (&mut [T], usize),
         tile: &Tile<T>,
-        (x, d): (&Activations<T>, &Signal<T>),
+        (x, d): (&Signal<T>, &Signal<T>),
         context: &mut Context<T>,
     ) {
         let window = &self.window;
@@ -407,8 +436,8 @@ impl Conv {
         let rows = self.units / self.groups;
         let channels = self.group(tile.group);
         let gradient = View::plain(&d.values).rows(tile.group * rows, (tile.group + 1) * rows);
-        let entries = x.signal.values.as_slice();
-        let height = tile.taps.len() * window.kernel[1] * channels.size;
+        let entries = x.values.as_slice();
+        let height = tile.taps.len() * window.kernel[2] * channels.size;
         for (index, part) in blocks(count, block(height)).enumerate() {
             let columns = gradient.columns(part.start, part.end);
             let add = tile.add || index > 0;
@@ -463,7 +492,7 @@ impl<T: Real> Unary<T> for Conv {
     ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
         let parameter = context.parameter(0);
         let mut dense = context.dense(parameter);
-        let z = self.product(&x, &mut dense, context);
+        let z = self.product(&x.signal, &mut dense, context);
         let mut z = context.rescaled(parameter, z);
         if !context.keep_weights {
             dense.release();
@@ -479,16 +508,16 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
     fn backward(self: Box<Self>, d: CachedSignal<T>, context: &mut Context<T>) -> Signal<T> {
         let Self { conv, mut dense, x } = *self;
         let parameter = context.parameter(0);
-        conv.collect(&x, &d.signal, context);
+        conv.collect((&x.signal, &d.signal), &d.signal, context);
         if !context.quiet {
-            let moments = conv.weight_gradient(&x, &d.signal, context);
+            let moments = conv.weight_gradient((&x.signal, &d.signal), context);
             context.observe_own_weight_gradient(moments);
         }
         drop(x);
         if !context.call.input_gradient {
             return d.signal;
         }
-        let dx = conv.input_gradient(&d.signal, &mut dense, context);
+        let dx = conv.transposed(&d.signal, &mut dense, context);
         context.with_factor(parameter, dx)
     }
 }

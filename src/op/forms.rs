@@ -1,12 +1,18 @@
 //! Fields that may be written in more than one way.
 
+use super::Space;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// Height and width: one whole number for both, or a list of two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pair(pub usize, pub usize);
+/// A whole number for each axis of a space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PerAxis {
+    /// The same for all axes.
+    All(usize),
+    /// In the order of the axes.
+    Each(Vec<usize>),
+}
 
 impl BiasSpec {
     /// The layer is to have no biases.
@@ -18,28 +24,58 @@ impl BiasSpec {
     }
 }
 
-impl Pair {
+impl PerAxis {
+    pub(super) fn zero() -> Self {
+        Self::All(0)
+    }
+
+    pub(super) fn is_zero(&self) -> bool {
+        *self == Self::zero()
+    }
+
     pub(super) fn one() -> Self {
-        Self(1, 1)
+        Self::All(1)
     }
 
     pub(super) fn is_one(&self) -> bool {
-        *self == Self(1, 1)
+        *self == Self::one()
+    }
+
+    /// The numbers for depth, height and width, `absent` along the axes that the space has not.
+    ///
+    /// # Errors
+    /// A list that is longer or shorter than the list of axes.
+    pub fn along(&self, field: &str, space: Space, absent: usize) -> Result<[usize; 3], String> {
+        let axes = space.axes();
+        let mut all = [absent; 3];
+        let present = &mut all[3 - axes.len()..];
+        match self {
+            Self::All(number) => present.fill(*number),
+            Self::Each(list) if list.len() == axes.len() => present.copy_from_slice(list),
+            Self::Each(list) => {
+                return Err(format!(
+                    "{field} = {list:?} has {} numbers; a whole number or [{}] fits",
+                    list.len(),
+                    axes.join(", ")
+                ));
+            }
+        }
+        Ok(all)
     }
 }
 
-/// What surrounds an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What surrounds a sample's positions.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Padding {
     /// So many positions at each side.
-    Of(Pair),
-    /// As many as keep height and width at stride 1.
+    Of(PerAxis),
+    /// As many as keep the positions at stride 1.
     Same,
 }
 
 impl Default for Padding {
     fn default() -> Self {
-        Self::Of(Pair(0, 0))
+        Self::Of(PerAxis::zero())
     }
 }
 
@@ -52,12 +88,11 @@ pub enum BiasSpec {
     Law(String),
 }
 
-impl Serialize for Pair {
+impl Serialize for PerAxis {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.0 == self.1 {
-            (self.0 as u64).serialize(serializer)
-        } else {
-            [self.0, self.1].serialize(serializer)
+        match self {
+            Self::All(number) => number.serialize(serializer),
+            Self::Each(list) => list.serialize(serializer),
         }
     }
 }
@@ -65,7 +100,7 @@ impl Serialize for Pair {
 impl Serialize for Padding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Of(pair) => pair.serialize(serializer),
+            Self::Of(numbers) => numbers.serialize(serializer),
             Self::Same => "same".serialize(serializer),
         }
     }
@@ -127,24 +162,23 @@ impl<'de> Visitor<'de> for Forms {
     }
 }
 
-const PAIR: &str = "a whole number or a list of two";
-
-impl<'de> Deserialize<'de> for Pair {
+impl<'de> Deserialize<'de> for PerAxis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_any(Forms(PAIR))? {
-            Form::Number(both) => Ok(Self(both, both)),
-            Form::Numbers(list) if list.len() == 2 => Ok(Self(list[0], list[1])),
-            _ => Err(de::Error::custom(format!("{PAIR} is needed"))),
+        const NEEDED: &str = "a whole number or a list of them";
+        match deserializer.deserialize_any(Forms(NEEDED))? {
+            Form::Number(all) => Ok(Self::All(all)),
+            Form::Numbers(list) => Ok(Self::Each(list)),
+            _ => Err(de::Error::custom(format!("{NEEDED} is needed"))),
         }
     }
 }
 
 impl<'de> Deserialize<'de> for Padding {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const NEEDED: &str = "a whole number, a list of two, or \"same\"";
+        const NEEDED: &str = "a whole number, a list of them, or \"same\"";
         match deserializer.deserialize_any(Forms(NEEDED))? {
-            Form::Number(both) => Ok(Self::Of(Pair(both, both))),
-            Form::Numbers(list) if list.len() == 2 => Ok(Self::Of(Pair(list[0], list[1]))),
+            Form::Number(all) => Ok(Self::Of(PerAxis::All(all))),
+            Form::Numbers(list) => Ok(Self::Of(PerAxis::Each(list))),
             Form::Word(word) if word == "same" => Ok(Self::Same),
             _ => Err(de::Error::custom(format!("{NEEDED} is needed"))),
         }

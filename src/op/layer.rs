@@ -24,7 +24,15 @@ pub struct LayerType {
 /// Every type of layer, in the order in which they are listed.
 pub const LAYERS: &[&LayerType] = &[
     &super::linear::LAYER,
-    &super::conv::LAYER,
+    &super::conv::ONE,
+    &super::conv::TWO,
+    &super::conv::THREE,
+    &super::conv_transpose::ONE,
+    &super::conv_transpose::TWO,
+    &super::conv_transpose::THREE,
+    &super::upsample::LAYER,
+    &super::pixel_shuffle::SHUFFLE,
+    &super::pixel_shuffle::UNSHUFFLE,
     &super::pool::MAX,
     &super::pool::MEAN,
     &super::flatten::LAYER,
@@ -147,12 +155,14 @@ pub struct Wanted<'a> {
     pub role: Role,
     /// Rows and columns of W.
     pub shape: (usize, usize),
+    /// Entries of b.
+    pub biases: usize,
     /// fan_in and fan_out as initializers count them.
     pub fans: (usize, usize),
     /// Groups, heads, width.
     pub counts: Counts,
-    /// Height and width of a convolution's kernel.
-    pub kernel: Option<[usize; 2]>,
+    /// Depth, height and width of a convolution's kernel.
+    pub kernel: Option<[usize; 3]>,
     /// The initializer that the file names.
     pub init: Option<&'a str>,
     /// The biases that the file asks for.
@@ -173,6 +183,7 @@ impl<'a> Wanted<'a> {
             gate: None,
             role: Role::Weight,
             shape: (units, features),
+            biases: units,
             fans: (features, units),
             counts: Counts::of_width(features),
             kernel: None,
@@ -352,6 +363,11 @@ pub fn divisor_near(number: usize, wish: usize) -> usize {
     // There are at most 6720 divisors, found among the first million numbers.
     let pairs = (1..=number.isqrt()).filter(|d| number.is_multiple_of(*d)).flat_map(|d| [d, number / d]);
     pairs.min_by_key(|d| (d.abs_diff(wish), *d)).unwrap_or(1)
+}
+
+/// The greatest number that divides both.
+pub fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// A number of parts that a layer's channels are divided into.

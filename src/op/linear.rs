@@ -117,14 +117,17 @@ pub struct Linear;
 /// The shape behind a linear layer.
 ///
 /// # Errors
-/// An image, with what would fit.
+/// An image or a volume, with what would fit.
 pub fn output(input: Shape, out: usize) -> Result<Shape, String> {
     match input.space {
         Space::Flat | Space::Sequence(_) => Ok(input.with(out)),
-        Space::Image(..) => Err(format!(
-            "linear takes features, not the image {input}: put a `flatten` before it, which makes [{}], or an `avgpool`",
-            input.size()
-        )),
+        Space::Image(..) | Space::Volume(..) => {
+            let what = if matches!(input.space, Space::Image(..)) { "image" } else { "volume" };
+            Err(format!(
+                "linear takes features, not the {what} {input}: put a `flatten` before it, which makes [{}], or an `avgpool`",
+                input.size()
+            ))
+        }
         Space::Tokens(_) => Err(format!("linear takes features, not {input}: put an `embedding` before it")),
     }
 }

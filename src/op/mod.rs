@@ -22,6 +22,7 @@ pub mod by_part;
 pub mod concat;
 pub mod context;
 pub mod conv;
+pub mod conv_transpose;
 pub mod dropout;
 pub mod embedding;
 pub mod flatten;
@@ -35,6 +36,7 @@ pub mod mul;
 pub mod norm;
 pub mod parameter;
 pub mod parameters;
+pub mod pixel_shuffle;
 pub mod pool;
 pub mod prelu;
 pub mod record;
@@ -46,12 +48,13 @@ pub mod softmax;
 pub mod split;
 pub mod squeeze;
 pub mod token;
+pub mod upsample;
 pub mod vector;
 pub mod window;
 
 pub use by_part::{ByPart, check_parts, of_part};
 pub use context::{Activations, Call, Context};
-pub use forms::{BiasSpec, Padding, Pair};
+pub use forms::{BiasSpec, Padding, PerAxis};
 pub use parameter::{Counts, Parameter, Role, Source};
 pub use parameters::{Arrays, Gradients, ParameterArrays};
 pub use shape::{Shape, Space};
@@ -70,6 +73,11 @@ pub trait Operator: Debug + Send + Sync + Forward<f32> + Forward<f64> {
     /// Operations of the forward and the backward pass of one sample, beside the drawing of weights.
     fn operations(&self, _: &Shapes, _: &[&Parameter]) -> f64 {
         0.0
+    }
+
+    /// Columns of one sample that its weights are multiplied with in the forward pass.
+    fn columns(&self, shapes: &Shapes) -> usize {
+        shapes.positions()
     }
 
     /// Entries of one sample that are copied on the way, as under the windows of a convolution.

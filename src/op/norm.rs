@@ -128,9 +128,9 @@ impl layer::Layer for RmsSpec {
 }
 
 impl Over {
-    /// The features of a position, or all of an image.
+    /// The features of a position, or all of an image or a volume.
     fn features(space: Space) -> Self {
-        if matches!(space, Space::Image(..)) { Self::Sample } else { Self::Position }
+        if space.has_channels_first() { Self::Sample } else { Self::Position }
     }
 }
 

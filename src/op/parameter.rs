@@ -71,12 +71,14 @@ pub struct Parameter {
     pub entry: usize,
     /// Rows and columns of W with all its taps.
     pub shape: (usize, usize),
+    /// Entries of b: one for each unit, or channel, that comes out.
+    pub biases: usize,
     /// fan_in and fan_out as initializers count them.
     pub fans: (usize, usize),
     /// Groups, heads, width.
     pub counts: Counts,
-    /// Height and width of a convolution's kernel; `None` for every other layer.
-    pub kernel: Option<[usize; 2]>,
+    /// Depth, height and width of a convolution's kernel; `None` for every other layer.
+    pub kernel: Option<[usize; 3]>,
     /// Number of the innermost residual branch that holds it, and the place within that branch.
     pub branch: Option<(usize, usize)>,
     /// The initializer that the network's file names for it; `--init` does not touch it then.
@@ -121,7 +123,7 @@ impl Parameter {
         }
     }
 
-    /// Rows of W: units, or channels.
+    /// Rows of W: units, or channels; of a transposed convolution the channels that come in.
     pub fn rows(&self) -> usize {
         self.shape.0
     }
@@ -133,12 +135,12 @@ impl Parameter {
 
     /// Taps of a convolution; 1 for every other layer.
     pub fn taps(&self) -> usize {
-        self.kernel.map_or(1, |[height, width]| height * width)
+        self.kernel.map_or(1, |kernel| kernel.iter().product())
     }
 
-    /// The number of the tap in the middle of the kernel, the upper left one of four.
+    /// The number of the tap in the middle of the kernel, the first of those nearest to it.
     pub fn center_tap(&self) -> usize {
-        self.kernel.map_or(0, |[height, width]| (height - 1) / 2 * width + (width - 1) / 2)
+        self.kernel.map_or(0, |kernel| kernel.iter().fold(0, |tap, length| tap * length + (length - 1) / 2))
     }
 
     /// The layer has biases, be they zero at first.

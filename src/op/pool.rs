@@ -1,8 +1,8 @@
 //! Largest entry or mean of windows; both commute with the signal's scale.
 
-use super::forms::{Padding, Pair};
-use super::layer::{self, Assembler, LayerType, NewNode, Port, read, single};
-use super::window::Window;
+use super::forms::{Padding, PerAxis};
+use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
+use super::window::{Placement, Window};
 use super::{Activations, Context, Nature, Operator, Shape, Shapes, Space, Unary, UnaryBackward, exactly};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
@@ -21,13 +21,13 @@ pub const MEAN: LayerType = LayerType { name: "avgpool", fields: FIELDS, read: r
 /// The fields of a pooling layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Spec {
-    /// Height and width of the window; all of the image where it is left out.
+    /// Positions of the window along each axis; all of the sample where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    kernel: Option<Pair>,
+    kernel: Option<PerAxis>,
     /// Positions between two windows; the kernel where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    stride: Option<Pair>,
-    /// Positions around the image: zeros to a mean, nothing to a maximum.
+    stride: Option<PerAxis>,
+    /// Positions around the sample: zeros to a mean, nothing to a maximum.
     #[serde(default)]
     padding: Padding,
 }
@@ -60,25 +60,30 @@ impl Spec {
         to: &mut dyn Assembler,
         inputs: &[Port],
     ) -> Result<Vec<Port>, String> {
-        let input = single(kind, inputs)?;
-        let Space::Image(height, width) = input.shape.space else {
+        let input = features(kind, inputs)?;
+        let space = input.shape.space;
+        if space == Space::Flat {
             return Err(format!(
-                "{kind} takes an image [channels, height, width], not {}: put it before `flatten`",
+                "{kind} takes a sequence, an image or a volume, not {}: put it before `flatten`",
                 input.shape
             ));
-        };
-        let kernel = self.kernel.unwrap_or(Pair(height, width));
-        let stride = self.stride.unwrap_or(kernel);
-        let window = Window::of([height, width], kernel, stride, self.padding, Pair(1, 1))?;
-        if (0..2).any(|axis| 2 * window.padding[axis] as usize > window.kernel[axis]) {
+        }
+        let axes = space.axes().len();
+        let all = PerAxis::Each(space.extent()[3 - axes..].to_vec());
+        let kernel = self.kernel.as_ref().unwrap_or(&all);
+        let stride = self.stride.as_ref().unwrap_or(kernel);
+        let placement =
+            Placement { kernel, stride, padding: &self.padding, dilation: &PerAxis::one(), causal: false };
+        let window = placement.window(space)?;
+        if (0..3).any(|axis| 2 * window.padding[axis] as usize > window.kernel[axis]) {
+            let halves: Vec<String> =
+                window.kernel[3 - axes..].iter().map(|length| (length / 2).to_string()).collect();
             return Err(format!(
-                "a padding of more than half the kernel would make windows without an entry; at most {} and {} fit",
-                window.kernel[0] / 2,
-                window.kernel[1] / 2
+                "a padding of more than half the kernel would make windows without an entry; at most {} fits",
+                halves.join(" and ")
             ));
         }
-        let space = Space::Image(window.output[0], window.output[1]);
-        let out = Shape { channels: input.shape.channels, space };
+        let out = Shape { channels: input.shape.channels, space: space.resized(window.output) };
         to.node(NewNode::plain(Pool { window, of }, input, out))
     }
 }
@@ -98,8 +103,8 @@ impl Operator for Pool {
 /// # Errors
 /// As for any node.
 pub fn mean_of_all(to: &mut dyn Assembler, input: Port) -> Result<Port, String> {
-    let line = [1, input.shape.positions()];
-    let window = Window::place(line, line, [1, 1], [0, 0], [1, 1])?;
+    let line = Space::Sequence(input.shape.positions());
+    let window = Window::place(line, line.extent(), [1; 3], [[0; 3]; 2], [1; 3])?;
     let out = Shape { channels: input.shape.channels, space: Space::Flat };
     let [port] = exactly(to.node(NewNode::plain(Pool { window, of: Of::Mean }, input, out))?);
     Ok(port)

@@ -160,6 +160,10 @@ impl Spec {
 }
 
 impl Operator for Recurrent {
+    fn columns(&self, _: &Shapes) -> usize {
+        self.length
+    }
+
     fn operations(&self, _: &Shapes, parameters: &[&Parameter]) -> f64 {
         parameters.iter().map(|parameter| linear::operations(parameter, self.length)).sum()
     }

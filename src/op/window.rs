@@ -1,94 +1,116 @@
 //! Where the windows of a convolution or a pooling lie.
 
-use super::forms::{Padding, Pair};
+use super::Space;
+use super::forms::{Padding, PerAxis};
 use crate::numeric::product::{Threads, View};
 use crate::numeric::real::Real;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// A kernel that slides over images; each pair is of height and width.
+/// A kernel that slides over images; each list is of depth, height and width. A plain image has depth 1, a sequence depth and
+/// height 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Taps.
-    pub kernel: [usize; 2],
+    pub kernel: [usize; 3],
     /// Positions between two windows.
-    pub stride: [usize; 2],
+    pub stride: [usize; 3],
     /// Positions of the first window before the image; negative where it begins inside.
-    pub padding: [isize; 2],
+    pub padding: [isize; 3],
     /// Positions between two taps.
-    pub dilation: [usize; 2],
+    pub dilation: [usize; 3],
     /// Of the image.
-    pub input: [usize; 2],
+    pub input: [usize; 3],
     /// Windows.
-    pub output: [usize; 2],
+    pub output: [usize; 3],
 }
 
 /// Largest number of a window.
-const WIDEST: usize = 1_000_000;
+pub const WIDEST: usize = 1_000_000;
 
-impl Window {
-    /// Windows as the fields of a layer give them.
+/// A field with a number from `least` on for each axis.
+///
+/// # Errors
+/// A number that is out of range, or a list of another length.
+pub fn numbers(field: &str, value: &PerAxis, space: Space, least: usize) -> Result<[usize; 3], String> {
+    let numbers = value.along(field, space, least)?;
+    if numbers.iter().any(|number| *number < least || *number > WIDEST) {
+        return Err(format!("{field} is a whole number from {least} to {WIDEST}"));
+    }
+    Ok(numbers)
+}
+
+/// The fields of a layer that say where its windows lie.
+#[derive(Clone, Copy, Debug)]
+pub struct Placement<'a> {
+    /// Taps.
+    pub kernel: &'a PerAxis,
+    /// Positions between two windows.
+    pub stride: &'a PerAxis,
+    /// Positions around the image.
+    pub padding: &'a Padding,
+    /// Positions between two taps.
+    pub dilation: &'a PerAxis,
+    /// A window ends at its own position: what `padding` would put on both sides stands before the first.
+    pub causal: bool,
+}
+
+impl Placement<'_> {
+    /// The windows over a sample's positions.
     ///
     /// # Errors
     /// A number that is out of range, or a kernel that does not fit, with what would.
-    pub fn of(
-        input: [usize; 2],
-        kernel: Pair,
-        stride: Pair,
-        padding: Padding,
-        dilation: Pair,
-    ) -> Result<Self, String> {
-        for (name, pair) in [("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
-            if pair.0.min(pair.1) < 1 || pair.0.max(pair.1) > WIDEST {
-                return Err(format!("{name} is a whole number from 1 to {WIDEST}"));
+    pub fn window(&self, space: Space) -> Result<Window, String> {
+        let kernel = numbers("kernel", self.kernel, space, 1)?;
+        let stride = numbers("stride", self.stride, space, 1)?;
+        let dilation = numbers("dilation", self.dilation, space, 1)?;
+        let reach: [usize; 3] = std::array::from_fn(|axis| dilation[axis] * (kernel[axis] - 1));
+        let (before, after) = match self.padding {
+            _ if self.causal => (reach, [0; 3]),
+            Padding::Of(padding) => {
+                let padding = numbers("padding", padding, space, 0)?;
+                (padding, padding)
             }
-        }
-        let padding = match padding {
-            Padding::Of(pair) => pair,
-            Padding::Same => {
-                let total = [dilation.0 * (kernel.0 - 1), dilation.1 * (kernel.1 - 1)];
-                if total.iter().any(|t| t % 2 == 1) {
-                    return Err("padding = \"same\" needs an odd kernel; give the padding as a number".into());
-                }
-                Pair(total[0] / 2, total[1] / 2)
+            Padding::Same if reach.iter().any(|reach| reach % 2 == 1) => {
+                return Err("padding = \"same\" needs an odd kernel; give the padding as a number".into());
             }
+            Padding::Same => (reach.map(|reach| reach / 2), reach.map(|reach| reach / 2)),
         };
-        if padding.0.max(padding.1) > WIDEST {
-            return Err(format!("padding is a whole number from 0 to {WIDEST}"));
-        }
-        let pair = |p: Pair| [p.0, p.1];
-        Self::place(input, pair(kernel), pair(stride), pair(padding), pair(dilation))
+        Window::place(space, kernel, stride, [before, after], dilation)
     }
+}
 
-    /// Places windows on an image of this height and width.
+impl Window {
+    /// Places windows on a sample's positions, with so many positions before and behind them.
     ///
     /// # Errors
     /// When the kernel is larger than the padded image, with what would fit.
     pub fn place(
-        input: [usize; 2],
-        kernel: [usize; 2],
-        stride: [usize; 2],
-        padding: [usize; 2],
-        dilation: [usize; 2],
+        space: Space,
+        kernel: [usize; 3],
+        stride: [usize; 3],
+        [before, after]: [[usize; 3]; 2],
+        dilation: [usize; 3],
     ) -> Result<Self, String> {
-        let mut output = [0; 2];
-        for axis in 0..2 {
+        let (input, names) = (space.extent(), space.axes());
+        let mut output = [1; 3];
+        for axis in 0..3 {
             let reach = dilation[axis] * (kernel[axis] - 1) + 1;
-            let room = input[axis] + 2 * padding[axis];
+            let room = input[axis] + before[axis] + after[axis];
             if reach > room {
-                let name = ["height", "width"][axis];
+                let name = names.get((axis + names.len()).wrapping_sub(3)).unwrap_or(&"length");
                 let missing = (reach - input[axis]).div_ceil(2);
                 return Err(format!(
                     "a kernel that spans {reach} does not fit the {name} of {} with padding {}: a kernel of at most {} or a \
                      padding of at least {missing} would",
                     input[axis],
-                    padding[axis],
+                    before[axis],
                     (room - 1) / dilation[axis] + 1,
                 ));
             }
             output[axis] = (room - reach) / stride[axis] + 1;
         }
-        let padding = padding.map(|p| p as isize);
+        let padding = before.map(|p| p as isize);
         Ok(Self { kernel, stride, padding, dilation, input, output })
     }
 
@@ -96,43 +118,65 @@ impl Window {
     pub fn center(&self) -> Self {
         let shift =
             |axis: usize| self.padding[axis] - (self.dilation[axis] * ((self.kernel[axis] - 1) / 2)) as isize;
-        Self { kernel: [1, 1], padding: [shift(0), shift(1)], ..*self }
+        Self { kernel: [1; 3], padding: std::array::from_fn(shift), ..*self }
     }
 
     /// Each window is one position, in the image's order.
     pub fn is_pointwise(&self) -> bool {
-        self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0] && self.input == self.output
+        self.kernel == [1; 3] && self.stride == [1; 3] && self.padding == [0; 3] && self.input == self.output
     }
 
     /// Taps of a window.
     pub fn taps(&self) -> usize {
+        self.kernel.iter().product()
+    }
+
+    /// Rows of taps in a window, those of one depth after those of another.
+    pub fn kernel_rows(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
     /// Positions of an image.
     pub fn positions(&self) -> usize {
-        self.input[0] * self.input[1]
+        self.input.iter().product()
     }
 
     /// Windows of an image.
     pub fn windows(&self) -> usize {
-        self.output[0] * self.output[1]
+        self.output.iter().product()
     }
 
-    /// Where a tap of a window lies on one axis; `None` outside of the image.
+    /// Place of a tap along an axis, where it lies on the image.
     fn at(&self, axis: usize, window: usize, tap: usize) -> Option<usize> {
         let place = (window * self.stride[axis] + tap * self.dilation[axis]) as isize - self.padding[axis];
         (place >= 0 && (place as usize) < self.input[axis]).then_some(place as usize)
     }
 
+    /// Depth, height and width of a window's place among all.
+    fn place_of(&self, window: usize) -> [usize; 3] {
+        let line = window / self.output[2];
+        [line / self.output[1], line % self.output[1], window % self.output[2]]
+    }
+
+    /// The line of the image under a row of taps, where it lies on the image.
+    fn line(&self, [depth, row, _]: [usize; 3], [z, y]: [usize; 2]) -> Option<usize> {
+        Some(self.at(0, depth, z)? * self.input[1] + self.at(1, row, y)?)
+    }
+
+    /// Depth and height of rows of taps.
+    fn rows_of_taps(&self, rows: &Range<usize>) -> Vec<[usize; 2]> {
+        rows.clone().map(|row| [row / self.kernel[1], row % self.kernel[1]]).collect()
+    }
+
     /// Calls with each tap of a window that lies on the image, and its position there.
     pub fn each(&self, window: usize, mut call: impl FnMut(usize, usize)) {
-        let (row, column) = (window / self.output[1], window % self.output[1]);
-        for y in 0..self.kernel[0] {
-            let Some(top) = self.at(0, row, y) else { continue };
-            for x in 0..self.kernel[1] {
-                if let Some(left) = self.at(1, column, x) {
-                    call(y * self.kernel[1] + x, top * self.input[1] + left);
+        let place = self.place_of(window);
+        for row in 0..self.kernel_rows() {
+            let taps = [row / self.kernel[1], row % self.kernel[1]];
+            let Some(line) = self.line(place, taps) else { continue };
+            for x in 0..self.kernel[2] {
+                if let Some(left) = self.at(2, place[2], x) {
+                    call(row * self.kernel[2] + x, line * self.input[2] + left);
                 }
             }
         }
@@ -150,8 +194,8 @@ impl Window {
 
     /// Taps of one row of a window that lie on the image.
     fn inside(&self, column: usize) -> Range<usize> {
-        let first = (0..self.kernel[1]).find(|x| self.at(1, column, *x).is_some()).unwrap_or(0);
-        let count = (first..self.kernel[1]).take_while(|x| self.at(1, column, *x).is_some()).count();
+        let first = (0..self.kernel[2]).find(|x| self.at(2, column, *x).is_some()).unwrap_or(0);
+        let count = (first..self.kernel[2]).take_while(|x| self.at(2, column, *x).is_some()).count();
         first..first + count
     }
 
@@ -160,20 +204,21 @@ impl Window {
         let mut found =
             Runs { first: windows.start, all: Vec::new(), ends: Vec::with_capacity(windows.len()) };
         // The same in every row of windows.
-        let inside: Vec<Range<usize>> = (0..self.output[1]).map(|column| self.inside(column)).collect();
+        let inside: Vec<Range<usize>> = (0..self.output[2]).map(|column| self.inside(column)).collect();
+        let rows = self.rows_of_taps(rows);
         for window in windows {
-            let (row, column) = (window / self.output[1], window % self.output[1]);
-            let inside = &inside[column];
-            for y in rows.clone() {
-                let Some(top) = self.at(0, row, y).filter(|_| !inside.is_empty()) else { continue };
-                let tap = (y - rows.start) * self.kernel[1];
+            let place = self.place_of(window);
+            let inside = &inside[place[2]];
+            for (index, taps) in rows.iter().enumerate() {
+                let Some(line) = self.line(place, *taps).filter(|_| !inside.is_empty()) else { continue };
+                let tap = index * self.kernel[2];
                 let mut put = |x: usize, taps: usize| {
-                    let left = (column * self.stride[1] + x * self.dilation[1]) as isize - self.padding[1];
-                    let from = (top * self.input[1] + left as usize) * channels.all + channels.first;
+                    let left = (place[2] * self.stride[2] + x * self.dilation[2]) as isize - self.padding[2];
+                    let from = (line * self.input[2] + left as usize) * channels.all + channels.first;
                     let to = (tap + x) * channels.size;
                     found.all.push(Run { from, to, length: taps * channels.size });
                 };
-                if self.dilation[1] == 1 && channels.size == channels.all {
+                if self.dilation[2] == 1 && channels.size == channels.all {
                     put(inside.start, inside.len());
                 } else {
                     inside.clone().for_each(|x| put(x, 1));
@@ -262,13 +307,13 @@ impl Window {
         buffer: &'a mut Vec<T>,
         threads: Threads,
     ) -> View<'a, T> {
-        let height = rows.len() * self.kernel[1] * channels.size;
+        let height = rows.len() * self.kernel[2] * channels.size;
         let room = height * windows.len();
         if buffer.len() < room {
             buffer.resize(room, T::ZERO);
         }
         // Of a single channel, neighboring windows see neighboring entries: long copies instead of many short ones.
-        if channels.all == 1 && self.stride[1] == 1 {
+        if channels.all == 1 && self.stride[2] == 1 {
             self.gather_taps(x, rows, windows, &mut buffer[..room], threads);
             return View::of(buffer, windows.len(), height, windows.len()).transposed();
         }
@@ -286,25 +331,27 @@ impl Window {
         threads: Threads,
     ) {
         let (count, image) = (self.windows(), self.positions());
-        let fill = |(tap, line): (usize, &mut [T])| {
-            let (y, x_tap) = (rows.start + tap / self.kernel[1], tap % self.kernel[1]);
-            let shift = (x_tap * self.dilation[1]) as isize - self.padding[1];
+        let rows = self.rows_of_taps(rows);
+        let fill = |(tap, buffer): (usize, &mut [T])| {
+            let taps = rows[tap / self.kernel[2]];
+            let shift = (tap % self.kernel[2] * self.dilation[2]) as isize - self.padding[2];
             let mut window = windows.start;
             while window < windows.end {
-                let (row, column) = (window % count / self.output[1], window % self.output[1]);
-                let length = (self.output[1] - column).min(windows.end - window);
-                let to = &mut line[window - windows.start..][..length];
+                let place = self.place_of(window % count);
+                let column = place[2];
+                let length = (self.output[2] - column).min(windows.end - window);
+                let to = &mut buffer[window - windows.start..][..length];
                 window += length;
-                let Some(top) = self.at(0, row, y) else {
+                let Some(line) = self.line(place, taps) else {
                     to.fill(T::ZERO);
                     continue;
                 };
-                let from = &x[(window - 1) / count * image + top * self.input[1]..][..self.input[1]];
+                let from = &x[(window - 1) / count * image + line * self.input[2]..][..self.input[2]];
                 // Columns of the image under the first and behind the last of these windows.
                 let (left, right) = (column as isize + shift, (column + length) as isize + shift);
                 let first = (-left).clamp(0, length as isize) as usize;
                 let last =
-                    length - (right - self.input[1] as isize).clamp(0, (length - first) as isize) as usize;
+                    length - (right - self.input[2] as isize).clamp(0, (length - first) as isize) as usize;
                 to[..first].fill(T::ZERO);
                 to[last..].fill(T::ZERO);
                 if first < last {
@@ -329,7 +376,7 @@ impl Window {
         buffer: &mut [T],
         threads: Threads,
     ) {
-        let height = rows.len() * self.kernel[1] * channels.size;
+        let height = rows.len() * self.kernel[2] * channels.size;
         let image = self.positions() * channels.all;
         let count = self.windows();
         let runs = self.occurring(channels, rows, windows);
@@ -372,7 +419,7 @@ impl Window {
         let image = self.positions() * channels.all;
         let count = self.windows();
         let first = windows.start / count;
-        let runs = self.occurring(channels, &(0..self.kernel[0]), windows);
+        let runs = self.occurring(channels, &(0..self.kernel_rows()), windows);
         let add = |(sample, dx): (usize, &mut [T])| {
             let start = ((first + sample) * count).max(windows.start);
             let end = ((first + sample + 1) * count).min(windows.end);
@@ -401,11 +448,14 @@ mod tests {
     fn gather_and_scatter_are_transposes() {
         // ⟨gather(x), y⟩ = ⟨x, scatter(y)⟩ for every geometry, whole channels and groups.
         for (kernel, stride, padding, dilation) in [
-            ([3, 3], [1, 1], [1, 1], [1, 1]),
-            ([2, 3], [2, 1], [0, 2], [1, 2]),
-            ([3, 1], [1, 3], [2, 0], [2, 1]),
+            ([1, 3, 3], [1, 1, 1], [0, 1, 1], [1, 1, 1]),
+            ([1, 2, 3], [1, 2, 1], [0, 0, 2], [1, 1, 2]),
+            ([1, 3, 1], [1, 1, 3], [0, 2, 0], [1, 2, 1]),
+            ([2, 2, 3], [1, 2, 1], [0, 1, 1], [1, 1, 1]),
+            ([3, 1, 2], [2, 1, 1], [2, 0, 1], [2, 1, 3]),
         ] {
-            let plain = Window::place([6, 7], kernel, stride, padding, dilation).unwrap();
+            let plain =
+                Window::place(Space::Volume(2, 3, 7), kernel, stride, [padding; 2], dilation).unwrap();
             for (window, first, size) in [(plain, 0, 4), (plain, 1, 2), (plain.center(), 0, 4)] {
                 let channels = Channels { all: 4, first, size };
                 let samples = 3;
@@ -414,7 +464,7 @@ mod tests {
                 let all = 0..samples * window.windows();
                 let y: Vec<f64> = (0..all.len() * height).map(|k| ((k * 23) % 17) as f64 - 8.0).collect();
                 let mut gathered = vec![9.0; y.len()];
-                let rows = 0..window.kernel[0];
+                let rows = 0..window.kernel_rows();
                 window.gather(&x, channels, &rows, &all, &mut gathered, Threads::One);
                 let mut scattered = vec![0.0; x.len()];
                 window.scatter(&mut scattered, channels, &all, &y, Threads::All);
@@ -436,16 +486,19 @@ mod tests {
 
     #[test]
     fn one_channel_is_gathered_as_many_are() {
-        for (kernel, padding, dilation) in
-            [([3, 3], [1, 1], [1, 1]), ([2, 3], [0, 4], [1, 2]), ([5, 1], [2, 3], [1, 1])]
-        {
-            let window = Window::place([6, 7], kernel, [2, 1], padding, dilation).unwrap();
+        for (kernel, padding, dilation) in [
+            ([1, 3, 3], [0, 1, 1], [1, 1, 1]),
+            ([2, 2, 3], [1, 0, 4], [1, 1, 2]),
+            ([2, 3, 1], [0, 2, 3], [1, 1, 1]),
+        ] {
+            let window =
+                Window::place(Space::Volume(2, 3, 7), kernel, [1, 2, 1], [padding; 2], dilation).unwrap();
             let channels = Channels { all: 1, first: 0, size: 1 };
             let x: Vec<f64> = (0..3 * 42).map(|k| f64::from(k) + 1.0).collect();
-            for rows in [0..kernel[0], 1..2] {
+            for rows in [0..window.kernel_rows(), 1..2] {
                 let all = 3 * window.windows();
                 for part in [0..all, 3..all - 2, all / 2..all / 2 + 3] {
-                    let height = rows.len() * kernel[1];
+                    let height = rows.len() * kernel[2];
                     let mut plain = vec![9.0; height * part.len()];
                     window.gather(&x, channels, &rows, &part, &mut plain, Threads::One);
                     let mut taps = vec![9.0; height * part.len()];
@@ -463,7 +516,7 @@ mod tests {
 
     #[test]
     fn a_kernel_too_large_says_what_fits() {
-        let fault = Window::place([2, 9], [5, 5], [1, 1], [0, 0], [1, 1]).unwrap_err();
+        let fault = Window::place(Space::Image(2, 9), [1, 5, 5], [1; 3], [[0; 3]; 2], [1; 3]).unwrap_err();
         assert!(fault.contains("height of 2") && fault.contains("at most 2"), "{fault}");
     }
 }

@@ -128,12 +128,8 @@ fn products(parameter: &Parameter, columns: &[f64]) -> f64 {
 fn columns(graph: &Graph, batch: usize) -> Vec<f64> {
     let mut columns = vec![0.0; graph.parameters.len()];
     for node in graph.nodes.iter() {
-        let shapes = graph.shapes(node);
-        let positions = match node.operator.records_steps() {
-            true => shapes.inputs.first().map_or(1, |shape| shape.positions()),
-            false => shapes.positions(),
-        };
-        node.parameters.iter().for_each(|place| columns[*place] = positions as f64 * batch as f64);
+        let own = node.operator.columns(&graph.shapes(node)) as f64 * batch as f64;
+        node.parameters.iter().for_each(|place| columns[*place] = own);
     }
     columns
 }

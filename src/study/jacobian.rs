@@ -16,7 +16,7 @@ use crate::numeric::signal::{Signal, aligned, reshaped};
 use crate::numeric::spectrum::eigenvalues;
 use crate::numeric::stream::{Key, Part, Role};
 use crate::numeric::wide::Wide;
-use crate::op::{Context, Parameter, Space};
+use crate::op::{Context, Parameter};
 use crate::result::Report;
 use crate::result::jacobian::{Jacobian, JacobianMethod, JacobianTheory, OverTrials};
 use crate::simulate::cost::Cost;
@@ -517,8 +517,8 @@ impl Passes<'_> {
 /// The place of a feature among the entries of a sample as the network holds them: channels of a position side by side.
 fn arranged(graph: &Graph, feature: usize) -> usize {
     let (shape, positions) = (graph.input(), graph.input().positions());
-    match shape.space {
-        Space::Image(..) => feature % positions * shape.channels + feature / positions,
-        _ => feature,
+    match shape.space.has_channels_first() {
+        true => feature % positions * shape.channels + feature / positions,
+        false => feature,
     }
 }

@@ -56,7 +56,7 @@ pub fn cost(net: &Graph, x: &DMatrix<f64>, given: Option<&Given>) -> f64 {
 /// Features × samples in the order of the user, from channels × (positions·samples).
 pub fn arranged(net: &Graph, gradient: DMatrix<f64>) -> DMatrix<f64> {
     let (shape, positions) = (net.input(), net.input().positions());
-    let image = matches!(shape.space, initdiag::op::Space::Image(..));
+    let image = shape.space.has_channels_first();
     DMatrix::from_fn(shape.size(), BATCH, |feature, sample| {
         let (channel, position) = if image {
             (feature / positions, feature % positions)

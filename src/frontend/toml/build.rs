@@ -62,9 +62,13 @@ fn input(spec: &InputSpec) -> Result<Shape, GraphError> {
         (Some([channels, height, width]), None, None) => {
             Shape { channels: *channels, space: Space::Image(*height, *width) }
         }
+        (Some([channels, depth, height, width]), None, None) => {
+            Shape { channels: *channels, space: Space::Volume(*depth, *height, *width) }
+        }
         (None, Some(tokens), Some(length)) => Shape { channels: tokens, space: Space::Tokens(length) },
         _ => {
-            let reason = "shape = [features], [length, features] or [channels, height, width] is needed, or tokens and length";
+            let reason = "shape = [features], [length, features], [channels, height, width] or [channels, depth, height, width] is \
+                          needed, or tokens and length";
             return Err(GraphError::new("input", reason));
         }
     };
@@ -191,9 +195,9 @@ fn inputs(path: &str, item: &Item, level: &Level, before: Vec<Port>) -> Result<V
     from.iter().map(|text| level.value(text).map_err(|reason| GraphError::new(path, reason))).collect()
 }
 
-/// A layer's name in paths.
+/// A layer's name in paths: that of a convolution without its number of axes.
 fn word(kind: &LayerType) -> &'static str {
-    if kind.name == "conv2d" { "conv" } else { kind.name }
+    ["1d", "2d", "3d"].iter().find_map(|axes| kind.name.strip_suffix(axes)).unwrap_or(kind.name)
 }
 
 fn single(path: &str, ports: &[Port]) -> Result<Port, GraphError> {
@@ -210,7 +214,7 @@ fn features(path: &str, kind: &str, ports: &[Port]) -> Result<Port, GraphError> 
 /// The shortcut that would join a branch.
 fn fitting(from: Shape, to: Shape) -> String {
     match (from.space, to.space) {
-        (a, b) if a == b && !matches!(a, Space::Image(..)) => {
+        (a, b) if a == b && !a.has_channels_first() => {
             format!(
                 "a shortcut of linear with out = {} would fit, or a branch that ends with {}",
                 to.channels, from.channels

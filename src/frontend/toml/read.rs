@@ -241,7 +241,7 @@ mod tests {
         for (from, to, words) in [
             ("conv2d", "conv2", "layer 1: unknown type `conv2`: did you mean `conv2d`?"),
             ("kernel", "kernal", "layer 1 (conv2d): unknown field `kernal`: did you mean `kernel`?"),
-            ("[3, 5]", "\"x\"", "layer 1 (conv2d): kernel: a whole number or a list of two is needed"),
+            ("[3, 5]", "\"x\"", "layer 1 (conv2d): kernel: a whole number or a list of them is needed"),
             ("\"act\"", "\"relu\"", "layer 2 (repeat) layers 1 (residual) layers 1: unknown type `relu`"),
             ("out = 6", "", "layer 1 (conv2d): missing field `out`"),
             ("input = { shape = [1, 28, 28] }", "", "the shape of a sample is missing"),

@@ -124,10 +124,10 @@ pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Vec<Saved>, CheckpointError> 
                 }
                 let mut bias = None;
                 if like.is_biased() {
-                    bias = Some(DMatrix::from_vec(rows, 1, take("biases", rows)?));
+                    bias = Some(DMatrix::from_vec(like.biases, 1, take("biases", like.biases)?));
                 }
                 for k in 0..cell.rule.moments() {
-                    let count = if like.is_biased() { rows } else { 0 };
+                    let count = if like.is_biased() { like.biases } else { 0 };
                     moments[1].push(if count == 0 {
                         Vec::new()
                     } else {
