@@ -208,9 +208,13 @@ fn sizes_that_no_machine_holds_get_one_line() {
         ("pixel-unshuffle", IMAGE, "factor = 1", &["factor"]),
         ("maxpool", IMAGE, "kernel = 1, stride = 1, padding = 0", &["kernel", "stride", "padding"]),
         ("avgpool", IMAGE, "kernel = 1, stride = 1, padding = 0", &["kernel", "stride", "padding"]),
-        ("rnn", SEQUENCE, "out = 1", &["out"]),
-        ("lstm", SEQUENCE, "out = 1", &["out"]),
-        ("gru", SEQUENCE, "out = 1", &["out"]),
+        ("rnn", SEQUENCE, "out = 1, layers = 2, bidirectional = true", &["out", "layers"]),
+        ("lstm", SEQUENCE, "out = 2, projection = 1, layers = 2", &["out", "projection", "layers"]),
+        ("gru", SEQUENCE, "out = 1, packed = true, layers = 1", &["out", "layers"]),
+        ("ssm", SEQUENCE, "state = 1, rank = 1", &["state", "rank"]),
+        ("graph-conv", SEQUENCE, "out = 1, edges = [[0, 1]]", &["out"]),
+        ("select", SEQUENCE, "at = 1", &["at"]),
+        ("shift", SEQUENCE, "steps = 1", &["steps"]),
         ("attention", SEQUENCE, "heads = 1", &["heads"]),
         ("embedding", TOKENS, "out = 1", &["out"]),
         ("split", SEQUENCE, "parts = 2", &["parts"]),
@@ -218,7 +222,7 @@ fn sizes_that_no_machine_holds_get_one_line() {
         ("softmax", SEQUENCE, "heads = 1", &["heads"]),
         ("groupnorm", IMAGE, "groups = 1", &["groups"]),
     ];
-    const SIZES: [&str; 10] = [
+    const SIZES: [&str; 16] = [
         "out",
         "kernel",
         "stride",
@@ -229,6 +233,12 @@ fn sizes_that_no_machine_holds_get_one_line() {
         "heads",
         "parts",
         "factor",
+        "layers",
+        "projection",
+        "state",
+        "rank",
+        "at",
+        "steps",
     ];
     for layer in LAYERS {
         let tested = rows.iter().find(|row| row.0 == layer.name).map_or(&[][..], |row| row.3);

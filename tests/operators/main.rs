@@ -8,6 +8,7 @@ mod nets;
 
 mod convolutions;
 mod pointwise;
+mod recurrent;
 
 use initdiag::graph::{Graph, backward, forward};
 use initdiag::numeric::product::Threads;
@@ -26,7 +27,11 @@ use std::sync::Arc;
 pub type Cases = &'static [(&'static str, &'static str)];
 
 /// The table, a file a kind of operator.
-const TABLE: &[(&str, Cases)] = &[("convolutions", convolutions::CASES), ("pointwise", pointwise::CASES)];
+const TABLE: &[(&str, Cases)] = &[
+    ("convolutions", convolutions::CASES),
+    ("pointwise", pointwise::CASES),
+    ("recurrent", recurrent::CASES),
+];
 
 /// Relative gap between two programs in double precision.
 const GAP: f64 = 1e-9;
