@@ -56,10 +56,11 @@ def conv3d(p, x):
 @case((2, 3, 2, 2))
 def norms_and_pools_of_volumes(p, x):
     x = F.max_pool3d(x, (2, 1, 2), stride=1, padding=(1, 0, 0))
-    x = F.layer_norm(x, x.shape[1:])
+    gain, shift = (p.vector(f"layernorm1/{kind}", 2)[:, None, None, None] for kind in ("gain", "shift"))
+    x = F.layer_norm(x, x.shape[1:]) * gain + shift
     x = F.conv3d(x, kernel(p, "conv1", 4, 2, 1, 1, 1), bias(p, "conv1", 4))
-    x = F.group_norm(x, 2).tanh()
-    x = F.batch_norm(x, None, None, training=True)
+    x = F.group_norm(x, 2, p.vector("groupnorm1/gain", 4), p.vector("groupnorm1/shift", 4)).tanh()
+    x = F.batch_norm(x, None, None, p.vector("batchnorm1/gain", 4), p.vector("batchnorm1/shift", 4), training=True)
     x = F.interpolate(x, scale_factor=(1, 2, 1), mode="nearest")
     return F.avg_pool3d(x, (2, 3, 1))
 

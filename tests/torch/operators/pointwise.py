@@ -57,7 +57,7 @@ def layerscale(p, x):
 
 @case((3, 4))
 def rezero(p, x):
-    return x + p.vector("residual1/scale1/factor", 1) * linear(p, x, "residual1/linear1", 4)
+    return x + p.vector("block1/scale1/factor", 1) * linear(p, x, "block1/linear1", 4)
 
 
 @case((5,))
