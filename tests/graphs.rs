@@ -201,14 +201,35 @@ fn sizes_that_no_machine_holds_get_one_line() {
         ("rnn", SEQUENCE, "out = 1", &["out"]),
         ("lstm", SEQUENCE, "out = 1", &["out"]),
         ("gru", SEQUENCE, "out = 1", &["out"]),
-        ("attention", SEQUENCE, "heads = 1", &["heads"]),
+        (
+            "attention",
+            SEQUENCE,
+            "heads = 1, kv_heads = 1, head_width = 3, out = 4, window = 2",
+            &["heads", "kv_heads", "head_width", "out"],
+        ),
+        ("gated-mlp", SEQUENCE, "hidden = 1, out = 4", &["hidden", "out"]),
+        ("moe", SEQUENCE, "experts = 2, top = 1, hidden = 1", &["experts", "top", "hidden"]),
         ("embedding", TOKENS, "out = 1", &["out"]),
         ("split", SEQUENCE, "parts = 2", &["parts"]),
         ("matmul", SEQUENCE, "transposed = true, from = [\"input\", \"input\"], heads = 1", &["heads"]),
         ("softmax", SEQUENCE, "heads = 1", &["heads"]),
         ("groupnorm", IMAGE, "groups = 1", &["groups"]),
     ];
-    const SIZES: [&str; 8] = ["out", "kernel", "stride", "padding", "dilation", "groups", "heads", "parts"];
+    const SIZES: [&str; 13] = [
+        "out",
+        "kernel",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "heads",
+        "kv_heads",
+        "head_width",
+        "hidden",
+        "experts",
+        "top",
+        "parts",
+    ];
     for layer in LAYERS {
         let tested = rows.iter().find(|row| row.0 == layer.name).map_or(&[][..], |row| row.3);
         let mut sizes = layer.fields.iter().filter(|field| SIZES.contains(field));

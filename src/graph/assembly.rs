@@ -210,7 +210,7 @@ impl Assembler for Assembly {
         let outputs: Places = (first..self.graph.values.len()).collect();
         let ports = outputs.iter().zip(&node.outputs).map(|(v, shape)| Port { value: *v, shape: *shape });
         let ports = ports.collect();
-        let path = self.at(node.part);
+        let path = self.at(node.part.as_deref());
         Arc::make_mut(&mut self.graph.nodes).push(Node {
             path,
             operator: node.operator,

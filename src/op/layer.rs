@@ -29,6 +29,9 @@ pub const LAYERS: &[&LayerType] = &[
     &super::pool::MEAN,
     &super::flatten::LAYER,
     &super::act::LAYER,
+    &super::glu::LAYER,
+    &super::gated_mlp::LAYER,
+    &super::moe::LAYER,
     &super::norm::BATCH,
     &super::norm::LAYER,
     &super::norm::RMS,
@@ -203,7 +206,7 @@ pub struct NewEntry<'a> {
 #[derive(Debug)]
 pub struct NewNode {
     /// Path segment below the layer's own.
-    pub part: Option<&'static str>,
+    pub part: Option<String>,
     /// What it does.
     pub operator: Arc<dyn Operator>,
     /// Its inputs.

@@ -62,7 +62,7 @@ fn tied(to: &dyn Assembler, (features, tokens): (usize, usize)) -> Result<Source
 #[derive(Debug, Default)]
 pub struct Part<'a> {
     /// Path segment below the layer's own.
-    pub name: Option<&'static str>,
+    pub name: Option<&'a str>,
     /// What its matrix is for.
     pub role: super::Role,
     /// In place of `--init`.
@@ -101,7 +101,7 @@ pub fn project(to: &mut dyn Assembler, input: Port, out: Shape, part: &Part) -> 
     };
     let parameter = to.parameter(&wanted);
     let node = NewNode {
-        part: part.name,
+        part: part.name.map(str::to_string),
         parameters: vec![parameter],
         entry: Some(entry),
         ..NewNode::plain(Linear, input, out)

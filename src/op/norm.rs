@@ -23,7 +23,8 @@ pub const LAYER: LayerType = LayerType { name: "layernorm", fields: &["eps"], re
 /// Root-mean-square norm, likewise.
 pub const RMS: LayerType = LayerType { name: "rmsnorm", fields: &["eps"], read: read::<RmsSpec> };
 
-fn eps() -> f64 {
+/// What is added to the variance where a file says nothing.
+pub(super) fn eps() -> f64 {
     1e-5
 }
 
@@ -78,10 +79,20 @@ fn assemble(
     centered: bool,
     eps: f64,
 ) -> Result<Vec<Port>, String> {
-    if !(eps.is_finite() && eps >= 0.0) {
-        return Err(format!("eps = {eps} is not a number from 0 on"));
-    }
+    let eps = checked_eps(eps)?;
     to.node(NewNode::plain(Norm { over, centered, eps }, input, input.shape))
+}
+
+/// What may be added to a variance.
+///
+/// # Errors
+/// A number below zero, or none.
+pub(super) fn checked_eps(eps: f64) -> Result<f64, String> {
+    if eps.is_finite() && eps >= 0.0 {
+        Ok(eps)
+    } else {
+        Err(format!("eps = {eps} is not a number from 0 on"))
+    }
 }
 
 impl Over {
@@ -119,6 +130,8 @@ pub enum Over {
     Batch,
     /// The channels of a position (Ba et al. 2016).
     Position,
+    /// So many neighboring channels of a position, as a head of an attention (Henry et al. 2020, arXiv:2010.04245).
+    Channels(usize),
     /// All of a sample.
     Sample,
 }
@@ -176,6 +189,7 @@ impl Norm {
         match self.over {
             Over::Batch => 1,
             Over::Position => values.nrows().max(1),
+            Over::Channels(count) => count,
             Over::Sample => (values.len() / batch.max(1)).max(1),
         }
     }

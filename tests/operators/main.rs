@@ -6,6 +6,7 @@
 #[path = "../common/nets.rs"]
 mod nets;
 
+mod attention;
 mod pointwise;
 
 use initdiag::graph::{Graph, backward, forward};
@@ -25,7 +26,7 @@ use std::sync::Arc;
 pub type Cases = &'static [(&'static str, &'static str)];
 
 /// The table, a file a kind of operator.
-const TABLE: &[(&str, Cases)] = &[("pointwise", pointwise::CASES)];
+const TABLE: &[(&str, Cases)] = &[("attention", attention::CASES), ("pointwise", pointwise::CASES)];
 
 /// Relative gap between two programs in double precision.
 const GAP: f64 = 1e-9;
