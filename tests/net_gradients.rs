@@ -156,12 +156,34 @@ fn attention_and_embedding() {
             { type = "linear", out = 2 },
         ]"#,
     );
+    for fields in
+        [r#"scale = "sqrt(width)", positions = "sinusoidal""#, "scale = 0.5, positions = true", "scale = -2"]
+    {
+        check(&format!(
+            r#"
+            input = {{ tokens = 7, length = 4 }}
+            layer = [
+                {{ type = "embedding", out = 3, {fields} }},
+                {{ type = "act", fn = "tanh" }},
+                {{ type = "attention", heads = 1, head_width = 2, rotary = true }},
+            ]"#,
+        ));
+    }
 }
 
 #[test]
 fn an_attention_that_sees_one_key_alone_still_has_a_gradient() {
     // Scores of the order of 2⁴⁰: the other weights are e^−10¹², and so are the gradients of queries and keys.
-    let net = net("input = { shape = [5, 4] }\nlayer = [{ type = \"attention\", heads = 2, bias = false }]");
+    for fields in ["", ", kv_heads = 1", ", soft_cap = 2.0", ", alibi = true", ", window = 2, causal = true"]
+    {
+        sees_one_key_alone(fields);
+    }
+}
+
+fn sees_one_key_alone(fields: &str) {
+    let net = net(&format!(
+        "input = {{ shape = [5, 4] }}\nlayer = [{{ type = \"attention\", heads = 2, bias = false{fields} }}]"
+    ));
     let x = DMatrix::from_fn(20, BATCH, |i, j| f64::sin((3 * i + 7 * j + i * j) as f64));
     let at = |exponent: i64| run(&net, &x, None, exponent).records;
     let (soft, hard) = (at(0), at(20));

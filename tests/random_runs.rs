@@ -117,9 +117,23 @@ impl Draws {
             }
             "p" => self.one(&["0.0", "0.1", "0.5", "0.99", "1.0", "2.0"]).into(),
             "eps" => self.one(&["1e-5", "0.0", "1.0", "-1.0"]).into(),
+            "rotary" => self
+                .one(&[
+                    "true",
+                    "false",
+                    "{ base = 100 }",
+                    "{ width = 2, style = \"pairs\" }",
+                    "{ base = 0.5 }",
+                ])
+                .into(),
+            "query_norm" | "key_norm" => {
+                self.one(&["\"none\"", "\"rmsnorm\"", "\"layernorm\"", "\"x\""]).into()
+            }
+            "soft_cap" => self.one(&["1.0", "50.0", "1e-3", "0.0"]).into(),
+            "kv_heads" | "experts" | "top" => self.one(&["1", "2", "4", "3"]).into(),
             "by" | "scale" | "forget" => self.one(&["1.0", "0.5", "0.0", "-2.0", "1e10"]).into(),
             "positions" | "causal" | "transposed" | "last" | "tied" | "bidirectional" | "packed"
-            | "loops" => self.one(&["true", "false"]).into(),
+            | "loops" | "alibi" | "gated" | "normalize" => self.one(&["true", "false"]).into(),
             _ => self.size().to_string(),
         }
     }
@@ -162,7 +176,17 @@ impl Draws {
             for field in known {
                 let needed = matches!(
                     *field,
-                    "out" | "kernel" | "groups" | "heads" | "p" | "by" | "factor" | "at" | "edges"
+                    "out"
+                        | "kernel"
+                        | "groups"
+                        | "heads"
+                        | "p"
+                        | "by"
+                        | "factor"
+                        | "at"
+                        | "edges"
+                        | "hidden"
+                        | "experts"
                 );
                 if self.chance(if needed { 0.97 } else { 0.15 }) {
                     let value = self.value(field);

@@ -1,5 +1,6 @@
 //! Random tokens become features: rows of a table, of which only those that occur are drawn.
 
+use super::forms::Factor;
 use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, single};
 use super::record::{Moments, pooled, product_moments};
 use super::{
@@ -12,27 +13,70 @@ use crate::numeric::signal::Signal;
 use crate::numeric::slice::sums;
 use crate::numeric::stream::{self, Part};
 use crate::numeric::wide::Wide;
+use nalgebra::DMatrix;
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
+use serde::de;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// As an architecture file spells it.
 pub const LAYER: LayerType =
-    LayerType { name: "embedding", fields: &["out", "positions", "init"], read: read::<Spec> };
+    LayerType { name: "embedding", fields: &["out", "scale", "positions", "init"], read: read::<Spec> };
 
 /// The fields of an embedding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Spec {
     /// Features.
     out: usize,
-    /// Adds a learnt row for each position.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    positions: bool,
+    /// Factor of the rows of tokens: the Transformer and Gemma have √width.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scale: Option<Factor>,
+    /// What is added at each position.
+    #[serde(default, skip_serializing_if = "Positions::is_none")]
+    positions: Positions,
     /// Law of the rows, in a table of `tokens` or `positions` alone: normal(0, 1) where it is left out. `--init` is for products, which
     /// a table of rows is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     init: Option<ByPart<String>>,
+}
+
+/// What is added at each position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Positions {
+    /// Nothing.
+    #[default]
+    None,
+    /// A learnt row.
+    Learnt,
+    /// sin(m/10000^(2i/width)) at feature 2i of position m, and the cosine behind it (Vaswani et al. 2017, § 3.5).
+    Sinusoidal,
+}
+
+impl Positions {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
+impl Serialize for Positions {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Sinusoidal => serializer.serialize_str("sinusoidal"),
+            _ => serializer.serialize_bool(*self == Self::Learnt),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Positions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::Boolean(false) => Ok(Self::None),
+            toml::Value::Boolean(true) => Ok(Self::Learnt),
+            toml::Value::String(word) if word == "sinusoidal" => Ok(Self::Sinusoidal),
+            _ => Err(de::Error::custom("true, false or \"sinusoidal\" is needed")),
+        }
+    }
 }
 
 /// Its tables.
@@ -57,7 +101,8 @@ impl layer::Layer for Spec {
             positions: length,
             weighted: true,
         })?;
-        let parts = if self.positions { &PARTS[..] } else { &PARTS[..1] };
+        let learnt = self.positions == Positions::Learnt;
+        let parts = if learnt { &PARTS[..] } else { &PARTS[..1] };
         check_parts("init", &self.init, parts)?;
         let [of_tokens, of_positions] = PARTS;
         let wanted = |part: &str, rows: usize, role: Role, deepens: bool| {
@@ -70,23 +115,64 @@ impl layer::Layer for Spec {
             }
         };
         let mut parameters = vec![to.parameter(&wanted(of_tokens, tokens, Role::Embedding, true))];
-        if self.positions {
+        if learnt {
             parameters.push(to.parameter(&wanted(of_positions, length, Role::Position, false)));
         }
-        let node =
-            NewNode { parameters, entry: Some(entry), ..NewNode::plain(Embedding { length }, input, out) };
-        to.node(node)
+        let scale = self.scale.as_ref().map_or(Ok(1.0), |factor| factor.value("scale", self.out))?;
+        if !scale.is_finite() {
+            return Err(format!("scale = {scale} is not a finite number"));
+        }
+        let operator = Embedding { length, scale, sinusoidal: self.positions == Positions::Sinusoidal };
+        to.node(NewNode { parameters, entry: Some(entry), ..NewNode::plain(operator, input, out) })
     }
 }
 
 /// An embedding of tokens: a table, features × tokens, and perhaps one of features × positions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Embedding {
     /// Tokens of a sequence.
     pub length: usize,
+    /// Factor of the rows of tokens.
+    pub scale: f64,
+    /// Adds [`Positions::Sinusoidal`].
+    pub sinusoidal: bool,
+}
+
+impl Embedding {
+    /// What every sample gets, features × positions.
+    fn sinusoids<T: Real>(&self, features: usize) -> DMatrix<T> {
+        let rate = |feature: usize| 1e4f64.powf(-((feature - feature % 2) as f64) / features as f64);
+        let rates: Vec<f64> = (0..features).map(rate).collect();
+        DMatrix::from_fn(features, self.length, |feature, position| {
+            let angle = position as f64 * rates[feature];
+            T::of(if feature % 2 == 0 { angle.sin() } else { angle.cos() })
+        })
+    }
+
+    /// The sum with what every sample gets at its positions.
+    fn with_positions<T: Real>(&self, rows: Signal<T>) -> Signal<T> {
+        if !self.sinusoidal {
+            return rows;
+        }
+        let (features, columns) = rows.values.shape();
+        let added = self.sinusoids::<T>(features);
+        let all = added.as_slice().iter().copied().cycle().take(features * columns);
+        rows.plus(Signal::new(DMatrix::from_iterator(features, columns, all), 0))
+    }
+
+    /// Of what comes from a table, what is added.
+    fn scaled<T: Real>(&self, parameter: &Parameter, rows: Signal<T>) -> Signal<T> {
+        let is_plain = parameter.role == Role::Position || self.scale == 1.0;
+        if is_plain { rows } else { rows.times(Wide::from(self.scale)) }
+    }
 }
 
 impl Operator for Embedding {
+    fn operations(&self, shapes: &Shapes, _: &[&Parameter]) -> f64 {
+        let each = 2.0 * f64::from(u8::from(self.scale != 1.0)) + f64::from(u8::from(self.sinusoidal));
+        each * shapes.output_size() as f64
+    }
+
     fn tape_bytes(&self, _: &Shapes, samples: usize) -> u128 {
         8 * self.length as u128 * samples as u128
     }
@@ -104,14 +190,14 @@ impl Operator for Embedding {
 }
 
 struct Tape {
+    embedding: Embedding,
     tokens: Vec<usize>,
-    length: usize,
 }
 
 impl Tape {
     /// Of each column, the position that it stands at.
     fn places(&self) -> Vec<usize> {
-        (0..self.tokens.len()).map(|k| k % self.length).collect()
+        (0..self.tokens.len()).map(|k| k % self.embedding.length).collect()
     }
 }
 
@@ -127,7 +213,7 @@ impl<T: Real> Unary<T> for Embedding {
         let count = context.parameter(0).shape.1;
         let tokens: Vec<usize> =
             (0..self.length * context.batch).map(|_| rng.random_range(0..count)).collect();
-        let tape = Tape { tokens, length: self.length };
+        let tape = Tape { embedding: *self, tokens };
         let mut out: Option<Signal<T>> = None;
         let own: Vec<&Parameter> = context.own().collect();
         for parameter in own {
@@ -136,12 +222,13 @@ impl<T: Real> Unary<T> for Embedding {
                 Role::Position => table.borrow_mut().look_up(&tape.places()),
                 _ => table.borrow_mut().look_up(&tape.tokens),
             };
+            let rows = self.scaled(parameter, rows);
             out = Some(match out {
                 None => rows,
                 Some(sum) => sum.plus(rows),
             });
         }
-        let out = out.unwrap_or_else(|| Signal::new(nalgebra::DMatrix::from_element(0, 0, T::ZERO), 0));
+        let out = self.with_positions(out.unwrap_or_else(Signal::empty));
         (Rc::new(CachedSignal::from(out)), Box::new(tape))
     }
 }
@@ -166,11 +253,14 @@ fn table_gradient<T: Real>(parameter: &Parameter, places: &[usize], d: &Signal<T
 
 impl<T: Real> UnaryBackward<T> for Tape {
     fn backward(self: Box<Self>, d: CachedSignal<T>, context: &mut Context<T>) -> Signal<T> {
+        let scale = self.embedding.scale;
+        let scaled = (scale != 1.0).then(|| d.signal.clone().times(Wide::from(scale)));
+        let of_tokens = scaled.as_ref().unwrap_or(&d.signal);
         let group = |parameter: &Parameter| {
             let count = parameter.shape.0 as f64 * parameter.shape.1 as f64;
             match parameter.role {
                 Role::Position => (table_gradient(parameter, &self.places(), &d.signal), count),
-                _ => (table_gradient(parameter, &self.tokens, &d.signal), count),
+                _ => (table_gradient(parameter, &self.tokens, of_tokens), count),
             }
         };
         if !context.quiet {
@@ -178,5 +268,23 @@ impl<T: Real> UnaryBackward<T> for Tape {
             context.observe_own_weight_gradient(pooled(&groups));
         }
         d.signal.times(Wide::ZERO)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sinusoids_are_those_of_the_paper() {
+        let embedding = Embedding { length: 3, scale: 1.0, sinusoidal: true };
+        let rows = embedding.with_positions(Signal::new(DMatrix::from_element(4, 6, 0.0f64), 0));
+        // PE(m, 2i) = sin(m/10000^(2i/4)), PE(m, 2i + 1) = cos(m/10000^(2i/4)), in both samples.
+        for (column, m) in [0.0f64, 1.0, 2.0, 0.0, 1.0, 2.0].into_iter().enumerate() {
+            let wanted = [m.sin(), m.cos(), (m / 100.0).sin(), (m / 100.0).cos()];
+            for (feature, wanted) in wanted.into_iter().enumerate() {
+                assert!((rows.entry(feature, column).to_f64() - wanted).abs() < 1e-12);
+            }
+        }
     }
 }

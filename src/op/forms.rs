@@ -1,6 +1,7 @@
 //! Fields that may be written in more than one way.
 
 use super::Space;
+use crate::law::expression::Formula;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -76,6 +77,31 @@ pub enum Padding {
 impl Default for Padding {
     fn default() -> Self {
         Self::Of(PerAxis::zero())
+    }
+}
+
+/// A number, or a formula in the width of what it belongs to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Factor {
+    /// As it is.
+    Number(f64),
+    /// As in `1/sqrt(width)`.
+    Formula(String),
+}
+
+impl Factor {
+    /// Its value at this width.
+    ///
+    /// # Errors
+    /// A formula that cannot be read.
+    pub fn value(&self, field: &str, width: usize) -> Result<f64, String> {
+        match self {
+            Self::Number(number) => Ok(*number),
+            Self::Formula(text) => Formula::parse(text, &["width"])
+                .map(|formula| formula.value(&[width as f64]))
+                .map_err(|fault| format!("{field} = \"{text}\": {fault}")),
+        }
     }
 }
 
@@ -181,6 +207,17 @@ impl<'de> Deserialize<'de> for Padding {
             Form::Numbers(list) => Ok(Self::Of(PerAxis::Each(list))),
             Form::Word(word) if word == "same" => Ok(Self::Same),
             _ => Err(de::Error::custom(format!("{NEEDED} is needed"))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Factor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::Float(number) => Ok(Self::Number(number)),
+            toml::Value::Integer(number) => Ok(Self::Number(number as f64)),
+            toml::Value::String(text) => Ok(Self::Formula(text)),
+            _ => Err(de::Error::custom("a number or a formula in `width` is needed, such as \"1/width\"")),
         }
     }
 }

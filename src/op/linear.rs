@@ -62,7 +62,7 @@ fn tied(to: &dyn Assembler, (features, tokens): (usize, usize)) -> Result<Source
 #[derive(Debug, Default)]
 pub struct Part<'a> {
     /// Path segment below the layer's own.
-    pub name: Option<&'static str>,
+    pub name: Option<&'a str>,
     /// What its matrix is for.
     pub role: super::Role,
     /// In place of `--init`.

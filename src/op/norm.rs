@@ -29,6 +29,7 @@ pub const LAYER: LayerType =
 /// Root-mean-square norm, likewise.
 pub const RMS: LayerType = LayerType { name: "rmsnorm", fields: &["eps", "gain"], read: read::<RmsSpec> };
 
+/// What is added to the variance where a file says nothing.
 pub(super) fn eps() -> f64 {
     1e-5
 }
@@ -50,8 +51,7 @@ pub(super) struct Fields {
 impl Fields {
     /// ε, which must be a number from 0 on.
     pub fn eps(&self) -> Result<f64, String> {
-        let fault = || format!("eps = {} is not a number from 0 on", self.eps);
-        Some(self.eps).filter(|eps| eps.is_finite() && *eps >= 0.0).ok_or_else(fault)
+        checked_eps(self.eps)
     }
 
     /// The norm, and behind it gain and shift; a norm that is not centered has no shift.
@@ -127,6 +127,18 @@ impl layer::Layer for RmsSpec {
     }
 }
 
+/// What may be added to a variance.
+///
+/// # Errors
+/// A number below zero, or none.
+pub(super) fn checked_eps(eps: f64) -> Result<f64, String> {
+    if eps.is_finite() && eps >= 0.0 {
+        Ok(eps)
+    } else {
+        Err(format!("eps = {eps} is not a number from 0 on"))
+    }
+}
+
 impl Over {
     /// The features of a position, or all of an image or a volume.
     fn features(space: Space) -> Self {
@@ -162,6 +174,8 @@ pub enum Over {
     Batch,
     /// The channels of a position (Ba et al. 2016).
     Position,
+    /// So many neighboring channels of a position, as a head of an attention (Henry et al. 2020, arXiv:2010.04245).
+    Channels(usize),
     /// All of a sample.
     Sample,
 }
@@ -219,6 +233,7 @@ impl Norm {
         match self.over {
             Over::Batch => 1,
             Over::Position => values.nrows().max(1),
+            Over::Channels(count) => count,
             Over::Sample => (values.len() / batch.max(1)).max(1),
         }
     }

@@ -6,6 +6,7 @@
 #[path = "../common/nets.rs"]
 mod nets;
 
+mod attention;
 mod convolutions;
 mod pointwise;
 mod recurrent;
@@ -28,6 +29,7 @@ pub type Cases = &'static [(&'static str, &'static str)];
 
 /// The table, a file a kind of operator.
 const TABLE: &[(&str, Cases)] = &[
+    ("attention", attention::CASES),
     ("convolutions", convolutions::CASES),
     ("pointwise", pointwise::CASES),
     ("recurrent", recurrent::CASES),

@@ -1,0 +1,267 @@
+//! Multi-head attention: O = V·softmax(KᵀQ/√d), a column for each query.
+//!
+//! The softmax sees the scores at their true scale. Where they lie so far apart that all but one weight underflow, their
+//! gradient is computed in wide numbers: it is tiny, not zero.
+
+mod layer;
+mod scores;
+
+pub use layer::LAYER;
+pub use scores::{Mask, Scores};
+
+use super::samples::each_sample;
+use super::{Activations, Backward, Context, Forward, Operator, Parameter, Shapes, exactly, softmax};
+use crate::numeric::cached::CachedSignal;
+use crate::numeric::product::{Threads, View, product_to};
+use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
+use crate::numeric::wide::Wide;
+use nalgebra::DMatrix;
+use scores::Pass;
+use std::rc::Rc;
+
+/// Multi-head attention (Vaswani et al. 2017, § 3.2) of queries, keys and values, its three inputs, each of width·heads × length. Keys
+/// and values may have fewer heads, which neighboring heads of the queries share (Ainslie et al. 2023, arXiv:2305.13245), and other
+/// positions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    /// Heads of the queries.
+    pub heads: usize,
+    /// Heads of keys and values, a divisor of `heads`.
+    pub kv_heads: usize,
+    /// Positions of the queries.
+    pub queries: usize,
+    /// Positions of keys and values.
+    pub keys: usize,
+    /// From products to scores.
+    pub scores: Scores,
+}
+
+impl Operator for Attention {
+    fn operations(&self, shapes: &Shapes, _: &[&Parameter]) -> f64 {
+        // Six products, and one more where the gradient needs the first again.
+        let products = if self.scores.soft_cap.is_some() { 14.0 } else { 12.0 };
+        products * self.keys as f64 * shapes.output_size() as f64
+    }
+
+    fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
+        let scores = self.queries as u128 * self.keys as u128 * self.heads as u128;
+        samples as u128 * (4 * scores + 4 * shapes.input_size() as u128)
+    }
+}
+
+/// Where the heads lie in features × (positions·samples).
+struct Heads {
+    count: usize,
+    /// Heads of the queries that share one of the keys.
+    group: usize,
+    width: usize,
+    queries: usize,
+    keys: usize,
+    pass: Pass,
+}
+
+impl Heads {
+    /// A head of a sample, width × positions.
+    fn view<'a, T: Real>(
+        &self,
+        values: &'a DMatrix<T>,
+        positions: usize,
+        sample: usize,
+        head: usize,
+    ) -> View<'a, T> {
+        View::plain(values)
+            .columns(sample * positions, (sample + 1) * positions)
+            .rows(head * self.width, (head + 1) * self.width)
+    }
+
+    /// The queries of a head, or what lies like them.
+    fn queries<'a, T: Real>(&self, values: &'a DMatrix<T>, sample: usize, head: usize) -> View<'a, T> {
+        self.view(values, self.queries, sample, head)
+    }
+
+    /// The keys of a head of the queries, or what lies like them.
+    fn keys<'a, T: Real>(&self, values: &'a DMatrix<T>, sample: usize, head: usize) -> View<'a, T> {
+        self.view(values, self.keys, sample, head / self.group)
+    }
+
+    /// The place of a head of the queries in keys × queries of all heads of all samples.
+    fn scores(&self, sample: usize, head: usize) -> std::ops::Range<usize> {
+        let (place, size) = (sample * self.count + head, self.queries * self.keys);
+        place * size..(place + 1) * size
+    }
+
+    /// keys × queries from the start of a slice.
+    fn square<'a, T: Real>(&self, scores: &'a [T]) -> View<'a, T> {
+        View::of(scores, self.keys, self.queries, self.keys)
+    }
+
+    /// Writes to the rows of a head of the queries.
+    fn to_queries<T: Real>(&self, to: &mut [T], head: usize, a: &View<T>, b: &View<T>, alpha: T) {
+        let stride = self.count * self.width;
+        product_to(&mut to[head * self.width..], stride, a, b, alpha, false, Threads::One);
+    }
+
+    /// Writes to the rows of the keys of a head of the queries, or adds to what another head of the group has written.
+    fn to_keys<T: Real>(&self, to: &mut [T], head: usize, a: &View<T>, b: &View<T>, alpha: T) {
+        let stride = self.count / self.group * self.width;
+        let begun = !head.is_multiple_of(self.group);
+        product_to(&mut to[head / self.group * self.width..], stride, a, b, alpha, begun, Threads::One);
+    }
+
+    /// Products of keys and queries, a column for each query.
+    fn products<T: Real>(&self, q: &DMatrix<T>, k: &DMatrix<T>, sample: usize, head: usize, to: &mut [T]) {
+        let (keys, queries) = (self.keys(k, sample, head).transposed(), self.queries(q, sample, head));
+        product_to(to, self.keys, &keys, &queries, T::ONE, false, Threads::One);
+    }
+}
+
+struct Tape<T: Real> {
+    heads: Heads,
+    /// Factor of the products.
+    scale: f64,
+    q: Activations<T>,
+    k: Activations<T>,
+    v: Activations<T>,
+    /// keys × queries for each head of each sample.
+    weights: Vec<T>,
+}
+
+impl<T: Real> Forward<T> for Attention {
+    fn forward(
+        &self,
+        inputs: Vec<Activations<T>>,
+        context: &mut Context<T>,
+    ) -> (Vec<Activations<T>>, Box<dyn Backward<T>>) {
+        let [q, k, v] = exactly(inputs);
+        let (features, batch) = (q.signal.values.nrows(), context.batch);
+        let heads = Heads {
+            count: self.heads,
+            group: self.heads / self.kv_heads,
+            width: features / self.heads,
+            queries: self.queries,
+            keys: self.keys,
+            pass: Pass::new(self.scores, q.signal.exponent + k.signal.exponent, self.heads),
+        };
+        let square = self.queries * self.keys;
+        let mut weights = vec![T::ZERO; square * self.heads * batch];
+        let mut mixed = DMatrix::from_element(features, self.queries * batch, T::ZERO);
+        let [queries, keys, values] = [&q, &k, &v].map(|value| &value.signal.values);
+        let slices = [weights.as_mut_slice(), mixed.as_mut_slice()];
+        each_sample(context.threads, batch, slices, |sample, [weights, mixed]| {
+            for (head, weights) in weights.chunks_exact_mut(square).enumerate() {
+                heads.products(queries, keys, sample, head, weights);
+                heads.pass.weights(weights, head, self.keys);
+                heads.to_queries(
+                    mixed,
+                    head,
+                    &heads.keys(values, sample, head),
+                    &heads.square(weights),
+                    T::ONE,
+                );
+            }
+        });
+        let mixed = Rc::new(CachedSignal::from(Signal::new(mixed, v.signal.exponent)));
+        (vec![mixed], Box::new(Tape { heads, scale: self.scores.scale, q, k, v, weights }))
+    }
+}
+
+impl<T: Real> Tape<T> {
+    /// ∂C/∂scores in wide numbers, for all heads: mantissas and their exponent.
+    fn wide(&self, slopes: &[T], batch: usize) -> (Vec<T>, i64) {
+        let heads = &self.heads;
+        let mut all = vec![Wide::ZERO; slopes.len()];
+        let mut products = vec![T::ZERO; heads.queries * heads.keys];
+        for sample in 0..batch {
+            for head in 0..heads.count {
+                heads.products(&self.q.signal.values, &self.k.signal.values, sample, head, &mut products);
+                let place = heads.scores(sample, head);
+                let (slopes, to) = (&slopes[place.clone()], &mut all[place]);
+                heads.pass.wide_gradient(&products, slopes, head, heads.keys, to);
+            }
+        }
+        let signal = Signal::<T>::from_wide(slopes.len(), 1, &all);
+        (signal.values.as_slice().to_vec(), signal.exponent)
+    }
+
+    /// ∂C/∂weights for all heads, and ∂C/∂V, from ∂C/∂O.
+    fn through_mixture(&self, d: &DMatrix<T>, context: &Context<T>) -> (Vec<T>, DMatrix<T>) {
+        let (heads, v, weights) = (&self.heads, &self.v.signal.values, &self.weights);
+        let mut slopes = vec![T::ZERO; weights.len()];
+        let mut dv = DMatrix::from_element(v.nrows(), v.ncols(), T::ZERO);
+        let parts = [slopes.as_mut_slice(), dv.as_mut_slice()];
+        each_sample(context.threads, context.batch, parts, |sample, [slopes, dv]| {
+            for (head, slopes) in slopes.chunks_exact_mut(heads.queries * heads.keys).enumerate() {
+                let shares = heads.square(&weights[heads.scores(sample, head)]).transposed();
+                let gradient = heads.queries(d, sample, head);
+                heads.to_keys(dv, head, &gradient, &shares, T::ONE);
+                let values = heads.keys(v, sample, head).transposed();
+                product_to(slopes, heads.keys, &values, &gradient, T::ONE, false, Threads::One);
+            }
+        });
+        (slopes, dv)
+    }
+
+    /// ∂C/∂scores for all heads from ∂C/∂weights, and the exponent that they have beside those.
+    fn through_softmax(&self, slopes: Vec<T>, context: &Context<T>) -> (Vec<T>, i64) {
+        let heads = &self.heads;
+        let mut scores = slopes.clone();
+        for (scores, shares) in scores.chunks_exact_mut(heads.keys).zip(self.weights.chunks_exact(heads.keys))
+        {
+            softmax::gradient(scores, shares);
+        }
+        if heads.pass.is_capped() {
+            let square = heads.queries * heads.keys;
+            let (q, k) = (&self.q.signal.values, &self.k.signal.values);
+            each_sample(context.threads, context.batch, [scores.as_mut_slice()], |sample, [scores]| {
+                let mut products = vec![T::ZERO; square];
+                for (head, scores) in scores.chunks_exact_mut(square).enumerate() {
+                    heads.products(q, k, sample, head, &mut products);
+                    heads.pass.uncap(scores, &products);
+                }
+            });
+        }
+        if heads.keys > 1 && softmax::is_lost(&scores, &slopes) {
+            return self.wide(&slopes, context.batch);
+        }
+        (scores, 0)
+    }
+
+    /// ∂C/∂Q and ∂C/∂K from ∂C/∂scores.
+    fn through_products(&self, scores: &[T], context: &Context<T>) -> [DMatrix<T>; 2] {
+        let heads = &self.heads;
+        let (q, k) = (&self.q.signal.values, &self.k.signal.values);
+        let mut found = [q, k].map(|m| DMatrix::from_element(m.nrows(), m.ncols(), T::ZERO));
+        let parts = found.each_mut().map(|m| m.as_mut_slice());
+        let alpha = T::of(self.scale);
+        each_sample(context.threads, context.batch, parts, |sample, [dq, dk]| {
+            for head in 0..heads.count {
+                let scores = heads.square(&scores[heads.scores(sample, head)]);
+                let (queries, keys) = (heads.queries(q, sample, head), heads.keys(k, sample, head));
+                heads.to_queries(dq, head, &keys, &scores, alpha);
+                heads.to_keys(dk, head, &queries, &scores.transposed(), alpha);
+            }
+        });
+        found
+    }
+}
+
+impl<T: Real> Backward<T> for Tape<T> {
+    fn backward(
+        self: Box<Self>,
+        gradients: Vec<CachedSignal<T>>,
+        context: &mut Context<T>,
+    ) -> Vec<Signal<T>> {
+        let [d] = exactly(gradients);
+        let d = d.signal;
+        let (slopes, dv) = self.through_mixture(&d.values, context);
+        let (scores, shift) = self.through_softmax(slopes, context);
+        let exponent = self.v.signal.exponent + d.exponent + shift;
+        let [dq, dk] = self.through_products(&scores, context);
+        vec![
+            Signal::new(dq, exponent + self.k.signal.exponent),
+            Signal::new(dk, exponent + self.q.signal.exponent),
+            Signal::new(dv, d.exponent),
+        ]
+    }
+}
