@@ -347,6 +347,7 @@ fn trunk_and_cuts(graph: &mut Graph) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::Space;
     use crate::op::layer::Assembler;
     use crate::op::linear::{Part, project};
     use crate::op::scale::Scale;

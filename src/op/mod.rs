@@ -44,6 +44,7 @@ pub mod scale;
 pub mod shape;
 pub mod softmax;
 pub mod split;
+pub mod standardize;
 pub mod upsample;
 pub mod window;
 
