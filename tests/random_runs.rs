@@ -89,6 +89,9 @@ impl Draws {
             },
             "padding" => self.one(&["0", "1", "2", "\"same\"", "[1, 0]"]).into(),
             "output_padding" => self.one(&["0", "1", "[1, 0]"]).into(),
+            "standardize" => self
+                .one(&["true", "false", "{ eps = 0.0, scale = \"fan-in\" }", "{ eps = -1.0 }", "1"])
+                .into(),
             "mode" => self.one(&["\"nearest\"", "\"bilinear\"", "\"x\""]).into(),
             "groups" | "heads" | "parts" => self.one(&["1", "2", "4", "3"]).into(),
             "layers" | "rank" | "state" | "projection" => (1 + self.below(3)).to_string(),

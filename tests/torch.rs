@@ -16,7 +16,7 @@ use initdiag::numeric::real::Real;
 use initdiag::numeric::signal::Signal;
 use initdiag::numeric::stream::{Key, Part};
 use initdiag::numeric::wide::Wide;
-use initdiag::op::{Precision, Space, loss};
+use initdiag::op::{Precision, loss};
 use initdiag::spec::Loss;
 use nalgebra::DMatrix;
 use npyz::WriterBuilder;
@@ -68,7 +68,7 @@ fn run<T: Precision>(net: &Graph, x: &DMatrix<f64>) -> Passed<T> {
 /// Features × samples in the order of files, from channels × (positions·samples).
 fn arranged(net: &Graph, gradient: &DMatrix<f64>) -> DMatrix<f64> {
     let (shape, positions) = (net.input(), net.input().positions());
-    let image = matches!(shape.space, Space::Image(..));
+    let image = shape.space.has_channels_first();
     DMatrix::from_fn(shape.size(), gradient.len() / shape.size(), |feature, sample| {
         let (channel, position) = match image {
             true => (feature / positions, feature % positions),

@@ -18,6 +18,9 @@ pub struct ColumnSums {
     pub square: Vec<f64>,
 }
 
+/// Bytes that the sums of a column take.
+pub const SUMS: u128 = 16;
+
 /// A signal, n × B, beside what several rooms ask of it.
 pub struct CachedSignal<T: Real> {
     /// The batch itself.

@@ -9,12 +9,13 @@ use super::layer::{
 };
 use super::parameters::gradient_of;
 use super::record::{Moments, product_moments};
+use super::standardize::{self, Standardize, Standardized};
 use super::window::{Channels, Placement, Window};
 use super::{
     Activations, Context, Counts, Exported, Exports, Operator, Parameter, Shape, Shapes, Space, Unary,
     UnaryBackward, linear,
 };
-use crate::numeric::cached::CachedSignal;
+use crate::numeric::cached::{CachedSignal, SUMS};
 use crate::numeric::product::{View, product_into_new, product_to};
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, power_of_two};
@@ -27,9 +28,10 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::rc::Rc;
 
-const FIELDS: &[&str] = &["out", "kernel", "stride", "padding", "dilation", "groups", "init", "bias"];
+const FIELDS: &[&str] =
+    &["out", "kernel", "stride", "padding", "dilation", "groups", "standardize", "init", "bias"];
 const CAUSAL: &[&str] =
-    &["out", "kernel", "stride", "padding", "dilation", "groups", "init", "bias", "causal"];
+    &["out", "kernel", "stride", "padding", "dilation", "groups", "standardize", "init", "bias", "causal"];
 
 /// Of sequences, as an architecture file spells it.
 pub const ONE: LayerType = LayerType { name: "conv1d", fields: CAUSAL, read: read::<Spec<1>> };
@@ -60,6 +62,9 @@ struct Spec<const AXES: usize> {
     /// Groups of channels that do not see one another.
     #[serde(default = "layer::one", skip_serializing_if = "layer::is_one")]
     groups: usize,
+    /// How the weights of each channel are standardized, if at all.
+    #[serde(default, deserialize_with = "standardize::field", skip_serializing_if = "Option::is_none")]
+    standardize: Option<Standardize>,
     /// In place of `--init`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     init: Option<String>,
@@ -115,6 +120,7 @@ impl<const AXES: usize> layer::Layer for Spec<AXES> {
         let window = placement.window(input.shape.space)?;
         let (channels, groups) = (input.shape.channels, self.groups);
         grouped(groups, channels, self.out)?;
+        self.standardize.iter().try_for_each(Standardize::check)?;
         let out = Shape { channels: self.out, space: input.shape.space.resized(window.output) };
         let taps = sized("its kernel", &window.kernel)?;
         let fan_in = sized("its fan-in", &[channels / groups, taps])?;
@@ -133,7 +139,8 @@ impl<const AXES: usize> layer::Layer for Spec<AXES> {
             kernel: Some(window.kernel),
             ..Wanted::linear(entry, fan_in, self.out).with(self.init.as_deref(), self.bias.as_ref())
         });
-        let operator = Conv { units: self.out, window, channels, groups, axes: AXES };
+        let operator =
+            Conv { units: self.out, window, channels, groups, axes: AXES, standardize: self.standardize };
         to.node(NewNode {
             parameters: vec![parameter],
             entry: Some(entry),
@@ -154,7 +161,11 @@ impl Operator for Conv {
     }
 
     fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
-        4 * shapes.input_size() as u128 * samples as u128
+        // Standardized weights are kept beside those that are drawn, and their gradient is whole.
+        let weights = self.units as u128 * self.fan_in() as u128;
+        let standardized = if self.standardize.is_some() { 8 * weights } else { 0 };
+        let columns = shapes.inputs.first().map_or(1, |shape| shape.positions()) as u128;
+        (4 * shapes.input_size() as u128 + SUMS * columns) * samples as u128 + standardized
     }
 
     /// out × in/groups × the kernel.
@@ -188,7 +199,7 @@ pub fn with_all_taps<T: Real>(parameter: &Parameter, drawn: DMatrix<T>) -> DMatr
 }
 
 /// A convolution. Rows of W are output channels, columns (tap, input channel of the group).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conv {
     /// Output channels.
     pub units: usize,
@@ -200,6 +211,8 @@ pub struct Conv {
     pub groups: usize,
     /// Axes that its kernel has.
     pub axes: usize,
+    /// How the weights of each unit are standardized, if at all.
+    pub standardize: Option<Standardize>,
 }
 
 /// Entries of the gathered input that are in memory at once.
@@ -217,10 +230,15 @@ fn blocks(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 impl Conv {
-    /// Given weights have all taps.
+    /// Columns of W.
+    fn fan_in(&self) -> usize {
+        self.window.taps() * (self.channels / self.groups)
+    }
+
+    /// Given weights have all taps, and so have standardized ones.
     fn drawn_window<T: Real>(&self, context: &Context<T>) -> Window {
         let parameter = context.parameter(0);
-        let center = parameter.center && context.array(parameter).is_none();
+        let center = parameter.center && context.array(parameter).is_none() && self.standardize.is_none();
         if center { self.window.center() } else { self.window }
     }
 
@@ -413,14 +431,53 @@ impl Conv {
         if let Some(gradient) = gradient_of(&mut all, context.parameter(0)) {
             let add = gradient.begin();
             gradient.add_bias(output, add);
-            let (units, scale) = (self.units, power_of_two(x.exponent + d.exponent));
-            for group in 0..self.groups {
-                let to = &mut gradient.weights.as_mut_slice()[group * (units / self.groups)..];
-                let taps = 0..self.window.kernel_rows();
-                self.tile((to, units), &Tile { group, taps, scale, add }, (x, d), context);
+            let scale = power_of_two(x.exponent + d.exponent);
+            self.all_tiles(gradient.weights.as_mut_slice(), (scale, add), (x, d), context);
+        }
+        context.gradients = all;
+    }
+
+    /// The same of the weights that are standardized, and records the moments of their gradient.
+    fn collect_standardized<T: Real>(
+        &self,
+        weights: &Standardized<T>,
+        (x, d): (&Signal<T>, &Signal<T>),
+        context: &mut Context<T>,
+    ) {
+        let parameter = context.parameter(0);
+        let mut all = context.gradients.take();
+        let wanted = gradient_of(&mut all, parameter);
+        if wanted.is_some() || !context.quiet {
+            let mut product = zeros(self.units, self.fan_in());
+            self.all_tiles(product.as_mut_slice(), (T::ONE, false), (x, d), context);
+            let exponent = weights.gradient(&mut product) + x.exponent + d.exponent;
+            let (total, square) = sums(product.as_slice());
+            let shape = (self.fan_in(), self.units);
+            context.observe_own_weight_gradient(product_moments(shape, square, total, exponent));
+            if let Some(gradient) = wanted {
+                let add = gradient.begin();
+                gradient.add_bias(d, add);
+                let scale: T = power_of_two(exponent);
+                let to = gradient.weights.as_mut_slice().iter_mut().zip(product.as_slice());
+                to.for_each(|(to, v)| *to = if add { *to + *v * scale } else { *v * scale });
             }
         }
         context.gradients = all;
+    }
+
+    /// scale·D·(gathered x)ᵀ, added to what is there where that is wanted.
+    fn all_tiles<T: Real>(
+        &self,
+        to: &mut [T],
+        (scale, add): (T, bool),
+        gradients: (&Signal<T>, &Signal<T>),
+        context: &mut Context<T>,
+    ) {
+        for group in 0..self.groups {
+            let to = &mut to[group * (self.units / self.groups)..];
+            let taps = 0..self.window.kernel_rows();
+            self.tile((to, self.units), &Tile { group, taps, scale, add }, gradients, context);
+        }
     }
 
     /// The part of D·(gathered x)ᵀ that belongs to a tile of W, into columns that lie `stride` apart.
@@ -479,6 +536,7 @@ fn grow<T: Real>(scratch: &mut Vec<T>, room: usize) {
 struct Tape<T: Real> {
     conv: Conv,
     dense: Dense<T>,
+    standardized: Option<Standardized<T>>,
     x: Activations<T>,
 }
 
@@ -492,26 +550,38 @@ impl<T: Real> Unary<T> for Conv {
     ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
         let parameter = context.parameter(0);
         let mut dense = context.dense(parameter);
-        let z = self.product(&x.signal, &mut dense, context);
-        let mut z = context.rescaled(parameter, z);
+        let weights = self.standardize.map(|how| how.weights(parameter, &mut dense, context.threads));
+        if let Some(weights) = &weights {
+            dense = weights.dense();
+        }
+        let mut z = self.product(&x.signal, &mut dense, context);
+        // The scale of weights that are standardized is not free.
+        if weights.is_none() {
+            z = context.rescaled(parameter, z);
+        }
         if !context.keep_weights {
             dense.release();
         }
         if let Some(bias) = context.bias(parameter) {
             z = z.plus_column(&bias);
         }
-        (Rc::new(CachedSignal::from(z)), Box::new(Tape { conv: *self, dense, x }))
+        (Rc::new(CachedSignal::from(z)), Box::new(Tape { conv: *self, dense, standardized: weights, x }))
     }
 }
 
 impl<T: Real> UnaryBackward<T> for Tape<T> {
     fn backward(self: Box<Self>, d: CachedSignal<T>, context: &mut Context<T>) -> Signal<T> {
-        let Self { conv, mut dense, x } = *self;
+        let Self { conv, mut dense, standardized, x } = *self;
         let parameter = context.parameter(0);
-        conv.collect((&x.signal, &d.signal), &d.signal, context);
-        if !context.quiet {
-            let moments = conv.weight_gradient((&x.signal, &d.signal), context);
-            context.observe_own_weight_gradient(moments);
+        match standardized {
+            Some(weights) => conv.collect_standardized(&weights, (&x.signal, &d.signal), context),
+            None => {
+                conv.collect((&x.signal, &d.signal), &d.signal, context);
+                if !context.quiet {
+                    let moments = conv.weight_gradient((&x.signal, &d.signal), context);
+                    context.observe_own_weight_gradient(moments);
+                }
+            }
         }
         drop(x);
         if !context.call.input_gradient {

@@ -112,7 +112,7 @@ impl<const AXES: usize> layer::Layer for Spec<AXES> {
             kernel: Some(window.kernel),
             ..Wanted::linear(entry, fan_in, channels).with(self.init.as_deref(), self.bias.as_ref())
         });
-        let of = Conv { units: channels, window, channels: self.out, groups, axes: AXES };
+        let of = Conv { units: channels, window, channels: self.out, groups, axes: AXES, standardize: None };
         to.node(NewNode {
             parameters: vec![parameter],
             entry: Some(entry),
@@ -123,7 +123,7 @@ impl<const AXES: usize> layer::Layer for Spec<AXES> {
 
 /// A transposed convolution. Rows of W are input channels, columns (tap, output channel of the group), as in the convolution
 /// whose transpose it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConvTranspose {
     /// The convolution that leads from its output to its input.
     pub of: Conv,
@@ -198,5 +198,35 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
         }
         let dx = of.product(&d.signal, &mut dense, context);
         context.with_factor(parameter, dx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::layer::Fields;
+
+    /// Windows over an output whose size PyTorch's `ConvTranspose2d` gives: (in − 1)·stride − 2·padding + dilation·(kernel − 1) +
+    /// output_padding + 1.
+    #[test]
+    fn outputs_are_as_large_as_pytorch_makes_them() {
+        let of = |text: &str| toml::from_str::<Spec<2>>(&format!("out = 1\n{text}")).unwrap();
+        for (text, size) in [
+            ("kernel = 2\nstride = 2", [10, 14]),
+            ("kernel = [3, 4]\nstride = 2\npadding = 1\noutput_padding = [1, 0]", [10, 14]),
+            ("kernel = 3\ndilation = 3\noutput_padding = [0, 2]", [11, 15]),
+        ] {
+            let window = of(text).window(Space::Image(5, 7)).unwrap();
+            assert_eq!((window.input, window.output), ([1, size[0], size[1]], [1, 5, 7]), "{text}");
+        }
+        for (text, words) in [
+            ("kernel = 3\noutput_padding = 1", "at most 0 fits"),
+            ("kernel = 3\npadding = 4", "leaves nothing of 7 positions: at most 3 fits"),
+            ("kernel = [3, 3, 3]", "a whole number or [height, width] fits"),
+        ] {
+            let fault = of(text).window(Space::Image(5, 7)).unwrap_err();
+            assert!(fault.contains(words), "{fault}");
+        }
+        assert!(!of("kernel = 3").fields().contains_key("padding"));
     }
 }

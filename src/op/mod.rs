@@ -55,6 +55,7 @@ pub mod softmax;
 pub mod split;
 pub mod squeeze;
 pub mod ssm;
+pub mod standardize;
 pub mod token;
 pub mod transpose;
 pub mod upsample;

@@ -164,23 +164,24 @@ impl<T: Real> Unary<T> for Pool {
             Of::Mean => Vec::new(),
         };
         let share = T::of(1.0 / window.taps() as f64);
-        let seen = window.positions_seen();
         for (index, column) in out.as_mut_slice().chunks_exact_mut(channels).enumerate() {
             let sample = &entries[index / window.windows() * image..][..image];
-            for (tap, position) in seen[index % window.windows()].iter().enumerate() {
-                let from = &sample[*position as usize * channels..][..channels];
+            let mut is_first = true;
+            window.each(index % window.windows(), |_, position| {
+                let from = &sample[position * channels..][..channels];
                 match self.of {
                     Of::Mean => column.iter_mut().zip(from).for_each(|(sum, v)| *sum += *v * share),
-                    Of::Largest if tap == 0 => {
+                    Of::Largest if is_first => {
                         column.copy_from_slice(from);
-                        places[index * channels..][..channels].fill(*position);
+                        places[index * channels..][..channels].fill(position as u32);
                     }
                     Of::Largest => {
                         let places = &mut places[index * channels..][..channels];
-                        max_into(column, places, from, *position);
+                        max_into(column, places, from, position as u32);
                     }
                 }
-            }
+                is_first = false;
+            });
         }
         let tape = match self.of {
             Of::Largest => Tape::Largest(*self, places),
@@ -199,7 +200,6 @@ impl<T: Real> UnaryBackward<T> for Tape {
         let mut dx = DMatrix::from_element(channels, window.positions() * context.batch, T::ZERO);
         let image = window.positions() * channels;
         let share = T::of(1.0 / window.taps() as f64);
-        let seen = window.positions_seen();
         let entries = dx.as_mut_slice();
         for (index, column) in d.values.as_slice().chunks_exact(channels).enumerate() {
             let sample = &mut entries[index / window.windows() * image..][..image];
@@ -210,12 +210,10 @@ impl<T: Real> UnaryBackward<T> for Tape {
                         sample[*place as usize * channels + channel] += *v;
                     }
                 }
-                Self::Mean(_) => {
-                    for position in &seen[index % window.windows()] {
-                        let to = &mut sample[*position as usize * channels..][..channels];
-                        to.iter_mut().zip(column).for_each(|(sum, v)| *sum += *v * share);
-                    }
-                }
+                Self::Mean(_) => window.each(index % window.windows(), |_, position| {
+                    let to = &mut sample[position * channels..][..channels];
+                    to.iter_mut().zip(column).for_each(|(sum, v)| *sum += *v * share);
+                }),
             }
         }
         Signal::new(dx, d.exponent)

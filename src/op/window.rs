@@ -182,16 +182,6 @@ impl Window {
         }
     }
 
-    /// Positions of the image under each window.
-    pub fn positions_seen(&self) -> Vec<Vec<u32>> {
-        let of = |window: usize| {
-            let mut seen = Vec::with_capacity(self.taps());
-            self.each(window, |_, position| seen.push(position as u32));
-            seen
-        };
-        (0..self.windows()).map(of).collect()
-    }
-
     /// Taps of one row of a window that lie on the image.
     fn inside(&self, column: usize) -> Range<usize> {
         let first = (0..self.kernel[2]).find(|x| self.at(2, column, *x).is_some()).unwrap_or(0);

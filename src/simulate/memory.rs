@@ -5,8 +5,9 @@ use super::input::Input;
 use super::plan::{CellPlan, Plan};
 use super::streamed;
 use crate::graph::Graph;
-use crate::op::Parameter;
+use crate::numeric::cached::SUMS;
 use crate::op::record::LayerRecord;
+use crate::op::{Parameter, Shape};
 use crate::spec::{Experiment, Precision};
 use crate::weights::Method;
 
@@ -132,6 +133,13 @@ fn factor(columns: u128, rank: u128) -> u128 {
     if 8 * entries <= HEAP { 28 * entries } else { 12 * entries + (FACTOR - 12) * columns * rank }
 }
 
+/// Bytes of a sample's largest value with the sums of its columns.
+fn widest(graph: &Graph) -> u128 {
+    let bytes = |shape: Shape| 4 * shape.size() as u128 + SUMS * shape.positions() as u128;
+    let made = graph.values.iter().skip(1).map(|value| bytes(value.shape)).max();
+    made.unwrap_or(0).max(4 * graph.features() as u128)
+}
+
 /// Bytes of a trial's matrices.
 fn trial_bytes(plan: &Plan, cell: &CellPlan, threads: usize) -> u128 {
     let batch = plan.experiment.batch;
@@ -144,7 +152,7 @@ fn trial_bytes(plan: &Plan, cell: &CellPlan, threads: usize) -> u128 {
     }
     let graph = &*cell.graph;
     let mut tape = graph.tape_bytes(batch);
-    let widest = 4 * graph.widest() as u128 * samples;
+    let widest = widest(graph) * samples;
     if recomputes(graph, batch) {
         let parts = (graph.nodes.len() as f64).sqrt() as u128;
         tape = 2 * tape / parts + parts * widest;

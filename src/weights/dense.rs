@@ -85,17 +85,33 @@ impl<T: Real> Dense<T> {
         }
     }
 
+    /// The same weights times a number.
+    #[must_use]
+    pub fn times(self, factor: Wide) -> Self {
+        Self { scale: self.scale * factor, mean: self.mean * factor, ..self }
+    }
+
     /// The weight matrix itself, fan_out × fan_in, in double precision.
     pub fn matrix(&mut self, threads: Threads) -> DMatrix<f64> {
         let (scale, mean) = (self.scale.to_f64(), self.mean.to_f64());
-        let unit = match self.draw(threads) {
-            Drawn::Nothing => DMatrix::zeros(self.fan_out, self.fan_in),
-            Drawn::Identity => DMatrix::identity(self.fan_out, self.fan_in),
-            Drawn::Plain(w) => w.map(Real::to_f64),
-            Drawn::Shared(w) => w.map(Real::to_f64),
-            Drawn::Transposed(wt) => wt.map(Real::to_f64).transpose(),
-        };
-        unit.map(|u| scale * u + mean)
+        self.unit_as(Real::to_f64, threads).map(|u| scale * u + mean)
+    }
+
+    /// A copy of U, fan_out × fan_in.
+    pub fn unit_matrix(&mut self, threads: Threads) -> DMatrix<T> {
+        self.unit_as(|u| u, threads)
+    }
+
+    fn unit_as<S: Real>(&mut self, number: impl Fn(T) -> S, threads: Threads) -> DMatrix<S> {
+        let (rows, columns) = (self.fan_out, self.fan_in);
+        let of = |is_one: bool| if is_one { S::ONE } else { S::ZERO };
+        match self.draw(threads) {
+            Drawn::Nothing => DMatrix::from_element(rows, columns, S::ZERO),
+            Drawn::Identity => DMatrix::from_fn(rows, columns, |i, j| of(i == j)),
+            Drawn::Plain(w) => w.map(number),
+            Drawn::Shared(w) => w.map(number),
+            Drawn::Transposed(wt) => wt.map(number).transpose(),
+        }
     }
 
     fn draw(&mut self, threads: Threads) -> &Drawn<T> {

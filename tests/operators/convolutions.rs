@@ -93,6 +93,16 @@ pub const CASES: Cases = &[
         layer = [{ type = "conv-transpose3d", out = 2, kernel = 2, stride = [2, 1, 1], padding = [0, 0, 1] }]"#,
     ),
     (
+        "conv2d_standardized",
+        r#"
+        input = { shape = [2, 3, 3] }
+        layer = [
+            { type = "conv2d", out = 4, kernel = 2, standardize = true },
+            { type = "act" },
+            { type = "conv2d", out = 2, kernel = 2, groups = 2, standardize = { eps = 0.1, scale = "fan-in" }, bias = false },
+        ]"#,
+    ),
+    (
         "upsample_nearest",
         r#"
         input = { shape = [3, 2] }

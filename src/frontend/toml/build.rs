@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn fans_of_convolutions_count_taps_and_groups_divide_what_comes_in() {
         // PyTorch: weight (out, in/groups, kh, kw); Keras: kernel (kh, kw, in/groups, out). Both: fan_in = in/groups·taps,
-        // fan_out = out·taps.
+        // fan_out = out·taps. Transposed, PyTorch: weight (in, out/groups, kh, kw), the same of its axes.
         let net = built(
             r#"
             input = { shape = [12, 9, 9] }
@@ -291,11 +291,12 @@ mod tests {
                 { type = "conv2d", out = 8, kernel = [3, 2] },
                 { type = "conv2d", out = 20, kernel = 3, groups = 4 },
                 { type = "conv2d", out = 20, kernel = 1, groups = 20 },
+                { type = "conv-transpose2d", out = 8, kernel = [3, 2], groups = 4 },
             ]"#,
             "xavier",
         );
         let fans: Vec<_> = net.entries.iter().map(|e| (e.fan_in, e.fan_out, e.units)).collect();
-        assert_eq!(fans, [(72, 48, 8), (18, 180, 20), (1, 20, 20)]);
+        assert_eq!(fans, [(72, 48, 8), (18, 180, 20), (1, 20, 20), (12, 120, 8)]);
         for entry in &net.entries {
             let variance = 2.0 / (entry.fan_in + entry.fan_out) as f64;
             assert!((entry.weights.moments(1, 1).variance / variance - 1.0).abs() < 1e-12);

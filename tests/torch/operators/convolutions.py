@@ -1,5 +1,6 @@
 import math
 
+import torch
 import torch.nn.functional as F
 from cases import table
 
@@ -84,6 +85,17 @@ def conv_transpose2d(p, x):
 def conv_transpose3d(p, x):
     w, b = kernel(p, "conv-transpose1", 2, 2, 2, 2, 2), bias(p, "conv-transpose1", 2)
     return F.conv_transpose3d(x, w, b, stride=(2, 1, 1), padding=(0, 0, 1))
+
+
+def standardized(w, eps):
+    variance, mean = torch.var_mean(w, (1, 2, 3), correction=0, keepdim=True)
+    return (w - mean) / (variance + eps).sqrt()
+
+
+@case((2, 3, 3))
+def conv2d_standardized(p, x):
+    x = F.conv2d(x, standardized(kernel(p, "conv1", 4, 2, 2, 2), 1e-5), bias(p, "conv1", 4))
+    return F.conv2d(x.tanh(), standardized(kernel(p, "conv2", 2, 2, 2, 2), 0.1) / 8**0.5, groups=2)
 
 
 @case((3, 2))

@@ -37,7 +37,7 @@ fn pytorch(recipe: &Recipe) -> String {
     };
     format!(
         "import math\nimport torch\n\n\n{}def initialize(network):\n    for layer in network.modules():\n        \
-         if isinstance(layer, (torch.nn.Linear, torch.nn.Conv2d)):\n            \
+         if isinstance(layer, (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)):\n            \
          fan_in, fan_out = layer.weight[0].numel(), layer.weight[:, 0].numel()\n{weights}            \
          if layer.bias is not None:\n                {biases}\n",
         remark(recipe, "#", "the variance")
