@@ -435,3 +435,62 @@ fn tables_of_laws_name_parts_that_there_are() {
         assert!(fault.contains(words), "{layer}: {fault}");
     }
 }
+
+#[test]
+fn attention_and_experts_say_what_would_fit() {
+    let file =
+        |layer: &str| sequence(&format!(r#"{{ type = "linear", out = 6, name = "m" }}, {{ {layer} }}"#));
+    let attention = |fields: &str| file(&format!(r#"type = "attention", {fields}"#));
+    for (fields, words) in [
+        ("heads = 4", "heads = 4 does not divide the 6 features; 3 does"),
+        ("heads = 6, kv_heads = 4", "kv_heads = 4 does not divide the 6 heads; 3 does"),
+        ("heads = 2, kv_heads = 0", "kv_heads = 0 does not divide the 2 heads; 1 does"),
+        ("heads = 0, head_width = 2", "at least 1 is needed"),
+        ("heads = 2, head_width = 0", "at least 1 is needed"),
+        ("heads = 2, window = 0", "window = 0 leaves nothing to see"),
+        ("heads = 2, soft_cap = -1", "soft_cap = -1 is not a number above 0 and up to 10^6"),
+        ("heads = 2, soft_cap = nan", "soft_cap = NaN is not a number above 0"),
+        ("heads = 2, scale = 0", "scale = 0 is not a number above 0"),
+        (r#"heads = 2, scale = "1/(width - 3)""#, "scale = inf is not a number above 0"),
+        (r#"heads = 2, scale = "1/depth""#, "scale = \"1/depth\": "),
+        ("heads = 2, scale = []", "a number or a formula in `width` is needed"),
+        ("heads = 2, rotary = true", "its width is an even number up to that, not 3"),
+        ("heads = 6, rotary = true", "a head has but one: head_width = 2 would fit"),
+        ("heads = 1, rotary = { width = 8 }", "its width is an even number up to that, not 8"),
+        ("heads = 1, rotary = { base = 0.5 }", "the base of rotary is a number from 1 on"),
+        ("heads = 1, rotary = { basis = 2 }", "unknown field `basis`"),
+        (r#"heads = 1, rotary = { style = "x" }"#, "unknown word `x`, expected `half` or `pairs`"),
+        ("heads = 1, rotary = 3", "true, false or a table is needed"),
+        (r#"heads = 1, key_norm = "batch""#, "key_norm: unknown word `batch`"),
+        ("heads = 1, eps = 0.1", "eps needs query_norm or key_norm"),
+        (r#"heads = 1, query_norm = "rmsnorm", eps = -1"#, "eps = -1 is not a number from 0 on"),
+        ("heads = 1, relative = { buckets = 5 }", "5 buckets, which is not an even number from 4 to 65536"),
+        ("heads = 1, causal = true, relative = { buckets = 1 }", "not a number from 2 to 65536"),
+        ("heads = 1, relative = { distance = 8 }", "distance = 8 is not above 8"),
+        ("heads = 1, relative = {}, alibi = true", "leave out alibi and soft_cap, or it"),
+        (r#"heads = 1, init = { positions = "he" }"#, "init has no part `positions`"),
+        (r#"heads = 1, causal = true, from = ["m", "input"]"#, "causal needs queries and keys of one input"),
+        (r#"heads = 1, rotary = true, from = ["m", "input"]"#, "rotary needs queries and keys of one input"),
+        (r#"heads = 1, from = ["m", "m", "m"]"#, "attention takes one input, or two"),
+    ] {
+        let text = fault(&attention(fields));
+        assert!(text.contains(words), "{fields}: {text}");
+    }
+    for (layer, words) in [
+        (r#"type = "moe", experts = 0, hidden = 2"#, "experts = 0 is not a number from 1 to 4096"),
+        (
+            r#"type = "moe", experts = 3, top = 4, hidden = 2"#,
+            "top = 4 of 3 experts is not a number from 1 to 3",
+        ),
+        (r#"type = "moe", experts = 3, hidden = 2, gated = false, init = { gate = "he" }"#, "no part `gate`"),
+        (r#"type = "gated-mlp", hidden = 2, bias = { out = true }"#, "there are gate, up, down"),
+        (r#"type = "gated-mlp", hidden = 2, fn = "sillu""#, "silu"),
+        (
+            r#"type = "split", sizes = [5, 1], name = "s" }, { type = "glu", from = ["s[0]"]"#,
+            "glu takes an even number",
+        ),
+    ] {
+        let text = fault(&file(layer));
+        assert!(text.contains(words), "{layer}: {text}");
+    }
+}

@@ -132,6 +132,7 @@ impl Draws {
             "query_norm" | "key_norm" => {
                 self.one(&["\"none\"", "\"rmsnorm\"", "\"layernorm\"", "\"x\""]).into()
             }
+            "relative" => self.one(&["{}", "{ buckets = 8, distance = 20 }", "{ buckets = 1 }"]).into(),
             "soft_cap" => self.one(&["1.0", "50.0", "1e-3", "0.0"]).into(),
             "kv_heads" | "experts" | "top" => self.one(&["1", "2", "4", "3"]).into(),
             "by" | "scale" | "forget" => self.one(&["1.0", "0.5", "0.0", "-2.0", "1e10"]).into(),

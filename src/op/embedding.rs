@@ -177,16 +177,20 @@ impl Operator for Embedding {
         8 * self.length as u128 * samples as u128
     }
 
-    /// Rows × features, as `nn.Embedding` has it.
     fn export(&self, exported: &Exported) -> Vec<Exports> {
-        let one = |(parameter, arrays): &(&Parameter, &super::ParameterArrays<f32>)| {
-            let name = if parameter.role == Role::Position { "positions" } else { "weight" };
-            // Features × rows by columns is rows × features by rows.
-            let shape = vec![arrays.weights.ncols(), arrays.weights.nrows()];
-            Exports::of(&parameter.path, name, shape, arrays.weights.as_slice().to_vec())
-        };
-        exported.parameters.iter().map(one).collect()
+        export(exported)
     }
+}
+
+/// Tables as `nn.Embedding` has them: rows × features.
+pub fn export(exported: &Exported) -> Vec<Exports> {
+    let one = |(parameter, arrays): &(&Parameter, &super::ParameterArrays<f32>)| {
+        let name = if parameter.role == Role::Position { "positions" } else { "weight" };
+        // Features × rows by columns is rows × features by rows.
+        let shape = vec![arrays.weights.ncols(), arrays.weights.nrows()];
+        Exports::of(&parameter.path, name, shape, arrays.weights.as_slice().to_vec())
+    };
+    exported.parameters.iter().map(one).collect()
 }
 
 struct Tape {

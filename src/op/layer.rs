@@ -118,7 +118,7 @@ pub fn deserialized<T: DeserializeOwned>(value: Value) -> Result<T, String> {
 fn in_words(message: &str) -> String {
     let rest = ["invalid type: ", "invalid value: "].iter().find_map(|start| message.strip_prefix(start));
     let Some((found, expected)) = rest.and_then(|rest| rest.split_once(", expected ")) else {
-        return message.into();
+        return message.replacen("unknown variant", "unknown word", 1);
     };
     let needed = match expected {
         "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number from 0 on",

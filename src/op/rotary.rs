@@ -61,10 +61,15 @@ impl RotarySpec {
             Self::On => Rotation { base: base(), width: None, style: Style::default() },
             Self::With(rotation) => rotation,
         };
+        if width < 2 {
+            return Err(
+                "rotary turns pairs of features, and a head has but one: head_width = 2 would fit".into()
+            );
+        }
         let rotated = rotation.width.unwrap_or(width);
         if rotated == 0 || rotated % 2 == 1 || rotated > width {
             return Err(format!(
-                "rotary turns pairs of a head's {width} features: its width is an even number from 2 to {width}, not {rotated}"
+                "rotary turns pairs of a head's {width} features: its width is an even number up to that, not {rotated}"
             ));
         }
         if !(rotation.base.is_finite() && rotation.base >= 1.0) {

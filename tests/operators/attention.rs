@@ -104,6 +104,18 @@ pub const CASES: Cases = &[
         layer = [{ type = "gated-mlp", hidden = 2, fn = "tanh", out = 5, bias = { up = true, down = true } }]"#,
     ),
     (
+        "relative_positions",
+        r#"
+        input = { shape = [6, 2] }
+        layer = [{ type = "attention", heads = 2, scale = 1, bias = false, relative = { buckets = 6, distance = 4 } }]"#,
+    ),
+    (
+        "causal_relative_positions",
+        r#"
+        input = { shape = [6, 2] }
+        layer = [{ type = "attention", heads = 2, kv_heads = 1, causal = true, relative = { buckets = 4, distance = 5 } }]"#,
+    ),
+    (
         "soft_mixture",
         r#"
         input = { shape = [2, 3] }

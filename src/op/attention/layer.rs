@@ -1,13 +1,15 @@
 //! Attention as an architecture file spells it, and the nodes that it is made of: projections, norms and rotations of queries and
 //! keys, the attention itself, and the projection behind its heads.
 
-use super::{Attention, Mask, Scores};
+use super::{Attention, Mask, Relative, Scores};
 use crate::op::forms::{BiasSpec, Factor};
-use crate::op::layer::{Assembler, Layer, LayerType, NewNode, Port, divided, divisor_near, read, sized};
+use crate::op::layer::{
+    Assembler, Layer, LayerType, NewEntry, NewNode, Port, Wanted, divided, divisor_near, read, sized,
+};
 use crate::op::linear::{Part, project};
 use crate::op::norm::{self, Norm, Over};
 use crate::op::rotary::{Rotary, RotarySpec};
-use crate::op::{ByPart, Operator, Role, Space, check_parts, exactly, of_part};
+use crate::op::{ByPart, Counts, Operator, Role, Shape, Space, check_parts, exactly, of_part};
 use serde::{Deserialize, Serialize};
 
 /// As an architecture file spells it.
@@ -24,6 +26,7 @@ pub const LAYER: LayerType = LayerType {
         "soft_cap",
         "rotary",
         "alibi",
+        "relative",
         "query_norm",
         "key_norm",
         "eps",
@@ -65,6 +68,9 @@ struct Spec {
     /// Scores fall with distance, by a slope of each head.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     alibi: bool,
+    /// A learnt bias of each head by relative position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    relative: Option<Relative>,
     /// Of each head's queries.
     #[serde(default, skip_serializing_if = "HeadNorm::is_none")]
     query_norm: HeadNorm,
@@ -74,7 +80,7 @@ struct Spec {
     /// Of these norms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     eps: Option<f64>,
-    /// Of all four projections or of each, in place of `--init`.
+    /// Of all four projections or of each, in place of `--init`; of the `positions` of `relative` alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     init: Option<ByPart<String>>,
     /// Law of the biases, likewise; false for none.
@@ -103,6 +109,8 @@ impl HeadNorm {
 
 /// Its projections.
 const PARTS: [&str; 4] = ["query", "key", "value", "out"];
+/// The table of relative positions.
+const POSITIONS: &str = "positions";
 
 /// A factor or a cap up to this leaves single precision room for scores.
 const LARGEST: f64 = 1e6;
@@ -174,6 +182,7 @@ impl Spec {
             ("window", self.window.is_some()),
             ("rotary", !self.rotary.is_off()),
             ("alibi", self.alibi),
+            ("relative", self.relative.is_some()),
         ];
         match fields.iter().find(|(_, is_set)| *is_set) {
             Some((field, _)) if cross => Err(format!(
@@ -187,6 +196,14 @@ impl Spec {
         if self.window == Some(0) {
             return Err("window = 0 leaves nothing to see; at least 1 is needed".into());
         }
+        if let Some(relative) = self.relative {
+            relative.check(self.causal)?;
+            if self.alibi || self.soft_cap.is_some() {
+                return Err(
+                    "relative is the one bias of its scores: leave out alibi and soft_cap, or it".into()
+                );
+            }
+        }
         let scale = match &self.scale {
             None => 1.0 / (width as f64).sqrt(),
             Some(factor) => positive("scale", factor.value("scale", width)?)?,
@@ -196,6 +213,7 @@ impl Spec {
             mask: Mask { causal: self.causal, window: self.window },
             soft_cap: self.soft_cap.map(|cap| positive("soft_cap", cap)).transpose()?,
             alibi: self.alibi,
+            relative: self.relative,
         })
     }
 
@@ -210,6 +228,37 @@ impl Spec {
             heads: Some(self.heads),
             ..Part::default()
         }
+    }
+
+    /// Adds the table of relative positions with a line of the result for its gradient; nothing without it.
+    fn table(
+        &self,
+        to: &mut dyn Assembler,
+        input: Shape,
+        out: Shape,
+    ) -> Result<(Vec<usize>, Option<usize>), String> {
+        let Some(relative) = self.relative else { return Ok((Vec::new(), None)) };
+        let (buckets, units) = (relative.buckets, out.channels);
+        let entry = to.entry(&NewEntry {
+            part: None,
+            kind: "attention",
+            fans: (buckets, self.heads),
+            units,
+            positions: out.positions(),
+            weighted: true,
+        })?;
+        let init = match &self.init {
+            Some(ByPart::Parts(parts)) => parts.get(POSITIONS).map(String::as_str),
+            _ => None,
+        };
+        let wanted = Wanted {
+            role: Role::Position,
+            deepens: false,
+            counts: Counts { heads: self.heads, ..Counts::of_width(input.channels) },
+            ..Wanted::linear(entry, buckets, self.heads)
+                .with(Some(init.unwrap_or("normal(0, 1)")), Some(&BiasSpec::Has(false)))
+        };
+        Ok((vec![to.parameter(&wanted)], Some(entry)))
     }
 
     /// Each head's norm, then its rotation.
@@ -253,7 +302,8 @@ impl Layer for Spec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let Sources { queries, memory, cross } = Sources::of(inputs)?;
         let width = self.width(queries.shape.channels)?;
-        check_parts("init", &self.init, &PARTS)?;
+        let parts = [&PARTS[..], if self.relative.is_some() { &[POSITIONS] } else { &[] }].concat();
+        check_parts("init", &self.init, &parts)?;
         check_parts("bias", &self.bias, &PARTS)?;
         self.check_distances(cross)?;
         if self.eps.is_some() && self.query_norm.is_none() && self.key_norm.is_none() {
@@ -273,7 +323,9 @@ impl Layer for Spec {
         let v = project(to, memory, shared, &self.part(value, Role::Value, false))?;
         let (heads, [from, seen]) = (self.heads, [queries, memory].map(|port| port.shape.positions()));
         let operator = Attention { heads, kv_heads, queries: from, keys: seen, scores };
-        let node = NewNode { inputs: vec![q, k, v], ..NewNode::plain(operator, q, features) };
+        let (parameters, entry) = self.table(to, queries.shape, features)?;
+        let node =
+            NewNode { inputs: vec![q, k, v], parameters, entry, ..NewNode::plain(operator, q, features) };
         let [mixed] = exactly(to.node(node)?);
         let behind = queries.shape.with(self.out.unwrap_or(queries.shape.channels));
         project(to, mixed, behind, &self.part(out, Role::Output, false)).map(|port| vec![port])

@@ -7,10 +7,15 @@ mod layer;
 mod scores;
 
 pub use layer::LAYER;
-pub use scores::{Mask, Scores};
+pub use scores::{Mask, Relative, Scores};
 
+use super::parameters::gradient_of;
+use super::record::product_moments;
 use super::samples::each_sample;
-use super::{Activations, Backward, Context, Forward, Operator, Parameter, Shapes, exactly, softmax};
+use super::{
+    Activations, Backward, Context, Exported, Exports, Forward, Operator, Parameter, Shapes, embedding,
+    exactly, softmax,
+};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, View, product_to};
 use crate::numeric::real::Real;
@@ -44,9 +49,26 @@ impl Operator for Attention {
         products * self.keys as f64 * shapes.output_size() as f64
     }
 
+    /// The table of relative positions as an embedding has it, buckets × heads.
+    fn export(&self, exported: &Exported) -> Vec<Exports> {
+        embedding::export(exported)
+    }
+
     fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
         let scores = self.queries as u128 * self.keys as u128 * self.heads as u128;
         samples as u128 * (4 * scores + 4 * shapes.input_size() as u128)
+    }
+}
+
+impl Attention {
+    /// The biases of relative positions, heads × buckets, at their true scale as far as doubles hold it.
+    fn table<T: Real>(&self, context: &mut Context<T>) -> Option<Vec<f64>> {
+        let relative = self.scores.relative?;
+        let parameter = context.parameter(0);
+        let numbers: Vec<usize> = (0..relative.buckets).collect();
+        let rows = context.table(parameter).borrow_mut().look_up(&numbers);
+        let entry = |v: &T| Wide::new(v.to_f64(), rows.exponent).to_f64().clamp(-1e300, 1e300);
+        Some(rows.values.iter().map(entry).collect())
     }
 }
 
@@ -120,6 +142,8 @@ struct Tape<T: Real> {
     heads: Heads,
     /// Factor of the products.
     scale: f64,
+    /// A table of relative positions is learnt.
+    relative: bool,
     q: Activations<T>,
     k: Activations<T>,
     v: Activations<T>,
@@ -141,7 +165,7 @@ impl<T: Real> Forward<T> for Attention {
             width: features / self.heads,
             queries: self.queries,
             keys: self.keys,
-            pass: Pass::new(self.scores, q.signal.exponent + k.signal.exponent, self.heads),
+            pass: Pass::new(self, q.signal.exponent + k.signal.exponent, self.table(context)),
         };
         let square = self.queries * self.keys;
         let mut weights = vec![T::ZERO; square * self.heads * batch];
@@ -162,7 +186,8 @@ impl<T: Real> Forward<T> for Attention {
             }
         });
         let mixed = Rc::new(CachedSignal::from(Signal::new(mixed, v.signal.exponent)));
-        (vec![mixed], Box::new(Tape { heads, scale: self.scores.scale, q, k, v, weights }))
+        let (scale, relative) = (self.scores.scale, self.scores.relative.is_some());
+        (vec![mixed], Box::new(Tape { heads, scale, relative, q, k, v, weights }))
     }
 }
 
@@ -246,6 +271,26 @@ impl<T: Real> Tape<T> {
     }
 }
 
+impl<T: Real> Tape<T> {
+    /// ∂C/∂table of relative positions from ∂C/∂scores, which have this exponent.
+    fn table_gradient(&self, scores: &[T], exponent: i64, context: &mut Context<T>) {
+        let heads = &self.heads;
+        let parameter = context.parameter(0);
+        let (rows, columns) = parameter.shape;
+        let mut sums = DMatrix::<f64>::zeros(rows, columns);
+        for (place, scores) in scores.chunks_exact(heads.queries * heads.keys).enumerate() {
+            heads.pass.add_to_table(scores, place % heads.count, heads.keys, sums.as_mut_slice());
+        }
+        let (total, square) = sums.iter().fold((0.0, 0.0), |(total, square), v| (total + v, square + v * v));
+        context.observe_own_weight_gradient(product_moments((columns, rows), square, total, exponent));
+        if let Some(gradient) = gradient_of(&mut context.gradients, parameter) {
+            let sums = Signal::new(sums.map(T::of), exponent);
+            let identity = Signal::new(DMatrix::identity(columns, columns).map(|v: f64| T::of(v)), 0);
+            gradient.add(&sums, &identity, context.threads);
+        }
+    }
+}
+
 impl<T: Real> Backward<T> for Tape<T> {
     fn backward(
         self: Box<Self>,
@@ -257,11 +302,79 @@ impl<T: Real> Backward<T> for Tape<T> {
         let (slopes, dv) = self.through_mixture(&d.values, context);
         let (scores, shift) = self.through_softmax(slopes, context);
         let exponent = self.v.signal.exponent + d.exponent + shift;
+        if self.relative {
+            self.table_gradient(&scores, exponent, context);
+        }
         let [dq, dk] = self.through_products(&scores, context);
         vec![
             Signal::new(dq, exponent + self.k.signal.exponent),
             Signal::new(dk, exponent + self.q.signal.exponent),
             Signal::new(dv, d.exponent),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::stream::Key;
+
+    const BATCH: usize = 2;
+
+    /// Two heads of queries at two positions, which share one head of keys and values at three.
+    const CROSS: Attention = Attention {
+        heads: 2,
+        kv_heads: 1,
+        queries: 2,
+        keys: 3,
+        scores: Scores {
+            scale: 0.7,
+            mask: Mask { causal: false, window: None },
+            soft_cap: None,
+            alibi: false,
+            relative: None,
+        },
+    };
+
+    fn context() -> Context<'static, f64> {
+        Context::new(&[], 0, Key { seed: 1, trial: 1, layer: 0 }, BATCH, Threads::One)
+    }
+
+    fn filled(rows: usize, columns: usize, seed: usize) -> DMatrix<f64> {
+        DMatrix::from_fn(rows, columns, |i, j| ((seed + 3 * i + 7 * j + i * j) as f64).sin())
+    }
+
+    /// O written out entry by entry.
+    fn written_out([q, k, v]: &[DMatrix<f64>; 3]) -> DMatrix<f64> {
+        DMatrix::from_fn(4, 2 * BATCH, |row, column| {
+            let (head, sample) = (row / 2, column / 2);
+            let score = |key: usize| {
+                (0..2).map(|i| q[(2 * head + i, column)] * k[(i, 3 * sample + key)]).sum::<f64>() * 0.7
+            };
+            let weights: Vec<f64> = (0..3).map(|key| score(key).exp()).collect();
+            let mixed = weights.iter().enumerate().map(|(key, w)| w * v[(row % 2, 3 * sample + key)]);
+            mixed.sum::<f64>() / weights.iter().sum::<f64>()
+        })
+    }
+
+    #[test]
+    fn queries_and_keys_may_differ_in_number() {
+        let inputs = [filled(4, 2 * BATCH, 1), filled(2, 3 * BATCH, 2), filled(2, 3 * BATCH, 3)];
+        let given = inputs.iter().map(|m| Rc::new(CachedSignal::from(Signal::new(m.clone(), 0)))).collect();
+        let (out, back) = CROSS.forward(given, &mut context());
+        assert!((&out[0].signal.values - written_out(&inputs)).amax() < 1e-14);
+        let d = filled(4, 2 * BATCH, 4);
+        let gradients = back.backward(vec![Signal::new(d.clone(), 0).into()], &mut context());
+        for (place, gradient) in gradients.iter().enumerate() {
+            for entry in 0..inputs[place].len() {
+                let at = |delta: f64| {
+                    let mut inputs = inputs.clone();
+                    inputs[place].as_mut_slice()[entry] += delta;
+                    written_out(&inputs).dot(&d)
+                };
+                let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+                assert!((gradient.values[entry] - difference).abs() < 1e-9, "input {place}, entry {entry}");
+            }
+        }
     }
 }

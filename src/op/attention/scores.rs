@@ -1,9 +1,11 @@
 //! What a product of a query and a key becomes on its way to the softmax: scaled, capped, shifted by distance; and which keys a query
 //! sees.
 
+use super::Attention;
 use crate::numeric::real::Real;
 use crate::numeric::wide::Wide;
 use crate::op::softmax;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// Keys that a query sees, where both stand at the same positions.
@@ -28,6 +30,73 @@ impl Mask {
     }
 }
 
+/// A learnt bias of each head by relative position (Raffel et al. 2020, arXiv:1910.10683, § 2.1): distances share buckets, half of
+/// which hold one distance each, while the others grow as a geometric sequence. Where a position sees both sides, each side has half
+/// the buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relative {
+    /// Columns of the table.
+    #[serde(default = "buckets")]
+    pub buckets: usize,
+    /// From this distance on all share the last bucket.
+    #[serde(default = "distance")]
+    pub distance: usize,
+}
+
+fn buckets() -> usize {
+    32
+}
+
+fn distance() -> usize {
+    128
+}
+
+/// More buckets than this are refused.
+const MOST: usize = 65_536;
+
+impl Relative {
+    /// Buckets of one side, and those of them that hold one distance each.
+    fn halves(&self, causal: bool) -> (usize, usize) {
+        let side = if causal { self.buckets } else { self.buckets / 2 };
+        (side, side / 2)
+    }
+
+    /// # Errors
+    /// Too few buckets, too many, or a distance within those that hold one each.
+    pub fn check(&self, causal: bool) -> Result<(), String> {
+        let (buckets, sides) = (self.buckets, if causal { 1 } else { 2 });
+        if !(2 * sides..=MOST).contains(&buckets) || !buckets.is_multiple_of(sides) {
+            let even = if causal { "a number" } else { "an even number" };
+            let least = 2 * sides;
+            return Err(format!(
+                "relative has {buckets} buckets, which is not {even} from {least} to {MOST}"
+            ));
+        }
+        let (_, exact) = self.halves(causal);
+        if self.distance <= exact {
+            return Err(format!(
+                "relative: distance = {} is not above {exact}, the distances that have a bucket each",
+                self.distance
+            ));
+        }
+        Ok(())
+    }
+
+    /// The bucket of a key and a query.
+    fn bucket(&self, causal: bool, key: usize, query: usize) -> usize {
+        let (side, exact) = self.halves(causal);
+        let first = if !causal && key > query { side } else { 0 };
+        let distance = if causal { query.saturating_sub(key) } else { key.abs_diff(query) };
+        if distance < exact {
+            return first + distance;
+        }
+        let share = (distance as f64 / exact as f64).ln() / (self.distance as f64 / exact as f64).ln();
+        let beyond = (share * (side - exact) as f64) as usize;
+        first + (exact + beyond).min(side - 1)
+    }
+}
+
 /// From products of queries and keys to scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scores {
@@ -39,6 +108,8 @@ pub struct Scores {
     pub soft_cap: Option<f64>,
     /// Minus a slope of each head times the distance (Press et al. 2022, arXiv:2108.12409).
     pub alibi: bool,
+    /// A learnt bias by relative position, of a parameter of the node.
+    pub relative: Option<Relative>,
 }
 
 /// ALiBi's slopes of so many heads: 2^(−8/n), 2^(−16/n), … for a power of two n; for other counts those of the power of two
@@ -50,6 +121,52 @@ pub fn slopes(heads: usize) -> Vec<f64> {
     (0..full).map(|place| slope(place, full)).chain(others).collect()
 }
 
+/// What is added to the score of a query and a key.
+#[derive(Clone, Debug)]
+enum Biases {
+    None,
+    /// Minus the distance times the slope of the head.
+    Slopes(Vec<f64>),
+    /// Of heads × buckets, and the bucket of each `key + queries − 1 − query`.
+    Table {
+        values: Vec<f64>,
+        heads: usize,
+        queries: usize,
+        buckets: Vec<usize>,
+    },
+}
+
+impl Biases {
+    /// A bias from a table, heads × buckets.
+    fn of_table(scores: &Scores, relative: Relative, table: Vec<f64>, queries: usize, keys: usize) -> Self {
+        let offset = |place: usize| (place.saturating_sub(queries - 1), (queries - 1).saturating_sub(place));
+        let bucket = |place: usize| {
+            let (key, query) = offset(place);
+            relative.bucket(scores.mask.causal, key, query)
+        };
+        let buckets = (0..queries + keys - 1).map(bucket).collect();
+        Self::Table { heads: table.len() / relative.buckets, values: table, queries, buckets }
+    }
+
+    fn of(&self, head: usize, query: usize, key: usize) -> f64 {
+        match self {
+            Self::None => 0.0,
+            Self::Slopes(slopes) => -slopes[head] * key.abs_diff(query) as f64,
+            Self::Table { values, heads, queries, buckets } => {
+                values[buckets[key + queries - 1 - query] * heads + head]
+            }
+        }
+    }
+
+    /// The largest magnitude of what a table holds.
+    fn top(&self) -> f64 {
+        match self {
+            Self::Table { values, .. } => values.iter().fold(0.0, |top, v| v.abs().max(top)),
+            _ => 0.0,
+        }
+    }
+}
+
 /// The scores of one pass, whose products are mantissas with an exponent of their own.
 #[derive(Clone, Debug)]
 pub struct Pass {
@@ -58,21 +175,25 @@ pub struct Pass {
     scale: f64,
     /// Scores are handed on in units of 1/this: mantissas neither overflow nor lose their biases.
     unit: f64,
-    /// By head; empty without ALiBi.
-    slopes: Vec<f64>,
+    biases: Biases,
 }
 
 impl Pass {
-    /// Of products whose mantissas have this exponent.
-    pub fn new(scores: Scores, exponent: i64, heads: usize) -> Self {
+    /// Of products whose mantissas have this exponent; the table of relative positions is heads × buckets.
+    pub fn new(attention: &Attention, exponent: i64, table: Option<Vec<f64>>) -> Self {
+        let &Attention { heads, queries, keys, scores, .. } = attention;
         let scale = softmax::true_scale(scores.scale, exponent);
-        let unit = match scores.soft_cap {
-            Some(_) => 1.0,
-            None if scores.alibi => scale.max(1.0),
-            None => scale,
+        let biases = match (scores.relative, table) {
+            (Some(relative), Some(table)) => Biases::of_table(&scores, relative, table, queries, keys),
+            _ if scores.alibi => Biases::Slopes(slopes(heads)),
+            _ => Biases::None,
         };
-        let slopes = if scores.alibi { slopes(heads) } else { Vec::new() };
-        Self { scores, scale, unit, slopes }
+        let unit = match (scores.soft_cap, &biases) {
+            (Some(_), _) => 1.0,
+            (None, Biases::None) => scale,
+            (None, _) => scale.max(1.0).max(biases.top()),
+        };
+        Self { scores, scale, unit, biases }
     }
 
     /// The keys that a query sees, of so many.
@@ -82,7 +203,7 @@ impl Pass {
 
     /// Products are scores as they are.
     fn is_plain(&self) -> bool {
-        self.scores.soft_cap.is_none() && !self.scores.alibi
+        self.scores.soft_cap.is_none() && matches!(self.biases, Biases::None)
     }
 
     /// From products of a head, a column of so many keys for each query, to scores in units of 1/`unit`.
@@ -90,14 +211,13 @@ impl Pass {
         if self.is_plain() {
             return;
         }
-        let slope = self.slopes.get(head).map_or(0.0, |slope| slope / self.unit);
         let capped = |product: f64| match self.scores.soft_cap {
             Some(cap) => cap * (product * self.scale / cap).tanh(),
             None => product * (self.scale / self.unit),
         };
         for (query, column) in products.chunks_exact_mut(keys).enumerate() {
             for key in self.seen(query, keys) {
-                let score = capped(column[key].to_f64()) - slope * key.abs_diff(query) as f64;
+                let score = capped(column[key].to_f64()) + self.biases.of(head, query, key) / self.unit;
                 column[key] = T::of(score);
             }
         }
@@ -111,6 +231,16 @@ impl Pass {
             let (hidden, column) = column.split_at_mut(seen.start);
             hidden.fill(T::ZERO);
             softmax::weights(column, seen.len(), self.unit);
+        }
+    }
+
+    /// Adds gradients of a head's scores to those of the table of relative positions.
+    pub fn add_to_table<T: Real>(&self, gradients: &[T], head: usize, keys: usize, to: &mut [f64]) {
+        let Biases::Table { heads, queries, buckets, .. } = &self.biases else { return };
+        for (query, column) in gradients.chunks_exact(keys).enumerate() {
+            for key in self.seen(query, keys) {
+                to[buckets[key + queries - 1 - query] * heads + head] += column[key].to_f64();
+            }
         }
     }
 

@@ -1,3 +1,5 @@
+import math
+
 import torch
 import torch.nn.functional as F
 from cases import table
@@ -183,3 +185,37 @@ def plain_experts(p, x):
     shares = router(p, x, 3).softmax(-1)
     gates = shares * (shares == shares.amax(-1, keepdim=True))
     return (experts(p, x, 3, F.gelu, False) @ gates[..., None])[..., 0]
+
+
+def relative_bucket(offset, both, buckets, distance):
+    """Raffel et al. 2020: a bucket for each small distance, logarithmic ones beyond; keys ahead have the upper half."""
+    first = 0
+    if both:
+        buckets //= 2
+        first = buckets if offset > 0 else 0
+        offset = abs(offset)
+    else:
+        offset = max(-offset, 0)
+    exact = buckets // 2
+    if offset < exact:
+        return first + offset
+    beyond = math.log(offset / exact) / math.log(distance / exact) * (buckets - exact)
+    return first + min(exact + int(beyond), buckets - 1)
+
+
+def relative(p, length, count, buckets, distance, both):
+    """Heads × queries × keys."""
+    table = p("attention1/positions", count, buckets)
+    places = [[relative_bucket(k - q, both, buckets, distance) for k in range(length)] for q in range(length)]
+    return table[:, torch.tensor(places)]
+
+
+@case((6, 2))
+def relative_positions(p, x):
+    return attention(p, x, 2, bias=False, scale=1.0, attn_mask=relative(p, 6, 2, 6, 4, True))
+
+
+@case((6, 2))
+def causal_relative_positions(p, x):
+    seen = mask(6, torch.ones(6, 6).tril().bool())
+    return attention(p, x, 2, kv=1, attn_mask=relative(p, 6, 2, 4, 5, False) + seen)
