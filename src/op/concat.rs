@@ -21,11 +21,19 @@ impl layer::Layer for Spec {
         if let Some(other) = inputs.iter().find(|port| port.shape.space != first.shape.space) {
             return Err(clash(to, "concat takes inputs with the same positions", &first, other));
         }
-        let rows: Vec<usize> = inputs.iter().map(|port| port.shape.channels).collect();
-        let channels = layer::total("its channels", &rows)?;
-        let node = NewNode::plain(Concat { rows }, first, first.shape.with(channels));
-        to.node(NewNode { inputs: inputs.to_vec(), ..node })
+        join(to, first, inputs)
     }
+}
+
+/// Adds a concatenation of values with the positions of the first.
+///
+/// # Errors
+/// An output that is too large.
+pub fn join(to: &mut dyn Assembler, first: Port, inputs: &[Port]) -> Result<Vec<Port>, String> {
+    let rows: Vec<usize> = inputs.iter().map(|port| port.shape.channels).collect();
+    let channels = layer::total("its channels", &rows)?;
+    let node = NewNode::plain(Concat { rows }, first, first.shape.with(channels));
+    to.node(NewNode { inputs: inputs.to_vec(), ..node })
 }
 
 /// A concatenation of channels.

@@ -46,6 +46,10 @@ pub const LAYERS: &[&LayerType] = &[
     &super::matmul::LAYER,
     &super::softmax::LAYER,
     &super::scale::LAYER,
+    &super::position::REVERSE,
+    &super::position::SELECT,
+    &super::position::SHIFT,
+    &super::transpose::LAYER,
 ];
 
 /// What stands in an architecture file.
@@ -201,9 +205,9 @@ pub struct NewEntry<'a> {
 
 /// A node, as a layer asks for it.
 #[derive(Debug)]
-pub struct NewNode {
+pub struct NewNode<'a> {
     /// Path segment below the layer's own.
-    pub part: Option<&'static str>,
+    pub part: Option<&'a str>,
     /// What it does.
     pub operator: Arc<dyn Operator>,
     /// Its inputs.
@@ -216,7 +220,7 @@ pub struct NewNode {
     pub entry: Option<usize>,
 }
 
-impl NewNode {
+impl NewNode<'_> {
     /// With one input, one output and neither parameters nor a record.
     pub fn plain(operator: impl Operator + 'static, input: Port, output: Shape) -> Self {
         Self {
@@ -289,6 +293,21 @@ pub fn features(kind: &str, inputs: &[Port]) -> Result<Port, String> {
     let port = single(kind, inputs)?;
     has_features(kind, &port)?;
     Ok(port)
+}
+
+/// The single input of a layer that takes a sequence, and its length.
+///
+/// # Errors
+/// Another number of inputs, or no sequence.
+pub fn sequence(kind: &str, inputs: &[Port]) -> Result<(Port, usize), String> {
+    let input = single(kind, inputs)?;
+    let Space::Sequence(length) = input.shape.space else {
+        return Err(format!(
+            "{kind} takes a sequence [length, features], not {}: input = {{ shape = [length, features] }} fits",
+            input.shape
+        ));
+    };
+    Ok((input, length))
 }
 
 fn has_features(kind: &str, port: &Port) -> Result<(), String> {

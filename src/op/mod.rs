@@ -35,6 +35,7 @@ pub mod norm;
 pub mod parameter;
 pub mod parameters;
 pub mod pool;
+pub mod position;
 pub mod record;
 pub mod recurrent;
 pub mod samples;
@@ -42,6 +43,7 @@ pub mod scale;
 pub mod shape;
 pub mod softmax;
 pub mod split;
+pub mod transpose;
 pub mod window;
 
 pub use by_part::{ByPart, check_parts, of_part};
