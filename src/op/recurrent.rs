@@ -5,17 +5,18 @@
 use super::act::{Act, SATURATED};
 use super::activate::{activate, activation};
 use super::forms::BiasSpec;
-use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, single, sized};
+use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, sequence, sized};
 use super::linear::{self, Trace};
+use super::position::reversed;
 use super::record::{moments, pooled, slopes};
 use super::{
     Activations, ByPart, Context, Exported, Exports, Nature, Operator, Parameter, ParameterArrays, Role,
-    Shape, Shapes, Space, Unary, UnaryBackward, check_parts, of_part,
+    Shape, Shapes, Space, Unary, UnaryBackward, check_parts, concat, exactly, of_part,
 };
 use crate::activation::Activation;
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
-use crate::numeric::signal::{Signal, aligned, stacked};
+use crate::numeric::signal::{Signal, aligned, stacked, unstacked};
 use crate::numeric::wide::Wide;
 use crate::weights::LinearMap;
 use nalgebra::DMatrix;
@@ -26,18 +27,32 @@ use std::sync::Arc;
 /// A plain recurrent layer, as an architecture file spells it.
 pub const RNN: LayerType = LayerType {
     name: "rnn",
-    fields: &["out", "fn", "init", "recurrent", "bias", "last"],
+    fields: &["out", "fn", "init", "recurrent", "bias", "last", "layers", "bidirectional", "packed"],
     read: read::<RnnSpec>,
 };
 /// Long short-term memory, likewise.
 pub const LSTM: LayerType = LayerType {
     name: "lstm",
-    fields: &["out", "init", "recurrent", "bias", "forget", "last"],
+    fields: &[
+        "out",
+        "init",
+        "recurrent",
+        "bias",
+        "forget",
+        "last",
+        "layers",
+        "bidirectional",
+        "projection",
+        "packed",
+    ],
     read: read::<LstmSpec>,
 };
 /// Gated recurrent units, likewise.
-pub const GRU: LayerType =
-    LayerType { name: "gru", fields: &["out", "init", "recurrent", "bias", "last"], read: read::<GruSpec> };
+pub const GRU: LayerType = LayerType {
+    name: "gru",
+    fields: &["out", "init", "recurrent", "bias", "last", "layers", "bidirectional", "packed"],
+    read: read::<GruSpec>,
+};
 
 /// The fields of a recurrent layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,9 +74,21 @@ struct Spec {
     /// Biases of the forget gate, of an lstm only; as the others where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     forget: Option<f64>,
-    /// The last state alone goes on.
+    /// The last state alone goes on; in two directions that of each.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     last: bool,
+    /// So many layers, each of which takes the states of the one before.
+    #[serde(default = "layer::one", skip_serializing_if = "layer::is_one")]
+    layers: usize,
+    /// Another layer of the same kind runs from the end, and its states stand below those of the first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    bidirectional: bool,
+    /// Units of the state, which are made of the cell's by a matrix of their own (Sak et al. 2014); of an lstm only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    projection: Option<usize>,
+    /// The matrices of all gates are drawn as one, rows below rows, whose rows are its fan-out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    packed: bool,
 }
 
 /// The three kinds share their fields and differ in their cell.
@@ -88,6 +115,8 @@ kind!(GruSpec, "gru", |_: &Spec, _: &mut dyn Assembler| Ok::<_, String>(CellKind
 
 /// More steps than this are refused.
 const MOST_STEPS: usize = 1_000_000;
+/// More units of the cell at all steps than this are refused, as more entries of any value are.
+const MOST_CELLS: usize = 1_000_000_000_000;
 
 impl Spec {
     fn assemble(
@@ -97,65 +126,169 @@ impl Spec {
         to: &mut dyn Assembler,
         inputs: &[Port],
     ) -> Result<Vec<Port>, String> {
-        let input = single(kind, inputs)?;
-        let Space::Sequence(length) = input.shape.space else {
-            return Err(format!(
-                "{kind} takes a sequence [length, features], not {}: input = {{ shape = [length, features] }} fits",
-                input.shape
-            ));
-        };
-        if length > MOST_STEPS {
-            return Err(format!("{length} steps would be more than {MOST_STEPS} layers"));
-        }
-        let space = if self.last { Space::Flat } else { input.shape.space };
-        let out = Shape { channels: self.out, space };
+        let (input, length) = sequence(kind, inputs)?;
+        self.check(&cell, length)?;
         let (sigmoid, tanh) = (to.activation(Some("sigmoid"))?, to.activation(Some("tanh"))?);
-        let operator = Recurrent { cell, units: self.out, length, last: self.last, sigmoid, tanh };
-        let (features, units) = (input.shape.channels, self.out);
-        let gates = operator.gates();
-        let rows = sized("its gates", &[gates, units])?;
-        let fan_in = features.checked_add(units).ok_or("its fan-in is more than any machine holds")?;
+        let mut port = input;
+        for layer in 0..self.layers {
+            let mut ends = Vec::with_capacity(2);
+            for reverse in [false, true].into_iter().take(1 + usize::from(self.bidirectional)) {
+                let operator = Recurrent {
+                    cell: cell.clone(),
+                    units: self.out,
+                    projection: self.projection,
+                    packed: self.packed,
+                    length,
+                    last: self.last && layer + 1 == self.layers,
+                    sigmoid: Arc::clone(&sigmoid),
+                    tanh: Arc::clone(&tanh),
+                    place: self.place(layer, reverse),
+                };
+                ends.push(self.direction(kind, operator, to, port)?);
+            }
+            port = match ends.as_slice() {
+                [one] => *one,
+                both => exactly::<_, 1>(concat::join(to, both[0], both)?)[0],
+            };
+        }
+        Ok(vec![port])
+    }
+
+    /// Refuses what no machine holds and what does not go together.
+    fn check(&self, cell: &CellKind, length: usize) -> Result<(), String> {
+        let names = cell.gates();
+        if self.layers == 0 {
+            return Err("layers = 0 leaves nothing of it; at least 1 is needed".into());
+        }
+        let steps = sized("its steps", &[length, self.layers, 1 + usize::from(self.bidirectional)])?;
+        if steps > MOST_STEPS {
+            return Err(format!("{steps} steps would be more than {MOST_STEPS} layers"));
+        }
+        if sized("its cells", &[length, self.out])? > MOST_CELLS {
+            return Err(format!("out = {} would make more than 10^12 cells in {length} steps", self.out));
+        }
+        if let Some(projection) = self.projection.filter(|units| *units >= self.out) {
+            return Err(format!("projection = {projection} is not smaller than out = {}", self.out));
+        }
+        let drawn = if self.packed { &[] } else { names };
+        let projected: &[&str] = if self.projection.is_some() { &[PROJECTION] } else { &[] };
+        check_parts("init", &self.init, &[drawn, projected].concat())?;
+        check_parts("recurrent", &self.recurrent, drawn)?;
+        check_parts("bias", &self.bias, drawn)?;
+        if self.packed && self.forget.is_some() {
+            return Err("forget is a law of one gate, and packed = true draws all gates as one: leave out one of them".into());
+        }
+        Ok(())
+    }
+
+    /// Where a layer of one direction stands.
+    fn place(&self, layer: usize, reverse: bool) -> Stands {
+        let number = (self.layers > 1).then(|| format!("layer{}", layer + 1));
+        let way = self.bidirectional.then(|| if reverse { "reverse" } else { "forward" }.to_string());
+        let parts: Vec<String> = number.into_iter().chain(way).collect();
+        Stands { layer, reverse, part: (!parts.is_empty()).then(|| parts.join("/")) }
+    }
+
+    /// Adds one layer in one direction.
+    fn direction(
+        &self,
+        kind: &'static str,
+        operator: Recurrent,
+        to: &mut dyn Assembler,
+        input: Port,
+    ) -> Result<Port, String> {
+        let Recurrent { length, last, ref place, .. } = operator;
+        let (reverse, part) = (place.reverse, place.part.clone());
+        let state = operator.state();
+        let entry = self.steps(kind, &operator, to, input.shape.channels)?;
+        let parameters = self.parameters(&operator, to, entry, input.shape.channels);
+        let input = if reverse { reversed(to, input, length)? } else { input };
+        let space = if last { Space::Flat } else { input.shape.space };
+        let node = NewNode {
+            part: part.as_deref(),
+            parameters,
+            entry: Some(entry),
+            ..NewNode::plain(operator, input, Shape { channels: state, space })
+        };
+        let [out] = exactly(to.node(node)?);
+        if reverse && !last { reversed(to, out, length) } else { Ok(out) }
+    }
+
+    /// Adds a line of the result for each step; the first of them.
+    fn steps(
+        &self,
+        kind: &'static str,
+        operator: &Recurrent,
+        to: &mut dyn Assembler,
+        features: usize,
+    ) -> Result<usize, String> {
+        let rows = sized("its gates", &[operator.gates(), self.out])?;
+        let fan_in = layer::total("its fan-in", &[features, operator.state()])?;
         let mut first = None;
-        for step in 1..=length {
-            let path = format!("step{step}");
+        for step in 1..=operator.length {
+            let path = operator.place.at(&format!("step{step}"));
             let entry = to.entry(&NewEntry {
                 part: Some(&path),
                 kind,
-                fans: (fan_in, units),
+                fans: (fan_in, self.out),
                 units: rows,
                 positions: 1,
                 weighted: true,
             })?;
             first.get_or_insert(entry);
         }
-        let entry = first.ok_or("a sequence of no steps")?;
-        let names = operator.cell.gates();
-        check_parts("init", &self.init, names)?;
-        check_parts("recurrent", &self.recurrent, names)?;
-        check_parts("bias", &self.bias, names)?;
+        first.ok_or_else(|| "a sequence of no steps".into())
+    }
+
+    /// Adds the matrices of a layer: of each gate, or of all together, that of the input and that of the state; then the projection.
+    fn parameters(
+        &self,
+        operator: &Recurrent,
+        to: &mut dyn Assembler,
+        entry: usize,
+        features: usize,
+    ) -> Vec<usize> {
+        let (state, rows) = (operator.state(), operator.rows());
+        let none = BiasSpec::Has(false);
         let forget = self.forget.map(|value| BiasSpec::Law(format!("constant({value})")));
-        let mut parameters = Vec::with_capacity(2 * gates);
-        for gate in 0..gates {
-            let name = names.get(gate).copied();
-            let part = name.unwrap_or_default();
+        let matrices = operator.matrices();
+        let mut parameters = Vec::with_capacity(2 * matrices + 1);
+        for matrix in 0..matrices {
+            let gate = operator.gate(matrix);
+            let name = gate.unwrap_or_default();
             let [init, recurrent] =
-                [&self.init, &self.recurrent].map(|laws| of_part(laws, part).map(String::as_str));
-            let own = forget.as_ref().filter(|_| part == FORGET);
-            let bias = own.or_else(|| of_part(&self.bias, part));
+                [&self.init, &self.recurrent].map(|laws| of_part(laws, name).map(String::as_str));
+            let own = forget.as_ref().filter(|_| name == FORGET);
+            let bias = own.or_else(|| of_part(&self.bias, name));
+            let part = operator.place.part.as_deref();
             parameters.push(to.parameter(&Wanted {
-                gate: name,
+                part,
+                gate,
                 role: Role::Gate,
                 deepens: false,
-                ..Wanted::linear(entry, features, units).with(init, bias)
+                ..Wanted::linear(entry, features, rows).with(init, bias)
             }));
             parameters.push(to.parameter(&Wanted {
-                gate: name,
+                part,
+                gate,
                 role: Role::Recurrent,
-                deepens: gate + 1 == gates,
-                ..Wanted::linear(entry, units, units).with(recurrent, Some(&BiasSpec::Has(false)))
+                deepens: matrix + 1 == matrices,
+                ..Wanted::linear(entry, state, rows).with(recurrent, Some(&none))
             }));
         }
-        to.node(NewNode { parameters, entry: Some(entry), ..NewNode::plain(operator, input, out) })
+        if self.projection.is_some() {
+            parameters.push(
+                to.parameter(&Wanted {
+                    part: operator.place.part.as_deref(),
+                    gate: Some(PROJECTION),
+                    role: Role::Output,
+                    deepens: false,
+                    ..Wanted::linear(entry, self.out, state)
+                        .with(of_part(&self.init, PROJECTION).map(String::as_str), Some(&none))
+                }),
+            );
+        }
+        parameters
     }
 }
 
@@ -166,9 +299,9 @@ impl Operator for Recurrent {
 
     fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
         let features = shapes.inputs.first().map_or(0, |shape| shape.channels) as u128;
-        4 * samples as u128
-            * self.length as u128
-            * (features + (2 + 5 * self.gates() as u128) * self.units as u128)
+        let projected = self.projection.map_or(0, |_| self.units) as u128;
+        let gates = (1 + 5 * self.gates() as u128) * self.units as u128;
+        4 * samples as u128 * self.length as u128 * (features + gates + projected + self.state() as u128)
     }
 
     fn nature(&self) -> Nature<'_> {
@@ -182,35 +315,41 @@ impl Operator for Recurrent {
         true
     }
 
-    /// The gates one below the other, as `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0` and a zero `bias_hh_l0`
-    /// (torch/nn/modules/rnn.py).
+    /// The gates one below the other, as `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0` and a zero `bias_hh_l0`, of later layers with their
+    /// number, from the end with `_reverse`, and the projection as `weight_hr_l0` (torch/nn/modules/rnn.py).
     fn export(&self, exported: &Exported) -> Vec<Exports> {
-        let part = |second: usize| -> Vec<&(&Parameter, &ParameterArrays<f32>)> {
-            exported.parameters.iter().skip(second).step_by(2).collect()
+        let (pairs, projection) =
+            exported.parameters.split_at(2 * self.matrices().min(exported.parameters.len() / 2));
+        let Some((first, _)) = pairs.first() else { return Vec::new() };
+        let place = &self.place;
+        let path = place.part.as_ref().and_then(|part| first.path.strip_suffix(part.as_str()));
+        let path = path.map_or(first.path.as_str(), |path| path.trim_end_matches('/'));
+        let way = if place.reverse { "_reverse" } else { "" };
+        let of = |name: &str, shape: Vec<usize>, values: Vec<f32>| {
+            Exports::of(path, &format!("{name}_l{}{way}", place.layer), shape, values)
         };
-        let rows = |of: &[&(&Parameter, &ParameterArrays<f32>)]| {
-            let (units, columns) = of.first().map_or((0, 0), |(_, arrays)| arrays.weights.shape());
-            let values: Vec<f32> =
-                of.iter().flat_map(|(_, arrays)| arrays.weights.transpose().as_slice().to_vec()).collect();
-            (vec![units * of.len(), columns], values)
+        let every = |name: &str, which: &mut dyn Iterator<Item = &(&Parameter, &ParameterArrays<f32>)>| {
+            let which: Vec<_> = which.map(|(_, arrays)| &arrays.weights).collect();
+            let (rows, columns) = which.first().map_or((0, 0), |weights| weights.shape());
+            let values = which.iter().flat_map(|w| w.transpose().as_slice().to_vec()).collect();
+            of(name, vec![rows * which.len(), columns], values)
         };
-        let (input, state) = (part(0), part(1));
-        let Some((first, _)) = input.first() else { return Vec::new() };
-        let path = &first.path;
-        let (of_input, of_state) = (rows(&input), rows(&state));
         let mut all = vec![
-            Exports::of(path, "weight_ih_l0", of_input.0, of_input.1),
-            Exports::of(path, "weight_hh_l0", of_state.0, of_state.1),
+            every("weight_ih", &mut pairs.iter().step_by(2)),
+            every("weight_hh", &mut pairs.iter().skip(1).step_by(2)),
         ];
-        let biases: Vec<f32> = input
+        let biases: Vec<f32> = pairs
             .iter()
             .filter_map(|(_, arrays)| arrays.bias.as_ref())
             .flat_map(|bias| bias.as_slice().to_vec())
             .collect();
         if !biases.is_empty() {
             let count = biases.len();
-            all.push(Exports::of(path, "bias_ih_l0", vec![count], biases));
-            all.push(Exports::of(path, "bias_hh_l0", vec![count], vec![0.0; count]));
+            all.push(of("bias_ih", vec![count], biases));
+            all.push(of("bias_hh", vec![count], vec![0.0; count]));
+        }
+        if !projection.is_empty() {
+            all.push(every("weight_hr", &mut projection.iter()));
         }
         all
     }
@@ -229,6 +368,26 @@ pub enum CellKind {
 
 /// The gate that keeps the cell of an LSTM.
 const FORGET: &str = "forget";
+/// The matrix from the cell's output to a smaller state.
+const PROJECTION: &str = "projection";
+
+/// Where a recurrent layer of one direction stands among those that make up a layer of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stands {
+    /// From 0.
+    pub layer: usize,
+    /// It runs from the end.
+    pub reverse: bool,
+    /// Path segments below those of the file's layer; `None` where there is but one.
+    pub part: Option<String>,
+}
+
+impl Stands {
+    /// A segment below these.
+    fn at(&self, segment: &str) -> String {
+        self.part.as_ref().map_or_else(|| segment.into(), |part| format!("{part}/{segment}"))
+    }
+}
 
 impl CellKind {
     /// Names of the gates, in PyTorch's order; none of a cell that has no gates.
@@ -246,8 +405,12 @@ impl CellKind {
 pub struct Recurrent {
     /// What happens at a step.
     pub cell: CellKind,
-    /// Units of the state.
+    /// Units of the cell.
     pub units: usize,
+    /// Units of the state, where they are fewer.
+    pub projection: Option<usize>,
+    /// All gates have one matrix.
+    pub packed: bool,
     /// Steps.
     pub length: usize,
     /// The last state alone goes on.
@@ -256,6 +419,8 @@ pub struct Recurrent {
     pub sigmoid: Arc<Activation>,
     /// Of the candidate and of the cell.
     pub tanh: Arc<Activation>,
+    /// Which of several it is.
+    pub place: Stands,
 }
 
 /// The columns of one step.
@@ -302,6 +467,8 @@ fn gate<T: Real>(act: &Activation, z: &Signal<T>) -> Gate<T> {
 struct Step<T: Real> {
     input: Trace<T>,
     state: Trace<T>,
+    /// Of the cell's output, where it is projected.
+    projected: Option<Trace<T>>,
     cell: StepCell<T>,
 }
 
@@ -334,6 +501,7 @@ struct Tape<T: Real> {
     layer: Recurrent,
     input: Vec<Box<dyn LinearMap<T>>>,
     state: Vec<Box<dyn LinearMap<T>>>,
+    projection: Option<Box<dyn LinearMap<T>>>,
     steps: Vec<Step<T>>,
     features: usize,
 }
@@ -341,6 +509,53 @@ struct Tape<T: Real> {
 impl Recurrent {
     fn gates(&self) -> usize {
         self.cell.gates().len().max(1)
+    }
+
+    /// Units of the state.
+    fn state(&self) -> usize {
+        self.projection.unwrap_or(self.units)
+    }
+
+    /// Matrices of the input, and as many of the state.
+    fn matrices(&self) -> usize {
+        if self.packed { 1 } else { self.gates() }
+    }
+
+    /// Rows of each.
+    fn rows(&self) -> usize {
+        self.gates() / self.matrices() * self.units
+    }
+
+    /// The gate that has a matrix of its own.
+    fn gate(&self, matrix: usize) -> Option<&'static str> {
+        self.cell.gates().get(matrix).copied().filter(|_| !self.packed)
+    }
+
+    /// Of each gate, from the products with each matrix.
+    fn by_gate<T: Real>(&self, products: Vec<Signal<T>>) -> Vec<Signal<T>> {
+        match products.as_slice() {
+            [all] if self.gates() > 1 => unstacked(all, &vec![self.units; self.gates()]),
+            _ => products,
+        }
+    }
+
+    /// Of each matrix, the gradient of its product with the input, and that of its product with the state where it differs.
+    fn by_matrix<T: Real>(
+        &self,
+        mut gates: Vec<Signal<T>>,
+        mut candidate: Option<Signal<T>>,
+    ) -> Vec<(Signal<T>, Option<Signal<T>>)> {
+        let last = gates.len() - 1;
+        if self.matrices() < gates.len() {
+            let driving = stacked(&gates);
+            let recurring = candidate.map(|product| {
+                gates[last] = product;
+                stacked(&gates)
+            });
+            return vec![(driving, recurring)];
+        }
+        let own = |(gate, dz)| (dz, if gate == last { candidate.take() } else { None });
+        gates.into_iter().enumerate().map(own).collect()
     }
 
     fn observe_gates<T: Real>(
@@ -382,13 +597,14 @@ impl<T: Real> Unary<T> for Recurrent {
         x: Activations<T>,
         context: &mut Context<T>,
     ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
-        let (units, batch) = (self.units, context.batch);
+        let (rows, batch) = (self.rows(), context.batch);
         let parameters: Vec<&Parameter> = context.own().collect();
         let first = context.call.entry.unwrap_or(0);
         let mut maps: Vec<_> = parameters.iter().map(|parameter| context.map(parameter)).collect();
-        // Of each gate: the matrix of the input, then that of the state.
-        let mut input = Vec::with_capacity(self.gates());
-        let mut state = Vec::with_capacity(self.gates());
+        let mut projection = if self.projection.is_some() { maps.pop() } else { None };
+        // Of each gate, or of all of them: the matrix of the input, then that of the state.
+        let mut input = Vec::with_capacity(self.matrices());
+        let mut state = Vec::with_capacity(self.matrices());
         for (index, map) in maps.drain(..).enumerate() {
             if index % 2 == 0 { input.push(map) } else { state.push(map) }
         }
@@ -400,21 +616,24 @@ impl<T: Real> Unary<T> for Recurrent {
                 None => z,
             });
         }
-        let zero = || Signal::new(DMatrix::from_element(units, batch, T::ZERO), 0);
-        let mut h: Activations<T> = Rc::new(CachedSignal::from(zero()));
-        let mut memory = zero();
+        let driven = self.by_gate(driven);
+        let zero = |units: usize| Signal::new(DMatrix::from_element(units, batch, T::ZERO), 0);
+        let mut h: Activations<T> = Rc::new(CachedSignal::from(zero(self.state())));
+        let mut memory = zero(self.units);
         let mut steps = Vec::with_capacity(self.length);
         let mut states = Vec::with_capacity(self.length);
         for time in 0..self.length {
             let entry = first + time;
             let now = Rc::new(CachedSignal::from(slice(&x.signal, time, self.length)));
-            let traces = (Trace::new(&now, units, context), Trace::new(&h, units, context));
+            let traces = (Trace::new(&now, rows, context), Trace::new(&h, rows, context));
             let recurring = parameters.iter().skip(1).step_by(2);
             let products: Vec<Signal<T>> = state
                 .iter_mut()
                 .zip(recurring)
                 .map(|(map, parameter)| context.product(parameter, map.as_mut(), &h))
                 .collect();
+            let products = self.by_gate(products);
+            let mut projected = None;
             let drive = |k: usize| slice(&driven[k], time, self.length);
             let cell = match &self.cell {
                 CellKind::Plain(function) => {
@@ -435,6 +654,10 @@ impl<T: Real> Unary<T> for Recurrent {
                     let before = std::mem::replace(&mut memory, next);
                     let out = gate(&self.tanh, &memory);
                     h = Rc::new(CachedSignal::from(o.hadamard(&out.value)));
+                    if let (Some(map), Some(parameter)) = (&mut projection, parameters.last()) {
+                        projected = Some(Trace::new(&h, self.state(), context));
+                        h = Rc::new(CachedSignal::from(context.product(parameter, map.as_mut(), &h)));
+                    }
                     self.observe_gates(entry, &z, &gates, context);
                     self.observe_state(entry, &h, context);
                     StepCell::Lstm(LstmStep { gates, before, out })
@@ -454,17 +677,17 @@ impl<T: Real> Unary<T> for Recurrent {
                     StepCell::Gru(GruStep { gates, keep, product: products[2].clone(), before })
                 }
             };
-            steps.push(Step { input: traces.0, state: traces.1, cell });
+            steps.push(Step { input: traces.0, state: traces.1, projected, cell });
             if !self.last {
                 states.push(h.signal.clone());
             }
         }
         if !context.keep_weights {
-            input.iter_mut().chain(&mut state).for_each(|map| map.release());
+            input.iter_mut().chain(&mut state).chain(&mut projection).for_each(|map| map.release());
         }
         let features = x.signal.values.nrows();
         let out = if self.last { h } else { Rc::new(CachedSignal::from(joined(&states))) };
-        (out, Box::new(Tape { layer: self.clone(), input, state, steps, features }))
+        (out, Box::new(Tape { layer: self.clone(), input, state, projection, steps, features }))
     }
 }
 
@@ -509,12 +732,13 @@ impl<T: Real> GruStep<T> {
 impl<T: Real> UnaryBackward<T> for Tape<T> {
     fn backward(mut self: Box<Self>, d: CachedSignal<T>, context: &mut Context<T>) -> Signal<T> {
         let length = self.layer.length;
-        let (units, batch) = (self.layer.units, context.batch);
-        let count = self.layer.gates();
+        let batch = context.batch;
+        let (rows, units, state) = (self.layer.rows(), self.layer.units, self.layer.state());
+        let count = self.layer.matrices();
         let parameters: Vec<&Parameter> = context.own().collect();
         let first = context.call.entry.unwrap_or(0);
-        let zero = || Signal::new(DMatrix::from_element(units, batch, T::ZERO), 0);
-        let (mut dh, mut dc) = (zero(), zero());
+        let zero = |units: usize| Signal::new(DMatrix::from_element(units, batch, T::ZERO), 0);
+        let (mut dh, mut dc) = (zero(state), zero(units));
         let mut driven: Vec<Vec<Signal<T>>> = (0..count).map(|_| Vec::with_capacity(length)).collect();
         let mut d = Some(d.signal);
         while let Some(step) = self.steps.pop() {
@@ -528,9 +752,15 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
             if let Some(above) = from_above {
                 dh = dh.plus(above);
             }
+            let mut groups = Vec::with_capacity(2 * count + 1);
+            let projection = (&step.projected, &mut self.projection, parameters.last());
+            if let (Some(trace), Some(map), Some(parameter)) = projection {
+                let projected = CachedSignal::from(dh);
+                groups.push((trace.gradient(parameter, &projected, context), (state * units) as f64));
+                dh = context.transposed_product(parameter, map.as_mut(), &projected);
+            }
             let Through { gates, products, direct } = match step.cell {
                 StepCell::Plain(back) => {
-                    let dh = std::mem::replace(&mut dh, zero());
                     let dz = back.backward(dh.into(), context);
                     Through { gates: vec![dz], products: None, direct: None }
                 }
@@ -538,12 +768,11 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
                 StepCell::Gru(step) => step.back(&dh),
             };
             context.observe_gradient(entry, &CachedSignal::from(stacked(&gates)));
-            dh = direct.unwrap_or_else(zero);
-            let (inner, outer) = ((units * units) as f64, (units * self.features) as f64);
-            let mut groups = Vec::with_capacity(2 * count);
-            for (k, (dz, pair)) in gates.into_iter().zip(parameters.chunks_exact(2)).enumerate() {
+            dh = direct.unwrap_or_else(|| zero(state));
+            let (inner, outer) = ((rows * state) as f64, (rows * self.features) as f64);
+            let matrices = self.layer.by_matrix(gates, products).into_iter().zip(parameters.chunks_exact(2));
+            for (k, ((dz, product), pair)) in matrices.enumerate() {
                 let (driving, recurring) = (pair[0], pair[1]);
-                let product = if k == 2 { products.clone() } else { None };
                 let dz = CachedSignal::from(dz);
                 groups.push((step.input.gradient(driving, &dz, context), outer));
                 let product = product.map(CachedSignal::from);
@@ -566,6 +795,6 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
                 Some(sum) => sum.plus(part),
             });
         }
-        dx.unwrap_or_else(zero)
+        dx.unwrap_or_else(|| zero(self.features))
     }
 }
