@@ -50,6 +50,7 @@ pub const LAYERS: &[&LayerType] = &[
     &super::position::SELECT,
     &super::position::SHIFT,
     &super::transpose::LAYER,
+    &super::graph_conv::LAYER,
 ];
 
 /// What stands in an architecture file.

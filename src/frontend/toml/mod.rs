@@ -1,10 +1,12 @@
 //! An architecture file: the layers of a network as nested tables, and the graph that they make.
 
 mod build;
+mod files;
 mod names;
 mod read;
 
 pub use build::graph;
+pub use files::Load;
 pub use read::ArchitectureError;
 
 use crate::graph::{Graph, GraphError, Laws, assign};
@@ -96,6 +98,20 @@ impl Architecture {
     pub fn parse(text: &str) -> Result<Self, ArchitectureError> {
         let table = text.parse::<Table>().map_err(|fault| ArchitectureError::of_toml(&fault, text))?;
         read::architecture(table)
+    }
+
+    /// Reads a file's text, and what the files hold that it names.
+    ///
+    /// # Errors
+    /// As for [`Architecture::parse`], or a file that cannot be read.
+    pub fn parse_with(text: &str, load: Load) -> Result<Self, ArchitectureError> {
+        let table = text.parse::<Table>().map_err(|fault| ArchitectureError::of_toml(&fault, text))?;
+        let mut value = Value::Table(table);
+        files::inline(&mut value, load)?;
+        match value {
+            Value::Table(table) => read::architecture(table),
+            _ => Self::parse(text),
+        }
     }
 
     /// The network as a table, every field that is not left out with its value.

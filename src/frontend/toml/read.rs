@@ -30,7 +30,7 @@ impl ArchitectureError {
         Self::Toml { line, reason }
     }
 
-    fn value(place: &str, reason: impl Into<String>) -> Self {
+    pub(super) fn value(place: &str, reason: impl Into<String>) -> Self {
         let place = if place.is_empty() { "the file" } else { place };
         Self::Value { place: place.into(), reason: reason.into() }
     }
