@@ -51,6 +51,7 @@ pub const LAYERS: &[&LayerType] = &[
     &super::position::SHIFT,
     &super::transpose::LAYER,
     &super::graph_conv::LAYER,
+    &super::ssm::LAYER,
 ];
 
 /// What stands in an architecture file.

@@ -45,6 +45,7 @@ pub mod scale;
 pub mod shape;
 pub mod softmax;
 pub mod split;
+pub mod ssm;
 pub mod transpose;
 pub mod window;
 

@@ -56,10 +56,17 @@ impl Spec {
 impl layer::Layer for Spec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("split", inputs)?;
-        let rows = self.sizes(input.shape.channels)?;
-        let outputs = rows.iter().map(|channels| input.shape.with(*channels)).collect();
-        to.node(NewNode { outputs, ..NewNode::plain(Split { rows }, input, input.shape) })
+        into(to, input, self.sizes(input.shape.channels)?)
     }
+}
+
+/// Adds a division of channels into so many each.
+///
+/// # Errors
+/// Too many nodes.
+pub fn into(to: &mut dyn Assembler, input: Port, rows: Vec<usize>) -> Result<Vec<Port>, String> {
+    let outputs = rows.iter().map(|channels| input.shape.with(*channels)).collect();
+    to.node(NewNode { outputs, ..NewNode::plain(Split { rows }, input, input.shape) })
 }
 
 /// A division of channels.
