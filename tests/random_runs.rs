@@ -89,6 +89,13 @@ impl Draws {
             },
             "padding" => self.one(&["0", "1", "2", "\"same\"", "[1, 0]"]).into(),
             "groups" | "heads" | "parts" => self.one(&["1", "2", "4", "3"]).into(),
+            "layers" | "rank" | "state" | "projection" => (1 + self.below(3)).to_string(),
+            "steps" => self.one(&["1", "-1", "2"]).into(),
+            "at" => self.one(&["\"first\"", "\"last\"", "0", "1", "-1"]).into(),
+            "edges" => self
+                .one(&["[[0, 1]]", "[[0, 1], [1, 2], [2, 0]]", "[]", "[[0, 0]]", "[[0]]", "\"d.csv\""])
+                .into(),
+            "normalize" => self.one(&["\"symmetric\"", "\"row\"", "\"none\""]).into(),
             "sizes" => format!("[{}, {}]", self.size(), self.size()),
             "fn" => self
                 .one(&[
@@ -109,7 +116,8 @@ impl Draws {
             "p" => self.one(&["0.0", "0.1", "0.5", "0.99", "1.0", "2.0"]).into(),
             "eps" => self.one(&["1e-5", "0.0", "1.0", "-1.0"]).into(),
             "by" | "scale" | "forget" => self.one(&["1.0", "0.5", "0.0", "-2.0", "1e10"]).into(),
-            "positions" | "causal" | "transposed" | "last" | "tied" => self.one(&["true", "false"]).into(),
+            "positions" | "causal" | "transposed" | "last" | "tied" | "bidirectional" | "packed"
+            | "loops" => self.one(&["true", "false"]).into(),
             _ => self.size().to_string(),
         }
     }
@@ -150,7 +158,8 @@ impl Draws {
             fields.push(format!("type = \"{kind}\""));
             let known = LAYERS.iter().find(|layer| layer.name == kind).map_or(&[][..], |layer| layer.fields);
             for field in known {
-                let needed = matches!(*field, "out" | "kernel" | "groups" | "heads" | "p" | "by");
+                let needed =
+                    matches!(*field, "out" | "kernel" | "groups" | "heads" | "p" | "by" | "at" | "edges");
                 if self.chance(if needed { 0.97 } else { 0.15 }) {
                     let value = self.value(field);
                     fields.push(format!("{field} = {value}"));

@@ -7,6 +7,7 @@
 mod nets;
 
 mod pointwise;
+mod recurrent;
 
 use initdiag::graph::{Graph, backward, forward};
 use initdiag::numeric::product::Threads;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 pub type Cases = &'static [(&'static str, &'static str)];
 
 /// The table, a file a kind of operator.
-const TABLE: &[(&str, Cases)] = &[("pointwise", pointwise::CASES)];
+const TABLE: &[(&str, Cases)] = &[("pointwise", pointwise::CASES), ("recurrent", recurrent::CASES)];
 
 /// Relative gap between two programs in double precision.
 const GAP: f64 = 1e-9;
