@@ -13,7 +13,7 @@ use initdiag::initializer::Initializer;
 use initdiag::law::Law;
 use initdiag::numeric::cached::CachedSignal;
 use initdiag::numeric::product::Threads;
-use initdiag::numeric::signal::{Signal, stacked};
+use initdiag::numeric::signal::Signal;
 use initdiag::numeric::stream::{Key, Part, Role as Stream};
 use initdiag::numeric::wide::Wide;
 use initdiag::op::context::Maps;
@@ -23,7 +23,7 @@ use initdiag::op::record::LayerRecord;
 use initdiag::op::{Gradients, Parameter, Precision, Role, Source, loss};
 use initdiag::simulate::Input;
 use initdiag::spec::Loss;
-use initdiag::weights::{Factor, ImplicitGaussian, LinearMap, Method, Packed, Table, linear_map};
+use initdiag::weights::{Factor, ImplicitGaussian, LinearMap, Method, Table, linear_map};
 use ks::{KS_BOUND, two_sample};
 use nalgebra::DMatrix;
 use rand::RngExt;
@@ -579,36 +579,6 @@ fn batch(rows: usize, columns: usize, k: usize) -> CachedSignal<f64> {
 
 fn close(a: &DMatrix<f64>, b: &DMatrix<f64>, what: &str) {
     assert!((a - b).amax() < 1e-9, "{what}: {}", (a - b).amax());
-}
-
-/// Three maps as one answer as they do by themselves, to rounding, however often they are asked.
-#[test]
-fn packed_maps_answer_as_separate_ones() {
-    for (method, law) in [
-        (Method::Dense, Law::Normal { mean: 0.2, std: 0.7 }),
-        (Method::Implicit, Law::Normal { mean: 0.2, std: 0.7 }),
-        (Method::Implicit, Law::Haar { gain: 1.5 }),
-    ] {
-        let rows = [4, 9, 6];
-        let map =
-            |index: usize| linear_map::<f64>(method, law, 9, rows[index], Key { layer: index as u64, ..KEY });
-        let mut packed = Packed::new((0..3).map(|index| (rows[index], map(index))).collect());
-        let mut separate: Vec<_> = (0..3).map(map).collect();
-        for round in 1..4 {
-            let (x, y) = (batch(9, 2, round), batch(19, 2, round + 5));
-            let parts: Vec<_> = separate.iter_mut().map(|map| map.forward(&x, Threads::One)).collect();
-            close(&plain(&packed.forward(&x, Threads::One)), &plain(&stacked(&parts)), "forward");
-            let mut sum = DMatrix::zeros(9, 2);
-            let mut first = 0;
-            for (map, rows) in separate.iter_mut().zip(rows) {
-                let part = y.signal.values.rows(first, rows).into_owned();
-                first += rows;
-                sum += plain(&map.backward(&Signal::new(part, y.signal.exponent).into(), Threads::One));
-            }
-            close(&plain(&packed.backward(&y, Threads::One)), &sum, "backward");
-            packed.release();
-        }
-    }
 }
 
 /// Rows that are looked up before and after the head was asked, from either side, belong to one table.

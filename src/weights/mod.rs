@@ -2,7 +2,6 @@
 //!
 //! [`Dense`] draws every weight, or takes given ones. [`ImplicitGaussian`] and [`ImplicitHaar`] draw products from their exact
 //! joint law and form no weight. [`Table`] holds the rows of an embedding, whose transpose may be a linear layer (tied weights).
-//! [`Packed`] is several maps of one input, one below the other.
 //!
 //! ```
 //! use initdiag::law::Law;
@@ -24,14 +23,12 @@ mod factor;
 mod haar;
 mod implicit_gaussian;
 mod implicit_haar;
-mod packed;
 mod table;
 
 pub use dense::Dense;
 pub use factor::{Factor, largest_square};
 pub use implicit_gaussian::ImplicitGaussian;
 pub use implicit_haar::ImplicitHaar;
-pub use packed::Packed;
 pub use table::Table;
 
 use crate::law::Law;
