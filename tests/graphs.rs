@@ -494,3 +494,89 @@ fn attention_and_experts_say_what_would_fit() {
         assert!(text.contains(words), "{layer}: {text}");
     }
 }
+
+/// Names and shapes under which PyTorch loads a layer of a sequence [5, 3].
+fn exported(layer: &str) -> Vec<(String, Vec<usize>)> {
+    let init = initdiag::initializer::Initializer::parse_for_net("orthogonal").unwrap();
+    let act = Arc::new(Activation::parse("tanh").unwrap());
+    let laws = initdiag::graph::Laws { init: &init, bias: None, act: &act, overrides: &[] };
+    let text = format!("input = {{ shape = [5, 3] }}\nlayer = [{layer}]");
+    let net = Architecture::parse(&text).unwrap().with_laws(&laws).unwrap();
+    let key = initdiag::numeric::stream::Key { seed: 1, trial: 0, layer: 0 };
+    let context = net.context::<f32>(key, 1, initdiag::numeric::product::Threads::One);
+    let all = initdiag::graph::export::named(&net, &net.arrays(&context));
+    for matrix in all.iter().filter(|one| one.name.contains("weight_hh")) {
+        let [rows, columns] = matrix.shape[..] else { panic!("{}", matrix.name) };
+        let column = |c: usize| (0..rows).map(move |r| f64::from(matrix.values[r * columns + c]));
+        for (a, b) in (0..columns).flat_map(|a| (0..columns).map(move |b| (a, b))) {
+            let product: f64 = column(a).zip(column(b)).map(|(x, y)| x * y).sum();
+            // Each of several gates is orthogonal, or all of them together.
+            let gates = if layer.contains("packed") { 1.0 } else { (rows / columns) as f64 };
+            let expected = if a == b { gates } else { 0.0 };
+            assert!((product - expected).abs() < 1e-5, "{}: {product}", matrix.name);
+        }
+    }
+    all.into_iter().map(|one| (one.name, one.shape)).collect()
+}
+
+#[test]
+fn layers_of_sequences_are_exported_under_the_names_of_pytorch() {
+    let names = |layer: &str| {
+        let all = exported(layer);
+        all.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(
+        names(r#"{ type = "gru", out = 4, layers = 2, bidirectional = true, bias = false, name = "g" }"#),
+        "g.weight_ih_l0 [12, 3], g.weight_hh_l0 [12, 4], g.weight_ih_l0_reverse [12, 3], g.weight_hh_l0_reverse [12, 4], \
+         g.weight_ih_l1 [12, 8], g.weight_hh_l1 [12, 4], g.weight_ih_l1_reverse [12, 8], g.weight_hh_l1_reverse [12, 4]"
+    );
+    assert_eq!(
+        names(r#"{ type = "lstm", out = 4, packed = true }"#),
+        "lstm1.weight_ih_l0 [16, 3], lstm1.weight_hh_l0 [16, 4], lstm1.bias_ih_l0 [16], lstm1.bias_hh_l0 [16]"
+    );
+    assert_eq!(
+        names(r#"{ type = "lstm", out = 4, bias = false }, { type = "rnn", out = 2 }"#),
+        "lstm1.weight_ih_l0 [16, 3], lstm1.weight_hh_l0 [16, 4], rnn1.weight_ih_l0 [2, 4], rnn1.weight_hh_l0 [2, 2], \
+         rnn1.bias_ih_l0 [2], rnn1.bias_hh_l0 [2]"
+    );
+    assert_eq!(
+        names(r#"{ type = "ssm", state = 2 }"#),
+        "ssm1.x_proj.weight [5, 3], ssm1.dt_proj.weight [3, 1], ssm1.dt_proj.bias [3], ssm1.A_log [3, 2], ssm1.D [3]"
+    );
+}
+
+#[test]
+fn what_does_not_fit_a_layer_of_sequences_is_said_in_one_line() {
+    for (layer, words) in [
+        (r#"{ type = "rnn", out = 2, layers = 0 }"#, "at least 1 is needed"),
+        (r#"{ type = "rnn", out = 2, layers = 1000000 }"#, "more than 1000000 layers"),
+        (r#"{ type = "lstm", out = 2, projection = 2 }"#, "projection = 2 is not smaller than out = 2"),
+        (r#"{ type = "gru", out = 2, projection = 1 }"#, "unknown field `projection`"),
+        (r#"{ type = "lstm", out = 2, packed = true, forget = 1.0 }"#, "leave out one of them"),
+        (r#"{ type = "lstm", out = 2, packed = true, init = { cell = "he" } }"#, "init takes no table here"),
+        (r#"{ type = "lstm", out = 2, init = { projection = "he" } }"#, "init has no part `projection`"),
+        (r#"{ type = "select", at = 5 }"#, "at = 5 is none of the 5 positions; 0 to 4 are"),
+        (
+            r#"{ type = "select", at = "middle" }"#,
+            "\"first\", \"last\" or a whole number from 0 on is needed",
+        ),
+        (r#"{ type = "shift", steps = -5 }"#, "at most 4 fit"),
+        (
+            r#"{ type = "flatten" }, { type = "transpose" }"#,
+            "transpose takes a sequence [length, features], not [15]",
+        ),
+        (r#"{ type = "ssm", state = 0 }"#, "at least 1 each"),
+        (r#"{ type = "ssm", init = { a_log = "he" } }"#, "did you mean `A_log`?"),
+        (r#"{ type = "graph-conv", out = 2, edges = [[0, 5]] }"#, "position 5, and there are 5: 0 to 4 fit"),
+        (r#"{ type = "graph-conv", out = 2, edges = [[0, 1, 2]] }"#, "not lists of 3"),
+        (r#"{ type = "graph-conv", out = 2, edges = 3 }"#, "a list of pairs is needed"),
+        (r#"{ type = "graph-conv", out = 2, edges = "x" }"#, "a file that nobody has read"),
+        (r#"{ type = "graph-conv", out = 2, edges = [], normalize = "x" }"#, "normalize"),
+    ] {
+        let text =
+            format!("input = {{ shape = [5, 3] }}\nlayer = [{layer}, {{ type = \"linear\", out = 1 }}]");
+        assert!(fault(&text).contains(words), "{layer}: {}", fault(&text));
+    }
+    let wide = "input = { shape = [2000001, 1] }\nlayer = [{ type = \"graph-conv\", out = 1, edges = [] }]";
+    assert!(fault(wide).contains("at most 2000000 positions"), "{}", fault(wide));
+}

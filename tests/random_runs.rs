@@ -100,7 +100,7 @@ impl Draws {
             "edges" => self
                 .one(&["[[0, 1]]", "[[0, 1], [1, 2], [2, 0]]", "[]", "[[0, 0]]", "[[0]]", "\"d.csv\""])
                 .into(),
-            "normalize" => self.one(&["\"symmetric\"", "\"row\"", "\"none\""]).into(),
+            "normalize" => self.one(&["\"symmetric\"", "\"row\"", "\"none\"", "true", "false"]).into(),
             "sizes" => format!("[{}, {}]", self.size(), self.size()),
             "fn" => self
                 .one(&[
@@ -137,7 +137,7 @@ impl Draws {
             "kv_heads" | "experts" | "top" => self.one(&["1", "2", "4", "3"]).into(),
             "by" | "scale" | "forget" => self.one(&["1.0", "0.5", "0.0", "-2.0", "1e10"]).into(),
             "positions" | "causal" | "transposed" | "last" | "tied" | "bidirectional" | "packed"
-            | "loops" | "alibi" | "gated" | "normalize" => self.one(&["true", "false"]).into(),
+            | "loops" | "alibi" | "gated" => self.one(&["true", "false"]).into(),
             _ => self.size().to_string(),
         }
     }

@@ -16,7 +16,7 @@ pub enum Role {
     Key,
     /// Projection to its values.
     Value,
-    /// Projection behind its heads.
+    /// Projection behind its heads, or of a recurrent layer's cell to a smaller state.
     Output,
     /// From the input to a gate of a recurrent layer.
     Gate,

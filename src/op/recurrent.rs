@@ -115,6 +115,8 @@ kind!(GruSpec, "gru", |_: &Spec, _: &mut dyn Assembler| Ok::<_, String>(CellKind
 
 /// More steps than this are refused.
 const MOST_STEPS: usize = 1_000_000;
+/// More units of the cell at all steps than this are refused, as more entries of any value are.
+const MOST_CELLS: usize = 1_000_000_000_000;
 
 impl Spec {
     fn assemble(
@@ -161,6 +163,9 @@ impl Spec {
         let steps = sized("its steps", &[length, self.layers, 1 + usize::from(self.bidirectional)])?;
         if steps > MOST_STEPS {
             return Err(format!("{steps} steps would be more than {MOST_STEPS} layers"));
+        }
+        if sized("its cells", &[length, self.out])? > MOST_CELLS {
+            return Err(format!("out = {} would make more than 10^12 cells in {length} steps", self.out));
         }
         if let Some(projection) = self.projection.filter(|units| *units >= self.out) {
             return Err(format!("projection = {projection} is not smaller than out = {}", self.out));

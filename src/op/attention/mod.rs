@@ -337,7 +337,7 @@ mod tests {
     };
 
     fn context() -> Context<'static, f64> {
-        Context::new(&[], 0, Key { seed: 1, trial: 1, layer: 0 }, BATCH, Threads::One)
+        Context::new((&[], &[]), 0, Key { seed: 1, trial: 1, layer: 0 }, BATCH, Threads::One)
     }
 
     fn filled(rows: usize, columns: usize, seed: usize) -> DMatrix<f64> {
