@@ -221,6 +221,7 @@ fn sizes_that_no_machine_holds_get_one_line() {
             &["heads", "kv_heads", "head_width", "out"],
         ),
         ("gated-mlp", SEQUENCE, "hidden = 1, out = 4", &["hidden", "out"]),
+        ("squeeze-excite", IMAGE, "hidden = 1", &["hidden"]),
         ("moe", SEQUENCE, "experts = 2, top = 1, hidden = 1", &["experts", "top", "hidden"]),
         ("embedding", TOKENS, "out = 1", &["out"]),
         ("split", SEQUENCE, "parts = 2", &["parts"]),
