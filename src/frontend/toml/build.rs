@@ -328,6 +328,9 @@ mod tests {
             // Of the originals' 512 and 1024 positions 128 are here, and none of the two segments.
             ("bert-base", 109_482_240 - (512 - 128 + 2) * 768),
             ("gpt2-small", 124_439_808 - (1024 - 128) * 768),
+            ("gpt2-medium", 354_823_168 - (1024 - 128) * 1024),
+            ("gpt2-large", 774_030_080 - (1024 - 128) * 1280),
+            ("gpt2-xl", 1_557_611_200 - (1024 - 128) * 1600),
             ("pythia-160m", 162_322_944),
             ("llama-3-8b", 8_030_261_248),
             ("mixtral-8x7b", 46_702_792_704),
