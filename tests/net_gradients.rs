@@ -289,7 +289,7 @@ fn tied_weights_are_the_embedding_transposed() {
         input = { tokens = 6, length = 3 }
         layer = [
             { type = "embedding", out = 4 },
-            { type = "layernorm" },
+            { type = "layernorm", gain = false, shift = false },
             { type = "linear", out = 6, tied = true, bias = false },
         ]"#);
     let given = weights(&net);
