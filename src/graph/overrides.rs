@@ -19,6 +19,7 @@ use wildmatch::WildMatch;
 /// use initdiag::graph::Override;
 ///
 /// assert_eq!(Override::parse("*.out = normal(0, 0.01)")?.to_string(), "*.out=normal(0, 0.01)");
+/// assert_eq!(Override::parse("*/gain=0")?.to_string(), "*/gain=constant(0)");
 /// assert!(Override::parse("*.out").is_err());
 /// # Ok::<(), initdiag::law::call::CatalogError>(())
 /// ```
@@ -68,7 +69,10 @@ impl Override {
             .ok_or_else(|| {
                 CatalogError::syntax(text, "PATTERN=LAW is needed, such as '*/query=normal(0, 0.02)'")
             })?;
-        let init = Rc::new(Initializer::parse_for_net(law)?);
+        // A number alone is the constant.
+        let number = law.parse::<f64>().ok().filter(|number| number.is_finite());
+        let law = number.map_or_else(|| law.to_string(), |number| format!("constant({number})"));
+        let init = Rc::new(Initializer::parse_for_net(&law)?);
         let name = pattern.replace('.', "/");
         Ok(Self { matcher: WildMatch::new(&name), meant: Meant::by(&name), pattern: pattern.into(), init })
     }

@@ -348,6 +348,7 @@ mod tests {
             let net = Architecture::parse(source).unwrap();
             assert_eq!(net.name.as_deref(), Some(*name));
             let init = net.init.clone().unwrap_or_else(|| "he".into());
+            assert!(net.act.is_none_or(|act| Activation::parse(&act).is_ok()), "{name}");
             built(source, &init);
         }
     }
