@@ -3,7 +3,7 @@
 use super::activate::{activate, activation, dead_units};
 use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read};
 use super::record;
-use super::{Activations, Context, Nature, Operator, Shapes, Unary, UnaryBackward, owned};
+use super::{Activations, Context, Nature, Operator, Shapes, Unary, UnaryBackward, exactly, owned};
 use crate::activation::Activation;
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::pieces;
@@ -29,11 +29,20 @@ struct Spec {
     function: Option<String>,
 }
 
+/// Adds the activation of this name, or that of the experiment, behind a value.
+///
+/// # Errors
+/// A name that cannot be read.
+pub fn activated(to: &mut dyn Assembler, input: Port, function: Option<&str>) -> Result<Port, String> {
+    let function = to.activation(function)?;
+    let [out] = exactly(to.node(NewNode::plain(Act { function }, input, input.shape))?);
+    Ok(out)
+}
+
 impl Layer for Spec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("act", inputs)?;
-        let function = to.activation(self.function.as_deref())?;
-        to.node(NewNode::plain(Act { function }, input, input.shape))
+        activated(to, input, self.function.as_deref()).map(|port| vec![port])
     }
 }
 

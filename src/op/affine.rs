@@ -5,10 +5,7 @@ use super::forms::BiasSpec;
 use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
 use super::norm::row_sums;
 use super::vector::WantedVector;
-use super::{
-    Activations, Context, Exported, Exports, Nature, Operator, Parameter, ParameterArrays, Shapes, Unary,
-    UnaryBackward, VectorParameter, owned,
-};
+use super::{Activations, Context, Nature, Operator, Parameter, Shapes, Unary, UnaryBackward, owned};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::pieces;
 use crate::numeric::product::Threads;
@@ -107,20 +104,6 @@ impl Operator for Affine {
 
     fn nature(&self) -> Nature<'_> {
         Nature::Passing
-    }
-
-    /// The gain as the weight of PyTorch's norms, the shift as their bias.
-    fn export(&self, exported: &Exported) -> Vec<Exports> {
-        let name = |kind| match kind {
-            "gain" => "weight",
-            "shift" => "bias",
-            other => other,
-        };
-        let of = |(vector, arrays): &(&VectorParameter, &ParameterArrays<f32>)| {
-            let values = arrays.weights.as_slice().to_vec();
-            Exports::of(&vector.path, name(vector.kind), vec![values.len()], values)
-        };
-        exported.vectors.iter().map(of).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Gated linear units: a ⊙ φ(b) of the two halves a, b of the channels (Dauphin et al. 2017; Shazeer 2020, arXiv:2002.05202).
 
-use super::act::Act;
+use super::act::activated;
 use super::exactly;
 use super::layer::{self, Assembler, LayerType, NewNode, Port, divided, features, read};
 use super::mul::multiplied;
@@ -48,7 +48,6 @@ impl layer::Layer for Spec {
 /// # Errors
 /// A function that cannot be read.
 pub fn gated(to: &mut dyn Assembler, value: Port, gate: Port, function: &str) -> Result<Port, String> {
-    let function = to.activation(Some(function))?;
-    let [gate] = exactly(to.node(NewNode::plain(Act { function }, gate, gate.shape))?);
+    let gate = activated(to, gate, Some(function))?;
     multiplied(to, value, gate)
 }

@@ -112,7 +112,7 @@ pub trait Operator: Debug + Send + Sync + Forward<f32> + Forward<f64> {
 
     /// Names and arrays of its parameters in the layout of PyTorch's modules, each name behind the parameter's path.
     fn export(&self, exported: &Exported) -> Vec<Exports> {
-        linear::export(exported)
+        [linear::export(exported), vector::export(exported)].concat()
     }
 }
 

@@ -4,7 +4,7 @@
 //! Every expert is computed at every position, and those that a position is not routed to are weighed with zero: what comes out,
 //! forward and backward, is that of a sparse mixture.
 
-use super::act::Act;
+use super::act::activated;
 use super::gated_mlp::{is_silu, silu};
 use super::glu::gated;
 use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
@@ -96,9 +96,7 @@ impl Spec {
             return gated(to, up, gate, &self.function);
         }
         let up = up(to)?;
-        let function = to.activation(Some(&self.function))?;
-        let [out] = exactly(to.node(NewNode::plain(Act { function }, up, hidden))?);
-        Ok(out)
+        activated(to, up, Some(&self.function))
     }
 }
 

@@ -48,7 +48,7 @@ impl<T: Real> Gradient<T> {
         std::mem::replace(&mut self.begun, true)
     }
 
-    /// Adds sums times 2^exponent to ∂C/∂ of a vector, or all of them to that of a single number.
+    /// Adds sums times 2^exponent to ∂C/∂W, column by column, or all of them to that of a single number.
     pub fn add_sums(&mut self, sums: &[f64], exponent: i64) {
         if !self.begin() {
             self.weights.fill(T::ZERO);

@@ -5,10 +5,7 @@ use super::forms::BiasSpec;
 use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
 use super::norm::row_sums;
 use super::record::moments;
-use super::{
-    Activations, Context, Exported, Exports, Nature, Operator, Parameter, Shapes, Unary, UnaryBackward,
-    WantedVector,
-};
+use super::{Activations, Context, Nature, Operator, Parameter, Shapes, Unary, UnaryBackward, WantedVector};
 use crate::activation::Activation;
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
@@ -68,15 +65,6 @@ impl Operator for Prelu {
 
     fn nature(&self) -> Nature<'_> {
         Nature::Pointwise(&self.usual)
-    }
-
-    /// As `nn.PReLU` has it.
-    fn export(&self, exported: &Exported) -> Vec<Exports> {
-        let of = |(vector, arrays): &(&super::VectorParameter, &super::ParameterArrays<f32>)| {
-            let values = arrays.weights.as_slice().to_vec();
-            Exports::of(&vector.path, "weight", vec![values.len()], values)
-        };
-        exported.vectors.iter().map(of).collect()
     }
 }
 

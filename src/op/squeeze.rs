@@ -1,11 +1,11 @@
 //! Squeeze and excitation (Hu et al. 2018): each channel times a gate that two layers make of the channels' means.
 
-use super::act::Act;
+use super::act::activated;
 use super::forms::BiasSpec;
-use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
+use super::layer::{self, Assembler, LayerType, Port, features, read};
 use super::linear::{Part, project};
 use super::mul::multiplied;
-use super::{ByPart, Shape, Space, check_parts, exactly, of_part, pool};
+use super::{ByPart, Shape, Space, check_parts, of_part, pool};
 use serde::{Deserialize, Serialize};
 
 /// As an architecture file spells it.
@@ -62,9 +62,8 @@ impl layer::Layer for Spec {
                 bias: of_part(&self.bias, name),
                 ..Part::default()
             };
-            port = project(to, port, vector(units), &part)?;
-            let function = to.activation(Some(function))?;
-            [port] = exactly(to.node(NewNode::plain(Act { function }, port, port.shape))?);
+            let made = project(to, port, vector(units), &part)?;
+            port = activated(to, made, Some(function))?;
         }
         multiplied(to, input, port).map(|port| vec![port])
     }

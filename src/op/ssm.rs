@@ -4,7 +4,7 @@
 //! Δ = softplus(dt_proj(low)) with [low, B, C] = x_proj(x), and then for each channel
 //! hₜ = exp(Δₜ A) hₜ₋₁ + Δₜ Bₜ xₜ and yₜ = ⟨Cₜ, hₜ⟩ + D xₜ.
 
-use super::act::Act;
+use super::act::activated;
 use super::by_part::ByPart;
 use super::forms::BiasSpec;
 use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read};
@@ -19,7 +19,7 @@ use super::{
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
-use crate::numeric::signal::{Signal, power_of_two};
+use crate::numeric::signal::Signal;
 use crate::numeric::slice::max_abs;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
@@ -95,8 +95,7 @@ impl layer::Layer for Spec {
         let bias = Some(self.bias.as_ref().unwrap_or(&steps));
         let part = Part { name: Some(PARTS[1]), init: init(PARTS[1]), bias, ..part };
         let raw = project(to, low, input.shape, &part)?;
-        let softplus = Act { function: to.activation(Some("softplus"))? };
-        let [delta] = exactly(to.node(NewNode::plain(softplus, raw, raw.shape))?);
+        let delta = activated(to, raw, Some("softplus"))?;
         let entry = to.entry(&NewEntry {
             part: None,
             kind: "ssm",
@@ -353,10 +352,8 @@ fn over_samples(parts: &[f64], size: usize) -> Vec<f64> {
 /// Adds ∂C/∂W of a parameter where it is wanted.
 fn collect<T: Real>(parameter: &Parameter, values: &Signal<T>, context: &mut Context<T>) {
     let Some(gradient) = gradient_of(&mut context.gradients, parameter) else { return };
-    let (begun, scale) = (gradient.begin(), power_of_two::<T>(values.exponent));
-    for (sum, v) in gradient.weights.iter_mut().zip(values.values.iter()) {
-        *sum = if begun { *sum } else { T::ZERO } + *v * scale;
-    }
+    let sums: Vec<f64> = values.values.iter().map(|v| v.to_f64()).collect();
+    gradient.add_sums(&sums, values.exponent);
 }
 
 impl<T: Real> Backward<T> for Tape<T> {

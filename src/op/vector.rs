@@ -2,6 +2,7 @@
 //! laws of their own, which `--init` does not touch, and no line in the result.
 
 use super::forms::BiasSpec;
+use super::{Exported, Exports, ParameterArrays};
 use crate::law::Law;
 
 /// A vector parameter.
@@ -42,6 +43,20 @@ pub const KINDS: [&str; 6] = ["gain", "shift", "slope", "factor", "token", "tabl
 
 /// Streams of vectors, numbered from here on.
 pub const STREAMS: u64 = 1 << 40;
+
+/// Vectors as PyTorch's modules have them: gain and slope as the weight, the shift as the bias, others under their own name.
+pub fn export(exported: &Exported) -> Vec<Exports> {
+    let of = |(vector, arrays): &(&VectorParameter, &ParameterArrays<f32>)| {
+        let name = match vector.kind {
+            "gain" | "slope" => "weight",
+            "shift" => "bias",
+            other => other,
+        };
+        let values = arrays.weights.as_slice().to_vec();
+        Exports::of(&vector.path, name, vec![values.len()], values)
+    };
+    exported.vectors.iter().map(of).collect()
+}
 
 /// A vector parameter, as a layer asks for it.
 #[derive(Debug)]

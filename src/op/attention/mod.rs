@@ -284,9 +284,7 @@ impl<T: Real> Tape<T> {
         let (total, square) = sums.iter().fold((0.0, 0.0), |(total, square), v| (total + v, square + v * v));
         context.observe_own_weight_gradient(product_moments((columns, rows), square, total, exponent));
         if let Some(gradient) = gradient_of(&mut context.gradients, parameter) {
-            let sums = Signal::new(sums.map(T::of), exponent);
-            let identity = Signal::new(DMatrix::identity(columns, columns).map(|v: f64| T::of(v)), 0);
-            gradient.add(&sums, &identity, context.threads);
+            gradient.add_sums(sums.as_slice(), exponent);
         }
     }
 }
