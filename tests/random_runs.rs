@@ -475,8 +475,13 @@ fn number_behind(text: &str, words: &str, units: &[(&str, f64)]) -> Option<f64> 
     text.split(words).skip(1).filter_map(one).reduce(|a, b| a + b)
 }
 
-/// What is wrong with how a run ended, in words.
-fn fault(place: &Path, arguments: &[String], ended: &Ended) -> Option<String> {
+/// So many times what is announced a run may take. In the hour the machine has little other work; in the test of every day it may
+/// have much, and only what hangs is found.
+const QUIET: f64 = 2.0;
+const BUSY: f64 = 8.0;
+
+/// What is wrong with how a run ended, in words, where it may take so many times what it announces.
+fn fault(place: &Path, arguments: &[String], ended: &Ended, slack: f64) -> Option<String> {
     let Ended { status, said, printed, seconds, peak } = ended;
     if let Some(signal) = status.signal() {
         return Some(format!("ended by signal {signal}"));
@@ -500,8 +505,8 @@ fn fault(place: &Path, arguments: &[String], ended: &Ended) -> Option<String> {
             ("year", 3e7),
         ],
     );
-    // Runs that say nothing take less than some five seconds; those that do, twice as much at most. The machine has other work.
-    if *seconds > 2.0 * announced.unwrap_or(5.0) + 3.0 {
+    // Runs that say nothing take less than some five seconds.
+    if *seconds > slack * announced.unwrap_or(5.0) + 3.0 {
         return Some(format!("took {seconds:.1} s, announced {announced:?}"));
     }
     if (code == 1 || code == 2) && !said.contains("interrupted") {
@@ -555,8 +560,8 @@ fn data() -> String {
     text
 }
 
-#[expect(clippy::print_stderr, reason = "how much was tried")]
-fn hunt(seconds: u64, most: u64) {
+#[expect(clippy::print_stderr, reason = "how much was tried, and what was found, at once")]
+fn hunt(seconds: u64, most: u64, slack: f64) {
     let first: u64 =
         std::env::var("INITDIAG_RANDOM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     let (start, data) = (Instant::now(), data());
@@ -570,10 +575,12 @@ fn hunt(seconds: u64, most: u64) {
         std::fs::write(place.path().join("d.csv"), &data).unwrap();
         let ended = tool(place.path(), &arguments, MOST);
         complete += u64::from(ended.status.code() == Some(0));
-        if let Some(fault) = fault(place.path(), &arguments, &ended) {
+        if let Some(fault) = fault(place.path(), &arguments, &ended, slack) {
             let quoted: Vec<String> = arguments.iter().map(|a| format!("'{a}'")).collect();
             let said: String = ended.said.chars().take(600).collect();
-            faults.push(format!("seed {seed}: {fault}\n  initdiag {}\n{network}{said}", quoted.join(" ")));
+            let found = format!("seed {seed}: {fault}\n  initdiag {}\n{network}{said}", quoted.join(" "));
+            eprintln!("{found}");
+            faults.push(found);
         }
         let kept = std::fs::read_to_string(place.path().join("d.csv")).unwrap_or_default();
         if kept != data || std::fs::read_to_string(place.path().join("n.toml")).unwrap_or_default() != network
@@ -600,9 +607,12 @@ fn what_is_wrong_is_found() {
     };
     let json = ["--json".to_string()];
     let plain: [String; 0] = [];
-    assert_eq!(fault(place, &json, &ended(0, "", 1.0)), None);
-    assert_eq!(fault(place, &plain, &ended(2, "initdiag: error: no\n", 1.0)), None);
-    assert_eq!(fault(place, &plain, &ended(0, "this will take about 20 seconds and", 35.0)), None);
+    assert_eq!(fault(place, &json, &ended(0, "", 1.0), QUIET), None);
+    assert_eq!(fault(place, &plain, &ended(2, "initdiag: error: no\n", 1.0), QUIET), None);
+    let late = |seconds| ended(0, "this will take about 20 seconds and", seconds);
+    assert_eq!(fault(place, &plain, &late(35.0), QUIET), None);
+    assert_eq!(fault(place, &plain, &late(50.0), BUSY), None);
+    assert!(fault(place, &plain, &late(170.0), BUSY).is_some());
     for wrong in [
         Ended { status: ExitStatus::from_raw(6), ..ended(0, "", 1.0) },
         ended(101, "thread 'main' panicked at", 1.0),
@@ -610,7 +620,7 @@ fn what_is_wrong_is_found() {
         ended(2, "one\ntwo\n", 1.0),
         ended(0, "q = NaN", 1.0),
         ended(0, "", 20.0),
-        ended(0, "this will take about 20 seconds and", 50.0),
+        late(50.0),
         ended(1, "initdiag: error: the system refuses 8 bytes of memory\n", 1.0),
         Ended { printed: "inf,1".into(), ..ended(0, "", 1.0) },
         Ended { printed: "no".into(), ..ended(0, "", 1.0) },
@@ -618,17 +628,17 @@ fn what_is_wrong_is_found() {
         Ended { peak: 1e9, ..ended(0, "", 1.0) },
     ] {
         let said = wrong.said.clone();
-        assert!(fault(place, &json, &wrong).is_some(), "{said}");
+        assert!(fault(place, &json, &wrong, QUIET).is_some(), "{said}");
     }
 }
 
 #[test]
 fn a_minute_of_random_runs() {
-    hunt(60, 600);
+    hunt(60, 600, BUSY);
 }
 
 #[test]
 #[ignore = "takes an hour"]
 fn an_hour_of_random_runs() {
-    hunt(3600, u64::MAX);
+    hunt(3600, u64::MAX, QUIET);
 }

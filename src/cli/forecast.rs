@@ -27,7 +27,7 @@ pub struct Forecast {
     memory: u128,
     /// Of them those that come to be after the first trials: what all trials leave behind, and figures.
     later: u128,
-    /// Units of progress of the whole run, and of a trial on every thread.
+    /// Units of progress of the whole run, and of a round: a trial on every thread, and one of every cell.
     units: (u64, u64),
     /// Seconds that layers take behind the trials; of so few that it is not worth asking for the machine's rates, none.
     behind: f64,
@@ -52,7 +52,7 @@ impl Forecast {
         if !output.speaks() {
             return forecast;
         }
-        let rounds = jobs(plan).div_ceil(threads.max(1) as u64);
+        let rounds = jobs(plan).div_ceil(round(plan, threads));
         if plan.cost() < SHORT {
             forecast.silent.store(rounds < ROUNDS, Ordering::Relaxed);
             return forecast;
@@ -75,7 +75,7 @@ impl Forecast {
             threads,
             memory: plan.bytes(threads) + drawn,
             later: plan.left_bytes() + drawn,
-            units: (units, units / jobs * (threads as u64).min(jobs)),
+            units: (units, units / jobs * round(plan, threads).min(jobs)),
             behind: 0.0,
             started: Instant::now(),
             done: AtomicU64::new(0),
@@ -188,6 +188,11 @@ fn words(seconds: f64) -> String {
 /// Trials of all cells.
 fn jobs(plan: &Plan) -> u64 {
     (plan.cells.len() * plan.experiment.trials).max(1) as u64
+}
+
+/// Trials of a round, which tells of the rounds behind it: cells take turns, and each may take its own time.
+fn round(plan: &Plan, threads: usize) -> u64 {
+    threads.max(plan.cells.len()).max(1) as u64
 }
 
 /// Most bytes that the process has had at once.

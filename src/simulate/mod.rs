@@ -95,8 +95,9 @@ pub struct RecordedCell {
 pub fn record(plan: &Plan, control: &Control) -> Result<Recorded, RunError> {
     let pool = control.pool()?;
     let trials = plan.experiment.trials;
-    let jobs: Vec<(usize, usize)> =
-        (0..plan.cells.len()).flat_map(|c| (0..trials).map(move |t| (c, t))).collect();
+    // Cells take turns: what the first jobs take then tells of all cells, however unlike they are.
+    let count = plan.cells.len();
+    let jobs: Vec<(usize, usize)> = (0..trials).flat_map(|t| (0..count).map(move |c| (c, t))).collect();
     // Trials side by side with products on one thread each; threads within a product only where trials are too few.
     let inner = if jobs.len() < control.threads { Threads::All } else { Threads::One };
     let all = |jobs: &[(usize, usize)], double: bool| -> Vec<Option<Trial>> {
@@ -111,10 +112,12 @@ pub fn record(plan: &Plan, control: &Control) -> Result<Recorded, RunError> {
     let first = all(&jobs, always);
     let interrupted = || control.stop.load(Ordering::Relaxed);
     let mut cut = interrupted() && first.iter().any(Option::is_none);
-    let mut cells = Vec::with_capacity(plan.cells.len());
-    let mut first = first.into_iter();
-    for (index, cell) in plan.cells.iter().enumerate() {
-        let found: Vec<Option<Trial>> = first.by_ref().take(trials).collect();
+    let mut cells = Vec::with_capacity(count);
+    let mut found: Vec<Vec<Option<Trial>>> = (0..count).map(|_| Vec::with_capacity(trials)).collect();
+    for ((cell, _), trial) in jobs.iter().zip(first) {
+        found[*cell].push(trial);
+    }
+    for ((index, cell), found) in plan.cells.iter().enumerate().zip(found) {
         let doubtful = found.iter().flatten().any(|trial| trial.doubtful);
         let ask = doubtful
             && plan.experiment.precision != Precision::Single
