@@ -133,6 +133,15 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--set", "layer1=fixup"], 2, "--set: layer1/weight: fixup"),
         (&["--net", "gpt2-small", "--set", "embedding*=orthogonal"], 2, "as a table needs"),
         (&["--set", "layer1.bias=orthogonal"], 2, "does not draw its entries independently"),
+        (&["--init", "zero-gamma"], 2, "is defined for residual branches"),
+        (&["--net", "gpt2-small", "--init", "zero-gamma"], 2, "needs a norm with a gain"),
+        (&["--net", "resnet18", "--init", "deepnorm(0)"], 2, "layers = 0 is not positive"),
+        (&["--net", ""], 2, "--net"),
+        (&["--input", "uniform(1, 0)"], 2, "the lower one first"),
+        (&["--input", "uniform(1)"], 2, "the lower one first"),
+        (&["--input", "uniform(a=0, hi=1)"], 2, "the lower one first"),
+        (&["--input", "uniform(0, nan)"], 2, "the lower one first"),
+        (&["--net", "gpt2-small", "--input", "uniform(0, 1)"], 2, "a file of tokens fits"),
         (&["--init", "0.02"], 2, "constant(0.02)"),
         (&["--width", "0"], 2, "--width"),
         (&["--width", "nan"], 2, "--width"),
@@ -1538,5 +1547,75 @@ fn each_matrix_says_how_it_is_drawn() {
     for (precision, rounding) in [("single", Rounding::Single), ("double", Rounding::Double)] {
         let cell = run("implicit", &["--precision", precision]);
         assert!(cell.layers.iter().all(|l| l.rounding == rounding), "{precision}");
+    }
+}
+
+#[test]
+fn the_networks_are_listed() {
+    for arguments in [&["--net"][..], &["catalog", "nets"], &["train", "--net"], &["recommend", "--net"]] {
+        let output = tool(arguments);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        assert!(
+            text.contains("resnet18") && text.contains("11.7 M") && text.contains("He et al. 2016"),
+            "{text}"
+        );
+    }
+    let output = tool(&["catalog", "nets", "--json"]);
+    let catalog: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let net = &catalog["nets"].as_array().unwrap()[0];
+    assert_eq!((&net["name"], &net["parameters"]), (&"mlp-digits".into(), &9610.into()));
+    assert!(catalog.get("inits").is_none());
+}
+
+/// U[low, high): its moments at the entrance by theory, and the measured variance of a linear layer behind it.
+#[test]
+fn inputs_may_be_uniform_between_limits() {
+    let size =
+        ["--depth", "2", "--width", "256", "--batch", "64", "--trials", "8", "--act", "linear", "--json"];
+    for (input, square) in [("uniform(0, 1)", 1.0 / 3.0), ("uniform(lo=-2, hi=4)", 4.0), ("uniform", 1.0)] {
+        let report = json(&[&["--init", "lecun", "--input", input], size.as_slice()].concat());
+        let layer = &report.cells[0].layers[0];
+        let measured = layer.preactivation.log10_variance.median.unwrap();
+        // The std of log₁₀ of the variance of 256 units is 0.04 at one sample, and less of several.
+        assert!((measured - f64::log10(square)).abs() < 0.1, "{input}: {measured}");
+        let theory = layer.theory.as_ref().unwrap().preactivation_log10_variance.unwrap();
+        assert!((theory - f64::log10(square)).abs() < 1e-6, "{input}: {theory}");
+        assert!(!report.cells[0].flags.iter().any(|flag| matches!(flag, Flag::OffTheory)), "{input}");
+    }
+}
+
+/// A network of tokens takes those of a file: the same tokens at every position make all positions alike, which random ones do not.
+#[test]
+fn tokens_come_from_files() {
+    let place = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(place.path().join(name), text).unwrap();
+    write("n.toml", "input = { tokens = 128, length = 4 }\nlayer = [{ type = \"embedding\", out = 32 }]");
+    write("same.txt", "aaaaaaaaaaaa");
+    write("rows.txt", "1 2 3 4\n5 6 7 8\n");
+    write("short.txt", "1 2 3\n5 6 7\n");
+    write("large.txt", "1 2 3 128 1 1 1\n");
+    write("few.txt", "1 2 3 4\n");
+    let arguments = |input: &str| {
+        let path = |name: &str| place.path().join(name).to_string_lossy().into_owned();
+        let (net, input) = (path("n.toml"), if input.is_empty() { "normal".into() } else { path(input) });
+        let all = ["--net", &net, "--batch", "2", "--trials", "2", "--json", "--input", &input];
+        all.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let likeness = |input: &str| {
+        let arguments = arguments(input);
+        let report = json(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        report.cells[0].layers[0].position_correlation.unwrap()
+    };
+    assert!(likeness("same.txt") > 0.999);
+    assert!(likeness("rows.txt") < 0.9 && likeness("") < 0.9);
+    for (input, words) in [
+        ("short.txt", "samples have 3 tokens, and the network takes 4"),
+        ("large.txt", "token 128, and the network knows 128, numbered from 0"),
+        ("few.txt", "the data has 1 samples, fewer than a batch of 2"),
+    ] {
+        let arguments = arguments(input);
+        let (code, text) = complaint(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(code == 2 && text.contains(words), "{input}: {text}");
     }
 }

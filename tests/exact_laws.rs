@@ -246,3 +246,34 @@ fn mean_ratios_are_the_expected_fractions() {
         assert!((mean - 1.05 * expected).abs() > SIGMAS * error, "{law:?}: 5 % more is not told apart");
     }
 }
+
+/// Looks-linear (Balduzzi et al. 2017, § 4): ReLU(Ma) and ReLU(−Ma) make Ma again, so the units' norm is that which the first layer made,
+/// up to the last layer, and half of it behind that, whose units stand alone. No statistics: the bound is rounding's. Blocks of
+/// equal signs, or He's law, miss it at once.
+#[test]
+fn looks_linear_keeps_norms_through_relus() {
+    let (depth, n) = (60, 64);
+    let act = Arc::new(Activation::parse("relu").unwrap());
+    let place =
+        |layer: usize, gain: f64| Law::Mirrored { gain, inputs: layer > 0, outputs: layer + 1 < depth };
+    let squares = |law: &dyn Fn(usize) -> Law| -> Vec<(f64, f64)> {
+        let mut layers = stack(depth, n, Law::Constant(0.0));
+        layers.iter_mut().enumerate().for_each(|(layer, plan)| plan.weights = law(layer));
+        let log = |m: initdiag::op::record::Moments| m.second_moment.log10_abs().unwrap();
+        let records = trial(&layers, &act, 3);
+        records.iter().map(|r| (log(r.preactivation), log(r.gradient))).collect()
+    };
+    let gap = |squares: &[(f64, f64)]| {
+        let half = 0.5f64.log10();
+        let forward = |layer: usize| if layer + 1 == depth { half } else { 0.0 };
+        let ahead = squares.iter().enumerate().map(|(l, s)| (s.0 - squares[0].0 - forward(l)).abs());
+        // Of each pair one unit is at work, which hands on the gradient of both.
+        let back = squares[..depth - 1].iter().map(|s| (s.1 - squares[0].1).abs());
+        (ahead.fold(0.0, f64::max), back.fold(0.0, f64::max))
+    };
+    let (ahead, back) = gap(&squares(&|layer| place(layer, 1.0)));
+    assert!(ahead < 1e-5 && back < 1e-5, "{ahead} {back}");
+    for wrong in [gap(&squares(&|layer| place(layer, 1.01))), gap(&squares(&|_| he(n)))] {
+        assert!(wrong.0 > 1e-3 && wrong.1 > 1e-3, "{wrong:?}");
+    }
+}

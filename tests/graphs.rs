@@ -417,6 +417,87 @@ fn patterns_of_names_give_laws_to_single_parameters() {
     found.iter().for_each(|(name, law)| assert_eq!(*law, expected(name), "{name}"));
 }
 
+/// Laws of the vectors of a network whose block ends in a norm and in a trainable factor.
+fn vectors_of(init: &str, overrides: &[&str]) -> Result<Vec<(String, Law)>, String> {
+    let file = r#"
+        input = { shape = [3, 4, 4] }
+        layer = [
+            { type = "conv2d", out = 3, kernel = 1 }, { type = "batchnorm" },
+            { type = "residual", layers = [
+                { type = "batchnorm" }, { type = "conv2d", out = 3, kernel = 1 }, { type = "batchnorm" }, { type = "act" },
+                { type = "conv2d", out = 3, kernel = 1 }, { type = "batchnorm" }, { type = "scale", by = 0.5, trainable = true },
+            ] },
+            { type = "residual", layers = [{ type = "batchnorm" }, { type = "conv2d", out = 3, kernel = 1 }] },
+            { type = "prelu" },
+        ]"#;
+    let init = initdiag::initializer::Initializer::parse_for_net(init).unwrap();
+    let act = Arc::new(Activation::parse("relu").unwrap());
+    let overrides: Vec<Override> = overrides.iter().map(|text| Override::parse(text).unwrap()).collect();
+    let laws = initdiag::graph::Laws { init: &init, bias: None, act: &act, overrides: &overrides };
+    let net = Architecture::parse(file).unwrap().with_laws(&laws).map_err(|fault| fault.to_string())?;
+    Ok(net.vectors.iter().map(|vector| (vector.name(), vector.law)).collect())
+}
+
+#[test]
+fn schemes_set_what_ends_a_residual_branch() {
+    let usual = vectors_of("he", &[]).unwrap();
+    for (init, name, value) in [
+        // The gains before the last weights, and of a branch that begins with its norm, stay as they are.
+        ("zero-gamma", "block1/batchnorm3/gain", 0.0),
+        ("skipinit", "block1/scale1/factor", 0.0),
+        ("rezero", "block1/scale1/factor", 0.0),
+        ("keras-default", "prelu1/slope", 0.0),
+        ("flax-default", "prelu1/slope", 0.01),
+    ] {
+        let found = vectors_of(init, &[]).unwrap();
+        for ((known, before), (_, law)) in usual.iter().zip(&found) {
+            let expected = if known == name { Law::Constant(value) } else { *before };
+            assert_eq!(*law, expected, "{init}: {known}");
+        }
+        assert!(found.iter().any(|(known, _)| known == name), "{init}: {found:?}");
+    }
+    let chosen = vectors_of("zero-gamma", &["*/gain=0.25"]).unwrap();
+    assert!(
+        chosen.iter().filter(|(name, _)| name.ends_with("gain")).all(|(_, law)| *law == Law::Constant(0.25))
+    );
+    // A plain transformer has neither gains that end a branch nor factors.
+    let plain = "input = { shape = [3] }\nlayer = [{ type = \"residual\", layers = [{ type = \"linear\", out = 3 }] }]";
+    for (init, words) in [
+        ("zero-gamma", "needs a norm with a gain behind the last weights of a residual branch"),
+        ("rezero", "needs a trainable `scale` behind the last weights"),
+    ] {
+        let fault = laws_of(plain, init, &[]).unwrap_err();
+        assert!(fault.contains(words) && !fault.contains('\n'), "{fault}");
+    }
+}
+
+#[test]
+fn gates_that_share_a_matrix_have_biases_of_their_own() {
+    let biases = |fields: &str, init: &str, overrides: &[&str]| {
+        let file = format!(
+            "input = {{ shape = [2, 3] }}\nlayer = [{{ type = \"lstm\", out = 2, packed = true{fields} }}]"
+        );
+        let init = initdiag::initializer::Initializer::parse_for_net(init).unwrap();
+        let act = Arc::new(Activation::parse("tanh").unwrap());
+        let overrides: Vec<Override> = overrides.iter().map(|text| Override::parse(text).unwrap()).collect();
+        let laws = initdiag::graph::Laws { init: &init, bias: None, act: &act, overrides: &overrides };
+        let net = Architecture::parse(&file).unwrap().with_laws(&laws).unwrap();
+        let key = initdiag::numeric::stream::Key { seed: 1, trial: 0, layer: 0 };
+        let arrays = net.arrays(&net.context::<f32>(key, 1, initdiag::numeric::product::Threads::One));
+        arrays.values().filter_map(|one| one.bias.as_ref().map(|b| b.as_slice().to_vec())).collect::<Vec<_>>()
+    };
+    let (open, none) = (vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0], vec![0.0; 8]);
+    assert_eq!(biases("", "keras-default", &[]), [open.clone(), none.clone()]);
+    assert_eq!(biases(", forget = 1", "he", &[]), [open.clone(), none.clone()]);
+    assert_eq!(biases("", "he", &["lstm1/forget/bias=1"]), [open, none.clone()]);
+    assert_eq!(biases("", "he", &["lstm1/bias=2"]), [vec![2.0; 8], none.clone()]);
+    assert_eq!(biases(", recurrent_bias = \"ones\"", "he", &[]), [none, vec![1.0; 8]]);
+    assert!(biases(", bias = false", "torch-default", &[]).is_empty());
+    // Both are drawn, each from a stream of its own.
+    let [first, second] = &biases("", "torch-default", &[])[..] else { panic!("two biases") };
+    assert!(first != second && first.iter().chain(second).all(|b| *b != 0.0 && b.abs() <= 0.5f32.sqrt()));
+}
+
 #[test]
 fn tables_of_laws_name_parts_that_there_are() {
     let of = |layer: &str| fault(&sequence(&format!("{layer}, {{ type = \"linear\", out = 1 }}")));

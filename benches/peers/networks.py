@@ -1,11 +1,18 @@
 #!/usr/bin/env python3
-"""Forward and backward through resnet18 or gpt2-small in PyTorch, with the variances that initdiag records.
+"""Forward and backward through a network in PyTorch, with the variances that initdiag records.
 
-    networks.py {resnet18,gpt2-small} [--batch N] [--trials N]
+    networks.py NAME [--batch N] [--trials N]
 
-Prints the variances of the first and last layer's output, gradient and weight gradient.
+Prints the variances of the first and last layer's output, gradient and weight gradient, and the seconds that imports took. Networks are
+those of torchvision, timm and transformers where they have them, each imported only for its own; resnet18 and gpt2 are written out in
+plain PyTorch, which is faster to import.
 """
+import time
+
+START = time.perf_counter()
+
 import argparse
+import importlib
 import json
 import math
 
@@ -81,33 +88,217 @@ class Gpt2(nn.Module):
         return self.head(self.norm(self.blocks(x)))
 
 
-def gpt2():
-    return Gpt2(), lambda batch: torch.randint(50257, (batch, 128))
+IMPORTS = [time.perf_counter() - START]
+
+
+def library(name):
+    """A library that a network needs beside torch."""
+    start = time.perf_counter()
+    module = importlib.import_module(name)
+    IMPORTS.append(time.perf_counter() - start)
+    return module
+
+
+def image(channels=3, side=224):
+    return lambda batch: torch.randn(batch, channels, side, side)
+
+
+def tokens(count, length=128):
+    return lambda batch: torch.randint(count, (batch, length))
+
+
+def torchvision(name):
+    def made():
+        net = getattr(library("torchvision.models"), name)()
+        if hasattr(net, "stochastic_depth_prob"):
+            net.stochastic_depth_prob = 0.0
+        return net, image()
+
+    return made
+
+
+def timm(name):
+    def made():
+        return library("timm").create_model(name), image()
+
+    return made
+
+
+def transformers(model, config, **sizes):
+    def made():
+        found = library("transformers")
+        settings = getattr(found, config)(**sizes)
+        net = getattr(found, model)(settings)
+
+        class Logits(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = net
+
+            def forward(self, ids):
+                out = self.net(ids)
+                return out.logits if hasattr(out, "logits") else out.last_hidden_state
+
+        return Logits(), tokens(settings.vocab_size)
+
+    return made
+
+
+def gpt2(width, heads, blocks):
+    return lambda: (Gpt2(width=width, heads=heads, blocks=blocks), tokens(50257))
+
+
+def double(before, after):
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), nn.Conv2d(after, after, 3, padding=1), nn.ReLU()
+    )
+
+
+class Unet(nn.Module):
+    def __init__(self, channels=1, classes=2, width=64):
+        super().__init__()
+        sizes = [width * 2**k for k in range(5)]
+        self.down = nn.ModuleList(double(a, b) for a, b in zip([channels, *sizes], sizes))
+        pairs = list(zip(sizes[:0:-1], sizes[-2::-1]))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in pairs)
+        self.join = nn.ModuleList(double(a, b) for a, b in pairs)
+        self.head = nn.Conv2d(width, classes, 1)
+
+    def forward(self, x):
+        kept = []
+        for level in self.down:
+            x = level(F.max_pool2d(x, 2) if kept else x)
+            kept.append(x)
+        for up, join, skip in zip(self.up, self.join, kept[-2::-1]):
+            x = join(torch.cat([skip, up(x)], 1))
+        return self.head(x)
+
+
+class Dcgan(nn.Sequential):
+    def __init__(self, latent=100, width=64):
+        sizes = [8 * width, 4 * width, 2 * width, width]
+        parts = [nn.ConvTranspose2d(latent, sizes[0], 4, 1, 0, bias=False)]
+        for before, after in zip(sizes, [*sizes[1:], 3]):
+            parts += [nn.BatchNorm2d(before), nn.ReLU(), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False)]
+        super().__init__(*parts, nn.Tanh())
+
+
+class Siren(nn.Module):
+    def __init__(self, width=256, layers=4):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(2 if k == 0 else width, width) for k in range(layers))
+        self.head = nn.Linear(width, 1)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = torch.sin(30 * layer(x))
+        return self.head(x)
+
+
+class Lstm(nn.Module):
+    def __init__(self, count=10000, width=650):
+        super().__init__()
+        self.table, self.head = nn.Embedding(count, width), nn.Linear(width, count)
+        self.cells = nn.ModuleList(nn.LSTMCell(width, width) for _ in range(2))
+
+    def forward(self, ids):
+        x = self.table(ids)
+        for cell in self.cells:
+            state, steps = None, []
+            for time_step in x.unbind(1):
+                state = cell(time_step, state)
+                steps.append(state[0])
+            x = torch.stack(steps, 1)
+        return self.head(x)
+
+
+class Rnn(nn.Module):
+    def __init__(self, features, width, classes):
+        super().__init__()
+        self.cell, self.head = nn.RNNCell(features, width), nn.Linear(width, classes)
+
+    def forward(self, x):
+        state = None
+        for step in x.unbind(1):
+            state = self.cell(step, state)
+        return self.head(state)
+
+
+def dense(*widths):
+    parts = [part for a, b in zip(widths, widths[1:]) for part in (nn.Linear(a, b), nn.ReLU())]
+    return lambda: (nn.Sequential(*parts[:-1]), lambda batch: torch.randn(batch, widths[0]))
+
+
+NETWORKS = {
+    "mlp-mnist": dense(784, 128, 10),
+    "vgg16": torchvision("vgg16"),
+    "vgg16-bn": torchvision("vgg16_bn"),
+    "resnet18": resnet18,
+    "resnet34": torchvision("resnet34"),
+    "resnet50": torchvision("resnet50"),
+    "resnet101": torchvision("resnet101"),
+    "densenet121": torchvision("densenet121"),
+    "mobilenet-v2": torchvision("mobilenet_v2"),
+    "efficientnet-b0": torchvision("efficientnet_b0"),
+    "convnext-tiny": torchvision("convnext_tiny"),
+    "unet": lambda: (Unet(), image(1, 128)),
+    "dcgan": lambda: (Dcgan(), lambda batch: torch.randn(batch, 100, 1, 1)),
+    "siren": lambda: (Siren(), lambda batch: torch.rand(batch, 2) * 2 - 1),
+    "mlp-mixer": timm("mixer_b16_224"),
+    "vit-b16": torchvision("vit_b_16"),
+    "deit-s": timm("deit_small_patch16_224"),
+    "bert-base": transformers("BertModel", "BertConfig"),
+    "gpt2-small": gpt2(768, 12, 12),
+    "gpt2-medium": gpt2(1024, 16, 24),
+    "gpt2-large": gpt2(1280, 20, 36),
+    "gpt2-xl": gpt2(1600, 25, 48),
+    "pythia-160m": transformers(
+        "GPTNeoXForCausalLM",
+        "GPTNeoXConfig",
+        vocab_size=50304,
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+    ),
+    "lstm-lm": lambda: (Lstm(), tokens(10000, 35)),
+    "rnn-100": lambda: (Rnn(32, 128, 10), lambda batch: torch.randn(batch, 100, 32)),
+}
+
+WEIGHTED = (nn.Linear, nn.Embedding, nn.LSTMCell, nn.RNNCell, nn.modules.conv._ConvNd)
+
+
+def weight(module):
+    return module.weight_hh if isinstance(module, nn.RNNCellBase) else module.weight
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("net", choices=["resnet18", "gpt2-small"])
-    parser.add_argument("--batch", type=int, default=None)
+    parser.add_argument("net", choices=list(NETWORKS))
+    parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--trials", type=int, default=1)
     a = parser.parse_args()
     torch.manual_seed(0)
-    batch = a.batch or (8 if a.net == "resnet18" else 2)
     for _ in range(a.trials):
-        net, draw = resnet18() if a.net == "resnet18" else gpt2()
+        net, draw = NETWORKS[a.net]()
+        net.train()
         seen = []
 
         def watch(module, _, output):
+            output = output[0] if isinstance(output, tuple) else output
             output.retain_grad()
             seen.append((module, output))
 
         for module in net.modules():
-            if isinstance(module, (nn.Conv2d, nn.Linear, nn.Embedding)):
+            if isinstance(module, WEIGHTED):
                 module.register_forward_hook(watch)
-        out = net(draw(batch))
+        out = net(draw(a.batch))
         out.backward(torch.randn_like(out))
-        rows = [[float(t.var(correction=0)) for t in (z.detach(), z.grad, m.weight.grad)] for m, z in seen]
-    print(json.dumps({"first": rows[0], "last": rows[-1]}))
+        rows = [
+            [float(t.var(correction=0)) for t in (z.detach(), z.grad, weight(m).grad) if t is not None]
+            for m, z in seen
+        ]
+    print(json.dumps({"first": rows[0], "last": rows[-1], "imports": sum(IMPORTS)}))
 
 
 main()

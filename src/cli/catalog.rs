@@ -1,6 +1,7 @@
 //! `initdiag catalog`: what there is, what each draws, and what that comes to when drawn.
 
 use super::error::Failure;
+use super::nets;
 use super::number;
 use super::output::{self, When};
 use crate::activation::{self, Activation};
@@ -19,7 +20,7 @@ use unicode_width::UnicodeWidthStr;
 /// Options of `catalog`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Only the initializers, or only the activations
+    /// Only the initializers, the activations, or the networks
     what: Option<What>,
     /// Fan-in of the layer that laws are shown for
     #[arg(long, value_name = "N", default_value = "512", value_parser = number::whole::<usize>(number::COUNT))]
@@ -42,6 +43,7 @@ pub struct Arguments {
 enum What {
     Inits,
     Acts,
+    Nets,
 }
 
 #[derive(Serialize)]
@@ -50,6 +52,8 @@ struct Catalog {
     inits: Option<Vec<InitRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     acts: Option<Vec<ActRow>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nets: Option<Vec<nets::Row>>,
 }
 
 #[derive(Serialize)]
@@ -92,11 +96,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let act = Activation::parse(&arguments.act).map_err(|f| Failure::catalog("--act", &arguments.act, &f))?;
     let site = Site::dense(arguments.fan_in, arguments.fan_out, 1, 50, &act);
-    let inits = (arguments.what != Some(What::Acts))
-        .then(|| initializer::entries().map(|e| init_row(e, &site)).collect());
-    let acts =
-        (arguments.what != Some(What::Inits)).then(|| activation::entries().iter().map(act_row).collect());
-    let catalog = Catalog { inits, acts };
+    let is_wanted = |what: What| arguments.what.is_none_or(|only| only == what);
+    let inits = is_wanted(What::Inits).then(|| initializer::entries().map(|e| init_row(e, &site)).collect());
+    let acts = is_wanted(What::Acts).then(|| activation::entries().iter().map(act_row).collect());
+    let nets = is_wanted(What::Nets).then(nets::rows).transpose()?;
+    let catalog = Catalog { inits, acts, nets };
     if arguments.json {
         let mut text =
             serde_json::to_string_pretty(&catalog).expect("a catalog holds strings and finite numbers only");
@@ -188,17 +192,12 @@ const DIM: anstyle::Style = anstyle::Style::new().dimmed();
 const LEAST: usize = 44;
 
 fn table(catalog: &Catalog, site: &Site, columns: Option<usize>) -> String {
-    let mut lines = Vec::new();
-    if let Some(inits) = &catalog.inits {
-        lines.extend(init_lines(inits, site, columns));
-    }
-    if let Some(acts) = &catalog.acts {
-        if catalog.inits.is_some() {
-            lines.push(String::new());
-        }
-        lines.extend(act_lines(acts, columns));
-    }
-    lines.join("\n") + "\n"
+    let inits = catalog.inits.as_ref().map(|inits| init_lines(inits, site, columns));
+    let acts = catalog.acts.as_ref().map(|acts| act_lines(acts, columns));
+    let nets = catalog.nets.as_ref().map(|nets| nets::lines(nets, columns));
+    let parts: Vec<String> =
+        [inits, acts, nets].into_iter().flatten().map(|lines| lines.join("\n")).collect();
+    parts.join("\n\n") + "\n"
 }
 
 fn init_lines(inits: &[InitRow], site: &Site, columns: Option<usize>) -> Vec<String> {
@@ -321,7 +320,7 @@ mod tests {
         let site = Site::dense(16, 16, 1, 50, &act);
         let inits = initializer::entries().map(|e| init_row(e, &site)).collect();
         let acts = activation::entries().iter().map(act_row).collect();
-        let catalog = Catalog { inits: Some(inits), acts: Some(acts) };
+        let catalog = Catalog { inits: Some(inits), acts: Some(acts), nets: None };
         for columns in [60, 80, 120] {
             let text = table(&catalog, &site, Some(columns));
             let wide: Vec<&str> = text.lines().filter(|l| shown(l) > columns).collect();

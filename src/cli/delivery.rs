@@ -33,7 +33,7 @@ pub struct OutputOptions {
     no_progress: bool,
     /// When to color
     #[arg(long, value_name = "WHEN", default_value = "auto", ignore_case = true)]
-    color: When,
+    pub(super) color: When,
 }
 
 impl ValueEnum for Format {

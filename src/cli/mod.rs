@@ -15,6 +15,7 @@ mod error;
 mod fail_on;
 mod forecast;
 mod memory;
+mod nets;
 mod network;
 mod number;
 mod output;
@@ -30,6 +31,7 @@ mod widths;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use error::Failure;
+use output::When;
 use std::process::ExitCode;
 
 /// Shows what an initializer does to signal and gradient in a deep network before anyone trains it.
@@ -84,7 +86,14 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(fault) => return error::of_parser(&fault),
     };
+    let (net, color) = match &cli.command {
+        None => (&cli.run.net, cli.run.output.color),
+        Some(Command::Recommend(arguments)) => (&arguments.net, arguments.output.color),
+        Some(Command::Train(arguments)) => (&arguments.net, arguments.output.color),
+        Some(_) => (&None, When::Auto),
+    };
     let outcome = match cli.command {
+        _ if nets::is_asked(net.as_deref()) => nets::print(color),
         None => run::run(&cli.run),
         Some(Command::Catalog(arguments)) => catalog::run(&arguments),
         Some(Command::Theory(arguments)) => theory::run(&arguments),

@@ -3,6 +3,7 @@
 use super::delivery::OutputOptions;
 use super::error::{Failure, note};
 use super::forecast::Forecast;
+use super::nets;
 use super::number::{self, Real};
 use super::paths::Paths;
 use super::progress::Stop;
@@ -35,8 +36,8 @@ pub struct Arguments {
     #[arg(long, value_name = "N,N…", conflicts_with_all = ["width", "depth"], allow_hyphen_values = true)]
     widths: Option<String>,
     /// A network file, or the name of a bundled network; initializers are ranked by short simulations of it
-    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["width", "depth", "widths"])]
-    net: Option<OsString>,
+    #[arg(long, value_name = "FILE|NAME", num_args = 0..=1, default_missing_value = nets::NO_NAME, conflicts_with_all = ["width", "depth", "widths"])]
+    pub(super) net: Option<OsString>,
     /// Initializer that you have now [default: xavier, or what the network names]
     #[arg(long, value_name = "I", allow_hyphen_values = true)]
     init: Option<String>,
@@ -47,7 +48,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value = "0", value_parser = number::whole::<u64>(number::SEED), allow_hyphen_values = true)]
     seed: u64,
     #[command(flatten)]
-    output: OutputOptions,
+    pub(super) output: OutputOptions,
 }
 
 /// Theory walks every layer for every law of the catalog.

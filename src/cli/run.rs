@@ -5,6 +5,7 @@ use super::error::{Failure, note, say};
 use super::fail_on::{Condition, Met, conclude, missing};
 use super::forecast::{Ahead, Forecast};
 use super::memory::Need;
+use super::nets;
 use super::number::{self, Real};
 use super::paths::Paths;
 use super::progress::Stop;
@@ -45,8 +46,8 @@ pub struct Arguments {
     #[arg(long, value_name = "N,N,N…", conflicts_with_all = ["width", "widths", "baseline", "trace", "net"], allow_hyphen_values = true)]
     pub(super) widths_sweep: Option<String>,
     /// A network file, or the name of a bundled network: lenet5, resnet18, gpt2-small and others
-    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["width", "depth", "widths"])]
-    net: Option<OsString>,
+    #[arg(long, value_name = "FILE|NAME", num_args = 0..=1, default_missing_value = nets::NO_NAME, conflicts_with_all = ["width", "depth", "widths"])]
+    pub(super) net: Option<OsString>,
     /// Activations: names, or expressions in x [default: relu, or what the network names]
     #[arg(long, value_name = "A[,A…]", allow_hyphen_values = true)]
     act: Option<String>,
@@ -64,7 +65,8 @@ pub struct Arguments {
     /// Samples that are pushed through the network
     #[arg(long, value_name = "N", default_value = "64", value_parser = number::whole::<usize>(number::COUNT), allow_hyphen_values = true)]
     batch: usize,
-    /// Input: normal, uniform, correlated(c), or a data file (IDX, NPY, CSV; may be gzipped)
+    /// Input: normal, uniform, uniform(low, high), correlated(c), or a data file (IDX, NPY, CSV; may be gzipped); for a network that
+    /// takes tokens NPY of integers, numbers as text, or any text, whose bytes are the tokens
     #[arg(long, value_name = "KIND", default_value = "normal")]
     input: OsString,
     /// Loss at the top: random, a random read-out; mse, the mean of (h − t)² over outputs and samples (torch's MSELoss, as in train),
@@ -306,7 +308,8 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), F
         Some(text) if text.trim().eq_ignore_ascii_case("none") => Some("zeros".into()),
         Some(text) => Some(Initializer::parse(text).map_err(|f| law("--bias", text, &f))?.name),
     };
-    let (name, input) = input(&arguments.input)?;
+    let takes_tokens = net.as_ref().is_some_and(|net| net.input.tokens.is_some());
+    let (name, input) = input(&arguments.input, takes_tokens)?;
     let mut stacks = if net.is_some() { vec![Vec::new()] } else { layer_widths(arguments, &input)? };
     let more_widths = stacks.split_off(1);
     let widths = stacks.pop().unwrap_or_default();
@@ -366,7 +369,7 @@ fn law(option: &'static str, text: &str, fault: &CatalogError) -> Failure {
 
 /// The input and its text in the spec. Anything that is not a law must be a file; what begins as a law, or nearly, is
 /// taken for a slip.
-fn input(name: &OsStr) -> Result<(String, Input), Failure> {
+fn input(name: &OsStr, takes_tokens: bool) -> Result<(String, Input), Failure> {
     let (path, text) = (Path::new(name), &*name.to_string_lossy());
     const LAWS: [&str; 3] = ["normal", "uniform", "correlated"];
     let fault = |reason: String| Failure::option("--input", text, reason);
@@ -381,10 +384,19 @@ fn input(name: &OsStr) -> Result<(String, Input), Failure> {
             ("correlated", [(Some(parameter), _)]) => {
                 return Err(fault(format!("no parameter `{parameter}`; correlated takes one, c")));
             }
-            ("normal" | "uniform", [_, ..]) => {
-                return Err(fault(format!(
-                    "{name} takes no parameters: its entries have mean 0 and variance 1"
-                )));
+            ("normal", [_, ..]) => {
+                return Err(fault(
+                    "normal takes no parameters: its entries have mean 0 and variance 1".into(),
+                ));
+            }
+            ("uniform", [(low, a), (high, b)]) => {
+                let known = |given: &Option<String>, names: [&str; 2]| {
+                    given.as_ref().is_none_or(|given| names.contains(&given.as_str()))
+                };
+                if !known(low, ["lo", "low"]) || !known(high, ["hi", "high"]) {
+                    return Err(fault("uniform takes two numbers, the lower one first".into()));
+                }
+                format!("uniform({a}, {b})")
             }
             _ => text.trim().to_string(),
         };
@@ -396,13 +408,19 @@ fn input(name: &OsStr) -> Result<(String, Input), Failure> {
             Some(law) => fault(format!("there is no such file; did you mean `{law}`?")),
             None => Failure::Data {
                 path: path.into(),
-                reason: "there is no such file; laws are normal, uniform and correlated(c)".into(),
+                reason:
+                    "there is no such file; laws are normal, uniform, uniform(low, high) and correlated(c)"
+                        .into(),
             },
         });
     }
-    let samples =
-        data::read(path).map_err(|fault| Failure::Data { path: path.into(), reason: fault.to_string() })?;
-    Ok((text.into(), Input::Data(samples)))
+    let read = if takes_tokens {
+        data::read_tokens(path).map(Input::Tokens)
+    } else {
+        data::read(path).map(Input::Data)
+    };
+    let input = read.map_err(|fault| Failure::Data { path: path.into(), reason: fault.to_string() })?;
+    Ok((text.into(), input))
 }
 
 /// The widths of each stack of the grid: depths, and widths within each.

@@ -3,6 +3,7 @@
 use super::delivery::OutputOptions;
 use super::error::{Failure, note, say};
 use super::fail_on::{Met, conclude, unknown};
+use super::nets;
 use super::number::{self, Real};
 use super::output::{clean, directory_of, replace};
 use super::paths::Paths;
@@ -26,8 +27,8 @@ use std::time::{Duration, Instant};
 #[derive(Args)]
 pub struct Arguments {
     /// A network file, or the name of a bundled network [default: mlp-mnist, or mlp-digits for the embedded set]
-    #[arg(long, value_name = "FILE|NAME")]
-    net: Option<OsString>,
+    #[arg(long, value_name = "FILE|NAME", num_args = 0..=1, default_missing_value = nets::NO_NAME)]
+    pub(super) net: Option<OsString>,
     /// Activations: names, or expressions in x [default: relu, or what the network names]
     #[arg(long, value_name = "A[,A…]", allow_hyphen_values = true)]
     act: Option<String>,
@@ -107,7 +108,7 @@ pub struct Arguments {
     #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = outcome)]
     fail_on: Vec<Verdict>,
     #[command(flatten)]
-    output: OutputOptions,
+    pub(super) output: OutputOptions,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -1,4 +1,4 @@
-//! Data files as inputs: IDX, NPY and CSV, each plain or gzipped; and labeled sets to train on.
+//! Data files as inputs: IDX, NPY and CSV, each plain or gzipped; tokens; and labeled sets to train on.
 //!
 //! [`read`] gives samples as the columns of a matrix, [`read_labelled`] and [`read_set`] give them with their classes, and
 //! [`embedded`] is a small set of digits that needs no file.
@@ -12,8 +12,10 @@ mod csv;
 mod idx;
 mod labelled;
 mod npy;
+mod tokens;
 
 pub use labelled::{Column, Labelled, SetError, embedded, read_labelled, read_set};
+pub use tokens::{Tokens, read_tokens};
 
 use nalgebra::DMatrix;
 use std::fs::File;
@@ -55,6 +57,8 @@ pub enum DataError {
     Number { line: u64, column: usize, text: String },
     #[error("the entry of sample {sample}, feature {feature} is not a finite number")]
     NotFinite { sample: usize, feature: usize },
+    #[error("`{text}` is not the number of a token")]
+    Token { text: String },
     #[error("it holds no samples")]
     Empty,
     #[error("it holds a header and no samples")]

@@ -1,5 +1,6 @@
 //! NumPy's format, read by npyz.
 
+use super::tokens::{Tokens, number};
 use super::{DataError, MOST_ENTRIES, fill, rest, shape, short};
 use nalgebra::DMatrix;
 use std::io::Read;
@@ -43,24 +44,69 @@ fn npy_header(reader: &mut impl Read) -> Result<Vec<u8>, DataError> {
     Ok(head)
 }
 
-/// NumPy's format: booleans, integers and floats of 1 to 8 bytes, in either order, at least two axes, the first of samples.
-pub fn npy(mut reader: impl Read) -> Result<DMatrix<f32>, DataError> {
-    let fault = |text: String| DataError::Npy(text);
-    let header = npy_header(&mut reader)?;
-    let header = npyz::NpyHeader::from_reader(header.as_slice()).map_err(|f| fault(f.to_string()))?;
-    let sizes: Vec<usize> =
-        header.shape().iter().map(|s| usize::try_from(*s).unwrap_or(usize::MAX)).collect();
-    if sizes.len() < 2 {
-        let axes = if sizes.len() == 1 { "one axis" } else { "no axis" };
-        return Err(fault(format!("it has {axes}; samples × features are needed")));
+/// What stands in a file: the length of each axis, the type of its entries, and the entries.
+struct Array {
+    sizes: Vec<usize>,
+    name: String,
+    element: Element,
+    bytes: Vec<u8>,
+    order: npyz::Order,
+}
+
+impl Array {
+    fn read(mut reader: impl Read) -> Result<Self, DataError> {
+        let fault = |text: String| DataError::Npy(text);
+        let header = npy_header(&mut reader)?;
+        let header = npyz::NpyHeader::from_reader(header.as_slice()).map_err(|f| fault(f.to_string()))?;
+        let sizes: Vec<usize> =
+            header.shape().iter().map(|s| usize::try_from(*s).unwrap_or(usize::MAX)).collect();
+        let Some(first) = sizes.first() else {
+            return Err(fault("it has no axis; samples × features are needed".into()));
+        };
+        let entries = if sizes.len() == 1 { *first } else { shape(&sizes).map(|(f, s)| f * s)? };
+        let name = header.dtype().descr();
+        let element = Element::parse(name.trim_matches(['\'', '"']))
+            .ok_or_else(|| fault(format!("its element type {} is not a real number type", short(&name))))?;
+        let bytes = rest(reader, entries.checked_mul(element.width).ok_or(DataError::TooLarge)?)?;
+        Ok(Self { sizes, name, element, bytes, order: header.order() })
     }
-    let (features, samples) = shape(&sizes)?;
-    let name = header.dtype().descr();
-    let element = Element::parse(name.trim_matches(['\'', '"']))
-        .ok_or_else(|| fault(format!("its element type {} is not a real number type", short(&name))))?;
-    let bytes = rest(reader, features * samples * element.width)?;
-    let values: Vec<f32> = bytes.chunks_exact(element.width).map(|chunk| element.value(chunk)).collect();
-    if header.order() == npyz::Order::C {
+
+    fn entries<'a, E>(&'a self, of: impl Fn(&[u8]) -> E + 'a) -> impl Iterator<Item = E> + 'a {
+        self.bytes.chunks_exact(self.element.width).map(of)
+    }
+}
+
+/// Tokens: integers along one axis, or samples × length.
+pub fn tokens(reader: impl Read) -> Result<Tokens, DataError> {
+    let array = Array::read(reader)?;
+    if !matches!(array.element.kind, 'i' | 'u') {
+        return Err(DataError::Npy(format!("tokens are integers, not of type {}", short(&array.name))));
+    }
+    let read = array.entries(|bytes| number(array.element.whole(bytes)));
+    let numbers: Vec<u32> = read.collect::<Result<_, _>>()?;
+    match (array.sizes.as_slice(), array.order) {
+        ([_], _) => Ok(Tokens { numbers, row: None }),
+        ([_, length], npyz::Order::C) => Ok(Tokens { numbers, row: Some(*length) }),
+        ([samples, length], npyz::Order::Fortran) => {
+            let of = |place: usize| numbers[place % length * samples + place / length];
+            Ok(Tokens { row: Some(*length), numbers: (0..numbers.len()).map(of).collect() })
+        }
+        (more, _) => {
+            Err(DataError::Npy(format!("it has {} axes; tokens have one, or samples × length", more.len())))
+        }
+    }
+}
+
+/// NumPy's format: booleans, integers and floats of 1 to 8 bytes, in either order, at least two axes, the first of samples.
+pub fn npy(reader: impl Read) -> Result<DMatrix<f32>, DataError> {
+    let array = Array::read(reader)?;
+    let sizes = &array.sizes;
+    if sizes.len() < 2 {
+        return Err(DataError::Npy("it has one axis; samples × features are needed".into()));
+    }
+    let (features, samples) = shape(sizes)?;
+    let values: Vec<f32> = array.entries(|bytes| array.element.value(bytes)).collect();
+    if array.order == npyz::Order::C {
         return Ok(DMatrix::from_vec(features, samples, values));
     }
     // The first axis runs fastest; features are counted as in C order, the last axis fastest.
@@ -105,7 +151,8 @@ impl Element {
         known.then_some(Self { kind, width, big_endian })
     }
 
-    fn value(&self, bytes: &[u8]) -> f32 {
+    /// The entry's bits, the lowest byte first.
+    fn bits(&self, bytes: &[u8]) -> u64 {
         let mut low = [0; 8];
         let ordered = low[..self.width].iter_mut();
         if self.big_endian {
@@ -113,15 +160,22 @@ impl Element {
         } else {
             ordered.zip(bytes).for_each(|(to, from)| *to = *from);
         }
-        let bits = u64::from_le_bytes(low);
+        u64::from_le_bytes(low)
+    }
+
+    /// An entry of a type of integers.
+    fn whole(&self, bytes: &[u8]) -> i128 {
+        let (bits, unused) = (self.bits(bytes), 64 - 8 * self.width as u32);
+        if self.kind == 'i' { i128::from((bits << unused) as i64 >> unused) } else { i128::from(bits) }
+    }
+
+    fn value(&self, bytes: &[u8]) -> f32 {
+        let bits = self.bits(bytes);
         match (self.kind, self.width) {
             ('f', 2) => half(bits as u16),
             ('f', 4) => f32::from_bits(bits as u32),
             ('f', _) => f64::from_bits(bits) as f32,
-            ('i', width) => {
-                let unused = 64 - 8 * width as u32;
-                ((bits << unused) as i64 >> unused) as f32
-            }
+            ('i', _) => self.whole(bytes) as f32,
             ('b', _) => f32::from(u8::from(bits != 0)),
             _ => bits as f32,
         }

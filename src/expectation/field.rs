@@ -250,7 +250,7 @@ impl WeightMoments {
     /// The moments of two laws; `None` for weights that are neither independent nor rotation-invariant.
     pub fn of(fan_in: usize, fan_out: usize, weights: &Law, bias: &Law) -> Option<Self> {
         let scatter = match weights {
-            Law::Identity { .. } => return None,
+            Law::Identity { .. } | Law::Mirrored { .. } => return None,
             Law::Haar { .. } => Scatter::Orthogonal,
             law if law.is_point_mass() => Scatter::Fixed,
             _ => Scatter::Independent,

@@ -91,6 +91,12 @@ impl Assembly {
         }
     }
 
+    /// The innermost residual branch around the layer at work, and the layers with weights in it so far.
+    fn branch(&self) -> Option<(usize, usize)> {
+        let innermost = self.around.last().copied().flatten();
+        innermost.map(|branch| (branch, self.graph.branches[branch]))
+    }
+
     /// Ends the construction with this output.
     ///
     /// # Errors
@@ -142,8 +148,7 @@ impl Assembler for Assembly {
 
     fn parameter(&mut self, wanted: &Wanted) -> usize {
         let place = self.graph.parameters.len();
-        let innermost = self.around.last().copied().flatten();
-        let branch = innermost.map(|branch| (branch, self.graph.branches[branch]));
+        let branch = self.branch();
         if wanted.deepens {
             for branch in self.around.iter().flatten() {
                 self.graph.branches[*branch] += 1;
@@ -163,6 +168,8 @@ impl Assembler for Assembly {
             branch,
             init: wanted.init.map(str::to_string),
             bias_spec: wanted.bias.cloned(),
+            usual: wanted.usual,
+            gate_bias: wanted.gate_bias.clone(),
             source: wanted.source,
             law: Law::Constant(0.0),
             bias: Law::Constant(0.0),
@@ -186,6 +193,7 @@ impl Assembler for Assembly {
             stream: STREAMS + place as u64,
             length: wanted.length,
             init: wanted.init.cloned(),
+            branch: self.branch(),
             usual: wanted.usual,
             neutral: wanted.neutral,
             law: Law::Constant(wanted.neutral),

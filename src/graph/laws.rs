@@ -3,12 +3,13 @@
 use super::overrides::Override;
 use super::{Graph, GraphError, Origin};
 use crate::activation::Activation;
-use crate::initializer::{Initializer, Place, Procedure, Site};
+use crate::initializer::{Class, Initializer, Place, Procedure, Site, VectorSite};
 use crate::law::Law;
 use crate::law::call::CatalogError;
 use crate::law::draw::Affine;
-use crate::op::{BiasSpec, Counts, Nature, Parameter, Role, Source, VectorParameter};
-use std::collections::HashMap;
+use crate::op::recurrent::FORGET;
+use crate::op::{BiasSpec, Counts, GateBias, Nature, Parameter, Role, Source, VectorParameter};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -62,7 +63,8 @@ struct Same {
 /// The first law that cannot be drawn, with the path of its layer.
 pub fn assign(graph: &mut Graph, laws: &Laws) -> Result<(), GraphError> {
     for one in laws.overrides {
-        let matches = |p: &Parameter| one.of_weights(p).or(one.of_biases(p)).is_some();
+        let matches =
+            |p: &Parameter| one.of_weights(p).or(one.of_biases(p)).or(one.of_gate_bias(p)).is_some();
         let of_vector = |vector: &VectorParameter| one.of_vector(vector).is_some();
         if !graph.parameters.iter().any(matches) && !graph.vectors.iter().any(of_vector) {
             let fault = GraphError::new(&one.to_string(), one.in_vain(&graph.parameters, &graph.vectors));
@@ -75,13 +77,16 @@ pub fn assign(graph: &mut Graph, laws: &Laws) -> Result<(), GraphError> {
         following,
         depth: graph.parameters.len(),
         branches: graph.residual_branches(),
+        numbers: numbers(&graph.branches),
         inits: HashMap::new(),
         known: HashMap::new(),
         identity: None,
     };
     for place in 0..graph.parameters.len() {
         let depth_of_branch = graph.parameters[place].branch.map(|(branch, _)| graph.branches[branch]);
-        let (law, bias, init) = assignment.of(&graph.parameters[place], depth_of_branch)?;
+        let Assigned { weights: law, bias, init } =
+            assignment.of(&graph.parameters[place], depth_of_branch)?;
+        let own = assignment.of_gate_bias(&graph.parameters[place], depth_of_branch, &init)?;
         let (center, procedure) = (init.is_of_the_center(), init.procedure());
         let law = match graph.parameters[place].source {
             Source::Law => law,
@@ -89,6 +94,9 @@ pub fn assign(graph: &mut Graph, laws: &Laws) -> Result<(), GraphError> {
         };
         let parameter = &mut graph.parameters[place];
         (parameter.law, parameter.bias) = (law, bias);
+        if let (Some(gate_bias), Some(own)) = (&mut parameter.gate_bias, own) {
+            gate_bias.law = own;
+        }
         parameter.center = center && parameter.kernel.is_some();
         parameter.rescaled = procedure == Some(Procedure::UnitVariance) && parameter.is_own();
         if matches!(parameter.role, Role::Embedding | Role::Position) {
@@ -101,9 +109,7 @@ pub fn assign(graph: &mut Graph, laws: &Laws) -> Result<(), GraphError> {
             }
         }
     }
-    for vector in &mut graph.vectors {
-        vector.law = assignment.of_vector(vector)?;
-    }
+    vectors(graph, &mut assignment)?;
     // A recurrent layer shows the law of its state's weights.
     for entry in 0..graph.entries.len() {
         let Some(first) = graph.entries[entry].parameter else { continue };
@@ -124,6 +130,75 @@ pub fn assign(graph: &mut Graph, laws: &Laws) -> Result<(), GraphError> {
         }
     }
     Ok(())
+}
+
+/// Gives every vector its law.
+fn vectors(graph: &mut Graph, assignment: &mut Assignment) -> Result<(), GraphError> {
+    // Behind a branch's last weights, the last of a kind ends the branch.
+    let ending = |vector: &VectorParameter| {
+        vector.branch.filter(|(branch, place)| *place > 0 && *place == graph.branches[*branch])
+    };
+    let mut last: HashMap<(usize, &str), u64> = HashMap::new();
+    for vector in &graph.vectors {
+        if let Some((branch, _)) = ending(vector) {
+            last.insert((branch, vector.kind), vector.stream);
+        }
+    }
+    let last: HashSet<u64> = last.into_values().collect();
+    let of = assignment.laws.init.entry();
+    let mut done = false;
+    for vector in &mut graph.vectors {
+        let site = VectorSite { kind: vector.kind, ends_branch: last.contains(&vector.stream) };
+        let scheme = of.vectors.as_ref().and_then(|vectors| {
+            let constant = (vectors.constant)(&site)?;
+            done = true;
+            (vectors.above_file || vector.init.is_none()).then_some(Law::Constant(constant))
+        });
+        vector.law = assignment.of_vector(vector, scheme)?;
+    }
+    match of.vectors.as_ref().and_then(|vectors| vectors.needs) {
+        Some(needs) if !done => {
+            let reason = format!("needs {needs}, which the network has not");
+            Err(GraphError::new(&assignment.laws.init.name, reason).of(Origin::Initializer))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A law of biases, or why it is none.
+fn independent(law: Law, init: &Initializer) -> Result<Law, String> {
+    match Affine::of(law) {
+        Some(_) => Ok(law),
+        None => Err(format!("the law of biases `{}` does not draw its entries independently", init.name)),
+    }
+}
+
+/// Of each residual branch, its running number among those with weights, from 1; 0 of one without.
+fn numbers(branches: &[usize]) -> Vec<usize> {
+    let mut count = 0;
+    let number = |weighted: bool| {
+        count += usize::from(weighted);
+        if weighted { count } else { 0 }
+    };
+    branches.iter().map(|depth| *depth > 0).map(number).collect()
+}
+
+/// What frameworks call a parameter's layer.
+fn class(parameter: &Parameter) -> Class {
+    match parameter.role {
+        Role::Query => Class::Query,
+        Role::Key => Class::Key,
+        Role::Value => Class::Value,
+        Role::Output if parameter.gate.is_some() => Class::Projection,
+        Role::Output => Class::AttentionOutput,
+        Role::Gate => Class::GateInput,
+        Role::Recurrent => Class::GateState,
+        Role::Embedding => Class::Embedding,
+        Role::Position => Class::Positions,
+        Role::Weight if parameter.counts.transposed => Class::TransposedConvolution,
+        Role::Weight if parameter.kernel.is_some() => Class::Convolution,
+        Role::Weight => Class::Linear,
+    }
 }
 
 /// For each parameter, the activation that comes next behind it, the first of them where ways part; `None` behind the last.
@@ -155,9 +230,19 @@ struct Assignment<'a> {
     following: Vec<Option<Arc<Activation>>>,
     depth: usize,
     branches: usize,
+    /// Running numbers of the branches.
+    numbers: Vec<usize>,
     inits: HashMap<String, Rc<Initializer>>,
     known: HashMap<Same, (Law, Law)>,
     identity: Option<Arc<Activation>>,
+}
+
+/// Laws of a parameter.
+struct Assigned {
+    weights: Law,
+    bias: Law,
+    /// The initializer that the weights' law is from.
+    init: Rc<Initializer>,
 }
 
 impl Assignment<'_> {
@@ -184,14 +269,15 @@ impl Assignment<'_> {
         Ok(act)
     }
 
-    /// The law of a vector: what the experiment says of it, or the file, or its usual constant.
-    fn of_vector(&mut self, vector: &VectorParameter) -> Result<Law, GraphError> {
+    /// The law of a vector: what the experiment says of it, or the scheme that it follows, or the file, or its usual constant.
+    fn of_vector(&mut self, vector: &VectorParameter, scheme: Option<Law>) -> Result<Law, GraphError> {
         let path = vector.name();
         let word = |f: CatalogError| GraphError::new(&path, f.to_string());
         let overrides = self.laws.overrides;
         let (init, origin) =
             match (overrides.iter().rev().find_map(|one| one.of_vector(vector)), &vector.init) {
                 (Some(own), _) => (Rc::clone(own), Origin::Override),
+                (None, _) if let Some(law) = scheme => return Ok(law),
                 (None, Some(BiasSpec::Law(text))) => (self.initializer(&path, text)?, Origin::Network),
                 (None, _) => (self.initializer(&path, vector.usual)?, Origin::Network),
             };
@@ -208,11 +294,7 @@ impl Assignment<'_> {
     }
 
     /// Laws of weights and biases, and the initializer that they are from.
-    fn of(
-        &mut self,
-        parameter: &Parameter,
-        depth_of_branch: Option<usize>,
-    ) -> Result<(Law, Law, Rc<Initializer>), GraphError> {
+    fn of(&mut self, parameter: &Parameter, depth_of_branch: Option<usize>) -> Result<Assigned, GraphError> {
         let path = &parameter.path;
         let word = |f: CatalogError| GraphError::new(path, f.to_string());
         let number = parameter.stream as usize;
@@ -222,6 +304,9 @@ impl Assignment<'_> {
         let init = match (own_weights, &parameter.init) {
             (Some(own), _) => Rc::clone(own),
             (None, Some(text)) => self.initializer(path, text)?,
+            (None, None) if let Some(usual) = parameter.usual.filter(|_| !laws.init.entry().tables) => {
+                self.initializer(path, usual)?
+            }
             (None, None) => match self.inits.get("") {
                 Some(init) => Rc::clone(init),
                 None => {
@@ -244,11 +329,15 @@ impl Assignment<'_> {
             Some(own) => Some(Rc::clone(own)),
             None => text.map(|text| self.initializer(path, text)).transpose()?,
         };
-        let bias: Option<&Initializer> = named.as_deref().or(self.laws.bias);
-        let branch = parameter.branch.zip(depth_of_branch).map(|((_, place), depth)| (place, depth));
-        let Counts { groups, heads, width } = parameter.counts;
-        let convolution = parameter.kernel.is_some();
-        let place = Place { convolution, groups, heads, width: Some(width), branches: self.branches, branch };
+        // What the experiment says of biases, it says of one vector a gate.
+        let beside = parameter.role == Role::Recurrent && laws.bias.is_some();
+        let zeros = if beside { Some(self.initializer(path, "zeros")?) } else { None };
+        let bias: Option<&Initializer> = named.as_deref().or(zeros.as_deref()).or(self.laws.bias);
+        // The number of its branch, as its own, matters to those that ask for it.
+        let mut place = self.place(parameter, depth_of_branch);
+        if !init.depends_on_layer() {
+            place.number = 0;
+        }
         let same = Same {
             fans: parameter.fans,
             place,
@@ -260,7 +349,7 @@ impl Assignment<'_> {
         let fixed =
             number < self.depth && !init.depends_on_layer() && bias.is_none_or(|b| !b.depends_on_layer());
         if fixed && let Some((law, bias)) = self.known.get(&same) {
-            return Ok((*law, *bias, init));
+            return Ok(Assigned { weights: *law, bias: *bias, init });
         }
         let (fan_in, fan_out) = parameter.fans;
         let site = Site { place, ..Site::dense(fan_in, fan_out, number, self.depth, &act) };
@@ -276,17 +365,67 @@ impl Assignment<'_> {
             None => init.bias(&site).map_err(|f| word(f).of(of_weights))?,
             Some(bias) => {
                 let law = bias.weights(&site).map_err(|f| word(f).of(of_biases))?;
-                if Affine::of(law).is_none() {
-                    let reason =
-                        format!("the law of biases `{}` does not draw its entries independently", bias.name);
-                    return Err(GraphError::new(path, reason).of(of_biases));
-                }
-                law
+                independent(law, bias).map_err(|reason| GraphError::new(path, reason).of(of_biases))?
             }
         };
         if fixed {
             self.known.insert(same, (weights, biases));
         }
-        Ok((weights, biases, init))
+        Ok(Assigned { weights, bias: biases, init })
+    }
+
+    /// Where a parameter stands.
+    fn place(&self, parameter: &Parameter, depth_of_branch: Option<usize>) -> Place {
+        let Counts { groups, heads, width, blocks, packed, .. } = parameter.counts;
+        Place {
+            class: class(parameter),
+            blocks,
+            packed,
+            forget: parameter.gate == Some(FORGET),
+            groups,
+            heads,
+            width: Some(width),
+            branches: self.branches,
+            branch: parameter.branch.zip(depth_of_branch).map(|((_, place), depth)| (place, depth)),
+            number: parameter.branch.map_or(0, |(branch, _)| self.numbers[branch]),
+        }
+    }
+
+    /// The law of one gate's biases among those of all: what the experiment says of them, or the file, or the initializer.
+    fn of_gate_bias(
+        &mut self,
+        parameter: &Parameter,
+        depth_of_branch: Option<usize>,
+        init: &Initializer,
+    ) -> Result<Option<Law>, GraphError> {
+        let (Some(GateBias { gate, spec, .. }), Some(path)) =
+            (&parameter.gate_bias, parameter.gate_bias_name())
+        else {
+            return Ok(None);
+        };
+        let overrides = self.laws.overrides;
+        // Who names the biases of all gates means these too.
+        let own =
+            overrides.iter().rev().find_map(|one| one.of_gate_bias(parameter).or(one.of_biases(parameter)));
+        let named = match (own, spec) {
+            (Some(own), _) => Some((Rc::clone(own), Origin::Override)),
+            (None, Some(BiasSpec::Law(text))) => Some((self.initializer(&path, text)?, Origin::Network)),
+            (None, _) => None,
+        };
+        let named = named.or_else(|| self.laws.bias.map(|bias| (Rc::new(bias.clone()), Origin::Biases)));
+        let act = self
+            .following(parameter.stream as usize - 1)
+            .map_err(|f| GraphError::new(&path, f.to_string()))?;
+        let place = Place { forget: *gate == FORGET, ..self.place(parameter, depth_of_branch) };
+        let (fan_in, fan_out) = parameter.fans;
+        let site =
+            Site { place, ..Site::dense(fan_in, fan_out, parameter.stream as usize, self.depth, &act) };
+        let (law, origin) = match &named {
+            Some((named, origin)) => (named.weights(&site), *origin),
+            None => (init.bias(&site), self.laws.origin_of_weights(parameter)),
+        };
+        let law = law.map_err(|f| f.to_string());
+        let law = law.and_then(|law| independent(law, named.as_ref().map_or(init, |(named, _)| named)));
+        law.map(Some).map_err(|reason| GraphError::new(&path, reason).of(origin))
     }
 }

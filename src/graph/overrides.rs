@@ -101,6 +101,13 @@ impl Override {
         (self.meant == Meant::Biases && parameter.is_biased() && matches()).then_some(&self.init)
     }
 
+    /// The initializer that draws the biases of one gate, which stand among those of all.
+    pub fn of_gate_bias(&self, parameter: &Parameter) -> Option<&Rc<Initializer>> {
+        let matches = |name: String| self.matcher.matches(&name.replace('.', "/"));
+        let meant = self.meant == Meant::Biases && parameter.is_biased();
+        (meant && parameter.gate_bias_name().is_some_and(matches)).then_some(&self.init)
+    }
+
     /// The initializer that draws this vector.
     pub fn of_vector(&self, vector: &VectorParameter) -> Option<&Rc<Initializer>> {
         let matches = || self.matcher.matches(&vector.name().replace('.', "/"));

@@ -1,6 +1,6 @@
 //! What an entry of the catalog states, and how one is found.
 
-use super::{Initializer, Site, Values, classic, folklore, framework, orthogonal};
+use super::{Initializer, Site, Values, classic, defaults, folklore, framework, orthogonal, scheme};
 use crate::law::Law;
 use crate::law::call::CatalogError;
 use crate::law::named::named;
@@ -60,6 +60,26 @@ pub enum Procedure {
     UnitVariance,
 }
 
+/// A parameter that is a vector, as an initializer may ask about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VectorSite {
+    /// What it is: `gain`, `shift`, `slope`, `factor`.
+    pub kind: &'static str,
+    /// It is the last of its kind in a residual branch, behind the branch's last weights.
+    pub ends_branch: bool,
+}
+
+/// What an initializer does to vectors.
+#[derive(Debug)]
+pub struct Vectors {
+    /// The constant that a vector gets, in place of its usual one; `None` for a vector that is left alone.
+    pub constant: fn(&VectorSite) -> Option<f64>,
+    /// It holds where the network's file gives the vector a number too.
+    pub above_file: bool,
+    /// Where it is what the initializer is about: vectors of which a network must have one.
+    pub needs: Option<&'static str>,
+}
+
 /// An initializer of the catalog.
 #[derive(Debug)]
 pub struct Entry {
@@ -79,6 +99,10 @@ pub struct Entry {
     pub weights: LawAt,
     /// Law of the biases where the entry brings one.
     pub bias: Option<LawAt>,
+    /// It gives tables of tokens and positions a law too, which stay at N(0, 1) otherwise.
+    pub tables: bool,
+    /// What it does to gains, shifts, slopes and factors.
+    pub vectors: Option<Vectors>,
     /// n·Var that the source states (for folklore entries: that of the initializer whose name it goes by).
     pub nominal: Option<fn(&Values, &Site) -> f64>,
     /// The law changes with the layer's number whatever the arguments.
@@ -106,6 +130,8 @@ impl Entry {
         source: "",
         weights: not_available,
         bias: None,
+        tables: false,
+        vectors: None,
         nominal: None,
         depends_on_layer: false,
         procedure: None,
@@ -116,7 +142,16 @@ impl Entry {
 
 /// Every initializer, in the order in which the catalog is printed.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
-    [classic::ENTRIES, orthogonal::ENTRIES, framework::ENTRIES, folklore::ENTRIES].into_iter().flatten()
+    [
+        classic::ENTRIES,
+        orthogonal::ENTRIES,
+        scheme::ENTRIES,
+        framework::ENTRIES,
+        defaults::ENTRIES,
+        folklore::ENTRIES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 pub fn find(name: &str) -> Result<&'static Entry, CatalogError> {

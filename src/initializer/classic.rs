@@ -16,7 +16,7 @@ pub const fn word(name: &'static str, choices: &'static [&'static str]) -> Param
     Parameter { name, kind: ParameterKind::Word(choices) }
 }
 
-const fn optional(name: &'static str) -> Parameter {
+pub const fn optional(name: &'static str) -> Parameter {
     Parameter { name, kind: ParameterKind::Optional }
 }
 

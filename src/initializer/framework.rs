@@ -9,13 +9,13 @@ use super::{Site, Values};
 use crate::law::Law;
 
 /// U(±1/√fan_in): the bias of most linear layers.
-fn inverse_root(_: &Values, site: &Site) -> Result<Law, String> {
+pub fn inverse_root(_: &Values, site: &Site) -> Result<Law, String> {
     symmetric(1.0 / (site.fan_in as f64).sqrt())
 }
 
 /// The layer with the fans that Keras counts: the kernel of its DepthwiseConv2D is (height, width, channels, multiplier), so the
 /// channels are fan-in though no output sees more than one (Keras initializers/random_initializers.py, compute_fans).
-fn in_keras<'a>(site: &Site<'a>) -> Site<'a> {
+pub fn in_keras<'a>(site: &Site<'a>) -> Site<'a> {
     let groups = site.place.groups;
     if groups < 2 || site.place.width != Some(groups) {
         return *site;

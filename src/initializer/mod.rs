@@ -16,11 +16,15 @@
 
 mod catalog;
 mod classic;
+mod defaults;
 mod folklore;
 mod framework;
 mod orthogonal;
+mod scheme;
 
-pub use catalog::{Entry, Group, Nearest, Parameter, ParameterKind, Procedure, entries, nearest_proper};
+pub use catalog::{
+    Entry, Group, Nearest, Parameter, ParameterKind, Procedure, VectorSite, Vectors, entries, nearest_proper,
+};
 
 use crate::activation::Activation;
 use crate::law::Law;
@@ -44,11 +48,48 @@ pub struct Site<'a> {
     pub place: Place,
 }
 
+/// What a weight matrix is part of, as far as the classes of frameworks draw it in ways of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// A linear layer, and whatever is none of the others.
+    #[default]
+    Linear,
+    /// A convolution.
+    Convolution,
+    /// A transposed convolution; its fans are PyTorch's.
+    TransposedConvolution,
+    /// The projection to an attention's queries.
+    Query,
+    /// That to its keys.
+    Key,
+    /// That to its values.
+    Value,
+    /// That behind its heads.
+    AttentionOutput,
+    /// From the input of a recurrent layer to its gates.
+    GateInput,
+    /// From its state to its gates.
+    GateState,
+    /// From the cell of a recurrent layer to a smaller state.
+    Projection,
+    /// Rows for tokens.
+    Embedding,
+    /// Rows for positions.
+    Positions,
+}
+
 /// What an initializer may ask of a layer's place beside its fans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// The layer is a convolution.
-    pub convolution: bool,
+    /// What it is part of.
+    pub class: Class,
+    /// Equal blocks of rows that the matrix consists of: gates of a recurrent layer that has one matrix for all.
+    pub blocks: usize,
+    /// Blocks of the matrix that frameworks draw where this one is, or is part of: 3 for queries, keys and values of one input, 4 for
+    /// the gates of an LSTM, 3 for those of a GRU.
+    pub packed: usize,
+    /// The layer's biases that are asked about are those of an LSTM's forget gate.
+    pub forget: bool,
     /// Groups of a convolution, 1 of every other layer.
     pub groups: usize,
     /// Heads of the attention that it belongs to, 1 of every other layer.
@@ -59,12 +100,25 @@ pub struct Place {
     pub branches: usize,
     /// Within a residual branch: the place among the branch's layers with weights, from 0, and their number.
     pub branch: Option<(usize, usize)>,
+    /// Running number of that branch among those that have weights, from 1; 0 in none.
+    pub number: usize,
 }
 
 impl Default for Place {
     /// Of a layer of a plain stack.
     fn default() -> Self {
-        Self { convolution: false, groups: 1, heads: 1, width: None, branches: 0, branch: None }
+        Self {
+            class: Class::Linear,
+            blocks: 1,
+            packed: 1,
+            forget: false,
+            groups: 1,
+            heads: 1,
+            width: None,
+            branches: 0,
+            branch: None,
+            number: 0,
+        }
     }
 }
 

@@ -239,7 +239,7 @@ fn residual_branches_have_laws_of_their_own() {
 #[test]
 fn keras_counts_the_channels_of_a_depthwise_convolution() {
     let act = relu();
-    let place = Place { convolution: true, groups: 64, width: Some(64), ..Place::default() };
+    let place = Place { class: Class::Convolution, groups: 64, width: Some(64), ..Place::default() };
     let depthwise = Site { place, ..Site::dense(9, 64 * 9, 1, 2, &act) };
     let n_var = |text: &str, site: &Site| {
         9.0 * Initializer::parse_for_net(text).unwrap().weights(site).unwrap().moments(9, 576).variance
@@ -258,7 +258,7 @@ fn keras_counts_the_channels_of_a_depthwise_convolution() {
         assert!((stated / expected - 1.0).abs() < 1e-12, "{text} states {stated}");
     }
     // A grouped convolution that is not depthwise has the kernel (3, 3, 8, 64) in all three.
-    let place = Place { convolution: true, groups: 8, width: Some(64), ..Place::default() };
+    let place = Place { class: Class::Convolution, groups: 8, width: Some(64), ..Place::default() };
     let grouped = Site { place, ..Site::dense(72, 64 * 9, 1, 2, &act) };
     assert!((8.0 * n_var("keras-lecun-normal", &grouped) - 1.0).abs() < 1e-12);
 }
@@ -266,8 +266,15 @@ fn keras_counts_the_channels_of_a_depthwise_convolution() {
 #[test]
 fn formulas_name_what_surrounds_a_layer() {
     let act = relu();
-    let place =
-        Place { convolution: true, groups: 2, heads: 4, width: Some(48), branches: 16, branch: Some((1, 3)) };
+    let place = Place {
+        class: Class::Convolution,
+        groups: 2,
+        heads: 4,
+        width: Some(48),
+        branches: 16,
+        branch: Some((1, 3)),
+        ..Place::default()
+    };
     let site = Site { place, ..Site::dense(10, 20, 7, 33, &act) };
     let value = |text: &str, site: &Site| {
         let law = Initializer::parse_for_net(&format!("constant({text})")).unwrap().weights(site).unwrap();
@@ -340,4 +347,109 @@ fn names_pasted_from_a_framework_work() {
         let found = scaled_variance(text, 300, 100);
         assert!((found / expected - 1.0).abs() < 1e-12, "{text}: {found} is not {expected}");
     }
+}
+
+/// What PyTorch 2.15, Keras 3.15 and Flax 0.12 state for their own modules: variances by their fans, and biases.
+#[test]
+fn frameworks_draw_each_class_in_their_own_way() {
+    let act = relu();
+    let law = |text: &str, place: Place, (fan_in, fan_out): (usize, usize)| {
+        let site = Site { place, ..Site::dense(fan_in, fan_out, 2, 5, &act) };
+        let init = Initializer::parse_for_net(text).unwrap();
+        (init.weights(&site).map(|law| law.moments(fan_in, fan_out)), init.bias(&site).unwrap())
+    };
+    let of = |class: Class, blocks: usize, packed: usize| Place { class, blocks, packed, ..Place::default() };
+    let gate = (24, 32);
+    for (text, place, fans, variance) in [
+        ("torch-default", of(Class::Linear, 1, 1), (64, 32), 1.0 / 192.0),
+        ("torch-default", of(Class::Query, 1, 3), (64, 64), 2.0 / 256.0),
+        ("torch-default", of(Class::Query, 1, 1), (64, 64), 2.0 / 128.0),
+        ("torch-default", of(Class::AttentionOutput, 1, 1), (64, 64), 1.0 / 192.0),
+        ("torch-default", of(Class::GateInput, 1, 4), gate, 1.0 / 96.0),
+        ("torch-default", of(Class::GateState, 4, 4), (32, 128), 1.0 / 96.0),
+        ("torch-default", of(Class::Projection, 1, 1), (32, 8), 1.0 / 96.0),
+        ("torch-default", of(Class::Embedding, 1, 1), (100, 32), 1.0),
+        ("keras-default", of(Class::GateInput, 1, 4), gate, 2.0 / (24.0 + 128.0)),
+        ("keras-default", of(Class::GateInput, 4, 4), (24, 128), 2.0 / (24.0 + 128.0)),
+        ("keras-default", of(Class::GateState, 4, 4), (32, 128), 1.0 / 128.0),
+        ("keras-default", of(Class::Query, 1, 3), (64, 64), 2.0 / 128.0),
+        ("keras-default", of(Class::Embedding, 1, 1), (100, 32), 0.05 * 0.05 / 3.0),
+        ("flax-default", of(Class::GateInput, 1, 4), gate, 1.0 / 24.0),
+        ("flax-default", of(Class::GateState, 1, 4), (32, 32), 1.0 / 32.0),
+        ("flax-default", of(Class::Embedding, 1, 1), (100, 32), 1.0 / 32.0),
+        ("flax-default", of(Class::TransposedConvolution, 1, 1), (48 * 9, 64 * 9), 1.0 / (64.0 * 9.0)),
+    ] {
+        let found = law(text, place, fans).0.unwrap().variance;
+        assert!((found / variance - 1.0).abs() < 1e-12, "{text} {place:?}: {found}, not {variance}");
+    }
+    let bias =
+        |text: &str, class: Class, forget: bool| law(text, Place { forget, ..of(class, 1, 4) }, gate).1;
+    let hidden = 1.0 / f64::sqrt(32.0);
+    let of_cell = Law::Uniform { low: -hidden, high: hidden };
+    assert_eq!(bias("torch-default", Class::GateInput, true), of_cell);
+    assert_eq!(bias("torch-default", Class::GateState, false), of_cell);
+    assert_eq!(bias("torch-default", Class::AttentionOutput, false), Law::Constant(0.0));
+    assert_eq!(bias("keras-default", Class::GateInput, true), Law::Constant(1.0));
+    assert_eq!(bias("keras-default", Class::GateState, true), Law::Constant(0.0));
+    assert_eq!(bias("flax-default", Class::GateInput, true), Law::Constant(0.0));
+    let refused = |text: &str, place: Place| law(text, place, (32, 128)).0.unwrap_err().to_string();
+    assert!(refused("keras-default", of(Class::GateState, 1, 4)).contains("packed = true"));
+    assert!(refused("flax-default", of(Class::GateState, 4, 4)).contains("leave out packed"));
+}
+
+/// The sources' own formulas, for a transformer of 12 layers, 24 residual branches, 64 wide.
+#[test]
+fn schemes_tell_apart_what_a_layer_does() {
+    let act = relu();
+    let variance = |text: &str, place: Place, (fan_in, fan_out): (usize, usize), layer: usize| {
+        let place = Place { branches: 24, width: Some(fan_in), ..place };
+        let site = Site { place, ..Site::dense(fan_in, fan_out, layer, 50, &act) };
+        let law = Initializer::parse_for_net(text).unwrap().weights(&site);
+        law.map(|law| match law {
+            Law::TruncatedNormal { std, .. } => std * std,
+            law => law.moments(fan_in, fan_out).variance,
+        })
+    };
+    let query = Place { class: Class::Query, branch: Some((0, 2)), number: 23, ..Place::default() };
+    let value = Place { class: Class::Value, ..query };
+    let out = Place { class: Class::AttentionOutput, branch: Some((1, 2)), ..query };
+    let up = Place { class: Class::Linear, branch: Some((0, 2)), number: 24, ..Place::default() };
+    let down = Place { branch: Some((1, 2)), ..up };
+    let head = Place::default();
+    let table = Place { class: Class::Embedding, ..Place::default() };
+    let (square, wide, narrow) = ((64, 64), (64, 256), (256, 64));
+    let xavier = |(i, o): (usize, usize)| 2.0 / (i + o) as f64;
+    for (text, place, fans, layer, expected) in [
+        ("deepnorm", query, square, 3, xavier(square)),
+        ("deepnorm", value, square, 3, xavier(square) / f64::sqrt(96.0)),
+        ("deepnorm", out, square, 3, xavier(square) / f64::sqrt(96.0)),
+        ("deepnorm(18)", down, narrow, 3, xavier(narrow) / 12.0),
+        ("deepnorm", head, wide, 50, xavier(wide)),
+        ("t-fixup", query, square, 3, xavier(square)),
+        ("t-fixup", up, wide, 3, xavier(wide) * 0.67 * 0.67 / f64::sqrt(12.0)),
+        ("t-fixup(9, decoder)", up, wide, 3, xavier(wide) / 9.0),
+        ("t-fixup(9)", table, (100, 64), 1, 1.0 / 64.0 / 9.0),
+        ("mitchell", query, square, 3, 1.0 / 64.0),
+        ("mitchell", out, square, 3, 1.0 / (2.0 * 64.0 * 12.0)),
+        ("mitchell", down, narrow, 3, 1.0 / (2.0 * 256.0 * 12.0)),
+        ("small-init", up, wide, 3, 2.0 / (5.0 * 64.0)),
+        ("small-init", out, square, 3, 4.0 / (144.0 * 64.0)),
+        ("small-init(6)", down, narrow, 3, 4.0 / (36.0 * 64.0)),
+        ("zero-gamma", up, wide, 3, 2.0 / 256.0),
+        ("zero-gamma(fan_in)", up, wide, 3, 2.0 / 64.0),
+        ("zero-gamma", head, wide, 50, 1e-4),
+        ("skipinit", up, wide, 3, 2.0 / 64.0),
+        ("rezero", value, square, 3, xavier(square)),
+        ("siren", head, square, 1, 1.0 / (3.0 * 64.0 * 64.0)),
+        ("siren", head, square, 2, 2.0 / (64.0 * 900.0)),
+        ("siren(1)", head, square, 2, 2.0 / 64.0),
+    ] {
+        let found = variance(text, place, fans, layer).unwrap();
+        assert!((found / expected - 1.0).abs() < 1e-12, "{text} {place:?}: {found}, not {expected}");
+    }
+    for text in ["deepnorm(0)", "t-fixup(-1)", "siren(0)", "mitchell(0)", "small-init(0)"] {
+        let fault = variance(text, out, square, 3).unwrap_err().to_string();
+        assert!(fault.contains("positive") || fault.contains("layers"), "{fault}");
+    }
+    assert!(Initializer::parse("deepnorm").unwrap_err().to_string().contains("residual"));
 }

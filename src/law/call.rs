@@ -66,7 +66,12 @@ impl CatalogError {
 
 /// The known name most like a misspelt one, when there is one that a reader would recognize.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // Letters in common alone make `groupnorm` of `gru`: a beginning of the name, or most of its letters in order, is a slip of it.
+    let slips = |candidate: &str| {
+        candidate.starts_with(name) || strsim::normalized_damerau_levenshtein(name, candidate) >= 0.4
+    };
     known
+        .filter(|candidate| slips(candidate))
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))

@@ -57,7 +57,7 @@ impl Affine {
             Law::TruncatedNormal { mean, std, low, high } => {
                 spread(Standard::Truncated { low: (low - mean) / std, high: (high - mean) / std }, std, mean)
             }
-            Law::Haar { .. } | Law::Identity { .. } | Law::Sparse { .. } => {
+            Law::Haar { .. } | Law::Mirrored { .. } | Law::Identity { .. } | Law::Sparse { .. } => {
                 return None;
             }
         })

@@ -56,6 +56,16 @@ pub enum Law {
         /// Every singular value's magnitude.
         gain: f64,
     },
+    /// Blocks ±`gain`·M with one Haar-distributed M, such that units come in pairs of opposite sign: \[[M, −M], [−M, M]\], or the
+    /// part of it whose inputs or outputs come alone (looks-linear, Balduzzi et al. 2017, § 4).
+    Mirrored {
+        /// Every singular value's magnitude of M.
+        gain: f64,
+        /// Inputs come in pairs: the second half of the columns is the first with the other sign.
+        inputs: bool,
+        /// Outputs come in pairs, likewise of rows.
+        outputs: bool,
+    },
     /// `gain` on the main diagonal, zero elsewhere (PyTorch `eye_`).
     Identity {
         /// The value on the diagonal.
@@ -124,7 +134,9 @@ impl Law {
                 }
                 Ok(())
             }
-            Self::Haar { gain } | Self::Identity { gain } => finite("gain", gain),
+            Self::Haar { gain } | Self::Identity { gain } | Self::Mirrored { gain, .. } => {
+                finite("gain", gain)
+            }
             Self::Sparse { sparsity, std } => {
                 spread(std)?;
                 if (0.0..=1.0).contains(&sparsity) {
@@ -145,6 +157,10 @@ impl Law {
             Self::Uniform { low, high } => (f64::midpoint(low, high), (high - low).powi(2) / 12.0),
             Self::TruncatedNormal { mean, std, low, high } => truncated_moments(mean, std, low, high),
             Self::Haar { gain } => (0.0, gain * gain / n.max(m)),
+            Self::Mirrored { gain, inputs, outputs } => {
+                let half = |size: f64, is_paired: bool| if is_paired { size / 2.0 } else { size };
+                (0.0, gain * gain / half(n, inputs).max(half(m, outputs)))
+            }
             Self::Identity { gain } => {
                 let p = n.min(m) / (n * m);
                 (gain * p, gain * gain * p * (1.0 - p))
@@ -163,7 +179,7 @@ impl Law {
             Self::Normal { mean, std: 0.0 } => (mean, mean),
             Self::Normal { .. } | Self::Sparse { .. } => (f64::NEG_INFINITY, f64::INFINITY),
             Self::Uniform { low, high } | Self::TruncatedNormal { low, high, .. } => (low, high),
-            Self::Haar { gain } => (-gain.abs(), gain.abs()),
+            Self::Haar { gain } | Self::Mirrored { gain, .. } => (-gain.abs(), gain.abs()),
             Self::Identity { gain } => (gain.min(0.0), gain.max(0.0)),
         }
     }
@@ -221,6 +237,7 @@ impl fmt::Display for Law {
                 write!(f, "N({}, {}²) cut to [{}, {}]", short(mean), short(std), short(low), short(high))
             }
             Self::Haar { gain } => write!(f, "{} × Haar", short(gain)),
+            Self::Mirrored { gain, .. } => write!(f, "{} × mirrored Haar", short(gain)),
             Self::Identity { gain } => write!(f, "{} × identity", short(gain)),
             Self::Sparse { sparsity, std } => {
                 write!(f, "N(0, {}²), {} of each column zero", short(std), short(sparsity))

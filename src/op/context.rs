@@ -1,6 +1,6 @@
 //! What the operators of one trial share: streams, weights, records and gradients.
 
-use super::parameter::{Parameter, Source};
+use super::parameter::{GateBias, Parameter, Source};
 use super::parameters::{Arrays, Gradients};
 use super::record::{
     LayerRecord, Moments, correlation_of, effective_rank_of_gram, moments, position_correlation,
@@ -12,7 +12,7 @@ use crate::law::draw;
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::product::{Threads, View, gram_of};
 use crate::numeric::real::Real;
-use crate::numeric::signal::Signal;
+use crate::numeric::signal::{Signal, stacked, unstacked};
 use crate::numeric::stream::{self, Key};
 use crate::numeric::wide::Wide;
 use crate::weights::{Dense, LinearMap, Table, linear_map, unit_variance};
@@ -70,6 +70,8 @@ pub struct Context<'a, T: Real> {
     pub records: Vec<LayerRecord>,
     /// Memory that operators use one after another.
     pub scratch: Vec<T>,
+    /// In place of drawn tokens, sample after sample.
+    pub tokens: Option<Vec<usize>>,
     /// In place of drawn weights and biases.
     pub given: Option<&'a Arrays<T>>,
     /// In place of the maps that parameters ask for: a map that outlives a pass, or one with an error that a test must find.
@@ -107,6 +109,7 @@ impl<'a, T: Real> Context<'a, T> {
             replay: false,
             quiet: false,
             evaluating: false,
+            tokens: None,
             records: vec![LayerRecord::default(); entries],
             scratch: Vec::new(),
             given: None,
@@ -261,9 +264,17 @@ impl<'a, T: Real> Context<'a, T> {
         if let Some(arrays) = self.array(parameter) {
             return arrays.bias.as_ref().map(|bias| Signal::new(bias.clone(), 0));
         }
-        (parameter.bias != Law::Constant(0.0)).then(|| {
-            draw::vector(parameter.bias, parameter.biases, self.key_of(parameter.stream), stream::Role::Bias)
-        })
+        if parameter.has_zero_biases() {
+            return None;
+        }
+        let key = self.key_of(parameter.stream);
+        let drawn = |law: Law| draw::vector(law, parameter.biases, key, stream::Role::Bias);
+        let all = drawn(parameter.bias);
+        let Some(GateBias { block, law, .. }) = parameter.gate_bias else { return Some(all) };
+        let blocks = vec![parameter.biases / parameter.counts.blocks; parameter.counts.blocks];
+        let mut parts = unstacked(&all, &blocks);
+        parts[block] = unstacked(&drawn(law), &blocks).swap_remove(block);
+        Some(stacked(&parts))
     }
 
     /// The forward pass is recorded.

@@ -108,7 +108,7 @@ impl<const AXES: usize> layer::Layer for Spec<AXES> {
         let parameter = to.parameter(&Wanted {
             fans,
             biases: self.out,
-            counts: Counts { groups, ..Counts::of_width(channels) },
+            counts: Counts { groups, transposed: true, ..Counts::of_width(channels) },
             kernel: Some(window.kernel),
             ..Wanted::linear(entry, fan_in, channels).with(self.init.as_deref(), self.bias.as_ref())
         });

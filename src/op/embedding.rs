@@ -1,4 +1,4 @@
-//! Random tokens become features: rows of a table, of which only those that occur are drawn.
+//! Tokens become features: rows of a table, of which only those that occur are drawn.
 
 use super::forms::Factor;
 use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, single};
@@ -79,6 +79,8 @@ impl<'de> Deserialize<'de> for Positions {
     }
 }
 
+/// The law of a table unless something else is said (torch/nn/modules/sparse.py).
+pub const TABLE: &str = "normal(0, 1)";
 /// Its tables.
 const PARTS: [&str; 2] = ["tokens", "positions"];
 
@@ -106,12 +108,13 @@ impl layer::Layer for Spec {
         check_parts("init", &self.init, parts)?;
         let [of_tokens, of_positions] = PARTS;
         let wanted = |part: &str, rows: usize, role: Role, deepens: bool| {
-            let init = of_part(&self.init, part).map_or("normal(0, 1)", String::as_str);
+            let init = of_part(&self.init, part).map(String::as_str);
             Wanted {
                 role,
                 deepens,
                 counts: Counts::of_width(self.out),
-                ..Wanted::linear(entry, rows, self.out).with(Some(init), Some(&BiasSpec::Has(false)))
+                usual: Some(TABLE),
+                ..Wanted::linear(entry, rows, self.out).with(init, Some(&BiasSpec::Has(false)))
             }
         };
         let mut parameters = vec![to.parameter(&wanted(of_tokens, tokens, Role::Embedding, true))];
@@ -213,10 +216,11 @@ impl<T: Real> Unary<T> for Embedding {
         _: Activations<T>,
         context: &mut Context<T>,
     ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
-        let mut rng = context.key.stream(stream::Role::Input, Part::Block(0));
-        let count = context.parameter(0).shape.1;
-        let tokens: Vec<usize> =
-            (0..self.length * context.batch).map(|_| rng.random_range(0..count)).collect();
+        let tokens = context.tokens.clone().unwrap_or_else(|| {
+            let mut rng = context.key.stream(stream::Role::Input, Part::Block(0));
+            let count = context.parameter(0).shape.1;
+            (0..self.length * context.batch).map(|_| rng.random_range(0..count)).collect()
+        });
         let tape = Tape { embedding: *self, tokens };
         let mut out: Option<Signal<T>> = None;
         let own: Vec<&Parameter> = context.own().collect();

@@ -1,7 +1,7 @@
 //! Layers as an architecture file spells them, and what assembles their nodes.
 
 use super::forms::BiasSpec;
-use super::parameter::{Counts, Role, Source};
+use super::parameter::{Counts, GateBias, Role, Source};
 use super::{Operator, Shape, Shapes, Space, WantedVector};
 use crate::activation::Activation;
 use serde::Serialize;
@@ -176,6 +176,10 @@ pub struct Wanted<'a> {
     pub init: Option<&'a str>,
     /// The biases that the file asks for.
     pub bias: Option<&'a BiasSpec>,
+    /// The initializer of a table unless the file, or one that knows tables, says otherwise.
+    pub usual: Option<&'static str>,
+    /// Biases of one gate that have a law of their own.
+    pub gate_bias: Option<GateBias>,
     /// Where it is recorded.
     pub entry: usize,
     /// Where its numbers come from.
@@ -198,6 +202,8 @@ impl<'a> Wanted<'a> {
             kernel: None,
             init: None,
             bias: None,
+            usual: None,
+            gate_bias: None,
             entry,
             source: Source::Law,
             deepens: true,

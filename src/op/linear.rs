@@ -75,6 +75,8 @@ pub struct Part<'a> {
     pub beside: bool,
     /// Heads of the attention that it belongs to, if any.
     pub heads: Option<usize>,
+    /// Matrices of its shape that frameworks draw as one, if any.
+    pub packed: Option<usize>,
 }
 
 /// Adds a linear layer at every position.
@@ -96,7 +98,11 @@ pub fn project(to: &mut dyn Assembler, input: Port, out: Shape, part: &Part) -> 
         role: part.role,
         source: part.source,
         deepens: !part.beside,
-        counts: Counts { heads: part.heads.unwrap_or(1), ..Counts::of_width(from) },
+        counts: Counts {
+            heads: part.heads.unwrap_or(1),
+            packed: part.packed.unwrap_or(1),
+            ..Counts::of_width(from)
+        },
         ..Wanted::linear(entry, from, units).with(part.init, part.bias)
     };
     let parameter = to.parameter(&wanted);

@@ -65,7 +65,7 @@ pub mod window;
 pub use by_part::{ByPart, check_parts, of_part};
 pub use context::{Activations, Call, Context};
 pub use forms::{BiasSpec, Padding, PerAxis};
-pub use parameter::{Counts, Parameter, Role, Source};
+pub use parameter::{Counts, GateBias, Parameter, Role, Source};
 pub use parameters::{Arrays, Gradients, ParameterArrays};
 pub use shape::{Shape, Space};
 pub use vector::{VectorParameter, WantedVector};

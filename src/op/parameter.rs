@@ -47,13 +47,32 @@ pub struct Counts {
     pub heads: usize,
     /// Features, or channels, that enter the layer; of a table those of its rows.
     pub width: usize,
+    /// Equal blocks of rows that the matrix consists of: gates that have one matrix.
+    pub blocks: usize,
+    /// Blocks of the matrix that frameworks draw where this one is, or is part of.
+    pub packed: usize,
+    /// The kernel is that of a transposed convolution.
+    pub transposed: bool,
 }
 
 impl Counts {
     /// Of a layer without groups and heads.
     pub fn of_width(width: usize) -> Self {
-        Self { groups: 1, heads: 1, width }
+        Self { groups: 1, heads: 1, width, blocks: 1, packed: 1, transposed: false }
     }
+}
+
+/// Biases of one gate of a recurrent layer whose gates have one matrix, with a law of their own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GateBias {
+    /// The gate.
+    pub gate: &'static str,
+    /// Its place among the equal blocks of rows.
+    pub block: usize,
+    /// The law that the network's file names; `None` for what the experiment says.
+    pub spec: Option<BiasSpec>,
+    /// Its law.
+    pub law: Law,
 }
 
 /// A weight matrix W and the bias vector b beside it.
@@ -85,6 +104,10 @@ pub struct Parameter {
     pub init: Option<String>,
     /// The biases that the network's file asks for; `None` for what the experiment says.
     pub bias_spec: Option<BiasSpec>,
+    /// The initializer of tables unless the file, or one that knows tables, says otherwise.
+    pub usual: Option<&'static str>,
+    /// Biases among them that have a law of their own.
+    pub gate_bias: Option<GateBias>,
     /// Where W comes from.
     pub source: Source,
     /// Law of the weights.
@@ -110,14 +133,27 @@ impl Parameter {
         })
     }
 
-    /// The same of its biases.
+    /// The same of its biases: `lstm1/forget/bias`, and `lstm1/forget/recurrent_bias` beside the state's weights.
     pub fn bias_name(&self) -> String {
-        self.named("bias")
+        self.named(self.bias_kind())
+    }
+
+    /// The same of the biases that have a law of their own.
+    pub fn gate_bias_name(&self) -> Option<String> {
+        self.gate_bias.as_ref().map(|own| self.named_at(Some(own.gate), self.bias_kind()))
+    }
+
+    fn bias_kind(&self) -> &'static str {
+        if self.role == Role::Recurrent { "recurrent_bias" } else { "bias" }
     }
 
     fn named(&self, kind: &str) -> String {
+        self.named_at(self.gate, kind)
+    }
+
+    fn named_at(&self, gate: Option<&str>, kind: &str) -> String {
         let path = if self.path.is_empty() { format!("layer{}", self.stream) } else { self.path.clone() };
-        match self.gate {
+        match gate {
             Some(gate) => format!("{path}/{gate}/{kind}"),
             None => format!("{path}/{kind}"),
         }
@@ -141,6 +177,12 @@ impl Parameter {
     /// The number of the tap in the middle of the kernel, the first of those nearest to it.
     pub fn center_tap(&self) -> usize {
         self.kernel.map_or(0, |kernel| kernel.iter().fold(0, |tap, length| tap * length + (length - 1) / 2))
+    }
+
+    /// All biases are zero.
+    pub fn has_zero_biases(&self) -> bool {
+        let zero = |law: &Law| *law == Law::Constant(0.0);
+        zero(&self.bias) && self.gate_bias.as_ref().is_none_or(|own| zero(&own.law))
     }
 
     /// The layer has biases, be they zero at first.

@@ -10,10 +10,11 @@ use super::linear::{self, Trace};
 use super::position::reversed;
 use super::record::{moments, pooled, slopes};
 use super::{
-    Activations, ByPart, Context, Exported, Exports, Nature, Operator, Parameter, ParameterArrays, Role,
-    Shape, Shapes, Space, Unary, UnaryBackward, check_parts, concat, exactly, of_part,
+    Activations, ByPart, Context, Counts, Exported, Exports, GateBias, Nature, Operator, Parameter,
+    ParameterArrays, Role, Shape, Shapes, Space, Unary, UnaryBackward, check_parts, concat, exactly, of_part,
 };
 use crate::activation::Activation;
+use crate::law::Law;
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, aligned, stacked, unstacked};
@@ -27,7 +28,18 @@ use std::sync::Arc;
 /// A plain recurrent layer, as an architecture file spells it.
 pub const RNN: LayerType = LayerType {
     name: "rnn",
-    fields: &["out", "fn", "init", "recurrent", "bias", "last", "layers", "bidirectional", "packed"],
+    fields: &[
+        "out",
+        "fn",
+        "init",
+        "recurrent",
+        "bias",
+        "recurrent_bias",
+        "last",
+        "layers",
+        "bidirectional",
+        "packed",
+    ],
     read: read::<RnnSpec>,
 };
 /// Long short-term memory, likewise.
@@ -38,6 +50,7 @@ pub const LSTM: LayerType = LayerType {
         "init",
         "recurrent",
         "bias",
+        "recurrent_bias",
         "forget",
         "last",
         "layers",
@@ -50,7 +63,17 @@ pub const LSTM: LayerType = LayerType {
 /// Gated recurrent units, likewise.
 pub const GRU: LayerType = LayerType {
     name: "gru",
-    fields: &["out", "init", "recurrent", "bias", "last", "layers", "bidirectional", "packed"],
+    fields: &[
+        "out",
+        "init",
+        "recurrent",
+        "bias",
+        "recurrent_bias",
+        "last",
+        "layers",
+        "bidirectional",
+        "packed",
+    ],
     read: read::<GruSpec>,
 };
 
@@ -71,6 +94,10 @@ struct Spec {
     /// Law of the biases, likewise; false for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bias: Option<ByPart<BiasSpec>>,
+    /// Law of the second biases, beside the products with the state, likewise; false for none. Zeros where it is left out, unless the
+    /// initializer brings some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recurrent_bias: Option<ByPart<BiasSpec>>,
     /// Biases of the forget gate, of an lstm only; as the others where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     forget: Option<f64>,
@@ -175,10 +202,7 @@ impl Spec {
         check_parts("init", &self.init, &[drawn, projected].concat())?;
         check_parts("recurrent", &self.recurrent, drawn)?;
         check_parts("bias", &self.bias, drawn)?;
-        if self.packed && self.forget.is_some() {
-            return Err("forget is a law of one gate, and packed = true draws all gates as one: leave out one of them".into());
-        }
-        Ok(())
+        check_parts("recurrent_bias", &self.recurrent_bias, drawn)
     }
 
     /// Where a layer of one direction stands.
@@ -250,8 +274,18 @@ impl Spec {
     ) -> Vec<usize> {
         let (state, rows) = (operator.state(), operator.rows());
         let none = BiasSpec::Has(false);
+        let zeros = BiasSpec::Law("zeros".into());
         let forget = self.forget.map(|value| BiasSpec::Law(format!("constant({value})")));
-        let matrices = operator.matrices();
+        let (matrices, gates) = (operator.matrices(), operator.gates());
+        let counts = |features: usize| Counts {
+            blocks: gates / matrices,
+            packed: gates,
+            ..Counts::of_width(features)
+        };
+        let block = operator.cell.gates().iter().position(|name| *name == FORGET);
+        // Of a matrix for all gates, the rows of the one whose biases are often told apart.
+        let apart =
+            block.filter(|_| self.packed && !of_part(&self.bias, "").is_some_and(BiasSpec::is_absent));
         let mut parameters = Vec::with_capacity(2 * matrices + 1);
         for matrix in 0..matrices {
             let gate = operator.gate(matrix);
@@ -260,12 +294,25 @@ impl Spec {
                 [&self.init, &self.recurrent].map(|laws| of_part(laws, name).map(String::as_str));
             let own = forget.as_ref().filter(|_| name == FORGET);
             let bias = own.or_else(|| of_part(&self.bias, name));
+            // Where the file names the biases, these are all, and there are none at all without those.
+            let second = of_part(&self.recurrent_bias, name).or(match of_part(&self.bias, name) {
+                Some(spec) if spec.is_absent() => Some(&none),
+                Some(BiasSpec::Law(_)) => Some(&zeros),
+                _ => own.map(|_| &zeros),
+            });
             let part = operator.place.part.as_deref();
             parameters.push(to.parameter(&Wanted {
                 part,
                 gate,
                 role: Role::Gate,
                 deepens: false,
+                counts: counts(features),
+                gate_bias: apart.map(|block| GateBias {
+                    gate: FORGET,
+                    block,
+                    spec: forget.clone().or_else(|| bias.cloned()),
+                    law: Law::Constant(0.0),
+                }),
                 ..Wanted::linear(entry, features, rows).with(init, bias)
             }));
             parameters.push(to.parameter(&Wanted {
@@ -273,7 +320,14 @@ impl Spec {
                 gate,
                 role: Role::Recurrent,
                 deepens: matrix + 1 == matrices,
-                ..Wanted::linear(entry, state, rows).with(recurrent, Some(&none))
+                counts: counts(state),
+                gate_bias: apart.filter(|_| forget.is_some()).map(|block| GateBias {
+                    gate: FORGET,
+                    block,
+                    spec: Some(zeros.clone()),
+                    law: Law::Constant(0.0),
+                }),
+                ..Wanted::linear(entry, state, rows).with(recurrent, second)
             }));
         }
         if self.projection.is_some() {
@@ -319,8 +373,8 @@ impl Operator for Recurrent {
         true
     }
 
-    /// The gates one below the other, as `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0` and a zero `bias_hh_l0`, of later layers with their
-    /// number, from the end with `_reverse`, and the projection as `weight_hr_l0` (torch/nn/modules/rnn.py).
+    /// The gates one below the other, as `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0` and `bias_hh_l0`, of later layers with their number,
+    /// from the end with `_reverse`, and the projection as `weight_hr_l0` (torch/nn/modules/rnn.py). PyTorch has both biases or none.
     fn export(&self, exported: &Exported) -> Vec<Exports> {
         let (pairs, projection) =
             exported.parameters.split_at(2 * self.matrices().min(exported.parameters.len() / 2));
@@ -342,15 +396,17 @@ impl Operator for Recurrent {
             every("weight_ih", &mut pairs.iter().step_by(2)),
             every("weight_hh", &mut pairs.iter().skip(1).step_by(2)),
         ];
-        let biases: Vec<f32> = pairs
-            .iter()
-            .filter_map(|(_, arrays)| arrays.bias.as_ref())
-            .flat_map(|bias| bias.as_slice().to_vec())
-            .collect();
-        if !biases.is_empty() {
-            let count = biases.len();
-            all.push(of("bias_ih", vec![count], biases));
-            all.push(of("bias_hh", vec![count], vec![0.0; count]));
+        if pairs.iter().any(|(_, arrays)| arrays.bias.is_some()) {
+            for (name, first) in [("bias_ih", 0), ("bias_hh", 1)] {
+                let of_each = pairs.iter().skip(first).step_by(2).flat_map(|(parameter, arrays)| {
+                    arrays
+                        .bias
+                        .as_ref()
+                        .map_or_else(|| vec![0.0; parameter.rows()], |bias| bias.as_slice().to_vec())
+                });
+                let biases: Vec<f32> = of_each.collect();
+                all.push(of(name, vec![biases.len()], biases));
+            }
         }
         if !projection.is_empty() {
             all.push(every("weight_hr", &mut projection.iter()));
@@ -362,7 +418,7 @@ impl Operator for Recurrent {
 /// What happens at a step.
 #[derive(Clone, Debug)]
 pub enum CellKind {
-    /// h = φ(W x + b + U h).
+    /// h = φ(W x + b + U h + c).
     Plain(Arc<Activation>),
     /// Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates i, f, g, o as in PyTorch.
     Lstm,
@@ -371,7 +427,7 @@ pub enum CellKind {
 }
 
 /// The gate that keeps the cell of an LSTM.
-const FORGET: &str = "forget";
+pub const FORGET: &str = "forget";
 /// The matrix from the cell's output to a smaller state.
 const PROJECTION: &str = "projection";
 
@@ -450,6 +506,14 @@ fn joined<T: Real>(steps: &[Signal<T>]) -> Signal<T> {
         }
     }
     Signal::new(values, exponent)
+}
+
+/// z + b, where there are biases.
+fn biased<T: Real>(z: Signal<T>, bias: &Option<Signal<T>>) -> Signal<T> {
+    match bias {
+        Some(bias) => z.plus_column(bias),
+        None => z,
+    }
 }
 
 /// A gate's value and slope.
@@ -615,11 +679,9 @@ impl<T: Real> Unary<T> for Recurrent {
         let mut driven = Vec::new();
         for (map, parameter) in input.iter_mut().zip(parameters.iter().step_by(2)) {
             let z = context.product(parameter, map.as_mut(), &x);
-            driven.push(match context.bias(parameter) {
-                Some(bias) => z.plus_column(&bias),
-                None => z,
-            });
+            driven.push(biased(z, &context.bias(parameter)));
         }
+        let second: Vec<_> = parameters.iter().skip(1).step_by(2).map(|p| context.bias(p)).collect();
         let driven = self.by_gate(driven);
         let zero = |units: usize| Signal::new(DMatrix::from_element(units, batch, T::ZERO), 0);
         let mut h: Activations<T> = Rc::new(CachedSignal::from(zero(self.state())));
@@ -634,7 +696,8 @@ impl<T: Real> Unary<T> for Recurrent {
             let products: Vec<Signal<T>> = state
                 .iter_mut()
                 .zip(recurring)
-                .map(|(map, parameter)| context.product(parameter, map.as_mut(), &h))
+                .zip(&second)
+                .map(|((map, parameter), bias)| biased(context.product(parameter, map.as_mut(), &h), bias))
                 .collect();
             let products = self.by_gate(products);
             let mut projected = None;

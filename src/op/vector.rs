@@ -16,6 +16,8 @@ pub struct VectorParameter {
     pub stream: u64,
     /// Its entries.
     pub length: usize,
+    /// Number of the innermost residual branch that holds it, and of the branch's layers with weights those before it.
+    pub branch: Option<(usize, usize)>,
     /// The law that the network's file names; `None` for `usual`.
     pub init: Option<BiasSpec>,
     /// The law where nothing else is said.

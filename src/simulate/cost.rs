@@ -52,6 +52,10 @@ impl Cost {
             law if law.is_fixed() => Self::default(),
             Law::Normal { .. } => Self { normals: n * m, ..Self::default() },
             Law::Haar { .. } => Self { products: 3.0 * n.min(m) * n * m, others: n * m, ..Self::default() },
+            Law::Mirrored { inputs, outputs, .. } => {
+                let half = |size: f64, is_paired: bool| if is_paired { size / 2.0 } else { size };
+                Self::drawing(Law::Haar { gain: 1.0 }, half(n, inputs), half(m, outputs))
+            }
             _ => Self { others: n * m, ..Self::default() },
         }
     }

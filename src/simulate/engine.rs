@@ -193,6 +193,9 @@ fn weigh(law: Law, (dense, implicit): (Cost, Cost), wanted: Wanted, how: &str) -
     let of = |method, exact, reason: String| Drawing { method, exact, reason };
     match wanted {
         Wanted::Dense => (of(Method::Dense, true, "asked for".into()), dense),
+        _ if matches!(law, Law::Mirrored { .. }) => {
+            (of(Method::Dense, true, "only drawn weights mirror each other".into()), dense)
+        }
         Wanted::Implicit if exact => (of(Method::Implicit, true, format!("asked for{how}")), implicit),
         Wanted::Implicit => (of(Method::Implicit, false, format!("{ASYMPTOTIC}{how}")), implicit),
         Wanted::Auto if !exact => {

@@ -1,6 +1,6 @@
 //! What theory expects of a cell's trials, from the plan alone.
 
-use super::input::{Input, InputStatistics};
+use super::input::{Input, InputStatistics, moments_between};
 use super::plan::{CellPlan, LayerPlan, Plan};
 use crate::expectation::field::WeightMoments;
 use crate::result::{Layer, Theory};
@@ -44,6 +44,19 @@ fn setting(input: &Input, entrance: &InputStatistics, batch: usize, width: usize
         Input::Normal => normal,
         // E u⁴ = 9/5, so a square scatters by 4/5 and not by 2.
         Input::Uniform => Setting { input_scatter: 0.8 / (n * samples), ..normal },
+        Input::Between { low, high } => {
+            let [mean, square, third, fourth] = moments_between(*low, *high);
+            let c = mean * mean / square;
+            // The cosine to first order in 1/n: uv − c/2·(u² + v²) over E u², of independent entries u and v.
+            let product = square * square - 2.0 * c * mean * third + c * c / 2.0 * (fourth + square * square);
+            Setting {
+                input_scatter: (fourth / (square * square) - 1.0) / (n * samples),
+                cosine_scatter: product / (square * square) / n,
+                ..normal
+            }
+        }
+        // They enter networks alone, which no theory here follows.
+        Input::Tokens(_) => normal,
         Input::Correlated(c) => Setting {
             input_scatter: 2.0 / n * (1.0 / samples + (1.0 - 1.0 / samples) * c * c),
             cosine_scatter: (1.0 - c * c).powi(2) / n,

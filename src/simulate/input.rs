@@ -1,5 +1,6 @@
 //! The batch that is pushed through: drawn from a law, or sampled from data.
 
+use crate::data::Tokens;
 use crate::law::call::Call;
 use crate::law::draw::{Standard, fill_from};
 use crate::numeric::product::Threads;
@@ -17,10 +18,19 @@ pub enum Input {
     Normal,
     /// Independent U(±√3) entries: unit variance.
     Uniform,
+    /// Independent entries, uniform between two numbers.
+    Between {
+        /// The lower limit, included.
+        low: f64,
+        /// The upper limit, not included.
+        high: f64,
+    },
     /// N(0, 1) entries; two samples have this expected cosine.
     Correlated(f64),
     /// Samples of a data set, one a column (features × samples); a trial's batch is drawn without replacement.
     Data(DMatrix<f32>),
+    /// Samples of a network that takes tokens; a trial's batch is drawn without replacement.
+    Tokens(Tokens),
 }
 
 /// Moments of an input, over all samples that batches are taken from.
@@ -67,6 +77,15 @@ fn cosine(data: &DMatrix<f32>, squares: &[f64]) -> f64 {
     ((square - count) / (count * (count - 1.0))).clamp(-1.0, 1.0)
 }
 
+/// The first four moments of U[low, high).
+pub fn moments_between(low: f64, high: f64) -> [f64; 4] {
+    // By the middle and half of the width, which lose nothing where the limits are near each other.
+    let (m, h2) = (f64::midpoint(low, high), ((high - low) / 2.0).powi(2));
+    let (m2, h4) = (m * m, h2 * h2 / 5.0);
+    let h2 = h2 / 3.0;
+    [m, m2 + h2, m * (m2 + 3.0 * h2), m2 * m2 + 6.0 * m2 * h2 + h4]
+}
+
 /// Why a text does not name a law of inputs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -74,18 +93,31 @@ fn cosine(data: &DMatrix<f32>, squares: &[f64]) -> f64 {
 pub enum InputError {
     #[error("correlated takes one number between 0 and 1, not `{0}`")]
     Correlation(String),
+    #[error("uniform takes two numbers, the lower one first, or none for variance 1, not `{0}`")]
+    Limits(String),
 }
 
 impl Input {
-    /// Reads `normal`, `uniform` or `correlated(c)`; `None` for anything else, which may be a file.
+    /// Reads `normal`, `uniform`, `uniform(low, high)` or `correlated(c)`; `None` for anything else, which may be a file.
     ///
     /// # Errors
-    /// A correlation that is not a number between 0 and 1.
+    /// A correlation that is not a number between 0 and 1, limits that are none.
     pub fn parse(text: &str) -> Result<Option<Self>, InputError> {
+        // Squares of such numbers are far from the ends of single precision.
+        const MOST: f64 = 1e15;
         let Ok(call) = Call::parse(text) else { return Ok(None) };
         match (call.name.as_str(), call.arguments.as_slice()) {
             ("normal", []) => Ok(Some(Self::Normal)),
             ("uniform", []) => Ok(Some(Self::Uniform)),
+            ("uniform", arguments) => {
+                let number = |(_, text): &(Option<String>, String)| text.parse::<f64>().ok();
+                match arguments.iter().map(number).collect::<Option<Vec<f64>>>().as_deref() {
+                    Some(&[low, high]) if low < high && low.abs().max(high.abs()) <= MOST => {
+                        Ok(Some(Self::Between { low, high }))
+                    }
+                    _ => Err(InputError::Limits(text.trim().into())),
+                }
+            }
             ("correlated", arguments) => {
                 let given = text.trim().to_string();
                 match arguments {
@@ -108,8 +140,26 @@ impl Input {
                 moments: InputMoments { correlation: *c, ..InputMoments::NORMAL },
                 spread: 0.0,
             },
+            Self::Between { low, high } => {
+                let [mean, square, ..] = moments_between(*low, *high);
+                let correlation = mean * mean / square;
+                InputStatistics {
+                    moments: InputMoments { mean, second_moment: square, correlation },
+                    spread: 0.0,
+                }
+            }
             Self::Data(samples) => of_data(samples),
+            // The network's table decides what comes of them.
+            Self::Tokens(_) => InputStatistics { moments: InputMoments::NORMAL, spread: 0.0 },
         }
+    }
+
+    /// The tokens of a trial, sample after sample, where the input holds any: so many a sample.
+    pub fn tokens(&self, length: usize, batch: usize, key: Key) -> Option<Vec<usize>> {
+        let Self::Tokens(tokens) = self else { return None };
+        let mut rng = key.stream(Role::Input, Part::Block(0));
+        let chosen = rand::seq::index::sample(&mut rng, tokens.samples(length), batch);
+        Some(chosen.iter().flat_map(|sample| tokens.sample(sample, length)).map(|n| *n as usize).collect())
     }
 
     /// The batch of a trial, width × batch.
@@ -130,6 +180,13 @@ impl Input {
                 draw(entries, Standard::Uniform);
                 entries.iter_mut().for_each(|v| *v *= T::of(3f64.sqrt()));
             }
+            Self::Between { low, high } => {
+                draw(entries, Standard::Uniform);
+                let (middle, half) = (T::of(f64::midpoint(*low, *high)), T::of((high - low) / 2.0));
+                entries.iter_mut().for_each(|v| *v = *v * half + middle);
+            }
+            // A network that takes tokens has no such entries.
+            Self::Tokens(_) => {}
             Self::Correlated(c) => {
                 draw(entries, Standard::Normal);
                 let mut shared = vec![T::ZERO; rows.len()];

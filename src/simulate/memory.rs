@@ -80,6 +80,7 @@ pub fn bytes(plan: &Plan, threads: usize) -> u128 {
     let in_work = plan.cells.iter().map(one).max().unwrap_or(0);
     let data = match &plan.input {
         Input::Data(samples) => samples.len() as u128 * 4,
+        Input::Tokens(tokens) => tokens.numbers.len() as u128 * 4,
         _ => 0,
     };
     PROGRAM + data + side_by_side * in_work + left_bytes(plan, e.trials) + trials * 64

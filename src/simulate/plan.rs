@@ -7,6 +7,7 @@ use super::memory;
 use super::rates::Rates;
 use super::streamed;
 use crate::activation::Activation;
+use crate::data::Tokens;
 use crate::expectation::field::WeightMoments;
 use crate::frontend::stack;
 use crate::graph::{Graph, GraphError, Laws, Origin, Override, assign};
@@ -14,7 +15,7 @@ use crate::initializer::Initializer;
 use crate::law::Law;
 use crate::law::call::CatalogError;
 use crate::law::draw::Affine;
-use crate::op::Space;
+use crate::op::{Shape, Space};
 use crate::result::{LeftOut, Recorded, StackSize, Trace};
 use crate::spec::Experiment;
 use std::sync::Arc;
@@ -119,8 +120,16 @@ pub enum PlanError {
     Features { features: usize, width: usize },
     #[error("the data has {features} features a sample, but the network takes {shape}, which are {size}")]
     Entries { features: usize, shape: String, size: usize },
-    #[error("the network draws its own tokens, so the input is `normal`, its default, and nothing else")]
+    #[error(
+        "the network takes tokens: without an input it draws its own, and a file of tokens fits, not a law of numbers"
+    )]
     Tokens,
+    #[error("the input holds tokens, and the network takes {0}")]
+    NoTokens(String),
+    #[error("the input has token {token}, and the network knows {tokens}, numbered from 0")]
+    Vocabulary { token: u32, tokens: usize },
+    #[error("the input's samples have {row} tokens, and the network takes {length}")]
+    Row { row: usize, length: usize },
     #[error("the data has {samples} samples, fewer than a batch of {batch}")]
     Samples { samples: usize, batch: usize },
 }
@@ -225,6 +234,9 @@ impl Plan {
     /// The input fits the network.
     fn check_input(&self) -> Result<(), PlanError> {
         let (Some(cell), e) = (self.cells.first(), &self.experiment) else { return Ok(()) };
+        if let Input::Tokens(tokens) = &self.input {
+            return self.check_tokens(tokens, cell.graph.input());
+        }
         if cell.graph.features() == 0 && self.input != Input::Normal {
             return Err(PlanError::Tokens);
         }
@@ -241,6 +253,20 @@ impl Plan {
             return Err(PlanError::Samples { samples, batch: e.batch });
         }
         Ok(())
+    }
+
+    fn check_tokens(&self, tokens: &Tokens, input: Shape) -> Result<(), PlanError> {
+        let Space::Tokens(length) = input.space else { return Err(PlanError::NoTokens(input.to_string())) };
+        match (tokens.row, tokens.largest(), tokens.samples(length)) {
+            (Some(row), ..) if row != length => Err(PlanError::Row { row, length }),
+            (_, token, _) if token as usize >= input.channels => {
+                Err(PlanError::Vocabulary { token, tokens: input.channels })
+            }
+            (.., samples) if samples < self.experiment.batch => {
+                Err(PlanError::Samples { samples, batch: self.experiment.batch })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The activation of a cell of this plan.

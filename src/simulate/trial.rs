@@ -69,6 +69,7 @@ impl Stored<'_> {
         let mut context = graph.context(self.key, e.batch, self.threads);
         context.keep_weights = self.plan.keeps_weights(self.cell, self.side_by_side);
         context.effective_rank = self.effective_rank;
+        context.tokens = self.plan.input.tokens(graph.input().positions(), e.batch, self.key);
         let passed = trial(graph, input, e.loss, context, recomputes(graph, e.batch), step).ok()?;
         Some(Trial { records: passed.records, doubtful: passed.doubtful })
     }

@@ -43,7 +43,7 @@ impl<T: Real> Dense<T> {
     /// The weights of a layer under `law`; nothing is drawn before it is needed.
     pub fn new(law: Law, fan_in: usize, fan_out: usize, key: Key) -> Self {
         let (scale, mean) = match law {
-            Law::Haar { gain } | Law::Identity { gain } => (gain, 0.0),
+            Law::Haar { gain } | Law::Identity { gain } | Law::Mirrored { gain, .. } => (gain, 0.0),
             Law::Sparse { std, .. } => (std, 0.0),
             _ => Affine::of(law).map_or((0.0, 0.0), |affine| (affine.scale, affine.mean)),
         };
@@ -116,11 +116,27 @@ impl<T: Real> Dense<T> {
 
     fn draw(&mut self, threads: Threads) -> &Drawn<T> {
         let (law, fan_in, fan_out, key) = (self.law, self.fan_in, self.fan_out, self.key);
+        let haar = |fan_in: usize, fan_out: usize| match fan_in >= fan_out {
+            true => Drawn::Transposed(orthonormal_columns(fan_in, fan_out, key, threads)),
+            false => Drawn::Plain(orthonormal_columns(fan_out, fan_in, key, threads)),
+        };
         self.drawn.get_or_insert_with(|| match law {
-            Law::Haar { .. } if fan_in >= fan_out => {
-                Drawn::Transposed(orthonormal_columns(fan_in, fan_out, key, threads))
+            Law::Haar { .. } => haar(fan_in, fan_out),
+            Law::Mirrored { inputs, outputs, .. } => {
+                let half = |size: usize, is_paired: bool| if is_paired { size / 2 } else { size };
+                let (columns, rows) = (half(fan_in, inputs), half(fan_out, outputs));
+                let of = |m: &dyn Fn(usize, usize) -> T| {
+                    Drawn::Plain(DMatrix::from_fn(fan_out, fan_in, |i, j| {
+                        let entry = m(i % rows, j % columns);
+                        if (i >= rows) == (j >= columns) { entry } else { -entry }
+                    }))
+                };
+                match haar(columns, rows) {
+                    Drawn::Transposed(m) => of(&|i, j| m[(j, i)]),
+                    Drawn::Plain(m) => of(&|i, j| m[(i, j)]),
+                    other => other,
+                }
             }
-            Law::Haar { .. } => Drawn::Plain(orthonormal_columns(fan_out, fan_in, key, threads)),
             Law::Identity { .. } => Drawn::Identity,
             Law::Sparse { sparsity, .. } => {
                 Drawn::Plain(draw::sparse(fan_out, fan_in, sparsity, key, threads))

@@ -70,8 +70,10 @@ pub fn linear_map<T: Real>(
     key: Key,
 ) -> Box<dyn LinearMap<T>> {
     match (method, law) {
-        // A diagonal is no cost to the dense form.
-        (Method::Dense, _) | (_, Law::Identity { .. }) => Box::new(Dense::new(law, fan_in, fan_out, key)),
+        // A diagonal is no cost to the dense form, and mirrored weights have no other.
+        (Method::Dense, _) | (_, Law::Identity { .. } | Law::Mirrored { .. }) => {
+            Box::new(Dense::new(law, fan_in, fan_out, key))
+        }
         (Method::Implicit, Law::Haar { gain }) => Box::new(ImplicitHaar::new(gain, fan_in, fan_out, key)),
         (Method::Implicit, law) => {
             let (mean, std) = gaussian(law, fan_in, fan_out);

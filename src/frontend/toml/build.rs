@@ -334,7 +334,7 @@ mod tests {
             ("pythia-160m", 162_322_944),
             ("llama-3-8b", 8_030_261_248),
             ("mixtral-8x7b", 46_702_792_704),
-            ("lstm-lm", 10_000 * 650 + 2 * (4 * 650 * 1300 + 4 * 650) + 650 * 10_000 + 10_000),
+            ("lstm-lm", 10_000 * 650 + 2 * (4 * 650 * 1300 + 2 * 4 * 650) + 650 * 10_000 + 10_000),
         ] {
             let net = built(crate::frontend::bundled::source(name).unwrap(), "he");
             assert_eq!(net.parameter_count(), count, "{name}");

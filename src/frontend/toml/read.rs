@@ -1,6 +1,7 @@
 //! From tables to layers: every name and value is checked, and a misspelt one gets its place and its neighbor.
 
 use super::{Architecture, Body, InputSpec, Item, Residual};
+use crate::activation::Activation;
 use crate::law::call::nearest;
 use crate::op::layer::{LAYERS, LayerType, deserialized};
 use serde::de::DeserializeOwned;
@@ -99,6 +100,80 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     }
 }
 
+/// What frameworks and papers call types of layers, without hyphens and dimensions, and what it is here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("dense", "linear"),
+    ("fc", "linear"),
+    ("fullyconnected", "linear"),
+    ("conv", "conv2d"),
+    ("depthwiseconv", "conv2d` with as many `groups` as channels, such as `groups = 64"),
+    ("convtranspose", "conv-transpose2d"),
+    ("deconv", "conv-transpose2d"),
+    ("conv2dtranspose", "conv-transpose2d"),
+    ("conv1dtranspose", "conv-transpose1d"),
+    ("conv3dtranspose", "conv-transpose3d"),
+    ("bn", "batchnorm"),
+    ("batchnormalization", "batchnorm"),
+    ("ln", "layernorm"),
+    ("layernormalization", "layernorm"),
+    ("gn", "groupnorm"),
+    ("norm", "layernorm"),
+    ("multiheadattention", "attention"),
+    ("multiheaddotproductattention", "attention"),
+    ("selfattention", "attention"),
+    ("mha", "attention"),
+    ("embed", "embedding"),
+    ("activation", "act"),
+    ("swiglu", "gated-mlp"),
+    ("geglu", "gated-mlp"),
+    ("mlp", "gated-mlp` or two `linear` with an `act"),
+    ("globalavgpool", "avgpool"),
+    ("adaptiveavgpool", "avgpool"),
+    ("averagepooling", "avgpool"),
+    ("globalaveragepooling", "avgpool"),
+    ("maxpooling", "maxpool"),
+    ("pool", "maxpool` or `avgpool"),
+    ("upsampling", "upsample"),
+    ("interpolate", "upsample"),
+    ("se", "squeeze-excite"),
+    ("stochasticdepth", "droppath"),
+    ("concatenate", "concat"),
+    ("cat", "concat"),
+    ("multiply", "mul"),
+    ("skip", "residual"),
+    ("shortcut", "residual"),
+    ("mamba", "ssm"),
+    ("gcn", "graph-conv"),
+    ("gcnconv", "graph-conv"),
+    ("simplernn", "rnn"),
+    ("bilstm", "lstm` with `bidirectional = true"),
+    ("reshape", "flatten"),
+];
+
+/// A type that is none, with what is meant: the same under another name, an activation, or the nearest.
+fn unknown_type(kind: &str) -> String {
+    let plain = |name: &str| name.to_lowercase().replace(['-', '_', ' ', '.'], "");
+    let without_axes = |name: &str| {
+        let plain = plain(name);
+        ["1d", "2d", "3d"].iter().find_map(|end| plain.strip_suffix(end).map(str::to_string)).unwrap_or(plain)
+    };
+    let meant = |near: &str| format!("unknown type `{kind}`: did you mean `{near}`?");
+    let (whole, short) = (plain(kind), without_axes(kind.rsplit('.').next().unwrap_or(kind)));
+    if let Some(same) = names().into_iter().find(|name| plain(name) == whole) {
+        return meant(same);
+    }
+    if let Some((_, here)) = ELSEWHERE.iter().find(|(name, _)| *name == short || *name == whole) {
+        return meant(here);
+    }
+    if let Some(same) = names().into_iter().find(|name| plain(name) == short) {
+        return meant(same);
+    }
+    if Activation::parse(kind).is_ok() {
+        return format!("unknown type `{kind}`: an activation is {{ type = \"act\", fn = \"{kind}\" }}");
+    }
+    unknown("type", kind, &names())
+}
+
 /// A list of layers; `place` is where it stands, as in `layer 3/layers`.
 fn list(place: &str, value: Value, depth: usize) -> Result<Vec<Item>, ArchitectureError> {
     let Value::Array(layers) = value else {
@@ -135,7 +210,7 @@ fn item(place: &str, mut fields: Table, depth: usize) -> Result<Item, Architectu
     let allowed = match (layer, group) {
         (Some(layer), _) => layer.fields,
         (None, Some(group)) => group.1,
-        (None, None) => return Err(ArchitectureError::value(place, unknown("type", &kind, &names()))),
+        (None, None) => return Err(ArchitectureError::value(place, unknown_type(&kind))),
     };
     let place = format!("{place} ({kind})");
     known(&place, &fields, &[allowed, COMMON].concat())?;
@@ -225,6 +300,30 @@ mod tests {
         times = 2
         layers = [{ type = "residual", layers = [{ type = "act", fn = "tanh" }], scale = 0.5 }]
     "#;
+
+    #[test]
+    fn a_type_has_other_names_elsewhere() {
+        for (kind, words) in [
+            ("Linear", "did you mean `linear`?"),
+            ("nn.BatchNorm2d", "did you mean `batchnorm`?"),
+            ("BatchNormalization", "did you mean `batchnorm`?"),
+            ("Conv2DTranspose", "did you mean `conv-transpose2d`?"),
+            ("ConvTranspose2d", "did you mean `conv-transpose2d`?"),
+            ("Dense", "did you mean `linear`?"),
+            ("MultiheadAttention", "did you mean `attention`?"),
+            ("AdaptiveAvgPool2d", "did you mean `avgpool`?"),
+            ("bilstm", "`lstm` with `bidirectional = true`?"),
+            ("relu", "an activation is { type = \"act\", fn = \"relu\" }"),
+            ("layer_norm", "did you mean `layernorm`?"),
+            ("convd", "did you mean `conv"),
+            ("grup", "did you mean `gru`?"),
+            ("wavelet", "there are"),
+        ] {
+            let file = format!("input = {{ shape = [3] }}\nlayer = [{{ type = \"{kind}\" }}]");
+            let fault = Architecture::parse(&file).unwrap_err().to_string();
+            assert!(fault.contains(words) && !fault.contains('\n'), "{kind}: {fault}");
+        }
+    }
 
     #[test]
     fn a_file_is_read_and_written_again() {

@@ -9,7 +9,7 @@ use crate::op::layer::{
 use crate::op::linear::{Part, project};
 use crate::op::norm::{self, Norm, Over};
 use crate::op::rotary::{Rotary, RotarySpec};
-use crate::op::{ByPart, Counts, Operator, Role, Shape, Space, check_parts, exactly, of_part};
+use crate::op::{ByPart, Counts, Operator, Role, Shape, Space, check_parts, embedding, exactly, of_part};
 use serde::{Deserialize, Serialize};
 
 /// As an architecture file spells it.
@@ -255,8 +255,8 @@ impl Spec {
             role: Role::Position,
             deepens: false,
             counts: Counts { heads: self.heads, ..Counts::of_width(input.channels) },
-            ..Wanted::linear(entry, buckets, self.heads)
-                .with(Some(init.unwrap_or("normal(0, 1)")), Some(&BiasSpec::Has(false)))
+            usual: Some(embedding::TABLE),
+            ..Wanted::linear(entry, buckets, self.heads).with(init, Some(&BiasSpec::Has(false)))
         };
         Ok((vec![to.parameter(&wanted)], Some(entry)))
     }
@@ -313,14 +313,19 @@ impl Layer for Spec {
         let [query, key, value, out] = PARTS;
         // Queries, keys and values are one step in depth.
         let features = queries.shape.with(sized("its queries", &[self.heads, width])?);
-        let q = project(to, queries, features, &self.part(query, Role::Query, true))?;
+        let kv_heads = self.kv_heads()?;
+        // One matrix in PyTorch, where all three have one shape (torch/nn/modules/activation.py, `_qkv_same_embed_dim`).
+        let alike = kv_heads == self.heads
+            && [memory.shape.channels, features.channels].iter().all(|c| *c == queries.shape.channels);
+        let packed = alike.then_some(3);
+        let projection = |name, role, beside| Part { packed, ..self.part(name, role, beside) };
+        let q = project(to, queries, features, &projection(query, Role::Query, true))?;
         let q = self.prepared(to, q, self.query_norm, width)?;
         // The queries are no more than a network may have, and so are their heads.
-        let kv_heads = self.kv_heads()?;
         let shared = memory.shape.with(kv_heads * width);
-        let k = project(to, memory, shared, &self.part(key, Role::Key, true))?;
+        let k = project(to, memory, shared, &projection(key, Role::Key, true))?;
         let k = self.prepared(to, k, self.key_norm, width)?;
-        let v = project(to, memory, shared, &self.part(value, Role::Value, false))?;
+        let v = project(to, memory, shared, &projection(value, Role::Value, false))?;
         let (heads, [from, seen]) = (self.heads, [queries, memory].map(|port| port.shape.positions()));
         let operator = Attention { heads, kv_heads, queries: from, keys: seen, scores };
         let (parameters, entry) = self.table(to, queries.shape, features)?;

@@ -55,7 +55,7 @@ pub struct Stack<'a> {
 pub fn can_draw(layer: &LayerPlan, batch: usize) -> bool {
     match layer.weights {
         Law::Haar { .. } => side(layer) >= 4 * batch,
-        Law::Identity { .. } => false,
+        Law::Identity { .. } | Law::Mirrored { .. } => false,
         _ => true,
     }
 }

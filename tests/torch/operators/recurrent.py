@@ -30,7 +30,7 @@ def recurrent(kind, p, path, x, units, packed=False, **options):
             weights["weight_ih" + end] = of("weight", features)
             weights["weight_hh" + end] = of("recurrent", state)
             weights["bias_ih" + end] = of("bias", 1)[:, 0]
-            weights["bias_hh" + end] = torch.zeros(units * len(GATES[kind]))
+            weights["bias_hh" + end] = of("recurrent_bias", 1)[:, 0]
             if projection:
                 weights["weight_hr" + end] = p(f"{own}/projection/weight", projection, units)
     out, end = torch.func.functional_call(module, weights, (x,))
