@@ -632,7 +632,6 @@ fn what_does_not_fit_a_layer_of_sequences_is_said_in_one_line() {
         (r#"{ type = "rnn", out = 2, layers = 1000000 }"#, "more than 1000000 layers"),
         (r#"{ type = "lstm", out = 2, projection = 2 }"#, "projection = 2 is not smaller than out = 2"),
         (r#"{ type = "gru", out = 2, projection = 1 }"#, "unknown field `projection`"),
-        (r#"{ type = "lstm", out = 2, packed = true, forget = 1.0 }"#, "leave out one of them"),
         (r#"{ type = "lstm", out = 2, packed = true, init = { cell = "he" } }"#, "init takes no table here"),
         (r#"{ type = "lstm", out = 2, init = { projection = "he" } }"#, "init has no part `projection`"),
         (r#"{ type = "select", at = 5 }"#, "at = 5 is none of the 5 positions; 0 to 4 are"),
