@@ -1,0 +1,300 @@
+//! Every bundled network against PyTorch in double precision: with the same weights, input and read-out, the variance of each weighted
+//! layer's pre-activation, and the mean squares of its gradient and of its weights' gradient.
+//!
+//! PyTorch's numbers are kept in `tests/data/networks`; what made them is described there. Where `INITDIAG_TORCH` names a Python that has
+//! PyTorch, torchvision, timm and transformers, they are made anew and held to those that are kept; with `INITDIAG_KEEP` they replace them:
+//!
+//!     INITDIAG_TORCH=python3 INITDIAG_KEEP=1 cargo test --test networks
+//!
+//! All weights, biases, gains and shifts are drawn from uniform laws with a fixed seed, so that nothing begins as zero or one and every
+//! machine draws the same numbers. They are rounded to single precision, as `--save-init` writes them, and both sides compute with these.
+
+#![expect(clippy::print_stdout, reason = "measured gaps are for people to read")]
+
+use initdiag::activation::Activation;
+use initdiag::frontend::bundled;
+use initdiag::frontend::toml::{self, Architecture};
+use initdiag::graph::{Graph, Laws, Override, assign, backward, export, forward};
+use initdiag::initializer::Initializer;
+use initdiag::numeric::product::Threads;
+use initdiag::numeric::signal::Signal;
+use initdiag::numeric::stream::{Key, Part, Role};
+use initdiag::op::record::LayerRecord;
+use initdiag::op::{Arrays, ParameterArrays, Space};
+use initdiag::tensorfile::safetensors::{Tensor, encode};
+use nalgebra::DMatrix;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+const KEY: Key = Key { seed: 18, trial: 0, layer: 0 };
+/// Samples of a batch.
+const BATCH: usize = 2;
+/// Relative gap between two programs in double precision.
+const GAP: f64 = 1e-9;
+
+/// A network as it is compared.
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    /// Texts of its file, and what stands in their place: smaller images, fewer tokens, narrower layers.
+    smaller: &'static [(&'static str, &'static str)],
+}
+
+/// Networks that are not compared, each with the reason.
+const EXCEPTIONS: &[(&str, &str)] = &[];
+
+/// Makes the list of cases and a test for each of them.
+macro_rules! cases {
+    ($($test:ident: $name:literal, $smaller:expr;)*) => {
+        const CASES: &[Case] = &[$(Case { name: $name, smaller: $smaller }),*];
+        $(#[test] fn $test() { prove($name); })*
+    };
+}
+
+/// An image of 64×64 pixels in place of 224×224.
+const IMAGE: (&str, &str) = ("shape = [3, 224, 224]", "shape = [3, 64, 64]");
+
+/// 8 tokens of 500 in place of 128 of a vocabulary.
+const LENGTH: (&str, &str) = ("length = 128", "length = 8");
+const GPT2: (&str, &str) = ("50257", "500");
+
+cases! {
+    mlp_digits: "mlp-digits", &[];
+    mlp_mnist: "mlp-mnist", &[];
+    lenet5: "lenet5", &[];
+    lenet5_1998: "lenet5-1998", &[];
+    vgg16: "vgg16", &[IMAGE];
+    vgg16_bn: "vgg16-bn", &[IMAGE];
+    resnet18: "resnet18", &[IMAGE];
+    resnet34: "resnet34", &[IMAGE];
+    resnet50: "resnet50", &[IMAGE];
+    resnet101: "resnet101", &[IMAGE];
+    densenet121: "densenet121", &[IMAGE];
+    mobilenet_v2: "mobilenet-v2", &[IMAGE];
+    efficientnet_b0: "efficientnet-b0", &[IMAGE];
+    convnext_tiny: "convnext-tiny", &[IMAGE];
+    unet: "unet", &[("shape = [1, 128, 128]", "shape = [1, 32, 32]")];
+    dcgan: "dcgan", &[];
+    siren: "siren", &[];
+    // The perceptron over positions has as many outputs as there are patches.
+    mlp_mixer: "mlp-mixer", &[IMAGE, ("out = 196", "out = 16")];
+    vit_b16: "vit-b16", &[IMAGE];
+    deit_s: "deit-s", &[IMAGE];
+    bert_base: "bert-base", &[("30522", "500"), LENGTH];
+    gpt2_small: "gpt2-small", &[GPT2, LENGTH];
+    // Full depth and all heads at a sixteenth of the width.
+    gpt2_medium: "gpt2-medium", &[GPT2, LENGTH, ("out = 1024", "out = 64"), ("out = 4096", "out = 256")];
+    gpt2_large: "gpt2-large", &[GPT2, LENGTH, ("out = 1280", "out = 80"), ("out = 5120", "out = 320")];
+    gpt2_xl: "gpt2-xl", &[GPT2, LENGTH, ("out = 1600", "out = 100"), ("out = 6400", "out = 400")];
+    pythia_160m: "pythia-160m", &[("50304", "500"), LENGTH];
+    // Billions of weights: four blocks with all heads and experts at a thirty-second of the width.
+    llama_3_8b: "llama-3-8b",
+        &[("128256", "500"), LENGTH, ("out = 4096", "out = 128"), ("hidden = 14336", "hidden = 448"), ("times = 32", "times = 4")];
+    mixtral_8x7b: "mixtral-8x7b",
+        &[("32000", "500"), LENGTH, ("out = 4096", "out = 128"), ("hidden = 14336", "hidden = 448"), ("times = 32", "times = 4")];
+    lstm_lm: "lstm-lm", &[("10000", "500")];
+    rnn_100: "rnn-100", &[];
+    // A hundred of ten thousand layers.
+    cnn_10000: "cnn-10000", &[("times = 9997", "times = 97")];
+}
+
+/// What PyTorch made of a network.
+#[derive(Debug, Serialize, Deserialize)]
+struct Golden {
+    /// ⟨output, read-out⟩.
+    cost: f64,
+    /// Of each weighted layer by its path: variance of the pre-activation, mean square of its gradient, and of its weights' gradient.
+    layers: BTreeMap<String, [f64; 3]>,
+}
+
+impl Golden {
+    fn path(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/networks/{name}.json"))
+    }
+
+    fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
+        serde_json::from_str(&text).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()))
+    }
+
+    /// One line for each layer.
+    fn write(&self, path: &Path) {
+        let lines = self.layers.iter().map(|(layer, values)| {
+            format!("{}:{}", serde_json::to_string(layer).unwrap(), serde_json::to_string(values).unwrap())
+        });
+        let lines = lines.collect::<Vec<_>>().join(",\n");
+        std::fs::write(path, format!("{{\"cost\":{},\"layers\":{{\n{lines}\n}}}}\n", self.cost)).unwrap();
+    }
+
+    /// The largest relative difference to another, and where it is.
+    fn gap(&self, other: &Self) -> (f64, String) {
+        let (ours, theirs) = (self.layers.keys(), other.layers.keys());
+        assert!(ours.eq(theirs), "{:?} and {:?}", self.layers.keys(), other.layers.keys());
+        let relative = |a: f64, b: f64| if a == b { 0.0 } else { (a - b).abs() / b.abs() };
+        let cost = (relative(self.cost, other.cost), "the cost".to_string());
+        let of_layer = |((path, ours), theirs): ((&String, &[f64; 3]), &[f64; 3])| {
+            let gaps = ours.iter().zip(theirs).map(|(a, b)| relative(*a, *b));
+            (gaps.fold(0.0, |worst: f64, gap| if gap > worst || gap.is_nan() { gap } else { worst }), path.clone())
+        };
+        let layers = self.layers.iter().zip(other.layers.values()).map(of_layer);
+        layers.fold(cost, |worst, one| if one.0 > worst.0 || one.0.is_nan() { one } else { worst })
+    }
+}
+
+/// A number between −1 and 1 of 24 bits, by its place: SplitMix64.
+fn number(place: usize) -> f32 {
+    let mut z = (place as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    (z >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+}
+
+fn numbers(rows: usize, columns: usize, from: usize) -> DMatrix<f32> {
+    DMatrix::from_fn(rows, columns, |row, column| number(from + column * rows + row))
+}
+
+impl Case {
+    fn of(name: &str) -> Self {
+        *CASES.iter().find(|case| case.name == name).unwrap()
+    }
+
+    /// The network's file with smaller numbers.
+    fn source(&self) -> String {
+        let mut text = bundled::source(self.name).unwrap().to_string();
+        for (old, new) in self.smaller {
+            assert!(text.contains(old), "{}: `{old}` is not in its file", self.name);
+            text = text.replace(old, new);
+        }
+        text
+    }
+}
+
+/// The network of a file with uniform laws everywhere.
+fn network(source: &str) -> (Architecture, Graph) {
+    let architecture = Architecture::parse(source).unwrap();
+    let act = Arc::new(Activation::parse(architecture.act.as_deref().unwrap_or("relu")).unwrap());
+    let mut graph = toml::graph(&architecture, &act).unwrap();
+    let mut overrides = vec!["*=uniform(-sqrt(3/fan_in), sqrt(3/fan_in))"];
+    if graph.parameters.iter().any(|p| p.is_biased()) {
+        overrides.push("*/bias=uniform(-0.3, 0.4)");
+    }
+    for (kind, law) in [
+        ("gain", "*/gain=uniform(0.5, 1.5)"),
+        ("shift", "*/shift=uniform(-0.5, 0.4)"),
+        ("token", "*/token=uniform(-1, 1)"),
+        ("table", "*/table=uniform(-1, 1)"),
+    ] {
+        if graph.vectors.iter().any(|vector| vector.kind == kind) {
+            overrides.push(law);
+        }
+    }
+    if matches!(graph.input().space, Space::Tokens(_)) {
+        overrides.push("embedding*=uniform(-1, 1)");
+    }
+    let overrides: Vec<Override> = overrides.into_iter().map(|text| Override::parse(text).unwrap()).collect();
+    let init = Initializer::parse_for_net("zeros").unwrap();
+    assign(&mut graph, &Laws { init: &init, bias: None, act: &act, overrides: &overrides }).unwrap();
+    (architecture, graph)
+}
+
+/// Tokens as the embedding draws them; none where the input is numbers.
+fn tokens(graph: &Graph) -> Vec<f32> {
+    let Space::Tokens(length) = graph.input().space else { return Vec::new() };
+    let mut rng = KEY.stream(Role::Input, Part::Block(0));
+    (0..length * BATCH).map(|_| rng.random_range(0..graph.input().channels) as f32).collect()
+}
+
+fn read_out(graph: &Graph) -> DMatrix<f32> {
+    let shape = graph.output();
+    numbers(shape.channels, shape.positions() * BATCH, 1 << 40)
+}
+
+/// What the engine makes of a network with these weights.
+fn ours(graph: &Graph, arrays: &Arrays<f64>) -> Golden {
+    let x = numbers(graph.features(), BATCH, 0).map(f64::from);
+    let mut pass = graph.context(KEY, BATCH, Threads::All);
+    // What is learned is compared, not what dropout leaves to chance.
+    (pass.given, pass.evaluating) = (Some(arrays), true);
+    let (out, tape) = forward(graph, Signal::new(x, 0), &mut pass, false, &|| true).unwrap();
+    let read_out = read_out(graph).map(f64::from);
+    let cost = out.signal.values.dot(&read_out) * 2f64.powi(out.signal.exponent as i32);
+    drop(out);
+    backward(graph, tape, Signal::new(read_out, 0), &mut pass, &|| true).unwrap();
+    let of = |record: &LayerRecord| {
+        [record.preactivation.variance, record.gradient.second_moment, record.weight_gradient.second_moment]
+            .map(|value| value.to_f64())
+    };
+    let weighted = graph.entries.iter().zip(&pass.records).filter(|(entry, _)| entry.weighted);
+    Golden { cost, layers: weighted.map(|(entry, record)| (entry.path.clone(), of(record))).collect() }
+}
+
+/// What PyTorch makes of it.
+fn theirs(python: &str, architecture: &Architecture, graph: &Graph, arrays: &Arrays<f32>) -> Golden {
+    let place = tempfile::tempdir().unwrap();
+    let (file, out) = (place.path().join("network.safetensors"), place.path().join("golden.json"));
+    let array = |name: &str, shape: Vec<usize>, values: Vec<f32>| {
+        (name.to_string(), Tensor { shape, values: values.into() })
+    };
+    let exported = export::named(graph, arrays);
+    let order: Vec<String> = exported.iter().map(|array| array.name.clone()).collect();
+    let mut tensors: Vec<_> =
+        exported.into_iter().map(|one| array(&one.name, one.shape, one.values)).collect();
+    let (x, read_out) = (numbers(graph.features(), BATCH, 0), read_out(graph));
+    // Samples first.
+    tensors.push(array("input:x", vec![BATCH, x.nrows()], x.as_slice().to_vec()));
+    tensors.push(array("input:tokens", vec![BATCH, tokens(graph).len() / BATCH], tokens(graph)));
+    let shape = vec![BATCH, read_out.ncols() / BATCH, read_out.nrows()];
+    tensors.push(array("input:read_out", shape, read_out.as_slice().to_vec()));
+    let weighted = graph.entries.iter().filter(|entry| entry.weighted).map(|entry| &entry.path);
+    let about = serde_json::json!({
+        "network": architecture, "order": order, "layers": weighted.collect::<Vec<_>>(),
+    });
+    std::fs::write(&file, encode(tensors, ("about", about.to_string()))).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch/networks/main.py");
+    let status = Command::new(python).arg(script).arg(&file).arg(&out).status().unwrap();
+    assert!(status.success(), "the script failed");
+    Golden::read(&out)
+}
+
+fn doubled(arrays: Arrays<f32>) -> Arrays<f64> {
+    let double = |array: ParameterArrays<f32>| ParameterArrays {
+        weights: Arc::new(array.weights.map(f64::from)),
+        bias: array.bias.map(|bias| bias.map(f64::from)),
+    };
+    arrays.into_iter().map(|(stream, array)| (stream, double(array))).collect()
+}
+
+fn prove(name: &str) {
+    let (architecture, graph) = network(&Case::of(name).source());
+    let arrays = graph.arrays(&graph.context::<f32>(KEY, BATCH, Threads::All));
+    let kept = Golden::path(name);
+    if let Ok(python) = std::env::var("INITDIAG_TORCH") {
+        let made = theirs(&python, &architecture, &graph, &arrays);
+        if std::env::var("INITDIAG_KEEP").is_ok() {
+            made.write(&kept);
+        }
+        let (gap, at) = Golden::read(&kept).gap(&made);
+        println!("{name}: kept and made anew differ by {gap:.1e} at {at}");
+        assert!(gap <= GAP, "{name}: kept and made anew differ by {gap:.1e} at {at}");
+    }
+    let golden = Golden::read(&kept);
+    let (gap, at) = ours(&graph, &doubled(arrays)).gap(&golden);
+    println!("{name}: {} layers, largest gap {gap:.1e} at {at}", golden.layers.len());
+    assert!(gap <= GAP, "{name}: a relative gap of {gap:.1e} at {at}");
+}
+
+/// A network that is added to the bundled ones is compared too, or named as an exception with its reason.
+#[test]
+fn every_bundled_network_is_compared() {
+    let named: Vec<&str> =
+        CASES.iter().map(|case| case.name).chain(EXCEPTIONS.iter().map(|(name, _)| *name)).collect();
+    for name in bundled::NAMES {
+        assert_eq!(named.iter().filter(|other| *other == name).count(), 1, "{name}");
+    }
+    assert_eq!(named.len(), bundled::NAMES.len());
+}
