@@ -170,7 +170,8 @@ def gpt2(net):
     s = Sizes(net)
     dropout = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
     sizes = dict(n_positions=s.length, n_embd=s.width, n_layer=s.blocks, n_head=s.heads)
-    module = GPT2LMHeadModel(GPT2Config(vocab_size=s.tokens, use_cache=False, **sizes, **dropout))
+    ends = dict(bos_token_id=None, eos_token_id=None)
+    module = GPT2LMHeadModel(GPT2Config(vocab_size=s.tokens, use_cache=False, **sizes, **dropout, **ends))
     # `Conv1D` of transformers has the axes of its weight the other way round.
     linear = lambda layer: [Part(layer.weight, transposed=True), Part(layer.bias)]
     body = module.transformer
@@ -270,10 +271,12 @@ class Mixture(Model):
         x = router.x.detach()
         z = {name: x @ part(name).of(part(name).matrix).mT for name in ("gate", "up")}
         z["down"] = (nn.functional.silu(z["gate"]) * z["up"]) @ part("down").matrix.mT
-        (call,) = calls.of(part(kind).matrix)
-        gradient = torch.zeros_like(z[kind])
-        gradient[: len(call.out)] = call.out.grad[:, part(kind).rows]
-        return moments(z[kind], gradient, [part(kind).of(call.weight.grad)])
+        gradient, of_weights = torch.zeros_like(z[kind]), torch.zeros_like(part(kind).of(part(kind).matrix))
+        # No position may have chosen it.
+        for call in calls.of(part(kind).matrix):
+            gradient[: len(call.out)] = call.out.grad[:, part(kind).rows]
+            of_weights = part(kind).of(call.weight.grad)
+        return moments(z[kind], gradient, [of_weights])
 
 
 @network("mixtral-8x7b")
