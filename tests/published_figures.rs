@@ -5,6 +5,8 @@
 //! By Student's law with at least 23 degrees of freedom a true law is rejected at most once in 10⁷ comparisons. Each test shows that
 //! another law is rejected.
 
+#![expect(clippy::print_stdout, reason = "measured figures are for people to read")]
+
 use initdiag::activation::Activation;
 use initdiag::frontend::toml::Architecture;
 use initdiag::graph::{Graph, Laws, Override, Passed, trial};
@@ -48,6 +50,7 @@ struct Mean {
 impl Mean {
     /// The law is not rejected; `width` is the share of it that the finite width may add or take.
     fn follows(self, law: f64, width: f64) -> bool {
+        println!("{:.5} ± {:.5} beside {law:.5}", self.mean, self.error);
         (self.mean - law).abs() <= ERRORS * self.error + width * law.abs()
     }
 }
