@@ -325,7 +325,7 @@ fn errors_are_found() {
         ("llama-3-8b", "kv_heads = 8", "kv_heads = 8, scale = 0.5001"),
         ("mixtral-8x7b", "top = 2", "top = 3"),
         ("mixtral-8x7b", "top = 2", "top = 2, normalize = false"),
-        ("lstm-lm", r#"{ type = "lstm", out = 650, name = "lstm2" }"#, r#"{ type = "shift" }, { type = "lstm", out = 650, name = "lstm2" }"#),
+        ("lstm-lm", r#"{ type = "lstm", out = 650, name = "lstm2""#, r#"{ type = "shift" }, { type = "lstm", out = 650, name = "lstm2""#),
     ] {
         let gap = gap_of_another(name, old, new);
         assert!(gap > 1e3 * GAP, "{name} with `{new}` for `{old}`: a gap of {gap:.1e} alone");
