@@ -1,5 +1,5 @@
-//! Every bundled network against PyTorch in double precision: with the same weights, input and read-out, the variance of each weighted
-//! layer's pre-activation, and the mean squares of its gradient and of its weights' gradient.
+//! Every bundled network against PyTorch in double precision: with the same weights, input and read-out, the variances of each weighted
+//! layer's pre-activation and activation, and the mean squares of its gradient and of its weights' gradient.
 //!
 //! PyTorch's numbers are kept in `tests/data/networks`; what made them is described there. Where `INITDIAG_TORCH` names a Python that has
 //! PyTorch, torchvision, timm and transformers, they are made anew and held to those that are kept; with `INITDIAG_KEEP` they replace them:
@@ -20,7 +20,7 @@ use initdiag::numeric::product::Threads;
 use initdiag::numeric::signal::Signal;
 use initdiag::numeric::stream::{Key, Part, Role};
 use initdiag::op::record::LayerRecord;
-use initdiag::op::{Arrays, ParameterArrays, Precision, Space};
+use initdiag::op::{Arrays, Nature, ParameterArrays, Precision, Space};
 use initdiag::tensorfile::safetensors::{Tensor, encode};
 use nalgebra::DMatrix;
 use rand::RngExt;
@@ -109,8 +109,9 @@ cases! {
 struct Golden {
     /// ⟨output, read-out⟩.
     cost: f64,
-    /// Of each weighted layer by its path: variance of the pre-activation, mean square of its gradient, and of its weights' gradient.
-    layers: BTreeMap<String, [f64; 3]>,
+    /// Of each weighted layer by its path: variance of the pre-activation, variance of the activation, mean square of the pre-activation's
+    /// gradient, and mean square of its weights' gradient.
+    layers: BTreeMap<String, [f64; 4]>,
 }
 
 impl Golden {
@@ -144,7 +145,7 @@ impl Golden {
     fn layer_gap(&self, other: &Self) -> (f64, String) {
         let (ours, theirs) = (self.layers.keys(), other.layers.keys());
         assert!(ours.eq(theirs), "{:?} and {:?}", self.layers.keys(), other.layers.keys());
-        let of_layer = |((path, ours), theirs): ((&String, &[f64; 3]), &[f64; 3])| {
+        let of_layer = |((path, ours), theirs): ((&String, &[f64; 4]), &[f64; 4])| {
             let gaps = ours.iter().zip(theirs).map(|(a, b)| relative(*a, *b));
             (
                 gaps.fold(0.0, |worst: f64, gap| if gap > worst || gap.is_nan() { gap } else { worst }),
@@ -245,8 +246,9 @@ fn ours<T: Precision>(graph: &Graph, arrays: Option<&Arrays<T>>) -> Golden {
     drop(out);
     backward(graph, tape, Signal::new(read_out, 0), &mut pass, &|| true).unwrap();
     let of = |record: &LayerRecord| {
-        [record.preactivation.variance, record.gradient.second_moment, record.weight_gradient.second_moment]
-            .map(|value| value.to_f64())
+        let gradients = [record.gradient.second_moment, record.weight_gradient.second_moment];
+        let [gradient, weights] = gradients.map(|moment| moment.to_f64());
+        [record.preactivation.variance.to_f64(), record.activation.variance.to_f64(), gradient, weights]
     };
     let weighted = graph.entries.iter().zip(&pass.records).filter(|(entry, _)| entry.weighted);
     Golden { cost, layers: weighted.map(|(entry, record)| (entry.path.clone(), of(record))).collect() }
@@ -270,8 +272,15 @@ fn theirs(python: &str, architecture: &Architecture, graph: &Graph, arrays: &Arr
     let shape = vec![BATCH, read_out.ncols() / BATCH, read_out.nrows()];
     tensors.push(array("input:read_out", shape, read_out.as_slice().to_vec()));
     let weighted = graph.entries.iter().filter(|entry| entry.weighted).map(|entry| &entry.path);
+    // Of each activation in its order, the layer that it completes.
+    let activations = graph.nodes.iter().filter(|node| matches!(node.operator.nature(), Nature::Pointwise(_)));
+    let completed: Vec<Option<&String>> =
+        activations.map(|node| node.completes.map(|entry| &graph.entries[entry].path)).collect();
     let about = serde_json::json!({
-        "network": architecture, "order": order, "layers": weighted.collect::<Vec<_>>(),
+        "network": architecture,
+        "order": order,
+        "layers": weighted.collect::<Vec<_>>(),
+        "activations": completed,
     });
     std::fs::write(&file, encode(tensors, ("about", about.to_string()))).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torch/networks/main.py");

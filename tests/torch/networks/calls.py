@@ -1,4 +1,5 @@
-"""Every product with weights that a module computes: what came out, and the weights as a leaf of that call alone."""
+"""Every product with weights that a module computes: what came out, and the weights as a leaf of that call alone; and what comes out of
+every activation."""
 
 import torch
 import torch.nn.functional as F
@@ -13,18 +14,44 @@ FUNCTIONS = [
 ]
 
 
+# Modules whose names end so are activations.
+ACTIVATIONS = ("ReLU", "ReLU6", "GELU", "SiLU", "Tanh", "Sigmoid", "GELUActivation", "SiLUActivation", "Function")
+
+
 class Call:
     def __init__(self, x, weight, out, axis):
         self.x, self.weight, self.out, self.axis = x, weight, out, axis
 
 
 class Calls:
-    """Within it, every call is kept, by function and by where its weights lie in memory."""
+    """Within it, every call is kept, by function and by where its weights lie in memory, and the outputs of activations in their order."""
 
-    def __init__(self):
+    def __init__(self, module):
         self.all, self.before = {}, []
+        self.activations, self.inside = [], False
+        for part in module.modules():
+            if type(part).__name__.endswith(ACTIVATIONS):
+                part.register_forward_pre_hook(lambda *_: setattr(self, "inside", True))
+                part.register_forward_hook(lambda _, __, out: self.activated(out))
+
+    def activated(self, out):
+        self.inside = False
+        self.activations.append(out.detach())
+
+    def relu(self, function):
+        """A module may call it without a module of its own."""
+
+        def call(x, inplace=False):
+            out = function(x)
+            if not self.inside:
+                self.activated(out)
+            return out
+
+        return call
 
     def __enter__(self):
+        self.before.append((F, "relu", F.relu))
+        F.relu = self.relu(F.relu)
         for module, name, place, axis in FUNCTIONS:
             function = getattr(module, name)
             self.before.append((module, name, function))

@@ -276,7 +276,12 @@ class Mixture(Model):
         for call in calls.of(part(kind).matrix):
             gradient[: len(call.out)] = call.out.grad[:, part(kind).rows]
             of_weights = part(kind).of(call.weight.grad)
-        return moments(z[kind], gradient, [of_weights])
+        activation = nn.functional.silu(z[kind]) if kind == "gate" else None
+        return moments(z[kind], gradient, [of_weights], activation)
+
+    def activations(self, paths, calls):
+        """Those of experts are recorded beside them."""
+        return {}
 
 
 @network("mixtral-8x7b")

@@ -1,5 +1,5 @@
-"""What PyTorch makes of a bundled network: of each weighted layer the variance of its pre-activation, the mean square of its gradient,
-and that of its weights' gradient, in double precision.
+"""What PyTorch makes of a bundled network: of each weighted layer the variances of its pre-activation and its activation, the mean square
+of its gradient, and that of its weights' gradient, in double precision.
 
     python tests/torch/networks/main.py NETWORK.safetensors GOLDEN.json
 
@@ -16,7 +16,7 @@ import libraries  # noqa: F401
 import torch
 import written  # noqa: F401
 from calls import Calls
-from networks import NETWORKS
+from networks import NETWORKS, variance
 from safetensors import safe_open
 
 torch.set_default_dtype(torch.float64)
@@ -52,11 +52,14 @@ def main(source, target):
     else:
         x = arrays["input:x"].reshape(-1, *given["shape"])
     read_out = arrays["input:read_out"]
-    with Calls() as calls:
+    with Calls(module) as calls:
         out = model.run(x)
     cost = (positions_first(out) * read_out).sum()
     cost.backward()
     layers = {path: model.record(path, parts, calls) for path in about["layers"]}
+    for path, out in model.activations(about["activations"], calls).items():
+        if path in layers:
+            layers[path][1] = variance(out)
     pathlib.Path(target).write_text(json.dumps({"cost": cost.item(), "layers": layers}))
 
 

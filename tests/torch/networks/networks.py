@@ -47,10 +47,14 @@ def mean_square(t):
     return t.square().mean().item()
 
 
-def moments(z, gradient, weight_gradients):
-    """A line of the golden file."""
+def variance(t):
+    return t.detach().var(correction=0).item()
+
+
+def moments(z, gradient, weight_gradients, activation=None):
+    """A line of the golden file; without an activation the layer's output is that."""
     weights = torch.cat([gradient.flatten() for gradient in weight_gradients])
-    return [z.detach().var(correction=0).item(), mean_square(gradient), mean_square(weights)]
+    return [variance(z), variance(z if activation is None else activation), mean_square(gradient), mean_square(weights)]
 
 
 class Model:
@@ -71,6 +75,10 @@ class Model:
         filled = {id(part.parameter) for part in self.parts} | {id(zero) for zero in self.zeros}
         left = [name for name, parameter in self.module.named_parameters() if id(parameter) not in filled]
         assert not left, left
+
+    def activations(self, paths, calls):
+        """Outputs of activations, by the path of the layer whose they are."""
+        return dict(zip(paths, calls.activations, strict=True))
 
     def record(self, path, parts, calls):
         if path in self.tied:

@@ -128,7 +128,9 @@ class Unrolled(Model):
             calls.of(parts[f"{layer}.{name}_l0"].parameter)[int(step) - 1] for name in ("weight_ih", "weight_hh")
         )
         z = driven.out + recurring.out
-        return moments(z, driven.out.grad, [driven.weight.grad, recurring.weight.grad])
+        weights = [driven.weight.grad, recurring.weight.grad]
+        state = self.states[layer][:, int(step) - 1]
+        return moments(z, driven.out.grad, weights, state)
 
 
 def unrolled(layer, x, step):
@@ -159,9 +161,12 @@ def lstm(net):
 
     def run(x):
         embedding, first, second, head = module
-        return head(unrolled(second, unrolled(first, embedding(x), lstm_step), lstm_step))
+        model.states = {"lstm1": unrolled(first, embedding(x), lstm_step)}
+        model.states["lstm2"] = unrolled(second, model.states["lstm1"], lstm_step)
+        return head(model.states["lstm2"])
 
-    return Unrolled(module, whole(module), run)
+    model = Unrolled(module, whole(module), run)
+    return model
 
 
 @network("rnn-100")
@@ -171,6 +176,8 @@ def rnn(net):
 
     def run(x):
         layer, head = module
-        return head(unrolled(layer, x, lambda z, kept: (z.tanh(), kept))[:, -1])
+        model.states = {"rnn1": unrolled(layer, x, lambda z, kept: (z.tanh(), kept))}
+        return head(model.states["rnn1"][:, -1])
 
-    return Unrolled(module, whole(module), run)
+    model = Unrolled(module, whole(module), run)
+    return model
