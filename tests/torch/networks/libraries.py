@@ -1,0 +1,305 @@
+"""Networks that are classes of torchvision, timm and transformers, with sizes from the network's file and nothing left to chance."""
+
+import torch
+from networks import Model, Part, moments, network
+from torch import nn
+
+
+def whole(module):
+    """All parameters of a module in its order."""
+    return [Part(parameter) for parameter in module.parameters()]
+
+
+def thirds(weight, bias, transposed=False):
+    """Queries, keys and values of a packed projection: weight and bias of each."""
+    size = bias.numel() // 3
+    for k in range(3):
+        rows = slice(k * size, (k + 1) * size)
+        yield Part(weight, rows, transposed)
+        yield Part(bias, rows)
+
+
+def side(net):
+    return net["input"]["shape"][1]
+
+
+def find(layers, kind):
+    """The first layer of a type, however deep."""
+    for layer in layers:
+        if layer["type"] == kind:
+            return layer
+        inner = [layer.get("layers", []), layer.get("shortcut", []), *layer.get("branches", [])]
+        for found in (find(part, kind) for part in inner):
+            if found:
+                return found
+    return None
+
+
+class Sizes:
+    """Those of a transformer over tokens."""
+
+    def __init__(self, net):
+        layers, attention = net["layer"], find(net["layer"], "attention")
+        self.tokens, self.length = net["input"]["tokens"], net["input"]["length"]
+        self.width, self.blocks = find(layers, "embedding")["out"], find(layers, "repeat")["times"]
+        self.heads = attention["heads"]
+        self.kv_heads = attention.get("kv_heads", self.heads)
+        self.rotary = attention.get("rotary")
+        self.hidden = next(
+            (found.get("hidden", found.get("out")) for kind in ("gated-mlp", "moe") if (found := find(layers, kind))),
+            4 * self.width,
+        )
+
+
+@network("resnet18", "resnet34", "resnet50", "resnet101", "densenet121")
+def plain(net):
+    import torchvision
+
+    module = getattr(torchvision.models, net["name"])()
+    return Model(module, whole(module))
+
+
+@network("vgg16", "vgg16-bn")
+def vgg(net):
+    import torchvision
+
+    module = getattr(torchvision.models, net["name"].replace("-", "_"))(dropout=0.0)
+    # Torchvision stretches the last map to 7×7 positions; a smaller image has fewer.
+    positions = (side(net) // 32) ** 2
+    module.avgpool = nn.Identity()
+    module.classifier[0] = nn.Linear(512 * positions, 4096)
+    return Model(module, whole(module))
+
+
+@network("mobilenet-v2")
+def mobilenet(net):
+    import torchvision
+
+    module = torchvision.models.mobilenet_v2(dropout=0.0)
+    return Model(module, whole(module))
+
+
+@network("efficientnet-b0")
+def efficientnet(net):
+    import torchvision
+
+    module = torchvision.models.efficientnet_b0(dropout=0.0, stochastic_depth_prob=0.0)
+    return Model(module, whole(module))
+
+
+@network("convnext-tiny")
+def convnext(net):
+    import torchvision
+
+    module = torchvision.models.convnext_tiny(stochastic_depth_prob=0.0)
+    parts = []
+    for name, parameter in module.named_parameters():
+        if name.endswith("layer_scale"):
+            scale = parameter
+            continue
+        parts.append(Part(parameter))
+        # The scale comes first in its module and last in its block.
+        if name.endswith("block.5.bias"):
+            parts.append(Part(scale))
+    return Model(module, parts)
+
+
+@network("vit-b16")
+def vit(net):
+    import torchvision
+
+    sizes = dict(patch_size=16, num_layers=12, num_heads=12, hidden_dim=768, mlp_dim=3072)
+    module = torchvision.models.VisionTransformer(image_size=side(net), **sizes)
+    parts = whole(module.conv_proj) + [Part(module.class_token), Part(module.encoder.pos_embedding)]
+    for block in module.encoder.layers:
+        attention = block.self_attention
+        parts += whole(block.ln_1)
+        parts += thirds(attention.in_proj_weight, attention.in_proj_bias)
+        parts += whole(attention.out_proj) + whole(block.ln_2) + whole(block.mlp)
+    return Model(module, parts + whole(module.encoder.ln) + whole(module.heads))
+
+
+@network("deit-s")
+def deit(net):
+    import timm
+
+    module = timm.create_model("deit_small_patch16_224", img_size=side(net))
+    parts = whole(module.patch_embed) + [Part(module.cls_token), Part(module.pos_embed)]
+    for block in module.blocks:
+        parts += whole(block.norm1)
+        parts += thirds(block.attn.qkv.weight, block.attn.qkv.bias)
+        parts += whole(block.attn.proj) + whole(block.norm2) + whole(block.mlp)
+    return Model(module, parts + whole(module.norm) + whole(module.head))
+
+
+@network("mlp-mixer")
+def mixer(net):
+    import timm
+
+    module = timm.create_model("mixer_b16_224", img_size=side(net))
+    return Model(module, whole(module))
+
+
+@network("bert-base")
+def bert(net):
+    from transformers import BertConfig, BertModel
+
+    s = Sizes(net)
+    module = BertModel(
+        BertConfig(
+            vocab_size=s.tokens,
+            hidden_size=s.width,
+            num_hidden_layers=s.blocks,
+            num_attention_heads=s.heads,
+            intermediate_size=s.hidden,
+            max_position_embeddings=s.length,
+            type_vocab_size=1,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+    )
+    segments = module.embeddings.token_type_embeddings.weight
+    parts = [part for part in whole(module) if part.parameter is not segments]
+    return Model(module, parts, lambda x: module(input_ids=x).pooler_output, zeros=[segments])
+
+
+@network("gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl")
+def gpt2(net):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    s = Sizes(net)
+    dropout = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+    sizes = dict(n_positions=s.length, n_embd=s.width, n_layer=s.blocks, n_head=s.heads)
+    ends = dict(bos_token_id=None, eos_token_id=None)
+    module = GPT2LMHeadModel(GPT2Config(vocab_size=s.tokens, use_cache=False, **sizes, **dropout, **ends))
+    # `Conv1D` of transformers has the axes of its weight the other way round.
+    linear = lambda layer: [Part(layer.weight, transposed=True), Part(layer.bias)]
+    body = module.transformer
+    parts = whole(body.wte) + whole(body.wpe)
+    for block in body.h:
+        parts += whole(block.ln_1)
+        parts += thirds(block.attn.c_attn.weight, block.attn.c_attn.bias, transposed=True)
+        parts += linear(block.attn.c_proj) + whole(block.ln_2) + linear(block.mlp.c_fc) + linear(block.mlp.c_proj)
+    tied = {"head": module.lm_head.weight}
+    return Model(module, parts + whole(body.ln_f), lambda x: module(input_ids=x).logits, tied=tied)
+
+
+@network("pythia-160m")
+def pythia(net):
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    s = Sizes(net)
+    width = s.width // s.heads
+    module = GPTNeoXForCausalLM(
+        GPTNeoXConfig(
+            vocab_size=s.tokens,
+            hidden_size=s.width,
+            num_hidden_layers=s.blocks,
+            num_attention_heads=s.heads,
+            intermediate_size=s.hidden,
+            max_position_embeddings=s.length,
+            rope_parameters={
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "partial_rotary_factor": s.rotary["width"] / width,
+            },
+            use_cache=False,
+        )
+    )
+    body = module.gpt_neox
+    # Rows are head by head, and within a head queries, keys and values.
+    rows = torch.arange(3 * s.width).reshape(s.heads, 3, width).transpose(0, 1).flatten(1)
+    parts = whole(body.embed_in)
+    for block in body.layers:
+        packed = block.attention.query_key_value
+        parts += whole(block.input_layernorm)
+        parts += [Part(of, part) for part in rows for of in (packed.weight, packed.bias)]
+        parts += whole(block.attention.dense) + whole(block.post_attention_layernorm) + whole(block.mlp)
+    parts += whole(body.final_layer_norm) + whole(module.get_output_embeddings())
+    return Model(module, parts, lambda x: module(input_ids=x).logits)
+
+
+def llama_like(config, model, net, **options):
+    s = Sizes(net)
+    settings = config(
+        vocab_size=s.tokens,
+        hidden_size=s.width,
+        num_hidden_layers=s.blocks,
+        num_attention_heads=s.heads,
+        num_key_value_heads=s.kv_heads,
+        intermediate_size=s.hidden,
+        max_position_embeddings=s.length,
+        rms_norm_eps=find(net["layer"], "rmsnorm")["eps"],
+        rope_parameters={"rope_type": "default", "rope_theta": float(s.rotary["base"])},
+        use_cache=False,
+        **options,
+    )
+    settings._attn_implementation = "sdpa"
+    settings._experts_implementation = "eager"
+    return model(settings)
+
+
+def attention_of(block):
+    attention = block.self_attn
+    layers = [attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj]
+    return [part for layer in layers for part in whole(layer)]
+
+
+@network("llama-3-8b")
+def llama(net):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    module = llama_like(LlamaConfig, LlamaForCausalLM, net)
+    parts = whole(module.model.embed_tokens)
+    for block in module.model.layers:
+        parts += whole(block.input_layernorm) + attention_of(block)
+        parts += whole(block.post_attention_layernorm) + whole(block.mlp)
+    parts += whole(module.model.norm) + whole(module.lm_head)
+    return Model(module, parts, lambda x: module(input_ids=x).logits)
+
+
+class Mixture(Model):
+    """Transformers computes an expert where it is chosen, initdiag everywhere, with a gradient of zero where it is not."""
+
+    def record(self, path, parts, calls):
+        if "/expert" not in path:
+            return super().record(path, parts, calls)
+        path, kind = path.rsplit("/", 1)
+        path, expert = path.rsplit("/", 1)
+        part = lambda kind: parts[f"{path}.{expert}.{kind}.weight".replace("/", ".")]
+        (router,) = calls.of(parts[f"{path}.router.weight".replace("/", ".")].matrix)
+        x = router.x.detach()
+        z = {name: x @ part(name).of(part(name).matrix).mT for name in ("gate", "up")}
+        z["down"] = (nn.functional.silu(z["gate"]) * z["up"]) @ part("down").matrix.mT
+        gradient, of_weights = torch.zeros_like(z[kind]), torch.zeros_like(part(kind).of(part(kind).matrix))
+        # No position may have chosen it.
+        for call in calls.of(part(kind).matrix):
+            gradient[: len(call.out)] = call.out.grad[:, part(kind).rows]
+            of_weights = part(kind).of(call.weight.grad)
+        activation = nn.functional.silu(z[kind]) if kind == "gate" else None
+        return moments(z[kind], gradient, [of_weights], activation)
+
+    def activations(self, paths, calls):
+        """Those of experts are recorded beside them."""
+        return {}
+
+
+@network("mixtral-8x7b")
+def mixtral(net):
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    moe, s = find(net["layer"], "moe"), Sizes(net)
+    experts = dict(num_local_experts=moe["experts"], num_experts_per_tok=moe["top"])
+    module = llama_like(MixtralConfig, MixtralForCausalLM, net, **experts)
+    parts = whole(module.model.embed_tokens)
+    for block in module.model.layers:
+        mixture = block.mlp
+        packed, down = mixture.experts.gate_up_proj, mixture.experts.down_proj
+        parts += whole(block.input_layernorm) + attention_of(block)
+        parts += whole(block.post_attention_layernorm) + whole(mixture.gate)
+        for expert in range(moe["experts"]):
+            parts.append(Part(packed, slice(0, s.hidden), item=expert))
+            parts.append(Part(packed, slice(s.hidden, None), item=expert))
+        parts += [Part(down, item=expert) for expert in range(moe["experts"])]
+    parts += whole(module.model.norm) + whole(module.lm_head)
+    return Mixture(module, parts, lambda x: module(input_ids=x).logits)
