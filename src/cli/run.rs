@@ -2,6 +2,7 @@
 
 use super::delivery::OutputOptions;
 use super::error::{Failure, note, say};
+use super::figure::FigureArguments;
 use super::fail_on::{Condition, Met, conclude, missing};
 use super::forecast::{Ahead, Forecast};
 use super::memory::Need;
@@ -15,7 +16,7 @@ use crate::diagnose;
 use crate::initializer::Initializer;
 use crate::law::call;
 use crate::law::call::{CatalogError, printable};
-use crate::report::run::FILES;
+use crate::report::run::{FILES, Illustrated};
 use crate::result::{Flag, Report};
 use crate::simulate::rates::Rates;
 use crate::simulate::{Control, Input, Plan, Recorded, record};
@@ -103,6 +104,8 @@ pub struct Arguments {
     #[arg(long)]
     trace: bool,
     #[command(flatten)]
+    figure: FigureArguments,
+    #[command(flatten)]
     pub(super) output: OutputOptions,
 }
 
@@ -140,6 +143,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.fail_on.contains(&Condition::WidthUnstable) {
         return Err(Failure::option("--fail-on", UNSTABLE, "needs --widths-sweep"));
     }
+    let figure = arguments.figure.options(arguments.net.is_some())?;
     let (experiment, input) = experiment(arguments)?;
     let guards = [Condition::Flag(Flag::Drift), Condition::TestedDrift];
     if let Some(guard) = guards.into_iter().find(|guard| arguments.fail_on.contains(guard))
@@ -180,9 +184,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let interrupted = report.interrupted;
     // Without a complete trial there is nothing to write, and the files of an earlier run stay.
+    let shown = Illustrated { report: &report, options: &figure };
     let outcome = match report.cells.as_slice() {
-        [] => delivery.print(&report).map(|()| Vec::new()),
-        _ => delivery.deliver(&report),
+        [] => delivery.print(&shown).map(|()| Vec::new()),
+        _ => delivery.deliver(&shown),
     };
     if interrupted {
         let kept: usize = report.cells.iter().map(|c| c.trials).sum();

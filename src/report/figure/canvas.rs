@@ -72,6 +72,11 @@ impl TextStyle {
         Self { size, color, anchor: Anchor::Start, level: Level::Top, upward: false }
     }
 
+    /// Sets it in another size.
+    pub const fn sized(self, size: f64) -> Self {
+        Self { size, ..self }
+    }
+
     /// Puts the middle of the text at its point.
     pub const fn centered(self) -> Self {
         Self { anchor: Anchor::Middle, ..self }
@@ -121,6 +126,18 @@ impl Canvas {
         let page = Rect::new((0.0, 0.0), (width, height));
         let mut canvas = Self { text, bounds: page.grown(BEYOND), crossed: false, clip: None, clips: 0 };
         canvas.tiles(&[page], &RGBColor(255, 255, 255));
+        canvas
+    }
+
+    /// Begins a figure whose width in print is known; its height keeps the proportions.
+    pub fn printed(width: f64, height: f64, centimeters: f64) -> Self {
+        let mut canvas = Self::new(width, height);
+        let tall = height * centimeters / width;
+        let (given, sized) = (
+            format!("width=\"{width}\" height=\"{height}\""),
+            format!("width=\"{centimeters:.2}cm\" height=\"{tall:.3}cm\""),
+        );
+        canvas.text = canvas.text.replacen(&given, &sized, 1);
         canvas
     }
 
@@ -357,6 +374,14 @@ mod tests {
             drawn(|c| c.line(&points, stroke)),
             "<path d=\"M1 2l2.5-1 .5 .25\" stroke=\"#000000\" stroke-width=\"1.5\" stroke-dasharray=\"6 4.5\" stroke-dashoffset=\"2\"/>"
         );
+    }
+
+    #[test]
+    fn a_figure_for_print_says_its_size_in_centimeters() {
+        let text = Canvas::printed(370.5, 741.0, 8.5).finish();
+        assert!(text.contains("width=\"8.50cm\" height=\"17.000cm\" viewBox=\"0 0 370.5 741\""));
+        let tree = resvg::usvg::Tree::from_str(&text, &resvg::usvg::Options::default()).unwrap();
+        assert!((f64::from(tree.size().width()) - 8.5 / 2.54 * 96.0).abs() < 1e-3);
     }
 
     #[test]
