@@ -196,7 +196,12 @@ fn of_networks(
     let section = |(name, letter): &(PanelName, String)| {
         let measured = Measured::of(*name);
         if facet != Some(Facet::Role) {
-            let one = |shown: &Shown| Panel { title: cell_name(shown.cell), ..of_cell(*name, shown) };
+            let one = |shown: &Shown| {
+                let mut panel = of_cell(*name, shown);
+                // Small multiples have less room.
+                panel.series.iter_mut().for_each(|s| s.label = s.label.replace("attention output", "attn out"));
+                Panel { title: cell_name(shown.cell), ..panel }
+            };
             let panels: Vec<Panel> = shown.iter().map(one).collect();
             let title = measured.map_or_else(|| network::SAMPLES.to_string(), |m| m.title.into());
             return Section::facets(Kind::Roles, format!("{letter}{title}"), panels);
@@ -209,8 +214,14 @@ fn of_networks(
             };
             Panel { title: outline.roles[role].name.clone(), limits: Vec::new(), ..panel }
         };
-        let panels: Vec<Panel> =
-            (0..outline.roles.len()).map(one).filter(|panel| !panel.series.is_empty()).collect();
+        // One layer is no line.
+        let layers = |role: usize| outline.places.iter().filter(|place| place.role == role).count();
+        let many = |role: &usize| layers(*role) > 1 || outline.roles.len() == 1;
+        let panels: Vec<Panel> = (0..outline.roles.len())
+            .filter(many)
+            .map(one)
+            .filter(|panel| panel.series.iter().any(|s| s.line.len() > 1 || outline.extent == 1))
+            .collect();
         let title = measured.map_or_else(
             || "Lines: mean cosine of samples; circles: dead or saturated units".to_string(),
             |m| m.title.into(),
@@ -316,7 +327,10 @@ fn facts(
         return joined(&facts);
     }
     let by_role = options.facet != Some(Facet::Role);
-    let thick = outline.is_some_and(|outline| by_role && outline.roles.iter().any(|role| role.trunk) && outline.roles.len() > 1);
+    let is_branch = |name: &str| !matches!(name, "head" | "embedding");
+    let branches = |outline: &Outline| outline.roles.iter().any(|role| !role.trunk && is_branch(&role.name));
+    let trunk = |outline: &Outline| outline.roles.iter().any(|role| role.trunk);
+    let thick = outline.is_some_and(|outline| by_role && trunk(outline) && branches(outline));
     // Short: a long path must leave room for it.
     let band = match spec.trials {
         1 => "",
@@ -325,7 +339,7 @@ fn facts(
     };
     let known = report.cells.iter().any(|c| c.layers.iter().any(|l| l.theory.is_some()));
     let theory = if known { "; theory: thin line with crosses, and its band" } else { "" };
-    let trunk = if thick { "; thick: the trunk, which every signal passes" } else { "" };
+    let trunk = if thick { "; thick: what every signal passes" } else { "" };
     if known || thick || spec.trials > 1 {
         facts.push(format!(" — median{band}{theory}{trunk}"));
     }

@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 /// More roles than this are not told apart: the rarest are one.
 const MOST_ROLES: usize = 12;
+/// The one role of a network without blocks.
+const CHAIN: &str = "layers";
 /// A chain of more layers than this is counted, a shorter one has each layer's name.
 const MOST_NAMES: usize = 40;
 
@@ -103,9 +105,11 @@ fn parent(layer: &Layer) -> &str {
 fn roles(layers: &[Layer]) -> (Vec<Role>, Vec<usize>) {
     let is_recurrent = |l: &&Layer| l.role.as_deref() == Some("recurrent");
     let recurrent: HashSet<&str> = layers.iter().filter(is_recurrent).map(parent).collect();
-    // The embedding is the stream's first point, where there is a stream.
+    // The embedding is the stream's first point, where there is a stream; a chain is one line.
     let stream = layers.iter().any(|l| l.role.as_deref() == Some("stream"));
+    let chain = layers.iter().all(|l| matches!(l.role.as_deref(), Some("stream" | "head" | "embedding")) && !l.is_sum());
     let name = |l: &Layer| match l.role.as_deref() {
+        _ if chain => CHAIN.to_string(),
         Some("embedding") if stream => "stream".to_string(),
         _ => word(l, recurrent.len()),
     };
@@ -129,7 +133,7 @@ fn roles(layers: &[Layer]) -> (Vec<Role>, Vec<usize>) {
     let of_layer: Vec<usize> =
         words.iter().map(|word| order.iter().position(|known| known == word).unwrap_or(last)).collect();
     let single = recurrent.len() == 1;
-    let trunk = |name: &str| name == "stream" || (single && name == "state");
+    let trunk = |name: &str| name == "stream" || name == CHAIN || (single && name == "state");
     let roles = order.iter().map(|name| Role { name: (*name).into(), trunk: trunk(name) }).collect();
     (roles, of_layer)
 }
@@ -211,8 +215,14 @@ fn blocks(layers: &[Layer]) -> (Vec<Block>, String) {
         let number = (counted == Some(unit.stem) && (unit.block || chain)).then_some(unit.number);
         Block { name: unit.name.clone(), number, places: unit.places }
     };
-    let across = counted.map_or("layer", |stem| stem.trim_end_matches(['-', '_', '.']));
-    (units.iter().map(block).collect(), if across.is_empty() { "block" } else { across }.into())
+    let across = match counted.map(|stem| stem.trim_end_matches(['-', '_', '.'])) {
+        None => "layer".into(),
+        Some("") => "block".into(),
+        Some(stem) if chain => format!("{stem} layer"),
+        Some(stem) if stem.contains("block") || stem.contains("layer") => stem.into(),
+        Some(stem) => format!("{stem} block"),
+    };
+    (units.iter().map(block).collect(), across)
 }
 
 /// Consecutive layers with the same first part; `conv1_1` and `conv1_2` are both of `conv1`.
@@ -402,6 +412,7 @@ pub mod tests {
         let outline = Outline::of(&layers).unwrap();
         assert_eq!(names(&outline), [("down1", None), ("up1", None), ("head", None)]);
         assert_eq!(outline.across, "layer");
+        assert_eq!(outline.roles, [Role { name: "layers".into(), trunk: true }]);
     }
 
     #[test]

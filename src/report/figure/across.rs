@@ -9,6 +9,8 @@ use super::style::{GRAY, LINE, Ruler, TICK};
 const DROP: f64 = 9.0;
 /// Two texts side by side are as far apart.
 const APART: f64 = 7.0;
+/// A text reaches as far beyond the ends of the axis.
+const OVERHANG: f64 = 9.0;
 /// Two upright texts are as far apart, from middle to middle.
 const UPRIGHT: f64 = 14.0;
 /// Most length of an upright text.
@@ -35,6 +37,8 @@ pub struct Across {
     pub ticks: Vec<Tick>,
     /// Stretches with a name, in a row of their own.
     pub stages: Vec<(f64, f64, String)>,
+    /// The last place.
+    pub extent: f64,
 }
 
 /// The labels that there is room for.
@@ -46,51 +50,66 @@ struct Chosen<'a> {
 
 impl Across {
     /// An axis with a mark at each label.
-    pub fn marks(name: &str, ticks: Vec<(f64, String)>) -> Self {
+    pub fn marks(name: &str, ticks: Vec<(f64, String)>, extent: f64) -> Self {
         let tick = |(at, text): (f64, String)| Tick { at, number: text.parse().ok(), text, block: None };
-        Self { name: name.into(), ticks: ticks.into_iter().map(tick).collect(), stages: Vec::new() }
+        Self { name: name.into(), ticks: ticks.into_iter().map(tick).collect(), stages: Vec::new(), extent }
     }
 
-    /// All labels where they fit; else every second, fifth and so on of those that count; else upright ones.
+    /// Where a text begins and ends: about its place, but not far beyond the ends of the axis, where the next panel is.
+    fn ends(&self, tick: &Tick, place: &dyn Fn(f64) -> f64, ruler: &Ruler) -> (f64, f64) {
+        let half = 0.5 * ruler.width(&tick.text, TICK.size);
+        let (low, high) = (place(1.0) - OVERHANG + half, place(self.extent) + OVERHANG - half);
+        let middle = if low < high { place(tick.at).clamp(low, high) } else { place(tick.at) };
+        (middle - half, middle + half)
+    }
+
+    /// All labels where they fit. Of those that count, every second, fifth and so on, with the names at both ends and as many of the names
+    /// between as have room; names alone stand upright where they would be too wide.
     fn chosen(&self, place: &dyn Fn(f64) -> f64, ruler: &Ruler) -> Chosen<'_> {
-        const STEPS: [usize; 15] = [1, 2, 3, 4, 5, 8, 10, 20, 25, 50, 100, 200, 500, 1000, 2000];
-        let ends = |tick: &Tick| {
-            let half = 0.5 * ruler.width(&tick.text, TICK.size);
-            (place(tick.at) - half, place(tick.at) + half)
+        const STEPS: [usize; 13] = [1, 2, 3, 4, 5, 10, 20, 50, 100, 200, 500, 1000, 2000];
+        let ends = |tick: &Tick| self.ends(tick, place, ruler);
+        let apart = |a: &Tick, b: &Tick| {
+            let (a, b) = if a.at <= b.at { (ends(a), ends(b)) } else { (ends(b), ends(a)) };
+            a.1 + APART <= b.0
         };
-        let fits = |ticks: &[&Tick]| ticks.windows(2).all(|two| ends(two[0]).1 + APART <= ends(two[1]).0);
-        let counts = self.ticks.iter().filter(|tick| tick.number.is_some()).count();
-        let named = self.ticks.len() - counts;
-        if counts > 0 && named < self.ticks.len() {
-            for step in STEPS {
-                let round = |n: usize| n.is_multiple_of(step);
-                let mut ticks: Vec<&Tick> =
-                    self.ticks.iter().filter(|tick| tick.number.is_none_or(round)).collect();
-                if fits(&ticks) && ticks.iter().any(|tick| tick.number.is_some()) {
-                    // The first of all counts has its label where there is room.
-                    if let Some(first) = self.ticks.iter().find(|tick| tick.number == Some(1)) {
-                        let at = ticks.partition_point(|tick| tick.at < first.at);
-                        let mut more = ticks.clone();
-                        if more.get(at).is_none_or(|tick| *tick != first) {
-                            more.insert(at, first);
-                        }
-                        if fits(&more) {
-                            ticks = more;
-                        }
-                    }
-                    return Chosen { ticks, upright: false };
-                }
-            }
-        }
+        let fits = |ticks: &[&Tick]| ticks.windows(2).all(|two| apart(two[0], two[1]));
         let all: Vec<&Tick> = self.ticks.iter().collect();
         if fits(&all) {
             return Chosen { ticks: all, upright: false };
         }
-        if named > counts {
-            return Chosen { ticks: thinned(&all, &|a, b| place(b.at) - place(a.at) >= UPRIGHT), upright: true };
+        let counts = || all.iter().copied().filter(|tick| tick.number.is_some());
+        if counts().next().is_none() {
+            let far = |a: &Tick, b: &Tick| place(b.at) - place(a.at) >= UPRIGHT;
+            return Chosen { ticks: thinned(&all, &far), upright: true };
         }
-        let apart = |a: &Tick, b: &Tick| ends(a).1 + APART <= ends(b).0;
-        Chosen { ticks: thinned(&all, &apart), upright: false }
+        let mut kept: Vec<&Tick> = Vec::new();
+        let free = |kept: &[&Tick], tick: &Tick| kept.iter().all(|other| apart(other, tick));
+        // The last of a run of names at an end is the nearest to the axis' end.
+        for end in [all.first(), all.last()].into_iter().flatten().filter(|tick| tick.number.is_none()) {
+            if free(&kept, end) {
+                kept.push(end);
+            }
+        }
+        let round = |step: usize| {
+            let ticks = counts().filter(|tick| tick.number.is_some_and(|n| n.is_multiple_of(step)));
+            ticks.filter(|tick| free(&kept, tick)).collect::<Vec<_>>()
+        };
+        let numbers = STEPS.into_iter().map(round).find(|ticks| fits(ticks)).unwrap_or_default();
+        kept.extend(numbers);
+        let first = counts().find(|tick| tick.number == Some(1));
+        let names = all.iter().copied().filter(|tick| tick.number.is_none());
+        for tick in first.into_iter().chain(names) {
+            if free(&kept, tick) {
+                kept.push(tick);
+            }
+        }
+        kept.sort_by(|a, b| a.at.total_cmp(&b.at));
+        Chosen { ticks: kept, upright: false }
+    }
+
+    /// A row of marks without texts, where the panel below has them.
+    pub fn draw_marks(&self, canvas: &mut Canvas, plot: Rect, place: &dyn Fn(f64) -> f64, ruler: &Ruler) {
+        self.lines(canvas, plot, place, &self.chosen(place, ruler));
     }
 
     /// Height that it takes below a plot from `left` to `right` where places are put by `place`.
@@ -106,8 +125,37 @@ impl Across {
 
     /// Draws it below the plot.
     pub fn draw(&self, canvas: &mut Canvas, plot: Rect, place: &dyn Fn(f64) -> f64, ruler: &Ruler) {
-        let foot = sharp(plot.bottom);
         let chosen = self.chosen(place, ruler);
+        self.lines(canvas, plot, place, &chosen);
+        let foot = sharp(plot.bottom);
+        let mut y = foot + DROP;
+        for tick in &chosen.ticks {
+            if chosen.upright {
+                let text = ruler.fitting(&tick.text, TICK.size, LONGEST);
+                canvas.text(&text, (place(tick.at), y - 1.0), TICK.ending().level().upward());
+            } else {
+                let (start, end) = self.ends(tick, place, ruler);
+                canvas.text(&tick.text, (f64::midpoint(start, end), y), TICK.centered());
+            }
+        }
+        y += match chosen.upright {
+            true => chosen.ticks.iter().map(|t| ruler.width(&t.text, TICK.size)).fold(0.0, f64::max).min(LONGEST) + 8.0,
+            false => ROW,
+        };
+        if !self.stages.is_empty() {
+            self.spans(canvas, y, place, ruler);
+            y += ROW + 4.0;
+        }
+        let name = match self.stages.is_empty() || self.named_stages(place, ruler) {
+            true => self.name.clone(),
+            false => format!("{}, and stage below", self.name),
+        };
+        canvas.text(&name, (plot.center().0, y + 3.0), TICK.centered());
+    }
+
+    /// The line of the axis with its marks.
+    fn lines(&self, canvas: &mut Canvas, plot: Rect, place: &dyn Fn(f64) -> f64, chosen: &Chosen) {
+        let foot = sharp(plot.bottom);
         let mut lines: Vec<[Point; 2]> = vec![[(plot.left, foot), (plot.right, foot)]];
         let mut mark = |x: f64, length: f64| {
             let x = sharp(x.clamp(plot.left, plot.right));
@@ -127,30 +175,17 @@ impl Across {
             }
         }
         canvas.lines(lines.iter().map(<[_; 2]>::as_slice), Stroke::new(GRAY, 1.0));
-        let mut y = foot + DROP;
-        for tick in &chosen.ticks {
-            if chosen.upright {
-                let text = ruler.fitting(&tick.text, TICK.size, LONGEST);
-                canvas.text(&text, (place(tick.at), y - 1.0), TICK.ending().level().upward());
-            } else {
-                canvas.text(&tick.text, (place(tick.at), y), TICK.centered());
-            }
-        }
-        y += match chosen.upright {
-            true => chosen.ticks.iter().map(|t| ruler.width(&t.text, TICK.size)).fold(0.0, f64::max).min(LONGEST) + 8.0,
-            false => ROW,
-        };
-        if !self.stages.is_empty() {
-            self.spans(canvas, y, place, ruler);
-            y += ROW + 4.0;
-        }
-        canvas.text(&self.name, (plot.center().0, y + 3.0), TICK.centered());
+    }
+
+    /// Every stage has room for its name.
+    fn named_stages(&self, place: &dyn Fn(f64) -> f64, ruler: &Ruler) -> bool {
+        let room = |(from, to, _): &(f64, f64, String)| place(*to) - place(*from);
+        self.stages.iter().all(|s| ruler.width(&s.2, TICK.size) + 1.0 <= room(s))
     }
 
     /// A line below each stage with its name, or its number alone where that is wider.
     fn spans(&self, canvas: &mut Canvas, y: f64, place: &dyn Fn(f64) -> f64, ruler: &Ruler) {
-        let room = |(from, to, _): &(f64, f64, String)| place(*to) - place(*from);
-        let fits = self.stages.iter().all(|s| ruler.width(&s.2, TICK.size) + 4.0 <= room(s));
+        let fits = self.named_stages(place, ruler);
         for stage in &self.stages {
             let ends = [(place(stage.0) + 1.5, sharp(y)), (place(stage.1) - 1.5, sharp(y))];
             canvas.line(&ends, Stroke::new(GRAY, 1.0));
@@ -198,7 +233,7 @@ mod tests {
         let mut ticks = vec![end(1.0, "embedding")];
         ticks.extend((1..=count).map(block));
         ticks.push(end(count as f64 + 2.0, "head"));
-        Across { name: "block".into(), ticks, stages: Vec::new() }
+        Across { name: "block".into(), ticks, stages: Vec::new(), extent: count as f64 + 2.0 }
     }
 
     fn texts(across: &Across, width: f64) -> Vec<String> {
@@ -215,13 +250,16 @@ mod tests {
         let narrow = texts(&blocks(32), 240.0);
         assert!(narrow.first().unwrap() == "embedding" && narrow.last().unwrap() == "head", "{narrow:?}");
         assert!((4..14).contains(&narrow.len()), "{narrow:?}");
+        let inner: Vec<usize> = narrow[1..narrow.len() - 1].iter().map(|text| text.parse().unwrap()).collect();
+        let round = inner.iter().filter(|n| **n > 1).all(|n| n.is_multiple_of(5));
+        assert!(round, "{narrow:?}");
     }
 
     #[test]
     fn names_that_do_not_fit_side_by_side_stand_upright() {
         let names = ["down1", "down2", "down3", "down4", "middle", "up4", "up3", "up2", "up1", "head"];
         let ticks = names.iter().enumerate().map(|(k, name)| ((k + 1) as f64, (*name).to_string())).collect();
-        let across = Across::marks("layer", ticks);
+        let across = Across::marks("layer", ticks, names.len() as f64);
         let ruler = Ruler::new();
         let narrow = |at: f64| 20.0 * at;
         let chosen = across.chosen(&narrow, &ruler);

@@ -64,12 +64,13 @@ pub struct TextStyle {
     anchor: Anchor,
     level: Level,
     upward: bool,
+    edged: bool,
 }
 
 impl TextStyle {
     /// Makes a style of a size in pixels and a color.
     pub const fn new(size: f64, color: RGBColor) -> Self {
-        Self { size, color, anchor: Anchor::Start, level: Level::Top, upward: false }
+        Self { size, color, anchor: Anchor::Start, level: Level::Top, upward: false, edged: false }
     }
 
     /// Sets it in another size.
@@ -95,6 +96,11 @@ impl TextStyle {
     /// Puts the baseline at the height of the point.
     pub const fn above(self) -> Self {
         Self { level: Level::Baseline, ..self }
+    }
+
+    /// Gives its letters a white edge, which parts them from what is beneath.
+    pub const fn edged(self) -> Self {
+        Self { edged: true, ..self }
     }
 
     /// Turns the text about its point, so that it reads upward.
@@ -270,6 +276,9 @@ impl Canvas {
         }
         self.number("font-size", style.size);
         self.color("fill", &style.color);
+        if style.edged {
+            self.text.push_str(" stroke=\"#ffffff\" stroke-width=\"3\" paint-order=\"stroke\"");
+        }
         self.text.push('>');
         for c in text.chars() {
             match c {

@@ -196,7 +196,7 @@ fn columns(cells: &[&Cell], outline: Option<&Outline>, drawn: &dyn Fn(&Layer) ->
         kept.map(|(k, _)| k).collect()
     };
     let columns = Some(chosen(true)).filter(|trunk| trunk.len() > 2).unwrap_or_else(|| chosen(false));
-    let mut across = network::across(outline);
+    let mut across = Across { extent: columns.len() as f64 + 0.5, ..network::across(outline) };
     let column = |at: f64| columns.partition_point(|k| (outline.places[*k].at as f64) < at) as f64 + 0.5;
     let tick = |tick: &Tick, block: &crate::report::outline::Block| {
         let ends = (column(block.places.0 as f64), column(block.places.1 as f64 + 0.5));

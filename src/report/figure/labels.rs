@@ -37,20 +37,16 @@ fn dark(color: RGBColor) -> RGBColor {
 }
 
 /// Writes every label right of the plot as near to the end of its line as the others leave room, joined to it by a thin line; what
-/// ends early is labelled there.
-pub fn draw(canvas: &mut Canvas, mut labels: Vec<Label>, plot: Rect, ruler: &Ruler) {
+/// ends early is labelled there, where `curves` leave room.
+pub fn draw(canvas: &mut Canvas, mut labels: Vec<Label>, curves: &[Vec<Point>], plot: Rect, ruler: &Ruler) {
     let early = plot.left + EARLY * plot.width();
     labels.retain(|label| {
-        if label.end.0 >= early {
-            return true;
+        if label.end.0 < early {
+            let style = TextStyle::new(SIZE, dark(label.color)).above();
+            let at = beside(label, curves, plot, ruler);
+            canvas.text(&label.text, at, style);
         }
-        let (x, y) = label.end;
-        let above = y - 8.0 > plot.top + SIZE;
-        let at = (x + 5.0, if above { y - 6.0 } else { y + 8.0 + SIZE });
-        let style = TextStyle::new(SIZE, dark(label.color)).above();
-        let at = (at.0.min(plot.right - ruler.width(&label.text, SIZE)), at.1);
-        canvas.text(&label.text, at, style);
-        false
+        label.end.0 >= early
     });
     labels.sort_by(|a, b| a.end.1.total_cmp(&b.end.1));
     let wanted: Vec<f64> = labels.iter().map(|label| label.end.1).collect();
@@ -62,6 +58,27 @@ pub fn draw(canvas: &mut Canvas, mut labels: Vec<Label>, plot: Rect, ruler: &Rul
         canvas.line(&path, leader);
         canvas.text(&label.text, (plot.right + GAP, y), TextStyle::new(SIZE, dark(label.color)).level());
     }
+}
+
+/// Where the label of a line that ends early begins: the nearest place that no curve leads through, on its baseline.
+fn beside(label: &Label, curves: &[Vec<Point>], plot: Rect, ruler: &Ruler) -> Point {
+    let width = ruler.width(&label.text, SIZE);
+    let (x, y) = label.end;
+    let rises = [-6.0, 8.0 + SIZE, 4.0, -20.0, 36.0, -36.0, 52.0];
+    let places = [6.0, 14.0, 28.0, 48.0].into_iter().flat_map(|along| rises.map(|rise| (x + along, y + rise)));
+    let inside = |(left, base): &Point| {
+        *base - SIZE > plot.top - 2.0 && *base + 3.0 < plot.bottom && left + width < plot.right
+    };
+    let crossed = |(left, base): &Point| {
+        let rect = Rect::new((left - 2.0, base - SIZE + 1.0), (left + width + 2.0, base + 3.0));
+        curves.iter().filter(|curve| crosses(rect, curve)).count()
+    };
+    places.filter(inside).min_by_key(crossed).unwrap_or((x + 6.0, y - 6.0))
+}
+
+/// A curve, or a point that stands alone, leads through a rectangle.
+pub fn crosses(rect: Rect, curve: &[Point]) -> bool {
+    curve.iter().any(|point| rect.contains(*point)) || !rect.clip_line(curve).is_empty()
 }
 
 /// Places at least `step` apart within the ends, as near to the wanted ones, which ascend, as can be: the least sum of squares, found by
@@ -91,6 +108,24 @@ pub fn spread(wanted: &[f64], step: f64, (low, high): (f64, f64)) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_curve_crosses_a_label_between_its_points_too() {
+        let rect = Rect::new((10.0, 10.0), (20.0, 20.0));
+        assert!(crosses(rect, &[(0.0, 15.0), (40.0, 15.0)]) && crosses(rect, &[(12.0, 12.0)]));
+        assert!(!crosses(rect, &[(0.0, 25.0), (40.0, 25.0)]));
+    }
+
+    #[test]
+    fn a_label_inside_of_the_plot_keeps_away_from_curves() {
+        let plot = Rect::new((0.0, 0.0), (200.0, 100.0));
+        let label = Label { text: "embedding".into(), end: (0.0, 50.0), color: RGBColor(0, 0, 0) };
+        let ruler = Ruler::new();
+        let steep = vec![vec![(2.0, 0.0), (6.0, 45.0), (200.0, 46.0)], vec![(0.0, 50.0)]];
+        let (left, base) = beside(&label, &steep, plot, &ruler);
+        let rect = Rect::new((left, base - 8.0), (left + ruler.width("embedding", SIZE), base));
+        assert!(steep.iter().all(|curve| !crosses(rect, curve)));
+    }
 
     #[test]
     fn labels_keep_apart_and_stay_near_their_lines() {

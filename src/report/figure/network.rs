@@ -26,6 +26,7 @@ pub fn across(outline: &Outline) -> Across {
     let stages = outline.stages.iter();
     Across {
         name: outline.across.clone(),
+        extent: outline.extent as f64,
         ticks: outline.blocks.iter().map(tick).collect(),
         stages: stages.map(|s| (s.places.0 as f64 - 0.5, s.places.1 as f64 + 0.5, s.name.clone())).collect(),
     }
@@ -42,7 +43,8 @@ fn line<'a>(cell: &'a Cell, outline: &Outline, role: usize, look: &RoleLook) -> 
         look: look.style,
         weight: look.weight,
         marker: look.marker,
-        label: outline.roles[role].name.clone(),
+        // A line alone needs no name.
+        label: if outline.roles.len() > 1 { outline.roles[role].name.clone() } else { String::new() },
         layers: layers(cell, outline, role),
         trials: cell.trials,
         act: &cell.act,
@@ -80,7 +82,10 @@ pub fn samples(cell: &Cell, outline: &Outline) -> Panel {
         let points: Vec<(f64, Option<f64>)> =
             thinned(&active).map(|(at, l)| (*at as f64, share(l, bounded))).collect();
         if !points.is_empty() {
-            let label = format!("{units}, {}", line.label);
+            let label = match line.label.as_str() {
+                "" => format!("{units} units"),
+                role => format!("{units}, {role}"),
+            };
             shares.push(Series {
                 label,
                 weight: 1.5,

@@ -2,6 +2,7 @@
 
 use super::canvas::{Canvas, Stroke, TextStyle};
 use super::geometry::{Point, Rect};
+use super::labels::crosses;
 use super::panel::Frame;
 use super::scales::sharp;
 use super::series::{Line, runs, thinned};
@@ -130,6 +131,8 @@ pub fn limits(cells: &[&Cell], leaves: fn(&FormatRange) -> (bool, bool)) -> Vec<
 
 /// Labels of formats are set in this size.
 const LABEL: f64 = 10.0;
+/// Height of a line of them.
+const LINE: f64 = 12.0;
 /// Places along a limit that are tried for its label.
 const TRIES: usize = 12;
 
@@ -146,7 +149,8 @@ pub fn draw_limits(canvas: &mut Canvas, limits: &[Limit], frame: &Frame) {
     }
 }
 
-/// Their names, those that nearly coincide together; each stands where no curve is, or upon white where there is no such place.
+/// Their names, those that nearly coincide together, upon all curves. Each stands where no curve is, in one line or in two; where there is
+/// no such place it has a white edge, so that it can be read.
 pub fn name_limits(canvas: &mut Canvas, limits: &[Limit], curves: &[Vec<Point>], frame: &Frame, ruler: &Ruler) {
     // The lowest and the highest line of each, and its names.
     let mut groups: Vec<(f64, f64, Vec<&Limit>)> = Vec::new();
@@ -160,33 +164,47 @@ pub fn name_limits(canvas: &mut Canvas, limits: &[Limit], curves: &[Vec<Point>],
             _ => groups.push((y, y, vec![limit])),
         }
     }
+    let lines: Vec<f64> = visible(limits, frame).map(|limit| frame.y(limit.value)).collect();
     let mut taken: Vec<Rect> = Vec::new();
     for (lowest, highest, limits) in groups {
-        let text = ruler.fitting(&named(&limits), LABEL, 0.9 * frame.plot.width());
-        let width = ruler.width(&text, LABEL) + 4.0;
-        let room = (frame.plot.width() - width).max(0.0);
-        let height = LABEL + 4.0;
-        let place = |k: usize, above: bool| {
-            // From the right to the left.
-            let left = frame.plot.right - width - room * k as f64 / (TRIES - 1) as f64;
-            let top = if above { highest - height } else { lowest + 1.0 };
-            Rect::new((left, top), (left + width, top + height))
-        };
+        let whole = ruler.fitting(&named(&limits), LABEL, 0.9 * frame.plot.width());
+        let broken = whole.rsplit_once(' ').map(|(names, side)| vec![names.to_string(), side.to_string()]);
+        let forms: Vec<Vec<String>> = [Some(vec![whole.clone()]), broken].into_iter().flatten().collect();
         let cost = |rect: &Rect| {
             let near = rect.grown(1.0);
             let crossed = curves.iter().filter(|curve| crosses(near, curve)).count();
             let hidden = taken.iter().filter(|other| overlap(near, **other)).count();
+            let struck = lines.iter().filter(|y| (rect.top + 2.0..rect.bottom - 2.0).contains(*y)).count();
             let outside = rect.top < frame.plot.top - 2.0 || rect.bottom > frame.plot.bottom + 2.0;
-            crossed + 20 * hidden + 10 * usize::from(outside)
+            3 * crossed + 60 * hidden + struck + 30 * usize::from(outside)
         };
-        let rects = [true, false].into_iter().flat_map(|above| (0..TRIES).map(move |k| place(k, above)));
-        let Some((cost, rect)) = rects.map(|rect| (cost(&rect), rect)).min_by_key(|(cost, _)| *cost) else {
-            continue;
-        };
-        if cost > 0 {
-            canvas.fill(rect, &RGBColor(255, 255, 255));
+        let mut best: Option<(usize, Rect, &Vec<String>)> = None;
+        for form in &forms {
+            let width = form.iter().map(|line| ruler.width(line, LABEL)).fold(0.0, f64::max) + 4.0;
+            let height = LINE * form.len() as f64 + 2.0;
+            let room = (frame.plot.width() - width).max(0.0);
+            for (above, k) in [true, false].into_iter().flat_map(|above| (0..TRIES).map(move |k| (above, k))) {
+                // From the right to the left.
+                let left = frame.plot.right - width - room * k as f64 / (TRIES - 1) as f64;
+                let top = if above { highest - height } else { lowest + 1.0 };
+                let rect = Rect::new((left, top), (left + width, top + height));
+                let cost = cost(&rect);
+                if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
+                    best = Some((cost, rect, form));
+                }
+            }
         }
-        canvas.text(&text, (rect.left + 2.0, rect.bottom - 3.5), TextStyle::new(LABEL, GRAY).above());
+        let Some((cost, rect, form)) = best else { continue };
+        let right = rect.right >= frame.plot.right - 1.0;
+        for (k, line) in form.iter().enumerate() {
+            let style = TextStyle::new(LABEL, GRAY).above();
+            let style = if cost > 0 { style.edged() } else { style };
+            let y = rect.top + LINE * (k + 1) as f64 - 1.5;
+            match right {
+                true => canvas.text(line, (rect.right - 2.0, y), style.ending()),
+                false => canvas.text(line, (rect.left + 2.0, y), style),
+            }
+        }
         taken.push(rect);
     }
 }
@@ -202,11 +220,6 @@ fn named(limits: &[&Limit]) -> String {
         }
     };
     [side(true, "underflow"), side(false, "overflow")].into_iter().flatten().collect::<Vec<_>>().join("; ")
-}
-
-/// A curve, or a point that stands alone, leads through a rectangle.
-fn crosses(rect: Rect, curve: &[Point]) -> bool {
-    curve.iter().any(|point| rect.contains(*point)) || !rect.clip_line(curve).is_empty()
 }
 
 fn overlap(a: Rect, b: Rect) -> bool {
@@ -226,13 +239,6 @@ mod tests {
         assert_eq!(named(&[&f16, &bf16]), "bf16² underflow; f16 overflow");
         let many: Vec<Limit> = (0..6).map(|k| limit(&k.to_string(), true)).collect();
         assert_eq!(named(&many.iter().collect::<Vec<_>>()), "number formats underflow");
-    }
-
-    #[test]
-    fn a_curve_crosses_a_label_between_its_points_too() {
-        let rect = Rect::new((10.0, 10.0), (20.0, 20.0));
-        assert!(crosses(rect, &[(0.0, 15.0), (40.0, 15.0)]) && crosses(rect, &[(12.0, 12.0)]));
-        assert!(!crosses(rect, &[(0.0, 25.0), (40.0, 25.0)]));
     }
 
     #[test]

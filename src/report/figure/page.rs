@@ -105,7 +105,17 @@ impl Heading {
     pub fn new(page: Page, title: &str, facts: &str, ruler: &Ruler) -> Self {
         let fitting = |text: &str, style: TextStyle| match page.printed {
             None => vec![ruler.fitting(&ruler.shown(text), style.size, page.content())],
-            Some(_) => wrapped(&ruler.shown(text), style.size, page.content(), ruler),
+            Some(_) => {
+                let (text, room) = (ruler.shown(text), page.content());
+                // What is said of the lines is a line of its own where not all fit in one.
+                match text.split_once(" — ") {
+                    Some((facts, remarks)) if ruler.width(&text, style.size) > room => {
+                        let parts = [facts, remarks].map(|part| wrapped(part, style.size, room, ruler));
+                        parts.concat()
+                    }
+                    _ => wrapped(&text, style.size, room, ruler),
+                }
+            }
         };
         let lines = |text: &str, style| if text.is_empty() { Vec::new() } else { fitting(text, style) };
         Self { page, title: lines(title, page.title()), facts: lines(facts, page.facts()) }

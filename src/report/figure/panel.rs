@@ -49,6 +49,13 @@ pub struct Panel {
     pub empty: &'static str,
 }
 
+/// Which sides of a panel have texts of their own.
+#[derive(Clone, Copy)]
+pub struct Labelled {
+    pub left: bool,
+    pub below: bool,
+}
+
 /// Room about the plots of a figure, and their height.
 #[derive(Clone, Copy)]
 pub struct Insets {
@@ -163,13 +170,13 @@ impl Panel {
         }
     }
 
-    /// Draws it about a plot, with a title at a point; without `labelled` its scale is that of the panel before.
+    /// Draws it about a plot, with a title at a point; its scale may be that of the panel before it, and its axis that of the panel below.
     pub fn draw(
         &self,
         canvas: &mut Canvas,
         plot: Rect,
         (title, at, style): (&str, Point, TextStyle),
-        labelled: bool,
+        labelled: Labelled,
         ruler: &Ruler,
     ) {
         let frame = self.frame(plot);
@@ -202,7 +209,7 @@ impl Panel {
             let text = ruler.shown(&series.label);
             (!text.is_empty()).then_some(Label { text, end: last, color: series.look.color })
         };
-        labels::draw(canvas, self.cells().filter_map(end).collect(), frame.plot, ruler);
+        labels::draw(canvas, self.cells().filter_map(end).collect(), &curves, frame.plot, ruler);
     }
 
     /// Every series with the place of its cell.
@@ -214,10 +221,10 @@ impl Panel {
         })
     }
 
-    fn scales(&self, canvas: &mut Canvas, frame: &Frame, labelled: bool, ruler: &Ruler) {
+    fn scales(&self, canvas: &mut Canvas, frame: &Frame, labelled: Labelled, ruler: &Ruler) {
         let plot = frame.plot;
         let place = |at: f64| frame.middle(at);
-        if labelled {
+        if labelled.left {
             levels(canvas, plot, self.axis.ticks.iter().map(|(value, label)| (frame.y(*value), label.as_str())));
         } else {
             let line = |y: f64| [(plot.left, sharp(y)), (plot.right, sharp(y))];
@@ -228,7 +235,7 @@ impl Panel {
         if plot.bottom < frame.bottom {
             let foot = sharp(plot.bottom);
             canvas.line(&[(plot.left, foot), (plot.right, foot)], Stroke::new(GRAY, 1.0));
-            if labelled {
+            if labelled.left {
                 label_left(canvas, "exactly 0", (plot.left, f64::midpoint(plot.bottom, frame.bottom)));
             }
         }
@@ -244,7 +251,11 @@ impl Panel {
             }
             (false, false) => {}
         }
-        self.across.draw(canvas, Rect { bottom: frame.bottom, ..plot }, &place, ruler);
+        let whole = Rect { bottom: frame.bottom, ..plot };
+        match labelled.below {
+            true => self.across.draw(canvas, whole, &place, ruler),
+            false => self.across.draw_marks(canvas, whole, &place, ruler),
+        }
     }
 
     fn curves(&self, canvas: &mut Canvas, frame: &Frame) {

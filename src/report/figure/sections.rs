@@ -3,7 +3,7 @@
 use super::canvas::Canvas;
 use super::geometry::Rect;
 use super::page::Page;
-use super::panel::{Insets, Panel};
+use super::panel::{Insets, Labelled, Panel};
 use super::style::{Ruler, TITLE};
 
 /// What panels show.
@@ -37,6 +37,8 @@ pub struct Layout {
     /// Above the first row.
     head: f64,
     rows: usize,
+    /// Below a row whose axis is that of the row below.
+    between: f64,
 }
 
 /// A page narrower than this has one column of text.
@@ -83,12 +85,12 @@ impl Section {
             return Insets { left: 84.0, inner, right: labels.max(16.0), top, bottom: 54.0, height };
         }
         let height = match (self.kind, self.shared()) {
-            (Kind::Panels, _) | (Kind::Roles, false) => if narrow { 165.0 } else { 200.0 },
+            (Kind::Panels, _) | (Kind::Roles, false) => if narrow { 142.0 } else { 200.0 },
             (Kind::Stacks | Kind::Roles, _) => 140.0,
-            (Kind::Cells, _) => 110.0,
+            (Kind::Cells, _) => 92.0,
         };
         let inner = if self.shared() { 12.0 } else { 58.0 };
-        Insets { left: 58.0, inner, right: labels.max(10.0), top: 26.0, bottom: 0.0, height }
+        Insets { left: 58.0, inner, right: labels.max(10.0), top: if self.shared() { 20.0 } else { 26.0 }, bottom: 0.0, height }
     }
 
     /// Least width of a plot.
@@ -98,7 +100,7 @@ impl Section {
             (false, _) => 220.0,
             (true, Kind::Panels) => 180.0,
             (true, Kind::Stacks | Kind::Roles) => 118.0,
-            (true, Kind::Cells) => 100.0,
+            (true, Kind::Cells) => 70.0,
         }
     }
 
@@ -118,7 +120,8 @@ impl Section {
         let width = width(columns);
         let below = self.panels.iter().map(|panel| panel.axis_room(width, ruler)).fold(0.0, f64::max);
         insets.bottom = insets.bottom.max(below + 4.0);
-        Layout { page, insets, columns, width, head: if self.shared() { 26.0 } else { 0.0 }, rows }
+        let between = if self.shared() { 8.0 } else { insets.bottom };
+        Layout { page, insets, columns, width, head: if self.shared() { 24.0 } else { 0.0 }, rows, between }
     }
 
     /// Draws it from a height on.
@@ -131,7 +134,10 @@ impl Section {
         let printed = page.printed.is_some();
         for (k, panel) in self.panels.iter().enumerate() {
             let (row, column) = (k / columns, k % columns);
-            let labelled = column == 0 || !self.shared();
+            let labelled = Labelled {
+                left: column == 0 || !self.shared(),
+                below: !self.shared() || k + columns >= self.panels.len(),
+            };
             let before = column as f64 * (width + insets.right)
                 + insets.left
                 + insets.inner * column as f64;
@@ -147,7 +153,7 @@ impl Section {
             };
             let room = plot.right + insets.right - x;
             let title = ruler.fitting(&ruler.shown(&panel.title), size, room);
-            let rise = if printed { 20.0 } else { insets.top - 8.0 };
+            let rise = if printed { insets.top - 4.0 } else { insets.top - 8.0 };
             panel.draw(canvas, plot, (&title, (x, y - rise), TITLE.sized(size)), labelled, ruler);
         }
     }
@@ -155,12 +161,12 @@ impl Section {
 
 impl Layout {
     fn row(&self) -> f64 {
-        self.insets.top + self.insets.height + self.insets.bottom
+        self.insets.top + self.insets.height + self.between
     }
 
     /// Of the whole section.
     pub fn height(&self) -> f64 {
-        self.head + self.row() * self.rows as f64
+        self.head + self.row() * self.rows as f64 + self.insets.bottom - self.between
     }
 }
 
@@ -210,7 +216,7 @@ mod tests {
         assert_eq!((count(&by_init, "stream"), count(&by_init, "query")), (4, 6));
         let options = |facet: &str| FigureOptions { facet: super::super::Facet::parse(facet), ..Default::default() };
         let by_role = styled_svg(&report, &options("role"));
-        assert_eq!(count(&by_role, "query"), 4);
+        assert_eq!((count(&by_role, "query"), count(&by_role, "head")), (4, 4), "a role of one layer has no panel");
         assert_eq!(count(&by_role, "he-normal"), 1, "in the legend");
     }
 

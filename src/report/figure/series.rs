@@ -333,7 +333,7 @@ pub fn depth(cells: &[&Cell]) -> usize {
 /// The axis of a plain stack.
 pub fn layers(depth: usize) -> Across {
     let ticks = layer_ticks(depth).into_iter().map(|layer| (layer as f64, layer.to_string()));
-    Across::marks("layer", ticks.collect())
+    Across::marks("layer", ticks.collect(), depth as f64)
 }
 
 /// One quantity of one cell at several widths: at the last layer a line, at the first one with circles.
@@ -375,7 +375,7 @@ pub fn against_width(title: &str, cells: &[AgainstWidth]) -> Panel {
             ticks.push((at, width.to_string()));
         }
     }
-    Panel { axis, ..Panel::new(title.into(), series, count, Across::marks("width", ticks)) }
+    Panel { axis, ..Panel::new(title.into(), series, count, Across::marks("width", ticks, count as f64)) }
 }
 
 /// Stretches between gaps.
