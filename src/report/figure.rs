@@ -198,8 +198,7 @@ fn of_networks(
         if facet != Some(Facet::Role) {
             let one = |shown: &Shown| {
                 let mut panel = of_cell(*name, shown);
-                // Small multiples have less room.
-                panel.series.iter_mut().for_each(|s| s.label = s.label.replace("attention output", "attn out"));
+                panel.series.iter_mut().for_each(|s| s.label = short(&s.label));
                 Panel { title: cell_name(shown.cell), ..panel }
             };
             let panels: Vec<Panel> = shown.iter().map(one).collect();
@@ -212,16 +211,12 @@ fn of_networks(
                 Some(measured) => logarithmic(&lines, &cells, String::new(), measured, axis()),
                 None => samples(&lines, axis()),
             };
-            Panel { title: outline.roles[role].name.clone(), limits: Vec::new(), ..panel }
+            Panel { title: short(&outline.roles[role].name), limits: Vec::new(), ..panel }
         };
         // One layer is no line.
         let layers = |role: usize| outline.places.iter().filter(|place| place.role == role).count();
         let many = |role: &usize| layers(*role) > 1 || outline.roles.len() == 1;
-        let panels: Vec<Panel> = (0..outline.roles.len())
-            .filter(many)
-            .map(one)
-            .filter(|panel| panel.series.iter().any(|s| s.line.len() > 1 || outline.extent == 1))
-            .collect();
+        let panels: Vec<Panel> = (0..outline.roles.len()).filter(many).map(one).collect();
         let title = measured.map_or_else(
             || "Lines: mean cosine of samples; circles: dead or saturated units".to_string(),
             |m| m.title.into(),
@@ -304,6 +299,11 @@ fn panels(top: f64, bottom: f64, rows: usize, columns: usize) -> Vec<Rect> {
     Rect::new((MARGIN, top), (WIDTH - MARGIN, bottom)).grid(rows, columns)
 }
 
+/// The name of a role where small multiples have less room.
+fn short(role: &str) -> String {
+    role.replace("attention output", "attn out")
+}
+
 /// What a run was, for its heading; a path is cut where it is drawn.
 fn facts(
     report: &Report,
@@ -323,7 +323,8 @@ fn facts(
         facts.push("interrupted".into());
     }
     if maps {
-        facts.push(" — median; gray: exactly 0".into());
+        let where_to = if outline.is_some() { " along the trunk, of weights at every layer" } else { "" };
+        facts.push(format!(" — median{where_to}; gray: exactly 0"));
         return joined(&facts);
     }
     let by_role = options.facet != Some(Facet::Role);

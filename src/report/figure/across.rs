@@ -37,8 +37,8 @@ pub struct Across {
     pub ticks: Vec<Tick>,
     /// Stretches with a name, in a row of their own.
     pub stages: Vec<(f64, f64, String)>,
-    /// The last place.
-    pub extent: f64,
+    /// The ends of the axis.
+    pub reach: (f64, f64),
 }
 
 /// The labels that there is room for.
@@ -52,13 +52,13 @@ impl Across {
     /// An axis with a mark at each label.
     pub fn marks(name: &str, ticks: Vec<(f64, String)>, extent: f64) -> Self {
         let tick = |(at, text): (f64, String)| Tick { at, number: text.parse().ok(), text, block: None };
-        Self { name: name.into(), ticks: ticks.into_iter().map(tick).collect(), stages: Vec::new(), extent }
+        Self { name: name.into(), ticks: ticks.into_iter().map(tick).collect(), stages: Vec::new(), reach: (1.0, extent) }
     }
 
     /// Where a text begins and ends: about its place, but not far beyond the ends of the axis, where the next panel is.
     fn ends(&self, tick: &Tick, place: &dyn Fn(f64) -> f64, ruler: &Ruler) -> (f64, f64) {
         let half = 0.5 * ruler.width(&tick.text, TICK.size);
-        let (low, high) = (place(1.0) - OVERHANG + half, place(self.extent) + OVERHANG - half);
+        let (low, high) = (place(self.reach.0) - OVERHANG + half, place(self.reach.1) + OVERHANG - half);
         let middle = if low < high { place(tick.at).clamp(low, high) } else { place(tick.at) };
         (middle - half, middle + half)
     }
@@ -82,20 +82,25 @@ impl Across {
             let far = |a: &Tick, b: &Tick| place(b.at) - place(a.at) >= UPRIGHT;
             return Chosen { ticks: thinned(&all, &far), upright: true };
         }
-        let mut kept: Vec<&Tick> = Vec::new();
         let free = |kept: &[&Tick], tick: &Tick| kept.iter().all(|other| apart(other, tick));
-        // The last of a run of names at an end is the nearest to the axis' end.
+        let mut names: Vec<&Tick> = Vec::new();
         for end in [all.first(), all.last()].into_iter().flatten().filter(|tick| tick.number.is_none()) {
-            if free(&kept, end) {
-                kept.push(end);
+            if free(&names, end) {
+                names.push(end);
             }
         }
-        let round = |step: usize| {
-            let ticks = counts().filter(|tick| tick.number.is_some_and(|n| n.is_multiple_of(step)));
-            ticks.filter(|tick| free(&kept, tick)).collect::<Vec<_>>()
+        let round = |step: usize| -> Vec<&Tick> {
+            counts().filter(|tick| tick.number.is_some_and(|n| n.is_multiple_of(step))).collect()
         };
-        let numbers = STEPS.into_iter().map(round).find(|ticks| fits(ticks)).unwrap_or_default();
-        kept.extend(numbers);
+        // Names at the ends may cover a count or two, but not more: else the counts say more.
+        let between = STEPS.into_iter().map(round).filter(|ticks| fits(ticks)).find_map(|ticks| {
+            let kept: Vec<&Tick> = ticks.iter().copied().filter(|tick| free(&names, tick)).collect();
+            (ticks.len() - kept.len() <= 2 && kept.len() > 1).then_some(kept)
+        });
+        let mut kept = match between {
+            Some(counts) => names.into_iter().chain(counts).collect::<Vec<_>>(),
+            None => STEPS.into_iter().map(round).find(|ticks| fits(ticks)).unwrap_or_default(),
+        };
         let first = counts().find(|tick| tick.number == Some(1));
         let names = all.iter().copied().filter(|tick| tick.number.is_none());
         for tick in first.into_iter().chain(names) {
@@ -233,7 +238,7 @@ mod tests {
         let mut ticks = vec![end(1.0, "embedding")];
         ticks.extend((1..=count).map(block));
         ticks.push(end(count as f64 + 2.0, "head"));
-        Across { name: "block".into(), ticks, stages: Vec::new(), extent: count as f64 + 2.0 }
+        Across { name: "block".into(), ticks, stages: Vec::new(), reach: (1.0, count as f64 + 2.0) }
     }
 
     fn texts(across: &Across, width: f64) -> Vec<String> {

@@ -189,14 +189,17 @@ fn range(rows: &[Vec<Option<f64>>]) -> (f64, f64) {
 fn columns(cells: &[&Cell], outline: Option<&Outline>, drawn: &dyn Fn(&Layer) -> bool) -> (Vec<usize>, Across) {
     let deepest = cells.iter().max_by_key(|cell| cell.layers.len());
     let all = deepest.map_or(&[][..], |cell| cell.layers.as_slice());
-    let Some(outline) = outline else { return ((0..all.len()).collect(), layers(all.len())) };
+    let Some(outline) = outline else {
+        let reach = (0.5, all.len() as f64 + 0.5);
+        return ((0..all.len()).collect(), Across { reach, ..layers(all.len()) });
+    };
     let chosen = |trunk: bool| -> Vec<usize> {
         let places = outline.places.iter().enumerate().take(all.len());
         let kept = places.filter(|(k, place)| drawn(&all[*k]) && (!trunk || outline.roles[place.role].trunk));
         kept.map(|(k, _)| k).collect()
     };
     let columns = Some(chosen(true)).filter(|trunk| trunk.len() > 2).unwrap_or_else(|| chosen(false));
-    let mut across = Across { extent: columns.len() as f64 + 0.5, ..network::across(outline) };
+    let mut across = Across { reach: (0.5, columns.len() as f64 + 0.5), ..network::across(outline) };
     let column = |at: f64| columns.partition_point(|k| (outline.places[*k].at as f64) < at) as f64 + 0.5;
     let tick = |tick: &Tick, block: &crate::report::outline::Block| {
         let ends = (column(block.places.0 as f64), column(block.places.1 as f64 + 0.5));

@@ -26,7 +26,7 @@ pub fn across(outline: &Outline) -> Across {
     let stages = outline.stages.iter();
     Across {
         name: outline.across.clone(),
-        extent: outline.extent as f64,
+        reach: (1.0, outline.extent as f64),
         ticks: outline.blocks.iter().map(tick).collect(),
         stages: stages.map(|s| (s.places.0 as f64 - 0.5, s.places.1 as f64 + 0.5, s.name.clone())).collect(),
     }
@@ -65,6 +65,7 @@ pub fn roles<'a>(cell: &'a Cell, outline: &Outline) -> Vec<Line<'a>> {
 pub fn role<'a>(shown: &[Shown<'a>], outline: &Outline, role: usize) -> Vec<Line<'a>> {
     let of = |shown: &Shown<'a>| Line {
         layers: layers(shown.cell, outline, role),
+        weight: 2.0,
         ..Line::whole(shown)
     };
     shown.iter().map(of).collect()

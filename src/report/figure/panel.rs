@@ -403,11 +403,15 @@ fn line(canvas: &mut Canvas, series: &Series, cell: usize, width: &dyn Fn(usize)
 /// About ten circles along a marked line, fewer where those of different cells would else stand at one layer.
 fn circles(canvas: &mut Canvas, series: &Series, cell: usize, frame: &Frame) {
     for run in runs(&series.line) {
-        let step = run.len().div_ceil(10).max(frame.cells.min(run.len() / 3)).max(1);
+        // Fewer in a small panel.
+        let small = frame.plot.width() < 150.0;
+        let most = if small { (10 / frame.cells.max(1)).clamp(2, 5) } else { 10 };
+        let step = run.len().div_ceil(most).max(frame.cells.min(run.len() / 3)).max(1);
         let first = if run.len() > 1 { cell * step / frame.cells } else { 0 };
         for (layer, value) in run.iter().skip(first).step_by(step) {
             let at = (frame.x(*layer, cell), frame.y(*value));
-            canvas.ring(at, 4.0, Stroke::new(series.look.color, 2.0));
+            let (radius, width) = if small { (2.8, 1.4) } else { (4.0, 2.0) };
+            canvas.ring(at, radius, Stroke::new(series.look.color, width));
         }
     }
 }

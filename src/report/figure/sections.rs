@@ -216,7 +216,7 @@ mod tests {
         assert_eq!((count(&by_init, "stream"), count(&by_init, "query")), (4, 6));
         let options = |facet: &str| FigureOptions { facet: super::super::Facet::parse(facet), ..Default::default() };
         let by_role = styled_svg(&report, &options("role"));
-        assert_eq!((count(&by_role, "query"), count(&by_role, "head")), (4, 4), "a role of one layer has no panel");
+        assert_eq!((count(&by_role, "query"), count(&by_role, "attn out")), (4, 4));
         assert_eq!(count(&by_role, "he-normal"), 1, "in the legend");
     }
 

@@ -2,6 +2,7 @@
 
 mod phase;
 mod recommend;
+mod roles;
 mod run;
 mod scaling;
 mod theory;
