@@ -1,6 +1,6 @@
 //! The options of a run's figure.
 
-use super::error::Failure;
+use super::error::{Failure, note};
 use crate::report::figure::{Facet, FigureOptions, PanelName, WIDTHS};
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
@@ -19,15 +19,42 @@ pub struct FigureArguments {
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "widths_sweep")]
     title: Option<String>,
     /// Panels of the figure, in this order [default: all]
-    #[arg(long, value_name = "P[,P…]", value_delimiter = ',', ignore_case = true, conflicts_with = "widths_sweep")]
+    #[arg(
+        long,
+        value_name = "P[,P…]",
+        value_delimiter = ',',
+        ignore_case = true,
+        conflicts_with = "widths_sweep"
+    )]
     panels: Vec<PanelName>,
 }
 
 impl FigureArguments {
+    /// The options that are given, by name.
+    fn given(&self) -> Vec<&'static str> {
+        let options = [
+            ("--facet", self.facet.is_some()),
+            ("--figure-width", self.figure_width.is_some()),
+            ("--title", self.title.is_some()),
+            ("--panels", !self.panels.is_empty()),
+        ];
+        options.into_iter().filter(|option| option.1).map(|option| option.0).collect()
+    }
+
+    /// Says which options have no effect where no figure is drawn.
+    pub fn say_without_effect(&self) {
+        if let [first, rest @ ..] = self.given().as_slice() {
+            let names = rest.iter().fold((*first).to_string(), |names, name| format!("{names}, {name}"));
+            let verb = if rest.is_empty() { "has" } else { "have" };
+            note(&format!("{names} {verb} no effect: no figure is written"));
+        }
+    }
+
     /// What is asked for; a plain stack has no roles.
     pub fn options(&self, network: bool) -> Result<FigureOptions, Failure> {
         if self.facet == Some(Facet::Role) && !network {
-            return Err(Failure::option("--facet", Facet::Role.name(), "needs --net: the layers of a plain stack have no roles"));
+            let reason = "needs --net: the layers of a plain stack have no roles";
+            return Err(Failure::option("--facet", Facet::Role.name(), reason));
         }
         Ok(FigureOptions {
             facet: self.facet,

@@ -2,8 +2,8 @@
 
 use super::delivery::OutputOptions;
 use super::error::{Failure, note, say};
-use super::figure::FigureArguments;
 use super::fail_on::{Condition, Met, conclude, missing};
+use super::figure::FigureArguments;
 use super::forecast::{Ahead, Forecast};
 use super::memory::Need;
 use super::number::{self, Real};
@@ -170,6 +170,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         });
     }
     let delivery = arguments.output.open(FILES, &paths(arguments))?;
+    if figures == 0 && arguments.output.speaks() {
+        arguments.figure.say_without_effect();
+    }
     let directory = delivery.directory();
     let forecast = Forecast::begin(&plan, threads, drawn, &arguments.output, stop.flag());
     let session = Session::start(plan.units(), arguments, stop.clone());

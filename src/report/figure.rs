@@ -381,7 +381,8 @@ fn scaling_facts(scaling: &Scaling) -> Vec<String> {
 fn common(spec: &Experiment, page: Page) -> Vec<String> {
     let ruler = Ruler::new();
     // A path's end says more than its beginning, but neither may push out the rest.
-    let fact = |name: &str, text: &str| format!("{name} {}", ruler.fitting(text, FACTS.size, 0.25 * page.content()));
+    let fact =
+        |name: &str, text: &str| format!("{name} {}", ruler.fitting(text, FACTS.size, 0.25 * page.content()));
     let mut facts = vec![
         format!("batch {}", spec.batch),
         format!("{} trial{}", spec.trials, if spec.trials == 1 { "" } else { "s" }),
@@ -408,8 +409,7 @@ fn title(report: &Report, grid: &Grid, network: bool, page: Page, ruler: &Ruler)
 fn cells_of(grid: &Grid, page: Page, ruler: &Ruler) -> String {
     let list = |names: &[String], many: &str| {
         let joined = names.join(", ");
-        if names.len() == 1
-            || (names.len() <= 5 && ruler.width(&joined, HEADING.size) < 0.5 * page.content())
+        if names.len() == 1 || (names.len() <= 5 && ruler.width(&joined, HEADING.size) < 0.5 * page.content())
         {
             joined
         } else {

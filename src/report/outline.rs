@@ -107,7 +107,9 @@ fn roles(layers: &[Layer]) -> (Vec<Role>, Vec<usize>) {
     let recurrent: HashSet<&str> = layers.iter().filter(is_recurrent).map(parent).collect();
     // The embedding is the stream's first point, where there is a stream; a chain is one line.
     let stream = layers.iter().any(|l| l.role.as_deref() == Some("stream"));
-    let chain = layers.iter().all(|l| matches!(l.role.as_deref(), Some("stream" | "head" | "embedding")) && !l.is_sum());
+    let chain = layers
+        .iter()
+        .all(|l| matches!(l.role.as_deref(), Some("stream" | "head" | "embedding")) && !l.is_sum());
     let name = |l: &Layer| match l.role.as_deref() {
         _ if chain => CHAIN.to_string(),
         Some("embedding") if stream => "stream".to_string(),

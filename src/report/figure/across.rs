@@ -52,7 +52,12 @@ impl Across {
     /// An axis with a mark at each label.
     pub fn marks(name: &str, ticks: Vec<(f64, String)>, extent: f64) -> Self {
         let tick = |(at, text): (f64, String)| Tick { at, number: text.parse().ok(), text, block: None };
-        Self { name: name.into(), ticks: ticks.into_iter().map(tick).collect(), stages: Vec::new(), reach: (1.0, extent) }
+        Self {
+            name: name.into(),
+            ticks: ticks.into_iter().map(tick).collect(),
+            stages: Vec::new(),
+            reach: (1.0, extent),
+        }
     }
 
     /// Where a text begins and ends: about its place, but not far beyond the ends of the axis, where the next panel is.
@@ -121,7 +126,10 @@ impl Across {
     pub fn height(&self, place: &dyn Fn(f64) -> f64, ruler: &Ruler) -> f64 {
         let chosen = self.chosen(place, ruler);
         let texts = match chosen.upright {
-            true => chosen.ticks.iter().map(|t| ruler.width(&t.text, TICK.size)).fold(0.0, f64::max).min(LONGEST) + 8.0,
+            true => {
+                chosen.ticks.iter().map(|t| ruler.width(&t.text, TICK.size)).fold(0.0, f64::max).min(LONGEST)
+                    + 8.0
+            }
             false => ROW,
         };
         let stages = if self.stages.is_empty() { 0.0 } else { ROW + 4.0 };
@@ -144,7 +152,10 @@ impl Across {
             }
         }
         y += match chosen.upright {
-            true => chosen.ticks.iter().map(|t| ruler.width(&t.text, TICK.size)).fold(0.0, f64::max).min(LONGEST) + 8.0,
+            true => {
+                chosen.ticks.iter().map(|t| ruler.width(&t.text, TICK.size)).fold(0.0, f64::max).min(LONGEST)
+                    + 8.0
+            }
             false => ROW,
         };
         if !self.stages.is_empty() {
@@ -205,7 +216,8 @@ impl Across {
         let mut places: Vec<f64> = self.stages.iter().flat_map(|s| [place(s.0), place(s.1)]).collect();
         places.dedup_by(|a, b| (*a - *b).abs() < 1.0);
         let line = |x: f64| [(sharp(x), plot.top), (sharp(x), plot.bottom)];
-        let lines: Vec<[Point; 2]> = places.into_iter().filter(|x| plot.left < *x && *x < plot.right).map(line).collect();
+        let lines: Vec<[Point; 2]> =
+            places.into_iter().filter(|x| plot.left < *x && *x < plot.right).map(line).collect();
         canvas.lines(lines.iter().map(<[_; 2]>::as_slice), Stroke::new(LINE, 1.0));
     }
 }
@@ -255,7 +267,8 @@ mod tests {
         let narrow = texts(&blocks(32), 240.0);
         assert!(narrow.first().unwrap() == "embedding" && narrow.last().unwrap() == "head", "{narrow:?}");
         assert!((4..14).contains(&narrow.len()), "{narrow:?}");
-        let inner: Vec<usize> = narrow[1..narrow.len() - 1].iter().map(|text| text.parse().unwrap()).collect();
+        let inner: Vec<usize> =
+            narrow[1..narrow.len() - 1].iter().map(|text| text.parse().unwrap()).collect();
         let round = inner.iter().filter(|n| **n > 1).all(|n| n.is_multiple_of(5));
         assert!(round, "{narrow:?}");
     }

@@ -48,12 +48,19 @@ pub struct Maps<'a> {
 
 impl<'a> Maps<'a> {
     /// Maps of these panels; `names` of the cells are what tells them apart.
-    pub fn new(cells: &[&Cell], names: &'a [String], panels: &[(PanelName, String)], page: Page, ruler: &Ruler) -> Self {
+    pub fn new(
+        cells: &[&Cell],
+        names: &'a [String],
+        panels: &[(PanelName, String)],
+        page: Page,
+        ruler: &Ruler,
+    ) -> Self {
         let outline = cells.first().and_then(|cell| Outline::of(&cell.layers));
         let mut maps: Vec<Map> =
             panels.iter().map(|(name, letter)| map(*name, letter, cells, outline.as_ref())).collect();
         // Signal and gradient are compared: one scale for both.
-        let most = maps.iter().filter(|m| m.palette == Palette::Diverging).map(|m| m.range.1).fold(0.0, f64::max);
+        let most =
+            maps.iter().filter(|m| m.palette == Palette::Diverging).map(|m| m.range.1).fold(0.0, f64::max);
         maps.iter_mut().filter(|m| m.palette == Palette::Diverging).for_each(|m| m.range = (-most, most));
         let widest = names.iter().map(|name| ruler.width(name, TICK.size)).fold(0.0, f64::max);
         let left = widest.min(NAMES * page.content()) + 14.0;
@@ -92,11 +99,17 @@ impl<'a> Maps<'a> {
             let left = self.page.margin + column as f64 * width;
             let y = top + row as f64 * height + TOP;
             let (from, to) = (left + self.left, left + self.left + self.plot_width());
-            let plot = Rect::new((from.round(), y.round()), (to.round(), (y + self.row * self.names.len() as f64).round()));
+            let plot = Rect::new(
+                (from.round(), y.round()),
+                (to.round(), (y + self.row * self.names.len() as f64).round()),
+            );
             canvas.text(&ruler.fitting(&map.title, TITLE.size, width), (left, y - TOP + 6.0), TITLE);
             self.tiles(canvas, map, plot);
             self.labels(canvas, plot, ruler);
-            canvas.outline(Rect::new((sharp(plot.left), sharp(plot.top)), (sharp(plot.right), sharp(plot.bottom))), Stroke::new(GRAY, 1.0));
+            canvas.outline(
+                Rect::new((sharp(plot.left), sharp(plot.top)), (sharp(plot.right), sharp(plot.bottom))),
+                Stroke::new(GRAY, 1.0),
+            );
             let place = self.place(map);
             map.across.draw(canvas, plot, &|at| plot.left + place(at), ruler);
             color_scale(canvas, plot, map.palette, map.range, map.logarithmic, map.scale);
@@ -138,7 +151,11 @@ impl<'a> Maps<'a> {
         for (k, name) in self.names.iter().enumerate().step_by(every) {
             let y = plot.top + (k as f64 + 0.5) * self.row;
             let text = ruler.fitting(name, TICK.size, self.left - 14.0);
-            canvas.text(&text, (plot.left - 8.0, y), super::canvas::TextStyle::new(TICK.size, INK).ending().level());
+            canvas.text(
+                &text,
+                (plot.left - 8.0, y),
+                super::canvas::TextStyle::new(TICK.size, INK).ending().level(),
+            );
         }
     }
 }
@@ -160,7 +177,9 @@ fn map(name: PanelName, letter: &str, cells: &[&Cell], outline: Option<&Outline>
             (Palette::Diverging, (-most, most))
         }
         PanelName::WeightGradient => (Palette::Rising, range(&rows)),
-        PanelName::Samples => (Palette::Rising, (rows.iter().flatten().flatten().fold(0.0, |a: f64, b| a.min(*b)), 1.0)),
+        PanelName::Samples => {
+            (Palette::Rising, (rows.iter().flatten().flatten().fold(0.0, |a: f64, b| a.min(*b)), 1.0))
+        }
     };
     Map {
         title: letter.to_string() + measured.map_or("Mean cosine of samples", |m| m.title),
@@ -186,7 +205,11 @@ fn range(rows: &[Vec<Option<f64>>]) -> (f64, f64) {
 
 /// Indices of the layers that are columns, and their axis: all of a plain stack, of a network its trunk, or every layer that is drawn
 /// where its trunk has few of them.
-fn columns(cells: &[&Cell], outline: Option<&Outline>, drawn: &dyn Fn(&Layer) -> bool) -> (Vec<usize>, Across) {
+fn columns(
+    cells: &[&Cell],
+    outline: Option<&Outline>,
+    drawn: &dyn Fn(&Layer) -> bool,
+) -> (Vec<usize>, Across) {
     let deepest = cells.iter().max_by_key(|cell| cell.layers.len());
     let all = deepest.map_or(&[][..], |cell| cell.layers.as_slice());
     let Some(outline) = outline else {
@@ -229,7 +252,10 @@ mod tests {
             report.cells.push(more);
         }
         let maps = svg(&report);
-        assert!(!lines.contains("crispEdges\" fill=\"#cdcdd2\"") && maps.contains("crispEdges\" fill=\"#cdcdd2\""));
+        assert!(
+            !lines.contains("crispEdges\" fill=\"#cdcdd2\"")
+                && maps.contains("crispEdges\" fill=\"#cdcdd2\"")
+        );
         assert!((1..14).all(|k| maps.contains(&format!(">constant({k})<"))));
         assert!(maps.contains("gray: exactly 0") && !maps.contains("NaN"));
         assert!(png(&maps).is_ok());

@@ -38,7 +38,8 @@ pub fn svg(report: &Report) -> String {
     let facts = [
         "one sample".to_string(),
         format!("{trials} trial{}", if trials == 1 { "" } else { "s" }),
-        " — median at each rank, down to 10⁻⁷ of the largest; theory's root mean square: thin, with crosses".to_string(),
+        " — median at each rank, down to 10⁻⁷ of the largest; theory's root mean square: thin, with crosses"
+            .to_string(),
     ];
     titled(&mut canvas, "Singular values of ∂output/∂input", &facts, &ruler);
     for (row, spectrum) in spectra.iter().enumerate() {

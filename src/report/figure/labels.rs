@@ -65,7 +65,8 @@ fn beside(label: &Label, curves: &[Vec<Point>], plot: Rect, ruler: &Ruler) -> Po
     let width = ruler.width(&label.text, SIZE);
     let (x, y) = label.end;
     let rises = [-6.0, 8.0 + SIZE, 4.0, -20.0, 36.0, -36.0, 52.0];
-    let places = [6.0, 14.0, 28.0, 48.0].into_iter().flat_map(|along| rises.map(|rise| (x + along, y + rise)));
+    let places =
+        [6.0, 14.0, 28.0, 48.0].into_iter().flat_map(|along| rises.map(|rise| (x + along, y + rise)));
     let inside = |(left, base): &Point| {
         *base - SIZE > plot.top - 2.0 && *base + 3.0 < plot.bottom && left + width < plot.right
     };
@@ -101,7 +102,8 @@ pub fn spread(wanted: &[f64], step: f64, (low, high): (f64, f64)) -> Vec<f64> {
         pools.push(pool);
     }
     let top = high - step * (count - 1) as f64;
-    let bases = pools.iter().flat_map(|(base, members)| std::iter::repeat_n(base.clamp(low, top.max(low)), *members));
+    let bases =
+        pools.iter().flat_map(|(base, members)| std::iter::repeat_n(base.clamp(low, top.max(low)), *members));
     bases.enumerate().map(|(k, base)| base + step * k as f64).collect()
 }
 

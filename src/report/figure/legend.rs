@@ -1,8 +1,8 @@
 //! Which look is which cell: above the panels, where it can cover nothing.
 
 use super::canvas::Canvas;
-use super::style::{ENTRY, Grid, Ruler, Style};
 use super::page::Page;
+use super::style::{ENTRY, Grid, Ruler, Style};
 
 /// Each row is as high.
 pub const ROW: f64 = 24.0;
@@ -51,8 +51,10 @@ impl Legend {
 
     pub fn draw(&self, canvas: &mut Canvas, looks: &[Style]) {
         for (k, (name, look)) in self.names.iter().zip(looks).enumerate() {
-            let (x, y) =
-                (self.page.margin + (k % self.columns) as f64 * self.step, self.first + (k / self.columns) as f64 * ROW);
+            let (x, y) = (
+                self.page.margin + (k % self.columns) as f64 * self.step,
+                self.first + (k / self.columns) as f64 * ROW,
+            );
             canvas.line(&[(x, y), (x + SAMPLE, y)], look.stroke(3.0));
             canvas.text(name, (x + INDENT, y), ENTRY);
         }

@@ -96,7 +96,11 @@ pub fn samples(cell: &Cell, outline: &Outline) -> Panel {
         }
         if line.weight > 2.0 || (outline.roles.iter().all(|role| !role.trunk) && line.layers.len() > 1) {
             let points = thinned(&line.layers).map(|(at, l)| (*at as f64, l.correlation)).collect();
-            let label = if outline.roles.iter().any(|role| role.trunk) { String::new() } else { format!(", {}", line.label) };
+            let label = if outline.roles.iter().any(|role| role.trunk) {
+                String::new()
+            } else {
+                format!(", {}", line.label)
+            };
             cosines.push(Series {
                 label: format!("cosine{label}"),
                 weight: line.weight,
@@ -112,7 +116,8 @@ pub fn samples(cell: &Cell, outline: &Outline) -> Panel {
         shares.iter_mut().for_each(|s| s.label = format!("{units} units"));
     }
     let title = format!("Mean cosine of samples; {units} units");
-    let series: Vec<Series> = shares.into_iter().chain(cosines).filter(|s| s.line.iter().any(|p| p.1.is_some())).collect();
+    let series: Vec<Series> =
+        shares.into_iter().chain(cosines).filter(|s| s.line.iter().any(|p| p.1.is_some())).collect();
     let empty = series.is_empty();
     let mut panel = Panel::new(title, series, outline.extent, across(outline));
     panel.alike = false;
@@ -150,10 +155,10 @@ mod tests {
 
     #[test]
     fn blocks_are_ticks_with_their_names() {
-        let outline = Outline::of(&transformer(2)).unwrap();
+        let outline = Outline::of(&transformer(3)).unwrap();
         let across = across(&outline);
         let texts: Vec<&str> = across.ticks.iter().map(|tick| tick.text.as_str()).collect();
-        assert_eq!(texts, ["embedding", "1", "2", "head"]);
+        assert_eq!(texts, ["embedding", "1", "2", "3", "head"]);
         assert_eq!(across.ticks[1].block, Some((1.5, 9.5)));
     }
 

@@ -114,7 +114,8 @@ pub fn limits(cells: &[&Cell], leaves: fn(&FormatRange) -> (bool, bool)) -> Vec<
         let range = |cell: &Cell| {
             cell.formats.iter().find(|r| r.format == format.name).map_or((false, false), leaves)
         };
-        let (root, square) = cells.iter().map(|c| range(c)).fold((false, false), |a, b| (a.0 | b.0, a.1 | b.1));
+        let (root, square) =
+            cells.iter().map(|c| range(c)).fold((false, false), |a, b| (a.0 | b.0, a.1 | b.1));
         let (least, most) = format.decades();
         for (end, low) in [(least, true), (most, false)] {
             if root {
@@ -151,7 +152,13 @@ pub fn draw_limits(canvas: &mut Canvas, limits: &[Limit], frame: &Frame) {
 
 /// Their names, those that nearly coincide together, upon all curves. Each stands where no curve is, in one line or in two; where there is
 /// no such place it has a white edge, so that it can be read.
-pub fn name_limits(canvas: &mut Canvas, limits: &[Limit], curves: &[Vec<Point>], frame: &Frame, ruler: &Ruler) {
+pub fn name_limits(
+    canvas: &mut Canvas,
+    limits: &[Limit],
+    curves: &[Vec<Point>],
+    frame: &Frame,
+    ruler: &Ruler,
+) {
     // The lowest and the highest line of each, and its names.
     let mut groups: Vec<(f64, f64, Vec<&Limit>)> = Vec::new();
     for limit in visible(limits, frame) {
@@ -183,7 +190,8 @@ pub fn name_limits(canvas: &mut Canvas, limits: &[Limit], curves: &[Vec<Point>],
             let width = form.iter().map(|line| ruler.width(line, LABEL)).fold(0.0, f64::max) + 4.0;
             let height = LINE * form.len() as f64 + 2.0;
             let room = (frame.plot.width() - width).max(0.0);
-            for (above, k) in [true, false].into_iter().flat_map(|above| (0..TRIES).map(move |k| (above, k))) {
+            for (above, k) in [true, false].into_iter().flat_map(|above| (0..TRIES).map(move |k| (above, k)))
+            {
                 // From the right to the left.
                 let left = frame.plot.right - width - room * k as f64 / (TRIES - 1) as f64;
                 let top = if above { highest - height } else { lowest + 1.0 };

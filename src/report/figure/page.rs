@@ -186,8 +186,10 @@ mod tests {
     fn a_heading_takes_the_lines_that_it_needs() {
         let ruler = Ruler::new();
         let facts = "batch 2 · 2 trials · input normal · seed 0 — median, band: least to most of the trials";
-        let (narrow, wide) =
-            (Heading::new(Page::printed(8.5), "gpt2", facts, &ruler), Heading::new(Page::printed(17.0), "gpt2", facts, &ruler));
+        let (narrow, wide) = (
+            Heading::new(Page::printed(8.5), "gpt2", facts, &ruler),
+            Heading::new(Page::printed(17.0), "gpt2", facts, &ruler),
+        );
         assert!(narrow.facts.len() > 1 && wide.facts.len() == 1 && narrow.foot() > wide.foot());
         let room = Page::printed(8.5).content();
         assert!(narrow.facts.iter().all(|line| ruler.width(line, 11.0) <= room));

@@ -182,8 +182,9 @@ impl Panel {
         let frame = self.frame(plot);
         canvas.text(title, at, style);
         self.scales(canvas, &frame, labelled, ruler);
-        let point =
-            |cell: usize, p: &(f64, Option<f64>)| p.1.map(|value| (p.0, (frame.x(p.0, cell), frame.y(value))));
+        let point = |cell: usize, p: &(f64, Option<f64>)| {
+            p.1.map(|value| (p.0, (frame.x(p.0, cell), frame.y(value))))
+        };
         // Stretches between gaps, by which names keep out of the way.
         let mut curves: Vec<Vec<Point>> = Vec::new();
         for (cell, series) in self.cells() {
@@ -225,10 +226,15 @@ impl Panel {
         let plot = frame.plot;
         let place = |at: f64| frame.middle(at);
         if labelled.left {
-            levels(canvas, plot, self.axis.ticks.iter().map(|(value, label)| (frame.y(*value), label.as_str())));
+            levels(
+                canvas,
+                plot,
+                self.axis.ticks.iter().map(|(value, label)| (frame.y(*value), label.as_str())),
+            );
         } else {
             let line = |y: f64| [(plot.left, sharp(y)), (plot.right, sharp(y))];
-            let lines: Vec<[Point; 2]> = self.axis.ticks.iter().map(|(value, _)| line(frame.y(*value))).collect();
+            let lines: Vec<[Point; 2]> =
+                self.axis.ticks.iter().map(|(value, _)| line(frame.y(*value))).collect();
             canvas.lines(lines.iter().map(<[_; 2]>::as_slice), Stroke::new(LINE, 1.0));
         }
         self.across.edges(canvas, plot, &place);
@@ -377,7 +383,9 @@ fn line(canvas: &mut Canvas, series: &Series, cell: usize, width: &dyn Fn(usize)
         let points: Vec<Point> = run.iter().map(|p| (frame.x(p.0, cell), frame.y(p.1))).collect();
         match points.as_slice() {
             [_] if series.marked || series.marker.is_some() => {}
-            [(x, y)] if frame.depth == 1 => canvas.line(&frame.level(*x, *y), series.look.stroke(series.weight)),
+            [(x, y)] if frame.depth == 1 => {
+                canvas.line(&frame.level(*x, *y), series.look.stroke(series.weight))
+            }
             [single] => canvas.disc(*single, 1.0 + series.weight, &series.look.color),
             _ => {
                 let first = first(&run);

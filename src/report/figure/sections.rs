@@ -85,12 +85,25 @@ impl Section {
             return Insets { left: 84.0, inner, right: labels.max(16.0), top, bottom: 54.0, height };
         }
         let height = match (self.kind, self.shared()) {
-            (Kind::Panels, _) | (Kind::Roles, false) => if narrow { 142.0 } else { 200.0 },
+            (Kind::Panels, _) | (Kind::Roles, false) => {
+                if narrow {
+                    142.0
+                } else {
+                    200.0
+                }
+            }
             (Kind::Stacks | Kind::Roles, _) => 140.0,
             (Kind::Cells, _) => 92.0,
         };
         let inner = if self.shared() { 12.0 } else { 58.0 };
-        Insets { left: 58.0, inner, right: labels.max(10.0), top: if self.shared() { 20.0 } else { 26.0 }, bottom: 0.0, height }
+        Insets {
+            left: 58.0,
+            inner,
+            right: labels.max(10.0),
+            top: if self.shared() { 20.0 } else { 26.0 },
+            bottom: 0.0,
+            height,
+        }
     }
 
     /// Least width of a plot.
@@ -138,9 +151,7 @@ impl Section {
                 left: column == 0 || !self.shared(),
                 below: !self.shared() || k + columns >= self.panels.len(),
             };
-            let before = column as f64 * (width + insets.right)
-                + insets.left
-                + insets.inner * column as f64;
+            let before = column as f64 * (width + insets.right) + insets.left + insets.inner * column as f64;
             let left = page.margin + before;
             let y = top + head + row as f64 * layout.row() + insets.top;
             let plot = Rect::new((left, y), (left + width, y + insets.height));
@@ -214,7 +225,8 @@ mod tests {
         assert_eq!(count(&by_init, "he-normal"), 4, "one panel for each quantity");
         // Sums have no weights; in the panels of samples the line is a cosine.
         assert_eq!((count(&by_init, "stream"), count(&by_init, "query")), (4, 6));
-        let options = |facet: &str| FigureOptions { facet: super::super::Facet::parse(facet), ..Default::default() };
+        let options =
+            |facet: &str| FigureOptions { facet: super::super::Facet::parse(facet), ..Default::default() };
         let by_role = styled_svg(&report, &options("role"));
         assert_eq!((count(&by_role, "query"), count(&by_role, "attn out")), (4, 4));
         assert_eq!(count(&by_role, "he-normal"), 1, "in the legend");
@@ -229,7 +241,9 @@ mod tests {
             ..Default::default()
         };
         let svg = styled_svg(&networks(), &options);
-        assert!(svg.contains(">Gradient variance, Var(∂C/∂Z)</text>") && !svg.contains("Activation variance"));
+        assert!(
+            svg.contains(">Gradient variance, Var(∂C/∂Z)</text>") && !svg.contains("Activation variance")
+        );
         assert!(svg.contains(">Mine</text>") && svg.contains("width=\"8.50cm\""));
         let bare = styled_svg(&networks(), &FigureOptions { title: Some(String::new()), ..options });
         assert!(!bare.contains("Mine") && !bare.contains("seed"));
@@ -239,7 +253,8 @@ mod tests {
     fn every_text_in_print_has_six_and_a_half_points() {
         for width in [8.5, 17.0] {
             let svg = styled_svg(&networks(), &FigureOptions { width: Some(width), ..Default::default() });
-            let sizes = svg.split("font-size=\"").skip(1).filter_map(|s| s.split('"').next()?.parse::<f64>().ok());
+            let sizes =
+                svg.split("font-size=\"").skip(1).filter_map(|s| s.split('"').next()?.parse::<f64>().ok());
             assert!(sizes.clone().count() > 20 && sizes.clone().all(|size| size >= 10.0));
         }
     }

