@@ -152,7 +152,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         return Err(Failure::option("--fail-on", guard.name(), "needs --baseline, a result to compare with"));
     }
     let threads = workers(arguments.threads);
-    let (figures, trace) = (arguments.output.figure_bytes(), arguments.trace);
+    // Small multiples of a network are more pixels.
+    let many = if experiment.net.is_some() { 2 } else { 1 };
+    let (figures, trace) = (many * arguments.output.figure_bytes(), arguments.trace);
     let need = Need { threads, figures, trace, jacobian: arguments.jacobian };
     need.check_layers(&experiment)?;
     let plan = Plan::new(&experiment, input)?;

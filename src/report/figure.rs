@@ -102,7 +102,12 @@ pub fn styled_svg(report: &Report, options: &FigureOptions) -> String {
         None => of_stacks(&shown, &grid, options.facet, &panels),
         Some(outline) => of_networks(&shown, &grid, outline, options.facet, &panels),
     };
-    let by_role = outline.is_some() && options.facet != Some(Facet::Role);
+    let lines_are_roles = |outline: &Outline| match options.facet {
+        Some(Facet::Role) => false,
+        Some(Facet::Init) => true,
+        None => shown.len() == 1 || !outline.is_one_line(),
+    };
+    let by_role = outline.as_ref().is_some_and(lines_are_roles);
     let legend = (!by_role).then_some(&looks);
     drawn(page, &heading, (&grid, legend.map(Vec::as_slice)), &sections, &ruler)
 }
@@ -162,7 +167,8 @@ fn of_stacks(
     panels.iter().map(section).collect()
 }
 
-/// A line for each role, in a panel for each cell; or a line for each cell, in a panel for each role.
+/// A line for each role, in a panel for each cell; or a line for each cell, in a panel for each role; of a network that is one line, all
+/// cells in one panel.
 fn of_networks(
     shown: &[Shown],
     grid: &Grid,
@@ -188,6 +194,17 @@ fn of_networks(
         return vec![Section::new(Kind::Roles, panels.iter().map(panel).collect())];
     }
     let cells: Vec<&Cell> = shown.iter().map(|s| s.cell).collect();
+    if facet.is_none() && outline.is_one_line() {
+        let panel = |(name, letter): &(PanelName, String)| {
+            let lines = network::whole(shown, outline);
+            let panel = match Measured::of(*name) {
+                Some(measured) => logarithmic(&lines, &cells, measured.title.into(), measured, axis()),
+                None => samples(&lines, axis()),
+            };
+            Panel { title: format!("{letter}{}", panel.title), ..panel }
+        };
+        return vec![Section::new(Kind::Panels, panels.iter().map(panel).collect())];
+    }
     let cell_name = |cell: &Cell| match (grid.inits.len(), grid.acts.len()) {
         (_, 1) => cell.label(),
         (1, _) => cell.act.clone(),

@@ -7,8 +7,8 @@ use std::collections::{HashMap, HashSet};
 const MOST_ROLES: usize = 12;
 /// The one role of a network without blocks.
 const CHAIN: &str = "layers";
-/// A chain of more layers than this is counted, a shorter one has each layer's name.
-const MOST_NAMES: usize = 40;
+/// A chain of more layers than this is counted where most are of one kind, a shorter one has each layer's name.
+const MOST_NAMES: usize = 12;
 
 /// The layers of a network by role and block.
 pub struct Outline {
@@ -65,6 +65,12 @@ pub struct Stage {
 }
 
 impl Outline {
+    /// All layers but one or two are on one line: a chain, or one recurrent layer.
+    pub fn is_one_line(&self) -> bool {
+        let layers = |role: usize| self.places.iter().filter(|place| place.role == role).count();
+        (0..self.roles.len()).filter(|role| layers(*role) > 1).count() <= 1
+    }
+
     /// The outline of a network's layers; `None` for a plain stack.
     pub fn of(layers: &[Layer]) -> Option<Self> {
         layers.first()?.path.as_ref()?;
@@ -212,9 +218,11 @@ fn blocks(layers: &[Layer]) -> (Vec<Block>, String) {
         |unit: &&Unit| unit.block || (chain && units.len() > MOST_NAMES && unit.places.0 == unit.places.1);
     units.iter().filter(counts_of).for_each(|unit| *counts.entry(unit.stem).or_default() += 1);
     let most = counts.iter().max_by_key(|(stem, count)| (**count, std::cmp::Reverse(**stem)));
-    let counted = most.filter(|(_, count)| **count > 2).map(|(stem, _)| *stem);
+    let many = |count: usize| if chain { 5 * count > 3 * units.len() } else { count > 2 };
+    let counted = most.filter(|(_, count)| many(**count)).map(|(stem, _)| *stem);
     let block = |unit: &Unit| {
-        let number = (counted == Some(unit.stem) && (unit.block || chain)).then_some(unit.number);
+        let single = unit.places.0 == unit.places.1;
+        let number = (counted == Some(unit.stem) && (unit.block || chain && single)).then_some(unit.number);
         Block { name: unit.name.clone(), number, places: unit.places }
     };
     let across = match counted.map(|stem| stem.trim_end_matches(['-', '_', '.'])) {
@@ -415,6 +423,19 @@ pub mod tests {
         assert_eq!(names(&outline), [("down1", None), ("up1", None), ("head", None)]);
         assert_eq!(outline.across, "layer");
         assert_eq!(outline.roles, [Role { name: "layers".into(), trunk: true }]);
+    }
+
+    #[test]
+    fn a_long_chain_of_one_kind_is_counted() {
+        let paths: Vec<String> = (1..=30).map(|k| format!("conv{k}")).collect();
+        let chain = |count: usize| {
+            let of: Vec<(&str, &str)> = paths[..count].iter().map(|path| (path.as_str(), "conv2d")).collect();
+            Outline::of(&network(&of)).unwrap()
+        };
+        let (short, long) = (chain(5), chain(30));
+        assert_eq!(names(&short)[1], ("conv2", None));
+        assert_eq!((names(&long)[1], long.across.as_str()), (("conv2", Some(2)), "conv layer"));
+        assert!(long.is_one_line() && !Outline::of(&transformer(3)).unwrap().is_one_line());
     }
 
     #[test]

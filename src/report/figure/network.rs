@@ -71,6 +71,15 @@ pub fn role<'a>(shown: &[Shown<'a>], outline: &Outline, role: usize) -> Vec<Line
     shown.iter().map(of).collect()
 }
 
+/// All layers of every cell, of a network that is one line.
+pub fn whole<'a>(shown: &[Shown<'a>], outline: &Outline) -> Vec<Line<'a>> {
+    let of = |shown: &Shown<'a>| {
+        let places = outline.places.iter().zip(&shown.cell.layers);
+        Line { layers: places.map(|(place, layer)| (place.at, layer)).collect(), ..Line::whole(shown) }
+    };
+    shown.iter().map(of).collect()
+}
+
 /// The cosine of samples along the trunk, and the dead or saturated units of each role that an activation follows.
 pub fn samples(cell: &Cell, outline: &Outline) -> Panel {
     let lines = roles(cell, outline);

@@ -161,20 +161,23 @@ pub fn name_limits(
 ) {
     // The lowest and the highest line of each, and its names.
     let mut groups: Vec<(f64, f64, Vec<&Limit>)> = Vec::new();
-    for limit in visible(limits, frame) {
-        let y = sharp(frame.y(limit.value));
-        match groups.last_mut() {
-            Some((_, highest, names)) if (*highest - y).abs() < NEAR => {
-                names.push(limit);
-                *highest = highest.min(y);
+    for low in [true, false] {
+        let start = groups.len();
+        for limit in visible(limits, frame).filter(|limit| limit.low == low) {
+            let y = sharp(frame.y(limit.value));
+            match groups[start..].last_mut() {
+                Some((_, highest, names)) if (*highest - y).abs() < NEAR => {
+                    names.push(limit);
+                    *highest = highest.min(y);
+                }
+                _ => groups.push((y, y, vec![limit])),
             }
-            _ => groups.push((y, y, vec![limit])),
         }
     }
     let lines: Vec<f64> = visible(limits, frame).map(|limit| frame.y(limit.value)).collect();
     let mut taken: Vec<Rect> = Vec::new();
     for (lowest, highest, limits) in groups {
-        let whole = ruler.fitting(&named(&limits), LABEL, 0.9 * frame.plot.width());
+        let whole = named(&limits, 0.7 * frame.plot.width(), ruler);
         let broken = whole.rsplit_once(' ').map(|(names, side)| vec![names.to_string(), side.to_string()]);
         let forms: Vec<Vec<String>> = [Some(vec![whole.clone()]), broken].into_iter().flatten().collect();
         let cost = |rect: &Rect| {
@@ -217,17 +220,14 @@ pub fn name_limits(
     }
 }
 
-/// `bf16, f32 underflow`.
-fn named(limits: &[&Limit]) -> String {
-    let side = |low: bool, what: &str| {
-        let names: Vec<&str> = limits.iter().filter(|l| l.low == low).map(|l| l.name.as_str()).collect();
-        match names.len() {
-            0 => None,
-            1..=5 => Some(format!("{} {what}", names.join(", "))),
-            _ => Some(format!("number formats {what}")),
-        }
-    };
-    [side(true, "underflow"), side(false, "overflow")].into_iter().flatten().collect::<Vec<_>>().join("; ")
+/// `bf16, f32 underflow`; in few words where the names are wider than `room`.
+fn named(limits: &[&Limit], room: f64, ruler: &Ruler) -> String {
+    let side = if limits.iter().all(|limit| limit.low) { "underflow" } else { "overflow" };
+    let names = limits.iter().map(|limit| limit.name.as_str()).collect::<Vec<_>>().join(", ");
+    match limits.len() > 5 || ruler.width(&names, LABEL) > room {
+        true => format!("number formats {side}"),
+        false => format!("{names} {side}"),
+    }
 }
 
 fn overlap(a: Rect, b: Rect) -> bool {
@@ -242,11 +242,12 @@ mod tests {
     fn labels_say_on_which_side_a_format_ends() {
         let limit = |name: &str, low| Limit { value: 0.0, name: name.into(), low };
         let (f16, bf16, f32) = (limit("f16", false), limit("bf16²", true), limit("f32²", true));
-        assert_eq!(named(&[&f16]), "f16 overflow");
-        assert_eq!(named(&[&bf16, &f32]), "bf16², f32² underflow");
-        assert_eq!(named(&[&f16, &bf16]), "bf16² underflow; f16 overflow");
+        let ruler = Ruler::new();
+        assert_eq!(named(&[&f16], 300.0, &ruler), "f16 overflow");
+        assert_eq!(named(&[&bf16, &f32], 300.0, &ruler), "bf16², f32² underflow");
+        assert_eq!(named(&[&bf16, &f32], 30.0, &ruler), "number formats underflow");
         let many: Vec<Limit> = (0..6).map(|k| limit(&k.to_string(), true)).collect();
-        assert_eq!(named(&many.iter().collect::<Vec<_>>()), "number formats underflow");
+        assert_eq!(named(&many.iter().collect::<Vec<_>>(), 300.0, &ruler), "number formats underflow");
     }
 
     #[test]

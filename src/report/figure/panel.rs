@@ -47,6 +47,8 @@ pub struct Panel {
     pub alike: bool,
     /// Said where there is nothing to draw.
     pub empty: &'static str,
+    /// Rows that the lane of zeros has at least, so that panels side by side have one scale.
+    pub lane: usize,
 }
 
 /// Which sides of a panel have texts of their own.
@@ -132,6 +134,7 @@ impl Panel {
             unmeasured: false,
             alike: true,
             empty: "exactly 0 at every layer",
+            lane: 0,
         }
     }
 
@@ -157,8 +160,13 @@ impl Panel {
         self.across.height(&|at| frame.middle(at), ruler)
     }
 
+    /// Lines that are exactly zero somewhere.
+    pub fn zero_rows(&self) -> usize {
+        self.series.iter().filter(|s| !s.zeros.is_empty()).count()
+    }
+
     fn frame(&self, plot: Rect) -> Frame {
-        let rows = self.series.iter().filter(|s| !s.zeros.is_empty()).count();
+        let rows = self.zero_rows().max(self.lane);
         let most = LANE.min(0.4 * plot.height());
         let lane = if rows > 0 { (12.0 * rows as f64 + 10.0).min(most + 10.0) } else { 0.0 };
         Frame {
@@ -340,7 +348,7 @@ impl Panel {
     /// A row for each cell that has zeros, below the scale: crosses at the ends of each stretch of layers.
     fn zeros(&self, canvas: &mut Canvas, frame: &Frame) {
         let rows = self.cells().filter(|(_, s)| !s.zeros.is_empty());
-        let count = self.series.iter().filter(|s| !s.zeros.is_empty()).count();
+        let count = self.zero_rows().max(self.lane);
         let step = (frame.bottom - frame.plot.bottom) / (count as f64 + 0.5);
         let arm = (0.35 * step).clamp(1.0, 4.0);
         for (row, (cell, series)) in rows.enumerate() {

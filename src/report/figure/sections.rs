@@ -59,7 +59,9 @@ impl Section {
         let extent = panels.iter().map(|panel| panel.extent).fold(None, ends);
         // Shares and cosines have no extent: there the scale that reaches lowest is that of all.
         let lowest = panels.iter().map(|panel| panel.axis.range.0).fold(f64::INFINITY, f64::min);
+        let lane = panels.iter().map(Panel::zero_rows).max().unwrap_or(0);
         for panel in &mut panels {
+            panel.lane = lane;
             match extent {
                 Some(_) => {
                     panel.extent = panel.extent.and(extent);
@@ -215,6 +217,22 @@ mod tests {
         let section = Section::facets(Kind::Roles, "a".into(), vec![lone(0.0, 1.0), lone(-8.0, 3.0)]);
         assert_eq!(section.panels[0].axis.range, section.panels[1].axis.range);
         assert_eq!(section.panels[0].axis.ticks, section.panels[1].axis.ticks);
+    }
+
+    #[test]
+    fn small_multiples_of_which_one_has_zeros_have_one_scale() {
+        let mut report = networks();
+        report.cells[1].layers[3].activation.log10_variance.median = None;
+        let options = FigureOptions { panels: vec![PanelName::Activation], ..Default::default() };
+        let svg = styled_svg(&report, &options);
+        // The levels of each panel are one path of the scale's gray, from the left to the right at each height.
+        let paths = svg.lines().filter(|line| line.contains("stroke=\"#e2e2e6\""));
+        let heights = |line: &str| -> Vec<String> {
+            let starts = line.split('M').skip(1).filter_map(|run| run.split_once('l'));
+            starts.filter_map(|(start, _)| Some(start.split_once(' ')?.1.to_string())).collect()
+        };
+        let levels: Vec<Vec<String>> = paths.map(heights).collect();
+        assert!(levels.len() == 2 && levels[0].len() > 2 && levels[0] == levels[1], "{levels:?}");
     }
 
     #[test]
