@@ -210,6 +210,13 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--format", "gif"], 2, "--format"),
         (&["--fail-on", "explodng"], 2, "did you mean `exploding`?"),
         (&["--fail-on", "vanish"], 2, "one of stable, vanishing, exploding"),
+        (&["--facet", "layer"], 2, "init, role"),
+        (&["--facet", "role"], 2, "--facet `role`: needs --net"),
+        (&["--figure-width", "3"], 2, "a width from 8 to 100 cm is needed"),
+        (&["--figure-width", "8.5cm"], 2, "a width from 8 to 100 cm is needed"),
+        (&["--panels", "gradients"], 2, "activation, gradient, weight-gradient, samples"),
+        (&["--panels", ""], 2, "--panels"),
+        (&["--title", "t", "--widths-sweep", "8,16,32"], 2, "cannot be used with"),
         (&["--color", "blue"], 2, "--color"),
         (&["--colour", "always"], 2, "--color"),
         (&["--depht", "3"], 2, "--depth"),
@@ -386,6 +393,9 @@ fn options_do_what_they_say() {
     // Nothing is written and that is said.
     let nothing = tool(&["--depth", "2", "--width", "8", "--json", "--format", "csv"]);
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("--format has no effect"));
+    let nothing = tool(&["--depth", "2", "--width", "8", "--json", "--title", "t", "--panels", "gradient"]);
+    let said = String::from_utf8_lossy(&nothing.stderr).to_string();
+    assert!(said.contains("--title, --panels have no effect: no figure is written"), "{said}");
     // Words of options in any case; a parameter by its name; no biases; more threads than anything can use.
     let easy = ["--loss", "MSE", "--engine", "Dense", "--input", "correlated(c=0.5)", "--bias", "none"];
     let easy = json(
@@ -1259,6 +1269,8 @@ fn residual_sums_and_branches_are_told_apart() {
         ]
     );
     assert!(cell.words[0].contains("from linear1 to block2"), "{}", cell.words[0]);
+    let roles: Vec<_> = cell.layers.iter().map(|l| l.role.as_deref().unwrap()).collect();
+    assert_eq!(roles, ["stream", "linear1", "stream", "linear1", "stream"]);
     // The command line wins.
     let other =
         json(&["--net", file, "--init", "zeros", "--act", "relu", "--batch", "4", "--trials", "1", "--json"]);
@@ -1268,10 +1280,16 @@ fn residual_sums_and_branches_are_told_apart() {
     assert!(ran.status.success());
     let table = String::from_utf8(ran.stdout).unwrap();
     assert!(table.contains("mine · 5 recorded layers"), "{table}");
+    // Roles in a table of their own.
+    let roles = table.lines().skip_while(|line| !line.trim_start().starts_with("role ")).skip(1).take(2);
+    let mut names: Vec<_> = roles.map(|line| line.split_whitespace().next().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["linear1", "stream"], "{table}");
     assert!(out.join("signal.png").exists());
     let csv = std::fs::read_to_string(out.join("layers.csv")).unwrap();
     assert!(
-        csv.starts_with("init,act,layer,path,kind,") && csv.contains(",2,block1/linear1,linear,"),
+        csv.starts_with("init,act,layer,path,kind,role,")
+            && csv.contains(",2,block1/linear1,linear,linear1,"),
         "{csv}"
     );
 }

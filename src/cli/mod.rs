@@ -13,6 +13,7 @@ mod catalog;
 mod delivery;
 mod error;
 mod fail_on;
+mod figure;
 mod forecast;
 mod memory;
 mod nets;

@@ -3,6 +3,7 @@
 use super::delivery::OutputOptions;
 use super::error::{Failure, note, say};
 use super::fail_on::{Condition, Met, conclude, missing};
+use super::figure::FigureArguments;
 use super::forecast::{Ahead, Forecast};
 use super::memory::Need;
 use super::nets;
@@ -16,7 +17,7 @@ use crate::diagnose;
 use crate::initializer::Initializer;
 use crate::law::call;
 use crate::law::call::{CatalogError, printable};
-use crate::report::run::FILES;
+use crate::report::run::{FILES, Illustrated};
 use crate::result::{Flag, Report};
 use crate::simulate::rates::Rates;
 use crate::simulate::{Control, Input, Plan, Recorded, record};
@@ -105,6 +106,8 @@ pub struct Arguments {
     #[arg(long)]
     trace: bool,
     #[command(flatten)]
+    figure: FigureArguments,
+    #[command(flatten)]
     pub(super) output: OutputOptions,
 }
 
@@ -142,6 +145,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.fail_on.contains(&Condition::WidthUnstable) {
         return Err(Failure::option("--fail-on", UNSTABLE, "needs --widths-sweep"));
     }
+    let figure = arguments.figure.options(arguments.net.is_some())?;
     let (experiment, input) = experiment(arguments)?;
     let guards = [Condition::Flag(Flag::Drift), Condition::TestedDrift];
     if let Some(guard) = guards.into_iter().find(|guard| arguments.fail_on.contains(guard))
@@ -150,7 +154,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         return Err(Failure::option("--fail-on", guard.name(), "needs --baseline, a result to compare with"));
     }
     let threads = workers(arguments.threads);
-    let (figures, trace) = (arguments.output.figure_bytes(), arguments.trace);
+    // Small multiples of a network are more pixels.
+    let many = if experiment.net.is_some() { 2 } else { 1 };
+    let (figures, trace) = (many * arguments.output.figure_bytes(), arguments.trace);
     let need = Need { threads, figures, trace, jacobian: arguments.jacobian };
     need.check_layers(&experiment)?;
     let plan = Plan::new(&experiment, input)?;
@@ -168,6 +174,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         });
     }
     let delivery = arguments.output.open(FILES, &paths(arguments))?;
+    if figures == 0 && arguments.output.speaks() {
+        arguments.figure.say_without_effect();
+    }
     let directory = delivery.directory();
     let forecast = Forecast::begin(&plan, threads, drawn, &arguments.output, stop.flag());
     let session = Session::start(plan.units(), arguments, stop.clone());
@@ -182,9 +191,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let interrupted = report.interrupted;
     // Without a complete trial there is nothing to write, and the files of an earlier run stay.
+    let shown = Illustrated { report: &report, options: &figure };
     let outcome = match report.cells.as_slice() {
-        [] => delivery.print(&report).map(|()| Vec::new()),
-        _ => delivery.deliver(&report),
+        [] => delivery.print(&shown).map(|()| Vec::new()),
+        _ => delivery.deliver(&shown),
     };
     if interrupted {
         let kept: usize = report.cells.iter().map(|c| c.trials).sum();

@@ -4,7 +4,7 @@ use super::verdict::judge;
 use crate::measure::spread::add_spread;
 use crate::measure::summary::{median, summary};
 use crate::op::record::{Floors, LayerRecord};
-use crate::result::{Cell, Drawing, EngineUsed, Exactness, Layer, Report, Rounding, SCHEMA};
+use crate::result::{Cell, Drawing, EngineUsed, Exactness, Layer, Report, Rounding, SCHEMA, role};
 use crate::simulate::{
     CellPlan, Control, Engine, Expectation, InputStatistics, Plan, Recorded, RecordedCell, RunError,
     expectation, record,
@@ -118,6 +118,7 @@ fn assemble(
                 layer: index + 1,
                 path: (!entry.path.is_empty()).then(|| entry.path.clone()),
                 kind: entry.kind.into(),
+                role: None,
                 fan_in: layer.fan_in,
                 fan_out: entry.fan_out,
                 units: (entry.units != entry.fan_out).then_some(entry.units),
@@ -138,6 +139,7 @@ fn assemble(
             }
         })
         .collect();
+    role::assign(&mut layers);
     add_spread(&mut layers, trials);
     if let Some(expected) = &expected {
         let theory = expected.theory(&layers);

@@ -21,6 +21,7 @@ pub mod export;
 #[cfg(feature = "figures")]
 pub mod figure;
 pub mod jacobian;
+mod outline;
 pub mod phase;
 pub mod recommend;
 pub mod run;

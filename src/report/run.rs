@@ -2,7 +2,7 @@
 
 use super::export::{Files, Format, Presentation, Table, pretty};
 #[cfg(feature = "figures")]
-use super::figure::{self, Figure};
+use super::figure::{self, Figure, FigureOptions};
 use super::table::written;
 use crate::law::call::printable;
 
@@ -36,12 +36,45 @@ impl Presentation for Report {
 
     #[cfg(feature = "figures")]
     fn figures(&self) -> Vec<Figure> {
-        let mut figures = vec![Figure { name: "signal", svg: figure::svg(self) }];
-        if self.cells.iter().any(|cell| cell.jacobian.is_some()) {
-            figures.push(Figure { name: "jacobian", svg: figure::jacobian_svg(self) });
-        }
-        figures
+        figures(self, &FigureOptions::default())
     }
+}
+
+/// A run whose figure is drawn as a user wants it.
+#[cfg(feature = "figures")]
+pub struct Illustrated<'a> {
+    /// The result.
+    pub report: &'a Report,
+    /// How its figure is drawn.
+    pub options: &'a FigureOptions,
+}
+
+#[cfg(feature = "figures")]
+impl Presentation for Illustrated<'_> {
+    fn name(&self) -> &'static str {
+        self.report.name()
+    }
+
+    fn json(&self, to: &mut dyn Write) -> io::Result<()> {
+        self.report.json(to)
+    }
+
+    fn tables(&self) -> Vec<Table<'_>> {
+        self.report.tables()
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        figures(self.report, self.options)
+    }
+}
+
+#[cfg(feature = "figures")]
+fn figures(report: &Report, options: &FigureOptions) -> Vec<Figure> {
+    let mut figures = vec![Figure { name: "signal", svg: figure::styled_svg(report, options) }];
+    if report.cells.iter().any(|cell| cell.jacobian.is_some()) {
+        figures.push(Figure { name: "jacobian", svg: figure::jacobian_svg(report) });
+    }
+    figures
 }
 
 /// What is simulated: depth and width, or the network's name.
@@ -79,6 +112,9 @@ struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
     kind: &'a str,
+    /// Likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'a str>,
     fan_in: usize,
     fan_out: usize,
     quantity: &'a str,
@@ -138,6 +174,7 @@ fn layers(report: &Report, to: &mut dyn Write) -> io::Result<()> {
                         layer: layer.layer,
                         path: layer.path.as_deref(),
                         kind: &layer.kind,
+                        role: layer.role.as_deref(),
                         fan_in: layer.fan_in,
                         fan_out: layer.fan_out,
                         quantity,

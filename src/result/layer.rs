@@ -14,6 +14,10 @@ pub struct Layer {
     pub path: Option<String>,
     /// `linear`, with the activation behind it; in a network also `conv2d`, `residual` (the sum) and others.
     pub kind: String,
+    /// What a layer of a network is for, such as `stream`, `query`, `down` or `head`; within other blocks its name there, such as
+    /// `conv2`. A plain stack, and files of earlier versions, have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
     /// Columns of W; of a convolution, input channels of a group times taps.
     pub fan_in: usize,
     /// Rows of W; units. Of a convolution, channels times taps, as initializers count.
@@ -110,6 +114,11 @@ impl Layer {
     /// `layer 7`, or the path in a network.
     pub fn name(&self) -> String {
         self.path.clone().unwrap_or_else(|| format!("layer {}", self.layer))
+    }
+
+    /// A sum of branches, which has no weights.
+    pub fn is_sum(&self) -> bool {
+        matches!(self.kind.as_str(), "residual" | "add")
     }
 
     /// Units, or channels of a convolution.
@@ -219,4 +228,60 @@ pub struct Trace {
     pub log10_variance: Option<f64>,
     /// `None` for an exact zero.
     pub log10_second_moment: Option<f64>,
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A summary whose quantiles are all `median`, but for q05 and q95.
+    pub fn summary(median: Option<f64>, q05: Option<f64>) -> Summary {
+        let quantiles = Quantiles {
+            median,
+            q05,
+            q25: median,
+            q75: median,
+            q95: median.map(|m| m + 1.0),
+            log10_of_mean: median,
+        };
+        Summary {
+            mean: Some(0.0),
+            log10_variance: quantiles,
+            log10_second_moment: quantiles,
+            zero_trials: 0,
+            beyond_trials: 0,
+            below_trials: 0,
+            floor: None,
+            trials: None,
+            spread: None,
+        }
+    }
+
+    /// A linear layer of eight units, all of whose quantities are one.
+    pub fn layer(number: usize) -> Layer {
+        let one = || summary(Some(0.0), Some(0.0));
+        Layer {
+            layer: number,
+            path: None,
+            kind: "linear".into(),
+            role: None,
+            fan_in: 8,
+            fan_out: 8,
+            units: None,
+            preactivation: one(),
+            activation: one(),
+            gradient: one(),
+            weight_gradient: one(),
+            branch: false,
+            dead_fraction: 0.0,
+            saturated_fraction: None,
+            correlation: None,
+            effective_rank: None,
+            unit_symmetry: None,
+            position_correlation: None,
+            rounding: Rounding::Single,
+            drawing: None,
+            theory: None,
+        }
+    }
 }

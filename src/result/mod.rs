@@ -15,9 +15,12 @@ mod baseline;
 pub mod jacobian;
 mod layer;
 mod names;
+pub mod role;
 
 pub use crate::theory::formats::NumberFormat;
 pub use baseline::{Baseline, Comparison, Difference};
+#[cfg(test)]
+pub(crate) use layer::tests as made;
 pub use layer::{Drawing, Layer, Quantiles, Sample, Spread, Summary, Theory, Trace};
 pub use names::{EngineUsed, Exactness, Flag, Kind, Quantity, Recorded, Rounding, Verdict};
 

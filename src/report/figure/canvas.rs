@@ -64,12 +64,18 @@ pub struct TextStyle {
     anchor: Anchor,
     level: Level,
     upward: bool,
+    edged: bool,
 }
 
 impl TextStyle {
     /// Makes a style of a size in pixels and a color.
     pub const fn new(size: f64, color: RGBColor) -> Self {
-        Self { size, color, anchor: Anchor::Start, level: Level::Top, upward: false }
+        Self { size, color, anchor: Anchor::Start, level: Level::Top, upward: false, edged: false }
+    }
+
+    /// Sets it in another size.
+    pub const fn sized(self, size: f64) -> Self {
+        Self { size, ..self }
     }
 
     /// Puts the middle of the text at its point.
@@ -90,6 +96,11 @@ impl TextStyle {
     /// Puts the baseline at the height of the point.
     pub const fn above(self) -> Self {
         Self { level: Level::Baseline, ..self }
+    }
+
+    /// Gives its letters a white edge, which parts them from what is beneath.
+    pub const fn edged(self) -> Self {
+        Self { edged: true, ..self }
     }
 
     /// Turns the text about its point, so that it reads upward.
@@ -121,6 +132,18 @@ impl Canvas {
         let page = Rect::new((0.0, 0.0), (width, height));
         let mut canvas = Self { text, bounds: page.grown(BEYOND), crossed: false, clip: None, clips: 0 };
         canvas.tiles(&[page], &RGBColor(255, 255, 255));
+        canvas
+    }
+
+    /// Begins a figure whose width in print is known; its height keeps the proportions.
+    pub fn printed(width: f64, height: f64, centimeters: f64) -> Self {
+        let mut canvas = Self::new(width, height);
+        let tall = height * centimeters / width;
+        let (given, sized) = (
+            format!("width=\"{width}\" height=\"{height}\""),
+            format!("width=\"{centimeters:.2}cm\" height=\"{tall:.3}cm\""),
+        );
+        canvas.text = canvas.text.replacen(&given, &sized, 1);
         canvas
     }
 
@@ -253,6 +276,9 @@ impl Canvas {
         }
         self.number("font-size", style.size);
         self.color("fill", &style.color);
+        if style.edged {
+            self.text.push_str(" stroke=\"#ffffff\" stroke-width=\"3\" paint-order=\"stroke\"");
+        }
         self.text.push('>');
         for c in text.chars() {
             match c {
@@ -357,6 +383,14 @@ mod tests {
             drawn(|c| c.line(&points, stroke)),
             "<path d=\"M1 2l2.5-1 .5 .25\" stroke=\"#000000\" stroke-width=\"1.5\" stroke-dasharray=\"6 4.5\" stroke-dashoffset=\"2\"/>"
         );
+    }
+
+    #[test]
+    fn a_figure_for_print_says_its_size_in_centimeters() {
+        let text = Canvas::printed(370.5, 741.0, 8.5).finish();
+        assert!(text.contains("width=\"8.50cm\" height=\"17.000cm\" viewBox=\"0 0 370.5 741\""));
+        let tree = resvg::usvg::Tree::from_str(&text, &resvg::usvg::Options::default()).unwrap();
+        assert!((f64::from(tree.size().width()) - 8.5 / 2.54 * 96.0).abs() < 1e-3);
     }
 
     #[test]

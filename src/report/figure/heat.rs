@@ -32,7 +32,7 @@ pub enum Palette {
 
 impl Palette {
     /// Gives the colors of all levels, from the lowest.
-    fn levels(self) -> Vec<RGBColor> {
+    pub fn levels(self) -> Vec<RGBColor> {
         let stops: &[RGBColor] = match self {
             // Blue and vermillion of Okabe & Ito (2008).
             Self::Diverging => &[
@@ -110,7 +110,7 @@ impl Heat<'_> {
         let colors = self.palette.levels();
         self.cells(canvas, plot, &colors);
         self.axes(canvas, plot);
-        self.colors(canvas, plot, &colors);
+        color_scale(canvas, plot, self.palette, self.range, true, self.scale);
     }
 
     /// Finds a value among the levels of the palette.
@@ -169,29 +169,39 @@ impl Heat<'_> {
         canvas.text(self.across.name, (plot.center().0, foot + 31.0), TICK.centered());
         beside(canvas, plot, self.up.name);
     }
+}
 
-    fn colors(&self, canvas: &mut Canvas, plot: Rect, colors: &[RGBColor]) {
-        let scale = Rect::new((plot.right + 16.0, plot.top + 22.0), (plot.right + 32.0, plot.bottom));
-        let height = |share: f64| scale.bottom - share * scale.height();
-        let edge = |level: usize| height(level as f64 / LEVELS as f64).round();
-        for (level, color) in colors.iter().enumerate() {
-            let tile = Rect { top: edge(level + 1), bottom: edge(level), ..scale };
-            canvas.tiles(&[tile], color);
-        }
-        canvas.outline(scale, Stroke::new(LINE, 1.0));
-        canvas.text(self.scale, (scale.left, plot.top - 2.0), TICK);
-        let mut ticks = Axis::between(self.range.0, self.range.1, true).ticks;
-        if let [_] = ticks.as_slice() {
-            // A range within a factor of two shows no scale by one tick.
-            let end = |value: f64| (value, format!("{:.2}", 10f64.powf(value)));
-            ticks.extend([end(self.range.0), end(self.range.1)]);
-        }
-        let mut lines: Vec<[Point; 2]> = Vec::new();
-        for (value, label) in &ticks {
-            let y = height((value - self.range.0) / (self.range.1 - self.range.0));
-            lines.push([(scale.right, sharp(y)), (scale.right + 4.0, sharp(y))]);
-            canvas.text(label, (scale.right + 7.0, y), TICK.level());
-        }
-        canvas.lines(lines.iter().map(<[_; 2]>::as_slice), Stroke::new(GRAY, 1.0));
+/// Draws the scale of colors right of a map, whose range is in log₁₀ where `logarithmic` says so.
+pub fn color_scale(
+    canvas: &mut Canvas,
+    plot: Rect,
+    palette: Palette,
+    range: (f64, f64),
+    logarithmic: bool,
+    name: &str,
+) {
+    let colors = palette.levels();
+    let top = plot.top + if name.is_empty() { 0.0 } else { 22.0 };
+    let scale = Rect::new((plot.right + 16.0, top), (plot.right + 32.0, plot.bottom));
+    let height = |share: f64| scale.bottom - share * scale.height();
+    let edge = |level: usize| height(level as f64 / LEVELS as f64).round();
+    for (level, color) in colors.iter().enumerate() {
+        let tile = Rect { top: edge(level + 1), bottom: edge(level), ..scale };
+        canvas.tiles(&[tile], color);
     }
+    canvas.outline(scale, Stroke::new(LINE, 1.0));
+    canvas.text(name, (scale.left, plot.top - 2.0), TICK);
+    let mut ticks = Axis::between(range.0, range.1, logarithmic).ticks;
+    if let ([_], true) = (ticks.as_slice(), logarithmic) {
+        // A range within a factor of two shows no scale by one tick.
+        let end = |value: f64| (value, format!("{:.2}", 10f64.powf(value)));
+        ticks.extend([end(range.0), end(range.1)]);
+    }
+    let mut lines: Vec<[Point; 2]> = Vec::new();
+    for (value, label) in &ticks {
+        let y = height((value - range.0) / (range.1 - range.0));
+        lines.push([(scale.right, sharp(y)), (scale.right + 4.0, sharp(y))]);
+        canvas.text(label, (scale.right + 7.0, y), TICK.level());
+    }
+    canvas.lines(lines.iter().map(<[_; 2]>::as_slice), Stroke::new(GRAY, 1.0));
 }

@@ -1,9 +1,10 @@
 //! The figure of `--jacobian`: the singular values of each cell's Jacobian against their rank.
 
 use super::axis::Axis;
-use super::canvas::{Canvas, Stroke, TextStyle};
+use super::canvas::{Canvas, TextStyle};
 use super::geometry::{Point, Rect};
 use super::legend::{FIRST, INDENT, ROW, SAMPLE};
+use super::overlay::draw_theory;
 use super::scales::{below, levels, remark};
 use super::style::{self, ENTRY, FACTS, Grid, Ruler, Style};
 use super::{CONTENT, FOOT, MARGIN, WIDTH, titled};
@@ -14,8 +15,6 @@ use crate::result::{Cell, Report};
 const PANEL: f64 = 460.0;
 /// Values this far below the largest of all are drawn at the foot: rounding, or nearly zero.
 const DECADES: f64 = 12.0;
-/// Theory's line draws and leaves out these lengths in turn.
-const DASHED: &[f64] = &[6.0, 5.0];
 
 /// What one cell shows.
 struct Spectrum<'a> {
@@ -39,7 +38,8 @@ pub fn svg(report: &Report) -> String {
     let facts = [
         "one sample".to_string(),
         format!("{trials} trial{}", if trials == 1 { "" } else { "s" }),
-        " — median at each rank, down to 10⁻⁷ of the largest; theory's root mean square: dashed".to_string(),
+        " — median at each rank, down to 10⁻⁷ of the largest; theory's root mean square: thin, with crosses"
+            .to_string(),
     ];
     titled(&mut canvas, "Singular values of ∂output/∂input", &facts, &ruler);
     for (row, spectrum) in spectra.iter().enumerate() {
@@ -102,10 +102,10 @@ fn panel(canvas: &mut Canvas, spectra: &[Spectrum], area: Rect) {
         [0.0, 0.25, 0.5, 0.75, 1.0].map(|part| (place(part, low).0, format!("{:.0} %", 100.0 * part)));
     let ticks = shares.iter().map(|(x, label)| (*x, label.as_str()));
     below(canvas, plot, ticks, "rank, from the largest to the smallest, of all singular values");
-    for spectrum in spectra {
+    for (cell, spectrum) in spectra.iter().enumerate() {
         if let Some(log) = spectrum.root() {
-            let stroke = Stroke::new(spectrum.style.color, 1.5).dashed(DASHED);
-            canvas.line(&[place(0.0, log), place(1.0, log)], stroke);
+            let first = 0.5 + (cell % 4) as f64 / 4.0;
+            draw_theory(canvas, &[place(0.0, log), place(1.0, log)], spectrum.style.color, first);
         }
     }
     spectra.iter().for_each(|spectrum| spectrum.draw(canvas, &place));

@@ -1,16 +1,18 @@
-//! A panel: one quantity of every cell against depth or width.
+//! A panel: one quantity of every cell, or of every role of a network, against depth or width.
 
+use super::across::Across;
 use super::axis::Axis;
 use super::canvas::{Canvas, Stroke, TextStyle};
 use super::geometry::{Point, Rect, length};
-use super::overlay::{Limit, TheoryCurve, draw_limits};
-use super::scales::{below, label_left, levels, remark, sharp, title};
+use super::labels::{self, Label};
+use super::overlay::{Limit, TheoryCurve, draw_limits, name_limits};
+use super::scales::{label_left, levels, remark, sharp};
 use super::series::{Series, runs};
-use super::style::GRAY;
+use super::style::{GRAY, LINE, Marker, Ruler};
 use plotters::style::Color;
 
 /// Width of a line that lies alone; where others cover it, it is drawn wider beneath them.
-const THIN: f64 = 3.0;
+pub const THIN: f64 = 3.0;
 /// A line gets wider by less than this, whatever covers it; by a quarter of it for the first.
 const WIDEST: f64 = 10.0;
 /// More cells than this are not compared for covering each other.
@@ -27,19 +29,47 @@ const ARROW: f64 = 3.5;
 /// Said once in a panel.
 const HIDDEN: &str = "hidden by rounding";
 
-/// One quantity of every cell.
+/// One quantity of several lines.
 pub struct Panel {
     pub title: String,
     pub series: Vec<Series>,
     pub axis: Axis,
+    /// The least and the largest value that the scale shows; `None` where there are none.
+    pub extent: Option<(f64, f64)>,
+    /// The last place of the horizontal axis, whose first is 1.
     pub depth: usize,
-    /// Of the horizontal axis: places, from 1 to the depth, and their labels.
-    pub ticks: Vec<(f64, String)>,
-    pub across: &'static str,
+    pub across: Across,
     pub theory: Vec<TheoryCurve>,
     pub limits: Vec<Limit>,
     /// Somewhere a value is beyond what is measured, and its curve ends there.
     pub unmeasured: bool,
+    /// Lines of different cells at the same layers, which may cover each other.
+    pub alike: bool,
+    /// Said where there is nothing to draw.
+    pub empty: &'static str,
+    /// Rows that the lane of zeros has at least, so that panels side by side have one scale.
+    pub lane: usize,
+}
+
+/// Which sides of a panel have texts of their own.
+#[derive(Clone, Copy)]
+pub struct Labelled {
+    pub left: bool,
+    pub below: bool,
+}
+
+/// Room about the plots of a figure, and their height.
+#[derive(Clone, Copy)]
+pub struct Insets {
+    /// Left of a plot whose scale is labelled.
+    pub left: f64,
+    /// Left of a plot that shares the scale of the one before.
+    pub inner: f64,
+    pub right: f64,
+    pub top: f64,
+    pub bottom: f64,
+    /// Of a plot.
+    pub height: f64,
 }
 
 /// Where a panel's units lie on the figure.
@@ -50,6 +80,7 @@ pub struct Frame {
     bottom: f64,
     depth: usize,
     pub range: (f64, f64),
+    /// Lines that stand side by side in a network of one layer.
     cells: usize,
 }
 
@@ -65,6 +96,11 @@ impl Frame {
             return self.plot.left + (layer - 1.0) * self.step();
         }
         self.plot.center().0 + self.step() * (cell as f64 - 0.5 * (self.cells as f64 - 1.0))
+    }
+
+    /// A place of the axis, which in a network of one layer is the middle.
+    fn middle(&self, at: f64) -> f64 {
+        if self.depth > 1 { self.x(at, 0) } else { self.plot.center().0 }
     }
 
     pub fn y(&self, value: f64) -> f64 {
@@ -84,32 +120,105 @@ impl Frame {
 }
 
 impl Panel {
-    /// Draws it on an area of its own.
-    pub fn draw(&self, canvas: &mut Canvas, area: Rect) {
-        let rows = self.series.iter().filter(|s| !s.zeros.is_empty()).count();
-        let lane = if rows > 0 { (12.0 * rows as f64).min(LANE) + 10.0 } else { 0.0 };
-        let bottom = area.bottom - 54.0;
-        let frame = Frame {
-            plot: Rect::new((area.left + 84.0, area.top + 40.0), (area.right - 16.0, bottom - lane)),
-            bottom,
+    /// A panel without theory and limits, and without a scale yet.
+    pub fn new(title: String, series: Vec<Series>, depth: usize, across: Across) -> Self {
+        Self {
+            title,
+            series,
+            axis: Axis { range: (-1.0, 1.0), ticks: Vec::new() },
+            extent: None,
+            depth,
+            across,
+            theory: Vec::new(),
+            limits: Vec::new(),
+            unmeasured: false,
+            alike: true,
+            empty: "exactly 0 at every layer",
+            lane: 0,
+        }
+    }
+
+    /// Gives it a logarithmic scale that shows its extent.
+    pub fn scale(&mut self) {
+        self.axis = Axis::decades(self.extent.into_iter().flat_map(|(low, high)| [low, high]));
+    }
+
+    /// Gives it a scale of shares and cosines.
+    pub fn share_scale(&mut self) {
+        let values = self.series.iter().flat_map(|s| s.line.iter().filter_map(|p| p.1));
+        self.axis = Axis::shares(values.fold(0.0, f64::min));
+    }
+
+    /// Room that it takes right of its plot for the labels of its lines.
+    pub fn label_room(&self, ruler: &Ruler) -> f64 {
+        labels::room(self.series.iter().map(|s| s.label.as_str()).filter(|l| !l.is_empty()), ruler)
+    }
+
+    /// Room that it takes below a plot of this width.
+    pub fn axis_room(&self, width: f64, ruler: &Ruler) -> f64 {
+        let frame = self.frame(Rect::new((0.0, 0.0), (width, 100.0)));
+        self.across.height(&|at| frame.middle(at), ruler)
+    }
+
+    /// Lines that are exactly zero somewhere.
+    pub fn zero_rows(&self) -> usize {
+        self.series.iter().filter(|s| !s.zeros.is_empty()).count()
+    }
+
+    fn frame(&self, plot: Rect) -> Frame {
+        let rows = self.zero_rows().max(self.lane);
+        let most = LANE.min(0.4 * plot.height());
+        let lane = if rows > 0 { (12.0 * rows as f64 + 10.0).min(most + 10.0) } else { 0.0 };
+        Frame {
+            plot: Rect { bottom: plot.bottom - lane, ..plot },
+            bottom: plot.bottom,
             depth: self.depth,
             range: self.axis.range,
             cells: self.series.iter().filter(|s| !s.marked).count(),
+        }
+    }
+
+    /// Draws it about a plot, with a title at a point; its scale may be that of the panel before it, and its axis that of the panel below.
+    pub fn draw(
+        &self,
+        canvas: &mut Canvas,
+        plot: Rect,
+        (title, at, style): (&str, Point, TextStyle),
+        labelled: Labelled,
+        ruler: &Ruler,
+    ) {
+        let frame = self.frame(plot);
+        canvas.text(title, at, style);
+        self.scales(canvas, &frame, labelled, ruler);
+        let point = |cell: usize, p: &(f64, Option<f64>)| {
+            p.1.map(|value| (p.0, (frame.x(p.0, cell), frame.y(value))))
         };
-        title(canvas, area, frame.plot, &self.title);
-        self.scales(canvas, &frame);
-        let point =
-            |cell: usize, p: &(f64, Option<f64>)| p.1.map(|value| (frame.x(p.0, cell), frame.y(value)));
-        let curves: Vec<Point> =
-            self.cells().flat_map(|(cell, s)| s.line.iter().filter_map(move |p| point(cell, p))).collect();
-        draw_limits(canvas, &self.limits, &curves, &frame);
+        // Stretches between gaps, by which names keep out of the way.
+        let mut curves: Vec<Vec<Point>> = Vec::new();
+        for (cell, series) in self.cells() {
+            let points: Vec<(f64, Option<Point>)> =
+                series.line.iter().map(|p| (p.0, point(cell, p).map(|p| p.1))).collect();
+            curves.extend(runs(&points).into_iter().map(|run| run.into_iter().map(|p| p.1).collect()));
+        }
+        draw_limits(canvas, &self.limits, &frame);
         self.curves(canvas, &frame);
         // Upon all lines, so that no later cell hides them.
-        for (cell, series) in self.cells().filter(|(_, series)| series.marked) {
-            circles(canvas, series, cell, &frame);
+        for (cell, series) in self.cells() {
+            if series.marked {
+                circles(canvas, series, cell, &frame);
+            } else if let Some(marker) = series.marker {
+                markers(canvas, series, marker, cell, &frame);
+            }
         }
         self.floors(canvas, &frame);
         self.zeros(canvas, &frame);
+        name_limits(canvas, &self.limits, &curves, &frame, ruler);
+        let end = |(cell, series): (usize, &Series)| {
+            let last = series.line.iter().rev().find_map(|p| point(cell, p))?.1;
+            let text = ruler.shown(&series.label);
+            (!text.is_empty()).then_some(Label { text, end: last, color: series.look.color })
+        };
+        labels::draw(canvas, self.cells().filter_map(end).collect(), &curves, frame.plot, ruler);
     }
 
     /// Every series with the place of its cell.
@@ -121,17 +230,32 @@ impl Panel {
         })
     }
 
-    fn scales(&self, canvas: &mut Canvas, frame: &Frame) {
+    fn scales(&self, canvas: &mut Canvas, frame: &Frame, labelled: Labelled, ruler: &Ruler) {
         let plot = frame.plot;
-        levels(canvas, plot, self.axis.ticks.iter().map(|(value, label)| (frame.y(*value), label.as_str())));
+        let place = |at: f64| frame.middle(at);
+        if labelled.left {
+            levels(
+                canvas,
+                plot,
+                self.axis.ticks.iter().map(|(value, label)| (frame.y(*value), label.as_str())),
+            );
+        } else {
+            let line = |y: f64| [(plot.left, sharp(y)), (plot.right, sharp(y))];
+            let lines: Vec<[Point; 2]> =
+                self.axis.ticks.iter().map(|(value, _)| line(frame.y(*value))).collect();
+            canvas.lines(lines.iter().map(<[_; 2]>::as_slice), Stroke::new(LINE, 1.0));
+        }
+        self.across.edges(canvas, plot, &place);
         if plot.bottom < frame.bottom {
             let foot = sharp(plot.bottom);
             canvas.line(&[(plot.left, foot), (plot.right, foot)], Stroke::new(GRAY, 1.0));
-            label_left(canvas, "exactly 0", (plot.left, f64::midpoint(plot.bottom, frame.bottom)));
+            if labelled.left {
+                label_left(canvas, "exactly 0", (plot.left, f64::midpoint(plot.bottom, frame.bottom)));
+            }
         }
         match (self.axis.ticks.is_empty(), self.unmeasured) {
             (true, true) => remark(canvas, plot, UNMEASURED),
-            (true, false) => remark(canvas, plot, "exactly 0 at every layer"),
+            (true, false) => remark(canvas, plot, self.empty),
             (false, true) => {
                 canvas.text(
                     UNMEASURED,
@@ -141,9 +265,11 @@ impl Panel {
             }
             (false, false) => {}
         }
-        let place = |at: f64| if self.depth > 1 { frame.x(at, 0) } else { plot.center().0 };
-        let ticks = self.ticks.iter().map(|(at, label)| (place(*at), label.as_str()));
-        below(canvas, Rect { bottom: frame.bottom, ..plot }, ticks, self.across);
+        let whole = Rect { bottom: frame.bottom, ..plot };
+        match labelled.below {
+            true => self.across.draw(canvas, whole, &place, ruler),
+            false => self.across.draw_marks(canvas, whole, &place, ruler),
+        }
     }
 
     fn curves(&self, canvas: &mut Canvas, frame: &Frame) {
@@ -157,15 +283,11 @@ impl Panel {
         });
         let covers = self.covers(frame);
         for ((cell, series), covered) in self.cells().zip(covers) {
-            let alone = if series.marked { THIN - 1.0 } else { THIN };
             let width = |layer: usize| {
                 let upon = covered.get(layer).map_or(0.0, |n| *n as f64);
-                alone + WIDEST * (1.0 - 0.75f64.powf(upon))
+                series.weight + WIDEST * (1.0 - 0.75f64.powf(upon))
             };
             line(canvas, series, cell, &width, frame);
-            for (layer, value) in &series.dots {
-                canvas.disc((frame.x(*layer, cell), frame.y(*value)), 3.0, &series.look.color);
-            }
         }
         canvas.clipped(within, |canvas| {
             self.theory.iter().enumerate().for_each(|(cell, theory)| theory.draw_line(canvas, cell, frame));
@@ -174,7 +296,7 @@ impl Panel {
 
     /// At every layer of every series: how many of the later ones lie upon it.
     fn covers(&self, frame: &Frame) -> Vec<Vec<usize>> {
-        if frame.cells > MOST_COMPARED {
+        if frame.cells > MOST_COMPARED || !self.alike {
             return vec![Vec::new(); self.series.len()];
         }
         let covers = |(place, s): (usize, &Series)| {
@@ -226,17 +348,17 @@ impl Panel {
     /// A row for each cell that has zeros, below the scale: crosses at the ends of each stretch of layers.
     fn zeros(&self, canvas: &mut Canvas, frame: &Frame) {
         let rows = self.cells().filter(|(_, s)| !s.zeros.is_empty());
-        let count = self.series.iter().filter(|s| !s.zeros.is_empty()).count();
+        let count = self.zero_rows().max(self.lane);
         let step = (frame.bottom - frame.plot.bottom) / (count as f64 + 0.5);
         let arm = (0.35 * step).clamp(1.0, 4.0);
         for (row, (cell, series)) in rows.enumerate() {
             let y = frame.plot.bottom + (row as f64 + 0.75) * step;
             let mut crosses = Vec::new();
             for stretch in &series.zeros {
-                let ends = [*stretch.start(), *stretch.end()].map(|layer| (frame.x(layer as f64, cell), y));
+                let ends = [stretch.0, stretch.1].map(|layer| (frame.x(layer, cell), y));
                 let line = if self.depth > 1 { ends } else { frame.level(ends[0].0, y) };
                 if line[1].0 > line[0].0 {
-                    canvas.line(&line, series.look.stroke(2.0));
+                    canvas.line(&line, series.look.stroke(series.weight.min(2.0)));
                 }
                 let bar = |(x, y): Point, side: f64| [(x - arm, y - side * arm), (x + arm, y + side * arm)];
                 crosses.extend(ends.iter().flat_map(|end| [bar(*end, -1.0), bar(*end, 1.0)]));
@@ -268,9 +390,11 @@ fn line(canvas: &mut Canvas, series: &Series, cell: usize, width: &dyn Fn(usize)
     for run in runs(&series.line) {
         let points: Vec<Point> = run.iter().map(|p| (frame.x(p.0, cell), frame.y(p.1))).collect();
         match points.as_slice() {
-            [_] if series.marked => {}
-            [(x, y)] if frame.depth == 1 => canvas.line(&frame.level(*x, *y), series.look.stroke(THIN)),
-            [single] => canvas.disc(*single, 4.0, &series.look.color),
+            [_] if series.marked || series.marker.is_some() => {}
+            [(x, y)] if frame.depth == 1 => {
+                canvas.line(&frame.level(*x, *y), series.look.stroke(series.weight))
+            }
+            [single] => canvas.disc(*single, 1.0 + series.weight, &series.look.color),
             _ => {
                 let first = first(&run);
                 let widths: Vec<f64> = (0..points.len() - 1)
@@ -295,11 +419,26 @@ fn line(canvas: &mut Canvas, series: &Series, cell: usize, width: &dyn Fn(usize)
 /// About ten circles along a marked line, fewer where those of different cells would else stand at one layer.
 fn circles(canvas: &mut Canvas, series: &Series, cell: usize, frame: &Frame) {
     for run in runs(&series.line) {
-        let step = run.len().div_ceil(10).max(frame.cells.min(run.len() / 3)).max(1);
+        // Fewer in a small panel.
+        let small = frame.plot.width() < 150.0;
+        let most = if small { (10 / frame.cells.max(1)).clamp(2, 5) } else { 10 };
+        let step = run.len().div_ceil(most).max(frame.cells.min(run.len() / 3)).max(1);
         let first = if run.len() > 1 { cell * step / frame.cells } else { 0 };
         for (layer, value) in run.iter().skip(first).step_by(step) {
             let at = (frame.x(*layer, cell), frame.y(*value));
-            canvas.ring(at, 4.0, Stroke::new(series.look.color, 2.0));
+            let (radius, width) = if small { (2.8, 1.4) } else { (4.0, 2.0) };
+            canvas.ring(at, radius, Stroke::new(series.look.color, width));
+        }
+    }
+}
+
+/// About eight marks along a line, and one on every point that stands alone; those of different lines begin at different layers.
+fn markers(canvas: &mut Canvas, series: &Series, marker: Marker, cell: usize, frame: &Frame) {
+    for run in runs(&series.line) {
+        let step = run.len().div_ceil(8).max(1);
+        let first = if step > 1 { cell % step } else { 0 };
+        for (layer, value) in run.iter().skip(first).step_by(step) {
+            marker.draw(canvas, (frame.x(*layer, cell), frame.y(*value)), series.look.color);
         }
     }
 }

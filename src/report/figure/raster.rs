@@ -11,7 +11,12 @@ pub enum ChartError {
     Raster(String),
 }
 
-/// Makes a PNG of a figure's SVG, with two pixels for each of its units.
+/// Pixels for each unit of a figure for screens.
+const SCREEN: f32 = 2.0;
+/// Of a figure whose size in print is known, for each of the 96 dots an inch that SVG counts: 300 dots an inch.
+const PRINT: f32 = 300.0 / 96.0;
+
+/// Makes a PNG of a figure's SVG, with two pixels for each of its units, or with 300 an inch where it says its size in print.
 ///
 /// # Errors
 /// When the SVG cannot be read back or encoded.
@@ -21,8 +26,10 @@ pub fn png(svg: &str) -> Result<Vec<u8>, ChartError> {
     options.fontdb_mut().load_font_data(FONT.to_vec());
     let raster = |reason: String| ChartError::Raster(reason);
     let tree = usvg::Tree::from_str(svg, &options).map_err(|fault| raster(fault.to_string()))?;
+    let head = svg.split('>').next().unwrap_or_default();
+    let scale = if head.contains("cm\"") { PRINT } else { SCREEN };
     let size =
-        tree.size().to_int_size().scale_by(2.0).ok_or_else(|| raster("the picture is empty".into()))?;
+        tree.size().to_int_size().scale_by(scale).ok_or_else(|| raster("the picture is empty".into()))?;
     let (width, height) = (size.width(), size.height());
     let mut colors = vec![255; 3 * width as usize * height as usize];
     let band = |(index, colors): (usize, &mut [u8])| {
@@ -31,7 +38,7 @@ pub fn png(svg: &str) -> Result<Vec<u8>, ChartError> {
             .ok_or_else(|| raster("no memory for the pixels".into()))?;
         pixels.fill(tiny_skia::Color::WHITE);
         let up = -((index * BAND) as f32);
-        let place = tiny_skia::Transform::from_row(2.0, 0.0, 0.0, 2.0, 0.0, up);
+        let place = tiny_skia::Transform::from_row(scale, 0.0, 0.0, scale, 0.0, up);
         resvg::render(&tree, place, &mut pixels.as_mut());
         opaque(pixels.data(), colors);
         Ok(())

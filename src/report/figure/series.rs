@@ -1,16 +1,20 @@
-//! What a panel shows: the values of every cell at each layer, or at each width.
+//! What a panel shows: the values of every line at each layer, or at each width.
 
+use super::across::Across;
 use super::axis::{Axis, layer_ticks};
-use super::overlay::{Limit, TheoryCurve, expected, limits};
-use super::panel::Panel;
-use super::style::Style;
+use super::overlay::{TheoryCurve, expected, limits};
+use super::page::PanelName;
+use super::panel::{Panel, THIN};
+use super::style::{Marker, Style};
 use crate::activation::Activation;
 use crate::measure::summary::BEYOND;
-use crate::result::{Layer, Quantity, Report, Summary};
-use std::ops::RangeInclusive;
+use crate::report::outline;
+use crate::result::{Cell, FormatRange, Layer, Quantiles, Quantity, Summary, Theory};
 
 /// More layers than this are thinned: a line cannot show more.
 const MAX_POINTS: usize = 1000;
+/// Of so many trials the band reaches from the least to the most; of more it holds the middle 90 %.
+pub const FEW_TRIALS: usize = 3;
 
 /// Lower and upper quantile; the lower is `None` where it is zero.
 pub type Ends = (Option<f64>, f64);
@@ -24,52 +28,138 @@ pub struct Series {
     pub band: Vec<(f64, Option<Ends>)>,
     /// Small circles along a thin line: a second quantity of the same cell.
     pub marked: bool,
-    /// Layers where the median is exactly zero, in stretches.
-    pub zeros: Vec<RangeInclusive<usize>>,
+    /// Layers where the median is exactly zero, in stretches: the first and the last of each.
+    pub zeros: Vec<(f64, f64)>,
     /// (layer, what double precision resolves there); `None` where the median is resolved or zero.
     pub floor: Vec<(f64, Option<f64>)>,
-    /// Layers within residual branches, which not every signal passes: not joined by the line.
-    pub dots: Vec<(f64, f64)>,
+    /// Width of the line where nothing covers it.
+    pub weight: f64,
+    /// Along the line, where it has any.
+    pub marker: Option<Marker>,
+    /// At its end, where it has any.
+    pub label: String,
 }
 
-/// The four panels.
-pub const KINDS: [fn(&Report, &[Style]) -> Panel; 4] = [
-    |report, looks| {
-        let title = "a · Activation variance, Var(H)";
-        let theory = expected(report, looks, |t| (t.activation_log10_variance, t.band, t.median));
-        let limits = limits(report, |r| (r.activation.is_some(), false));
-        logarithmic(report, looks, title, every, (|l| &l.activation, Quantity::Variance), theory, limits)
+impl Series {
+    /// A line through points, without anything beside it.
+    pub fn new(look: Style, line: Vec<(f64, Option<f64>)>) -> Self {
+        Self {
+            look,
+            line,
+            band: Vec::new(),
+            marked: false,
+            zeros: Vec::new(),
+            floor: Vec::new(),
+            weight: THIN,
+            marker: None,
+            label: String::new(),
+        }
+    }
+
+    /// A thin line with circles, of a second quantity.
+    pub fn marked(look: Style, line: Vec<(f64, Option<f64>)>) -> Self {
+        Self { marked: true, weight: THIN - 1.0, ..Self::new(look, line) }
+    }
+}
+
+/// A cell and how it is drawn.
+#[derive(Clone, Copy)]
+pub struct Shown<'a> {
+    pub cell: &'a Cell,
+    pub look: Style,
+}
+
+/// The layers that one line joins.
+pub struct Line<'a> {
+    pub look: Style,
+    pub weight: f64,
+    pub marker: Option<Marker>,
+    pub label: String,
+    /// With their places on the horizontal axis.
+    pub layers: Vec<(usize, &'a Layer)>,
+    /// Completed.
+    pub trials: usize,
+    /// Of the cell.
+    pub act: &'a str,
+}
+
+impl<'a> Line<'a> {
+    /// All layers of a cell.
+    pub fn whole(shown: &Shown<'a>) -> Self {
+        Self {
+            look: shown.look,
+            weight: THIN,
+            marker: None,
+            label: String::new(),
+            layers: shown.cell.layers.iter().map(|l| (l.layer, l)).collect(),
+            trials: shown.cell.trials,
+            act: &shown.cell.act,
+        }
+    }
+
+    /// Those of its layers that a panel shows.
+    fn only(&self, drawn: fn(&Layer) -> bool) -> Vec<(usize, &'a Layer)> {
+        self.layers.iter().copied().filter(|(_, layer)| drawn(layer)).collect()
+    }
+}
+
+/// A quantity that spans decades.
+pub struct Measured {
+    pub name: PanelName,
+    pub title: &'static str,
+    pub drawn: fn(&Layer) -> bool,
+    pub summary: fn(&Layer) -> &Summary,
+    pub of: Quantity,
+    pub theory: super::overlay::Pick,
+    /// Whether root mean square and mean square leave a format's range.
+    pub leaves: fn(&FormatRange) -> (bool, bool),
+}
+
+/// The quantities that span decades.
+pub const MEASURED: [Measured; 3] = [
+    Measured {
+        name: PanelName::Activation,
+        title: "Activation variance, Var(H)",
+        drawn: every,
+        summary: |l| &l.activation,
+        of: Quantity::Variance,
+        theory: |t: &Theory| (t.activation_log10_variance, t.band, t.median),
+        leaves: |r| (r.activation.is_some(), false),
     },
-    |report, looks| {
-        let title = "b · Gradient variance, Var(∂C/∂Z)";
-        let theory =
-            expected(report, looks, |t| (t.gradient_log10_variance, t.gradient_band, t.gradient_median));
-        let limits = limits(report, |r| (r.gradient.is_some(), r.squared_gradient.is_some()));
-        logarithmic(report, looks, title, every, (|l| &l.gradient, Quantity::Variance), theory, limits)
+    Measured {
+        name: PanelName::Gradient,
+        title: "Gradient variance, Var(∂C/∂Z)",
+        drawn: every,
+        summary: |l| &l.gradient,
+        of: Quantity::Variance,
+        theory: |t: &Theory| (t.gradient_log10_variance, t.gradient_band, t.gradient_median),
+        leaves: |r| (r.gradient.is_some(), r.squared_gradient.is_some()),
     },
-    |report, looks| {
-        let title = "c · Weight gradient, mean square of ∂C/∂W";
-        let theory = expected(report, looks, |t| {
+    Measured {
+        name: PanelName::WeightGradient,
+        title: "Weight gradient, mean square of ∂C/∂W",
+        drawn: weighted,
+        summary: |l| &l.weight_gradient,
+        of: Quantity::SecondMoment,
+        theory: |t: &Theory| {
             (t.weight_gradient_log10_second_moment, t.weight_gradient_band, t.weight_gradient_median)
-        });
-        logarithmic(
-            report,
-            looks,
-            title,
-            weighted,
-            (|l| &l.weight_gradient, Quantity::SecondMoment),
-            theory,
-            Vec::new(),
-        )
+        },
+        leaves: |_| (false, false),
     },
-    shares,
 ];
 
-/// The layers to draw: all, or so many that a line cannot show more.
-pub fn thinned(layers: &[Layer]) -> impl Iterator<Item = &Layer> {
-    let step = layers.len().div_ceil(MAX_POINTS).max(1);
-    let last = layers.len() - 1;
-    layers.iter().enumerate().filter(move |(k, _)| k % step == 0 || *k == last).map(|(_, l)| l)
+impl Measured {
+    /// The one of a panel; `None` of samples and units.
+    pub fn of(name: PanelName) -> Option<&'static Self> {
+        MEASURED.iter().find(|measured| measured.name == name)
+    }
+}
+
+/// The points to draw: all, or so many that a line cannot show more.
+pub fn thinned<T>(points: &[T]) -> impl Iterator<Item = &T> {
+    let step = points.len().div_ceil(MAX_POINTS).max(1);
+    let last = points.len().saturating_sub(1);
+    points.iter().enumerate().filter(move |(k, _)| k % step == 0 || *k == last).map(|(_, l)| l)
 }
 
 /// Every layer.
@@ -78,74 +168,114 @@ fn every(_: &Layer) -> bool {
 }
 
 /// An activation follows: in a network not every layer has one.
-fn activated(layer: &Layer) -> bool {
+pub fn activated(layer: &Layer) -> bool {
     layer.path.is_none() || layer.saturated_fraction.is_some()
 }
 
 /// A sum has no weights.
 fn weighted(layer: &Layer) -> bool {
-    !matches!(layer.kind.as_str(), "residual" | "add")
+    !layer.is_sum()
 }
 
-fn logarithmic(
-    report: &Report,
-    looks: &[Style],
-    title: &str,
-    drawn: fn(&Layer) -> bool,
-    (summary, of): (fn(&Layer) -> &Summary, Quantity),
-    theory: Vec<TheoryCurve>,
-    limits: Vec<Limit>,
-) -> Panel {
-    let mut series = Vec::new();
-    let mut unmeasured = false;
-    for (cell, look) in report.cells.iter().zip(looks) {
-        let layers: Vec<Layer> = cell.layers.iter().filter(|l| drawn(l)).cloned().collect();
-        let quantity = |l: &Layer| *summary(l).log10(of);
-        let shown = |value: Option<f64>| value.filter(|value| value.abs() < BEYOND);
-        unmeasured |= layers.iter().any(|l| quantity(l).median.is_some_and(|value| value.abs() >= BEYOND));
-        // Of a layer without a median: rounding hides it, or it is zero.
-        let floor = |l: &Layer| summary(l).floor.filter(|_| quantity(l).median.is_none());
-        if layers.is_empty() {
-            continue;
+/// Where a quantity ends within the range of what is measured.
+fn within(value: Option<f64>) -> Option<f64> {
+    value.filter(|value| value.abs() < BEYOND)
+}
+
+/// The ends of a band: the middle 90 % of many trials, the least and the most of few.
+fn ends(q: &Quantiles, trials: usize) -> (Option<f64>, Option<f64>) {
+    // Type 7 of Hyndman & Fan, solved for the ends.
+    match (trials, q.q05, q.median, q.q95) {
+        (2, Some(low), _, Some(high)) => {
+            let beyond = 0.05 / 0.9 * (high - low);
+            (Some(low - beyond), Some(high + beyond))
         }
-        let trunk = layers.iter().any(|l| !l.branch);
-        // Without the sums, what is left of the trunk beside branches is no path.
-        let path = trunk && (layers.len() == cell.layers.len() || !layers.iter().any(|l| l.branch));
-        let joined = |l: &&Layer| path && !l.branch || !trunk;
-        let line =
-            thinned(&layers).filter(joined).map(|l| (l.layer as f64, shown(quantity(l).median))).collect();
-        let ends = |l: &Layer| {
-            let low = quantity(l).q05;
-            let within = low.is_none() || shown(low).is_some();
-            (l.layer as f64, shown(quantity(l).q95).filter(|_| within).map(|high| (low, high)))
-        };
-        let band = match cell.trials {
-            1 => Vec::new(),
-            _ => thinned(&layers).filter(joined).map(ends).collect(),
-        };
-        let apart = thinned(&layers).filter(|l| !joined(l));
-        let dots = apart.filter_map(|l| shown(quantity(l).median).map(|x| (l.layer as f64, x))).collect();
-        let mut zeros: Vec<RangeInclusive<usize>> = Vec::new();
-        let zero = |l: &&Layer| quantity(l).median.is_none() && floor(l).is_none();
-        for layer in layers.iter().filter(zero).map(|l| l.layer) {
-            match zeros.last_mut() {
-                Some(stretch) if *stretch.end() + 1 == layer => *stretch = *stretch.start()..=layer,
-                _ => zeros.push(layer..=layer),
-            }
+        (FEW_TRIALS, Some(low), Some(median), Some(high)) => {
+            (Some((low - 0.1 * median) / 0.9), Some((high - 0.1 * median) / 0.9))
         }
-        let floor = thinned(&layers).map(|l| (l.layer as f64, floor(l))).collect();
-        series.push(Series { look: *look, line, band, marked: false, zeros, floor, dots });
+        (FEW_TRIALS, None, Some(median), Some(high)) => (None, Some((high - 0.1 * median) / 0.9)),
+        _ => (q.q05, q.q95),
     }
-    let values = series.iter().flat_map(|s| {
-        let ends = s.band.iter().filter_map(|b| b.1).flat_map(|(low, high)| low.into_iter().chain([high]));
-        let line = s.line.iter().chain(&s.floor).filter_map(|p| p.1);
-        line.chain(s.dots.iter().map(|d| d.1)).chain(ends)
+}
+
+/// One line of a quantity that spans decades.
+fn drawn(line: &Line, measured: &Measured) -> Option<Series> {
+    let layers = line.only(measured.drawn);
+    if layers.is_empty() {
+        return None;
+    }
+    let quantity = |l: &Layer| *(measured.summary)(l).log10(measured.of);
+    // Of a layer without a median: rounding hides it, or it is zero.
+    let floor = |l: &Layer| (measured.summary)(l).floor.filter(|_| quantity(l).median.is_none());
+    let at = |place: usize| place as f64;
+    let band = |(place, l): &(usize, &Layer)| {
+        let (low, high) = ends(&quantity(l), line.trials);
+        let inside = low.is_none() || within(low).is_some();
+        (at(*place), within(high).filter(|_| inside).map(|high| (low, high)))
+    };
+    let mut zeros: Vec<(f64, f64)> = Vec::new();
+    let mut joined = false;
+    for (place, layer) in &layers {
+        let zero = quantity(layer).median.is_none() && floor(layer).is_none();
+        match zeros.last_mut().filter(|_| joined && zero) {
+            Some(stretch) => stretch.1 = at(*place),
+            None if zero => zeros.push((at(*place), at(*place))),
+            None => {}
+        }
+        joined = zero;
+    }
+    let single = layers.len() == 1;
+    // What is one layer has its own name where it stands outside of blocks.
+    let name =
+        layers.first().filter(|_| single && !line.label.is_empty()).and_then(|(_, l)| outline::alone(l));
+    Some(Series {
+        line: thinned(&layers).map(|(place, l)| (at(*place), within(quantity(l).median))).collect(),
+        band: if line.trials > 1 { thinned(&layers).map(band).collect() } else { Vec::new() },
+        zeros,
+        floor: thinned(&layers).map(|(place, l)| (at(*place), floor(l))).collect(),
+        weight: line.weight,
+        marker: line.marker.or_else(|| (single && !line.label.is_empty()).then_some(Marker::Disc)),
+        label: name.unwrap_or_else(|| line.label.clone()),
+        ..Series::new(line.look, Vec::new())
+    })
+}
+
+/// A panel of a quantity that spans decades.
+pub fn logarithmic(
+    lines: &[Line],
+    cells: &[&Cell],
+    title: String,
+    measured: &Measured,
+    (depth, across): (usize, Across),
+) -> Panel {
+    let quantity = |l: &Layer| (measured.summary)(l).log10(measured.of).median;
+    let beyond = |line: &Line| {
+        line.only(measured.drawn).iter().any(|(_, l)| quantity(l).is_some_and(|v| v.abs() >= BEYOND))
+    };
+    let series: Vec<Series> = lines.iter().filter_map(|line| drawn(line, measured)).collect();
+    let theory: Vec<TheoryCurve> = expected(lines, measured.theory);
+    let shown = values(&series);
+    let mut panel = Panel {
+        unmeasured: lines.iter().any(beyond),
+        limits: limits(cells, measured.leaves),
+        theory,
+        ..Panel::new(title, series, depth, across)
+    };
+    let extent = shown.iter().copied().chain(within_reach(&panel.theory, &shown));
+    panel.extent = extent.fold(None, |ends: Option<(f64, f64)>, v| {
+        Some(ends.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
     });
-    let measured: Vec<f64> = values.collect();
-    let axis = Axis::decades(measured.iter().copied().chain(within_reach(&theory, &measured)));
-    let depth = depth(report);
-    let ticks = layers(depth);
-    Panel { title: title.into(), series, axis, depth, ticks, across: "layer", theory, limits, unmeasured }
+    panel.scale();
+    panel
+}
+
+/// Everything that series show.
+fn values(series: &[Series]) -> Vec<f64> {
+    let of = |s: &Series| {
+        let ends = s.band.iter().filter_map(|b| b.1).flat_map(|(low, high)| low.into_iter().chain([high]));
+        s.line.iter().chain(&s.floor).filter_map(|p| p.1).chain(ends).collect::<Vec<_>>()
+    };
+    series.iter().flat_map(of).collect()
 }
 
 /// Gives theory where something is measured, as far as it leaves the measurement room on the scale: farther away it is cut.
@@ -161,62 +291,50 @@ fn within_reach(theory: &[TheoryCurve], measured: &[f64]) -> Vec<f64> {
     values.map(|v| v.clamp(low - reach, high + reach)).collect()
 }
 
-fn shares(report: &Report, looks: &[Style]) -> Panel {
+/// A bounded activation saturates; another can only die.
+pub fn is_bounded(act: &str) -> bool {
+    Activation::parse(act).is_ok_and(|act| act.shape.bounded)
+}
+
+/// The share of a layer's units that do not learn.
+pub fn share(layer: &Layer, bounded: bool) -> Option<f64> {
+    if bounded { layer.saturated_fraction } else { Some(layer.dead_fraction) }
+}
+
+/// Cosines of samples as lines, and dead or saturated units as circles, of whole cells.
+pub fn samples(lines: &[Line], (depth, across): (usize, Across)) -> Panel {
     let mut series = Vec::new();
     let (mut dead, mut saturated) = (false, false);
-    for (cell, look) in report.cells.iter().zip(looks) {
-        let trunk = cell.layers.iter().any(|l| !l.branch);
-        let joined = |l: &&Layer| !(trunk && l.branch);
-        let correlation: Vec<_> =
-            thinned(&cell.layers).filter(joined).map(|l| (l.layer as f64, l.correlation)).collect();
-        // A bounded activation saturates; another can only die.
-        let bounded = Activation::parse(&cell.act).is_ok_and(|act| act.shape.bounded);
-        let share = |l: &Layer| if bounded { l.saturated_fraction } else { Some(l.dead_fraction) };
-        if bounded {
-            saturated = true;
-        } else {
-            dead = true;
-        }
-        let shares: Vec<_> =
-            thinned(&cell.layers).filter(|l| activated(l)).map(|l| (l.layer as f64, share(l))).collect();
-        for (line, marked) in [(correlation, false), (shares, true)] {
-            series.push(Series {
-                look: *look,
-                line,
-                band: Vec::new(),
-                marked,
-                zeros: Vec::new(),
-                floor: Vec::new(),
-                dots: Vec::new(),
-            });
-        }
+    for line in lines {
+        let bounded = is_bounded(line.act);
+        saturated |= bounded;
+        dead |= !bounded;
+        let cosine = thinned(&line.layers).map(|(at, l)| (*at as f64, l.correlation)).collect();
+        let units = thinned(&line.layers).filter(|(_, l)| activated(l));
+        let units = units.map(|(at, l)| (*at as f64, share(l, bounded))).collect();
+        series.extend([Series::new(line.look, cosine), Series::marked(line.look, units)]);
     }
-    let lowest = series.iter().flat_map(|s| s.line.iter().filter_map(|p| p.1)).fold(0.0, f64::min);
     let units = match (dead, saturated) {
         (true, true) => "dead or saturated units",
         (false, true) => "saturated units",
         _ => "dead units",
     };
-    Panel {
-        title: format!("d · Lines: mean cosine of samples; circles: {units}"),
-        series,
-        axis: Axis::shares(lowest),
-        depth: depth(report),
-        ticks: layers(depth(report)),
-        across: "layer",
-        theory: expected(report, looks, |t| (t.correlation, None, None)),
-        limits: Vec::new(),
-        unmeasured: false,
-    }
+    let title = format!("Lines: mean cosine of samples; circles: {units}");
+    let theory = expected(lines, |t| (t.correlation, None, None));
+    let mut panel = Panel { theory, ..Panel::new(title, series, depth, across) };
+    panel.share_scale();
+    panel
 }
 
 /// Layers of the deepest cell.
-fn depth(report: &Report) -> usize {
-    report.cells.iter().map(|c| c.layers.len()).max().unwrap_or(report.spec.depth)
+pub fn depth(cells: &[&Cell]) -> usize {
+    cells.iter().map(|c| c.layers.len()).max().unwrap_or(1)
 }
 
-fn layers(depth: usize) -> Vec<(f64, String)> {
-    layer_ticks(depth).into_iter().map(|layer| (layer as f64, layer.to_string())).collect()
+/// The axis of a plain stack.
+pub fn layers(depth: usize) -> Across {
+    let ticks = layer_ticks(depth).into_iter().map(|layer| (layer as f64, layer.to_string()));
+    Across::marks("layer", ticks.collect(), depth as f64)
 }
 
 /// One quantity of one cell at several widths: at the last layer a line, at the first one with circles.
@@ -245,22 +363,11 @@ pub fn against_width(title: &str, cells: &[AgainstWidth]) -> Panel {
                 (place(*w), ends)
             };
             let band = if marked { Vec::new() } else { widths.iter().zip(points).map(band).collect() };
-            series.push(Series {
-                look: cell.look,
-                line,
-                band,
-                marked,
-                zeros: Vec::new(),
-                floor: Vec::new(),
-                dots: Vec::new(),
-            });
+            let one = if marked { Series::marked(cell.look, line) } else { Series::new(cell.look, line) };
+            series.push(Series { band, ..one });
         }
     }
-    let values = series.iter().flat_map(|s| {
-        let ends = s.band.iter().filter_map(|b| b.1).flat_map(|(low, high)| low.into_iter().chain([high]));
-        s.line.iter().filter_map(|p| p.1).chain(ends)
-    });
-    let axis = Axis::decades(values);
+    let axis = Axis::decades(values(&series).into_iter());
     // Widths that are too close to be told apart have one label.
     let mut ticks: Vec<(f64, String)> = Vec::new();
     for width in widths {
@@ -269,9 +376,7 @@ pub fn against_width(title: &str, cells: &[AgainstWidth]) -> Panel {
             ticks.push((at, width.to_string()));
         }
     }
-    let (theory, limits) = (Vec::new(), Vec::new());
-    let title = title.into();
-    Panel { title, series, axis, depth: count, ticks, across: "width", theory, limits, unmeasured: false }
+    Panel { axis, ..Panel::new(title.into(), series, count, Across::marks("width", ticks, count as f64)) }
 }
 
 /// Stretches between gaps.
@@ -291,51 +396,15 @@ pub fn runs<T: Copy>(line: &[(f64, Option<T>)]) -> Vec<Vec<(f64, T)>> {
 pub mod tests {
     use super::super::{png, style, svg};
     use super::*;
-    use crate::result::{Cell, Direction, Quantiles, SCHEMA, Verdict};
+    use crate::result::{Direction, Report, SCHEMA, Verdict, made};
     use crate::spec::Experiment;
 
     /// A report of one cell, all of whose quantities have these medians and lower quantiles.
     pub fn report(medians: &[Option<f64>], low: &[Option<f64>]) -> Report {
-        let quantiles = |median: Option<f64>, q05: Option<f64>| Quantiles {
-            median,
-            q05,
-            q25: median,
-            q75: median,
-            q95: median.map(|m| m + 1.0),
-            log10_of_mean: median,
-        };
-        let summary = |median, q05| Summary {
-            mean: Some(0.0),
-            log10_variance: quantiles(median, q05),
-            log10_second_moment: quantiles(median, q05),
-            zero_trials: 0,
-            beyond_trials: 0,
-            below_trials: 0,
-            floor: None,
-            trials: None,
-            spread: None,
-        };
-        let layer = |(index, (median, q05)): (usize, (&Option<f64>, &Option<f64>))| Layer {
-            drawing: None,
-            position_correlation: None,
-            rounding: crate::result::Rounding::Single,
-            layer: index + 1,
-            path: None,
-            units: None,
-            branch: false,
-            kind: "linear".into(),
-            fan_in: 8,
-            fan_out: 8,
-            preactivation: summary(*median, *q05),
-            activation: summary(*median, *q05),
-            gradient: summary(*median, *q05),
-            weight_gradient: summary(*median, *q05),
-            dead_fraction: 0.0,
-            saturated_fraction: None,
-            correlation: None,
-            effective_rank: None,
-            unit_symmetry: None,
-            theory: None,
+        let layer = |(index, (median, q05)): (usize, (&Option<f64>, &Option<f64>))| {
+            let one = || made::summary(*median, *q05);
+            let of = made::layer(index + 1);
+            Layer { preactivation: one(), activation: one(), gradient: one(), weight_gradient: one(), ..of }
         };
         let direction = || Direction {
             quantity: Quantity::default(),
@@ -375,22 +444,20 @@ pub mod tests {
     }
 
     pub fn panel(report: &Report) -> Panel {
-        logarithmic(
-            report,
-            &style::looks(&style::Grid::of(report)),
-            "",
-            every,
-            (|l| &l.activation, Quantity::Variance),
-            vec![],
-            vec![],
-        )
+        let looks = style::looks(&style::Grid::of(report));
+        let shown: Vec<Shown> =
+            report.cells.iter().zip(&looks).map(|(cell, look)| Shown { cell, look: *look }).collect();
+        let lines: Vec<Line> = shown.iter().map(Line::whole).collect();
+        let cells: Vec<&Cell> = report.cells.iter().collect();
+        let depth = depth(&cells);
+        logarithmic(&lines, &cells, String::new(), &MEASURED[0], (depth, layers(depth)))
     }
 
     #[test]
     fn zeros_stand_at_the_layers_that_are_zero() {
         let medians = [None, Some(1.0), None, None, Some(2.0)];
         let panel = panel(&report(&medians, &[None; 5]));
-        assert_eq!(panel.series[0].zeros, [1..=1, 3..=4]);
+        assert_eq!(panel.series[0].zeros, [(1.0, 1.0), (3.0, 4.0)]);
         assert_eq!(runs(&panel.series[0].line), [vec![(2.0, 1.0)], vec![(5.0, 2.0)]]);
     }
 
@@ -399,7 +466,7 @@ pub mod tests {
         let mut report = report(&[Some(-70.0), None, None], &[None; 3]);
         report.cells[0].layers[1].activation.floor = Some(-80.0);
         let panel = panel(&report);
-        assert_eq!(panel.series[0].zeros, [3..=3]);
+        assert_eq!(panel.series[0].zeros, [(3.0, 3.0)]);
         assert_eq!(runs(&panel.series[0].floor), [vec![(2.0, -80.0)]]);
         assert!(panel.axis.range.0 <= -80.0);
         assert!(svg(&report).contains("hidden by rounding"));
@@ -410,6 +477,20 @@ pub mod tests {
         let panel = panel(&report(&[Some(1.0), Some(0.0), None], &[Some(-1.0), None, None]));
         let runs = runs(&panel.series[0].band);
         assert_eq!(runs, [vec![(1.0, (Some(-1.0), 2.0)), (2.0, (None, 1.0))]]);
+    }
+
+    #[test]
+    fn the_band_of_few_trials_reaches_from_the_least_to_the_most() {
+        let of = |values: &[f64]| {
+            let logs: Vec<crate::numeric::wide::Wide> =
+                values.iter().map(|v| crate::numeric::wide::Wide::from(10f64.powf(*v))).collect();
+            ends(&crate::measure::summary::quantiles(&logs), values.len())
+        };
+        for values in [&[-3.0, 5.0][..], &[-3.0, 1.0, 5.0]] {
+            let (low, high) = of(values);
+            assert!((low.unwrap() + 3.0).abs() < 1e-9 && (high.unwrap() - 5.0).abs() < 1e-9);
+        }
+        assert!(of(&[-3.0, 0.0, 1.0, 5.0]).0.unwrap() > -3.0);
     }
 
     #[test]

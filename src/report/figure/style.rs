@@ -1,6 +1,8 @@
 //! Colors, dashes, sizes of text, and how wide text is.
 
-use super::canvas::{Stroke, TextStyle};
+use super::canvas::{Canvas, Stroke, TextStyle};
+use super::geometry::Point;
+use crate::report::outline::Role;
 use crate::result::Report;
 use plotters::style::RGBColor;
 use skrifa::MetadataProvider;
@@ -50,6 +52,98 @@ impl Style {
     pub fn stroke(self, width: f64) -> Stroke {
         Stroke::new(self.color, width).dashed(self.dash)
     }
+}
+
+/// A mark on a line, which tells it from others without its color.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marker {
+    Disc,
+    Square,
+    Triangle,
+    Diamond,
+    Ring,
+    Cross,
+    Plus,
+}
+
+impl Marker {
+    /// Those of the roles of a network in turn.
+    const ALL: [Self; 7] =
+        [Self::Square, Self::Triangle, Self::Disc, Self::Diamond, Self::Ring, Self::Cross, Self::Plus];
+
+    /// Draws it about a point.
+    pub fn draw(self, canvas: &mut Canvas, (x, y): Point, color: RGBColor) {
+        const R: f64 = 2.8;
+        let bars = |canvas: &mut Canvas, a: f64, b: f64| {
+            let lines = [[(x - a, y - b), (x + a, y + b)], [(x - b, y + a), (x + b, y - a)]];
+            canvas.lines(lines.iter().map(<[_; 2]>::as_slice), Stroke::new(color, 1.5));
+        };
+        match self {
+            Self::Disc => canvas.disc((x, y), R, &color),
+            Self::Ring => canvas.ring((x, y), R, Stroke::new(color, 1.4)),
+            Self::Square => {
+                let r = 0.9 * R;
+                canvas.area(&[(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r)], &color);
+            }
+            Self::Triangle => {
+                canvas.area(
+                    &[(x, y - 1.2 * R), (x + 1.1 * R, y + 0.8 * R), (x - 1.1 * R, y + 0.8 * R)],
+                    &color,
+                );
+            }
+            Self::Diamond => {
+                let r = 1.35 * R;
+                canvas.area(&[(x, y - r), (x + r, y), (x, y + r), (x - r, y)], &color);
+            }
+            Self::Cross => bars(canvas, R, R),
+            Self::Plus => bars(canvas, 1.2 * R, 0.0),
+        }
+    }
+}
+
+/// How the layers of a role are drawn.
+#[derive(Clone, Copy)]
+pub struct RoleLook {
+    pub style: Style,
+    pub weight: f64,
+    pub marker: Option<Marker>,
+}
+
+/// Looks of the roles of a network: the trunk is the widest line and dark, every other has its own color, dash and marker.
+pub fn role_looks(roles: &[Role]) -> Vec<RoleLook> {
+    const ORDER: [RGBColor; 7] =
+        [COLORS[0], COLORS[1], COLORS[2], COLORS[3], COLORS[5], COLORS[4], COLORS[7]];
+    const LINES: [&[f64]; 7] = [
+        &[],
+        &[7.0, 3.0],
+        &[2.0, 2.5],
+        &[7.0, 2.5, 1.5, 2.5],
+        &[12.0, 3.0],
+        &[4.0, 2.0],
+        &[9.0, 2.0, 1.5, 2.0, 1.5, 2.0],
+    ];
+    let mut others = 0;
+    let one = |role: &Role| match role.name.as_str() {
+        _ if role.trunk => RoleLook { style: Style { color: INK, dash: &[] }, weight: 3.2, marker: None },
+        "head" => {
+            RoleLook { style: Style { color: INK, dash: &[] }, weight: 1.5, marker: Some(Marker::Diamond) }
+        }
+        "embedding" => {
+            RoleLook { style: Style { color: INK, dash: &[] }, weight: 1.5, marker: Some(Marker::Ring) }
+        }
+        _ => {
+            let k = others;
+            others += 1;
+            let style =
+                Style { color: ORDER[k % ORDER.len()], dash: LINES[(k + k / ORDER.len()) % LINES.len()] };
+            RoleLook {
+                style,
+                weight: 1.5,
+                marker: Some(Marker::ALL[(k + 2 * (k / ORDER.len())) % Marker::ALL.len()]),
+            }
+        }
+    };
+    roles.iter().map(one).collect()
 }
 
 const DASHES: [&[f64]; 8] = [
@@ -149,6 +243,23 @@ impl Ruler {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_role_has_a_look_of_its_own() {
+        let names =
+            ["stream", "query", "key", "value", "attention output", "gate", "up", "down", "router", "other"];
+        let role = |name: &&str| Role { name: (*name).into(), trunk: *name == "stream" };
+        let looks = role_looks(&names.iter().map(role).collect::<Vec<_>>());
+        for (k, look) in looks.iter().enumerate() {
+            for other in &looks[..k] {
+                assert!(
+                    look.style != other.style
+                        && (look.style.dash, look.marker) != (other.style.dash, other.marker)
+                );
+            }
+        }
+        assert!(looks[1..].iter().all(|look| look.weight < looks[0].weight));
+    }
 
     #[test]
     fn text_is_measured_cut_in_the_middle_and_shown_whole() {

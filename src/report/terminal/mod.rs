@@ -2,6 +2,7 @@
 
 mod phase;
 mod recommend;
+mod roles;
 mod run;
 mod scaling;
 mod theory;
@@ -9,6 +10,7 @@ mod train;
 pub mod wrap;
 
 use super::export::Presentation;
+use super::run::Illustrated;
 use crate::diagnose::recommend::Recommendation;
 use crate::result::{Flag, Report};
 use crate::study::scaling::Scaling;
@@ -33,6 +35,12 @@ pub trait Shown: Presentation {
 impl Shown for Report {
     fn terminal(&self, columns: Option<usize>) -> String {
         run::render(self, columns)
+    }
+}
+
+impl Shown for Illustrated<'_> {
+    fn terminal(&self, columns: Option<usize>) -> String {
+        run::render(self.report, columns)
     }
 }
 

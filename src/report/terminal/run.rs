@@ -1,7 +1,7 @@
 //! A run: a table with inline trends, then the verdict in words.
 
 use super::wrap::{shown, wrap};
-use super::{BAD, BOLD, DIM, GOOD, WARN, joined, padded};
+use super::{BAD, BOLD, DIM, GOOD, WARN, joined, padded, roles};
 use crate::measure::summary::BEYOND;
 use crate::report::jacobian;
 use crate::report::run::size;
@@ -11,7 +11,7 @@ use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
 /// Characters of an inline trend where there is room.
-const TREND: usize = 12;
+pub const TREND: usize = 12;
 /// A trend that moves less than this is drawn level: half a decade either way.
 const LEVEL: f64 = 1.0;
 
@@ -41,6 +41,9 @@ pub fn render(report: &Report, columns: Option<usize>) -> String {
         let name = format!("{BOLD}{} × {}{BOLD:#}{}", cell.label(), cell.act, completed(cell, spec.trials));
         lines.push(wrap(&name, columns, 2));
         lines.extend(cell.words.iter().map(|words| wrap(&format!("  {words}"), columns, 4)));
+        if report.cells.len() <= roles::MOST_CELLS {
+            lines.extend(roles::table(cell, columns));
+        }
         lines.extend(cell.jacobian.iter().map(|j| wrap(&format!("  {}", jacobian::sentence(j)), columns, 4)));
     }
     lines.extend(unpaired(report, columns));
@@ -161,7 +164,7 @@ fn row(cell: &Cell, trend: usize) -> [Field; 7] {
 }
 
 /// `first ▇▆▅▄ last`.
-fn series(values: &[Option<f64>], length: usize) -> String {
+pub fn series(values: &[Option<f64>], length: usize) -> String {
     let show = |v: &Option<f64>| match v {
         None => "0 var".to_string(),
         Some(x) if x.abs() >= BEYOND => (if *x > 0.0 { ">3e17" } else { "<-3e17" }).to_string(),
