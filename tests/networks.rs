@@ -200,7 +200,7 @@ fn network(source: &str) -> (Architecture, Graph) {
     let mut graph = toml::graph(&architecture, &act).unwrap();
     let mut overrides = vec!["*=uniform(-sqrt(3/fan_in), sqrt(3/fan_in))"];
     if graph.parameters.iter().any(|p| p.is_biased()) {
-        overrides.push("*/bias=uniform(-0.3, 0.4)");
+        overrides.push("*bias=uniform(-0.3, 0.4)");
     }
     for (kind, law) in [
         ("gain", "*/gain=uniform(0.5, 1.5)"),
