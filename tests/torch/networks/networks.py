@@ -33,6 +33,11 @@ class Part:
     def of(self, tensor):
         return (tensor.mT if self.transposed else tensor)[self.rows]
 
+    def began(self):
+        """Mean and variance of what the library has drawn."""
+        drawn = self.of(self.matrix).detach()
+        return [drawn.mean().item(), variance(drawn)]
+
     def fill(self, array):
         with torch.no_grad():
             whole = self.matrix.mT if self.transposed else self.matrix
