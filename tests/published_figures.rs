@@ -1,9 +1,9 @@
 //! Figures that papers state of initializers, derived here and measured by the engine.
 //!
-//! Seeds are fixed, so a test is the same run every time. Where a figure is an expectation, the mean over independent trials is held to
-//! it within [`ERRORS`] standard errors of that mean, and what a finite width adds beside, which each test states as a share of the law.
-//! By Student's law with 23 degrees of freedom or more a comparison rejects a true law with a probability below 4.3·10⁻⁸, and a test with one
-//! below 10⁻⁶. Each test shows that another law is rejected.
+//! Seeds are fixed, so a test is the same run every time. Where a figure is an expectation, the mean over independent trials is held
+//! to it within [`ERRORS`] standard errors of that mean, and what a finite width adds beside, which each test states as a share of
+//! the law. By Student's law with 23 degrees of freedom or more a comparison rejects a true law with a probability below 4.3·10⁻⁸,
+//! and a test with one below 10⁻⁶. Each test shows that another law is rejected.
 
 #![expect(clippy::print_stdout, reason = "measured figures are for people to read")]
 
@@ -160,10 +160,11 @@ fn stream(blocks: usize, pre: bool) -> Vec<f64> {
     all
 }
 
-/// Xiong et al. 2020 (arXiv:2002.04745), lemma 2: in a pre-norm transformer the stream behind block l has 1 + l/2 ≤ E‖x‖²/d ≤ 1 + 3l/2.
+/// Xiong et al. 2020 (arXiv:2002.04745), lemma 2: in a pre-norm transformer the stream behind block l has 1 + l/2 ≤ E‖x‖²/d ≤ 1 +
+/// 3l/2.
 ///
-/// 8 blocks of 128 features, 4 positions, 8 samples, 32 trials; all 16 sums follow the recursion, of whose increments the finite width
-/// may take 2/d.
+/// 8 blocks of 128 features, 4 positions, 8 samples, 32 trials; all 16 sums follow the recursion, of whose increments the finite
+/// width may take 2/d.
 #[test]
 fn pre_norm_streams_grow_by_a_half_to_three_halves_a_block() {
     let text = transformer(8, true, "");
@@ -201,8 +202,33 @@ fn post_norm_sums_are_three_halves() {
     assert!(found.iter().skip(1).step_by(2).all(|mean| !mean.follows(1.5, 2.0 / 128.0)), "{found:?}");
 }
 
-/// Xiong et al. 2020, theorem 1: the gradient of the last perceptron's weights does not depend on the depth in a post-norm transformer,
-/// and falls as 1/√L in a pre-norm one, whose last norm divides by the stream.
+/// The norm of a post-norm sublayer divides by the root of 1 + s, with s what the branch adds, and takes a share s/(1 + s) from gradients
+/// that come back through the skip alone (Xiong et al. 2020). A ReLU branch gives that share back: it multiplies mean squares by
+/// s in both directions, so gradients of the sums are 1/(1 + s) in every block.
+///
+/// Xavier's law has s = 1/2, He's 2. 8 sublayers of 128 features, 1 sample, 60 trials; each norm takes up to 2/d of what the branch adds.
+#[test]
+fn post_norm_keeps_gradients_where_branches_do() {
+    let text = r#"
+        input = { shape = [128] }
+        layer = [{ type = "layernorm" }, { type = "repeat", times = 8, layers = [
+            { type = "residual", layers = [
+                { type = "linear", out = 128, bias = false }, { type = "act" }, { type = "linear", out = 128, bias = false },
+            ] },
+            { type = "layernorm" },
+        ] }]"#;
+    let width = 8.0 * 2.0 / 128.0;
+    for (init, s) in [("xavier-normal", 0.5), ("he", 2.0)] {
+        let graph = net(text, init, &[]);
+        let found = means(&graph, 1, 60, gradients(&places(&graph, "residual")));
+        assert!(found.iter().all(|mean| mean.follows(1.0 / (1.0 + s), width)), "{init}: {found:?}");
+        // The skip alone.
+        assert!(!found[0].follows((1.0f64 + s).powi(-8), width), "{init}: {found:?}");
+    }
+}
+
+/// Xiong et al. 2020, theorem 1: the gradient of the last perceptron's weights does not depend on the depth in a post-norm
+/// transformer, and falls as 1/√L in a pre-norm one, whose last norm divides by the stream.
 ///
 /// Behind that norm, gradients are N(0, 1). An entry of ∂C/∂W sums one product a position and sample, so its mean square is
 /// positions·E h² over what the norm divides by: positions/2 over S of the last sum, or over 3/2. 1 sample, 60 trials, 4/d.
@@ -223,7 +249,8 @@ fn last_gradients_fall_with_depth_in_pre_norm_alone() {
     assert!(!gradient(12, true).follows(law(2), 4.0 / 128.0));
 }
 
-/// Hayou et al. 2021 (Stable ResNet, arXiv:2010.12859): with branches times 1/√L the signal of a ReLU residual network grows by (1 + 1/L)^L < e.
+/// Hayou et al. 2021 (Stable ResNet, arXiv:2010.12859): with branches times 1/√L the signal of a ReLU residual network grows by (1 +
+/// 1/L)^L < e.
 ///
 /// A branch is W·φ(x) with He's law, so E‖x‖² grows by exactly 1 + 1/L a block, whatever the width. 64 units, 2000 trials.
 #[test]
@@ -283,9 +310,9 @@ fn batch_norm_streams_have_slope_one() {
     }
 }
 
-/// Zhang et al. 2019 (arXiv:1901.09321), § 3: with the other m − 1 layers of each of L branches times L^(−1/(2m−2)) and the last zero, a
-/// step of size η changes the function by Θ(η) whatever the depth: each last layer has 1/L of the squared gradient, and nothing else has
-/// any.
+/// Zhang et al. 2019 (arXiv:1901.09321), § 3: with the other m − 1 layers of each of L branches times L^(−1/(2m−2)) and the last
+/// zero, a step of size η changes the function by Θ(η) whatever the depth: each last layer has 1/L of the squared gradient, and
+/// nothing else has any.
 ///
 /// The stream stays the input. Behind m − 1 layers of ReLU an entry has E h² = (L^(−1/(m−1)))^(m−1) = 1/L, and an entry of ∂C/∂W has
 /// E δ²·E h² = 1/L, exactly, of one sample. 32 units, 600 trials.
@@ -320,22 +347,24 @@ fn fixup_steps_do_not_depend_on_depth() {
     assert!(!found.follows(1.0, 0.0) && found.follows(32.0, 0.0), "{found:?}");
 }
 
-/// Of N blocks of attention and perceptron with all four matrices of ratio a = n·Var, one position and mean square s of the input: the sum
-/// over all of them of the mean squares of ∂C/∂W.
+/// Of N blocks of attention and perceptron with all four matrices of ratio a = n·Var, one position and mean square s of the input:
+/// the sum over all of them of the mean squares of ∂C/∂W.
 ///
-/// At one position attention is the product of two matrices. It multiplies the stream by 1 + a², the perceptron by 1 + a²/2, and gradients
-/// likewise on their way back, so what stands at a block is the whole growth without that of the block's own sum.
+/// At one position attention is the product of two matrices. It multiplies the stream by 1 + a², the perceptron by 1 + a²/2, and
+/// gradients likewise on their way back, so what stands at a block is the whole growth without that of the block's own sum.
 fn updates(blocks: usize, a: f64, s: f64) -> f64 {
     let (attention, perceptron) = (1.0 + a * a, 1.0 + a * a / 2.0);
     let growth = (attention * perceptron).powi(blocks as i32);
     blocks as f64 * a * s * growth * (2.0 / attention + 1.0 / perceptron)
 }
 
-/// Huang et al. 2020 (T-Fixup, ICML), § 3.2: in an encoder of N blocks without norms, values, outputs and perceptrons times 0.67·N^(−1/4)
-/// and embeddings, N(0, 1) behind their factor √d, times (9N)^(−1/4) bound the change of the function by a step, whatever N.
+/// Huang et al. 2020 (T-Fixup, ICML), § 3.2: in an encoder of N blocks without norms, values, outputs and perceptrons times
+/// 0.67·N^(−1/4) and embeddings, N(0, 1) behind their factor √d, times (9N)^(−1/4) bound the change of the function by a step,
+/// whatever N.
 ///
 /// The sum over all weights of the mean square of ∂C/∂W is [`updates`] with a = 0.67²/√N and s = 1/(3√N): it goes to a limit, where
-/// Xavier's law alone makes it grow exponentially. One sample, 96 features, 100 trials; a block's growth may be off by 2/d a block's share.
+/// Xavier's law alone makes it grow exponentially. One sample, 96 features, 100 trials; a block's growth may be off by 2/d a block's
+/// share.
 #[test]
 fn t_fixup_bounds_the_sum_of_updates() {
     let found = |blocks: usize, scale: f64| {
@@ -372,8 +401,9 @@ fn t_fixup_bounds_the_sum_of_updates() {
 /// Wang et al. 2022 (DeepNet, arXiv:2203.00555), § 4: post-norm sublayers LN(αx + f(x)) with α = (2N)^(1/4) and values, outputs and
 /// perceptrons times β = (8N)^(−1/4) satisfy 2N(v² + w²)/α² = 1 for the 2N sublayers of an encoder, which bounds the update.
 ///
-/// With f = W_w·W_v·x, as the paper has it, v² = w² = β². An entry of ∂C/∂W of either has β²/(α²(1 + s)) with s = β⁴/α² what the sum grows by
-/// before its norm, so the sum over 4N matrices is 4Nβ²/α²/(1 + s) = 1/(1 + s). One sample, 128 features, 60 trials; norms take 4/d.
+/// With f = W_w·W_v·x, as the paper has it, v² = w² = β². An entry of ∂C/∂W of either has β²/(α²(1 + s)) with s = β⁴/α² what the sum
+/// grows by before its norm, so the sum over 4N matrices is 4Nβ²/α²/(1 + s) = 1/(1 + s). One sample, 128 features, 60 trials; norms
+/// take 4/d.
 #[test]
 fn deepnorm_updates_add_up_to_one() {
     let found = |blocks: usize, alpha: f64, beta: f64| {
@@ -430,11 +460,11 @@ fn irnn_gradients_stay_as_they_are() {
     assert!(!are("he", 1.0));
 }
 
-/// Gers et al. 2000, Jozefowicz et al. 2015: a forget gate whose bias is 0 lets σ(0) = 0.5 of the cell's gradient through a step,
-/// one whose bias is 1 lets σ(1) = 0.731 through.
+/// Gers et al. 2000, Jozefowicz et al. 2015: a forget gate whose bias is 0 lets σ(0) = 0.5 of the cell's gradient through a step, one
+/// whose bias is 1 lets σ(1) = 0.731 through.
 ///
-/// With weights of zero the gates are what their biases make them, the gradient of the candidate is the cell's times σ(0), and no other gate
-/// has any before the last step: squares change by σ(b)² a step, exactly.
+/// With weights of zero the gates are what their biases make them, the gradient of the candidate is the cell's times σ(0), and no
+/// other gate has any before the last step: squares change by σ(b)² a step, exactly.
 #[test]
 fn forget_biases_set_what_a_step_lets_through() {
     let factors = |bias: f64| {
@@ -455,11 +485,11 @@ fn forget_biases_set_what_a_step_lets_through() {
     assert!(are(0.0, 0.5) && are(1.0, sigmoid(1.0)) && !are(1.0, 0.5) && are(-2.0, sigmoid(-2.0)));
 }
 
-/// Dong, Cordonnier & Loukas 2021 (arXiv:2103.03404), § 2: attention alone takes what sets positions apart to its third power, a
-/// skip keeps it.
+/// Dong, Cordonnier & Loukas 2021 (arXiv:2103.03404), § 2: attention alone takes what sets positions apart to its third power, a skip
+/// keeps it.
 ///
-/// Positions are x + ε·r. Scores differ between queries by ε²·rᵢᵀArⱼ beside what all share, and weights that add up to one carry ε·rⱼ alone
-/// into the differences: ε³. Halving ε takes 2⁶ from 1 − cosine, and 2² with a skip, to first order in ε; ε = 1/64 leaves 2 %.
+/// Positions are x + ε·r. Scores differ between queries by ε²·rᵢᵀArⱼ beside what all share, and weights that add up to one carry ε·rⱼ
+/// alone into the differences: ε³. Halving ε takes 2⁶ from 1 − cosine, and 2² with a skip, to first order in ε; ε = 1/64 leaves 2 %.
 #[test]
 fn attention_alone_cubes_what_sets_positions_apart() {
     let apart = |skip: bool, epsilon: f64| {
@@ -482,11 +512,11 @@ fn attention_alone_cubes_what_sets_positions_apart() {
     assert!((exponent(true) - 2.0).abs() < 0.1, "{}", exponent(true));
 }
 
-/// Noci et al. 2022 (arXiv:2206.03126), § 3: averaging attention with a skip, x + α·W·x̄, keeps what sets positions apart, while what they share
-/// grows by 1 + α² a layer: cosines go to 1 with depth for α = 1, and to a limit below for α = 1/√L.
+/// Noci et al. 2022 (arXiv:2206.03126), § 3: averaging attention with a skip, x + α·W·x̄, keeps what sets positions apart, while what
+/// they share grows by 1 + α² a layer: cosines go to 1 with depth for α = 1, and to a limit below for α = 1/√L.
 ///
-/// Of n independent positions the shared part begins as 1/n. Behind L layers S = 1 − 1/n + (1 + α²)^L/n, exactly, and two positions have
-/// ((1 + α²)^L − 1)/n over S, to 2/d. 64 features, 4 positions, 800 trials.
+/// Of n independent positions the shared part begins as 1/n. Behind L layers S = 1 − 1/n + (1 + α²)^L/n, exactly, and two positions
+/// have ((1 + α²)^L − 1)/n over S, to 2/d. 64 features, 4 positions, 800 trials.
 #[test]
 fn skips_of_averaging_attention_collapse_slowly_or_not_at_all() {
     let n = POSITIONS as f64;
@@ -531,10 +561,11 @@ fn expected(f: impl Fn(f64) -> f64) -> f64 {
     (-12_000..=12_000).map(point).map(|z| f(z) * (-z * z / 2.0).exp()).sum::<f64>() * step / (2.0 * PI).sqrt()
 }
 
-/// Klambauer et al. 2017 (arXiv:1706.02515): λ = 1.0507 and α = 1.6733, in closed form by the complementary error function, make mean 0 and variance 1 a fixed point, which attracts.
+/// Klambauer et al. 2017 (arXiv:1706.02515): λ = 1.0507 and α = 1.6733, in closed form by the complementary error function, make mean
+/// 0 and variance 1 a fixed point, which attracts.
 ///
-/// E φ = 0 and E φ² = 1 to the rule's 10⁻⁷. With LeCun's law 32 layers of 256 units keep mean square 1; 24 trials of 16 samples, and a
-/// finite width may take 4/n.
+/// E φ = 0 and E φ² = 1 to the rule's 10⁻⁷. With LeCun's law 32 layers of 256 units keep mean square 1; 24 trials of 16 samples, and
+/// a finite width may take 4/n.
 #[test]
 fn selu_keeps_mean_zero_and_variance_one() {
     let selu = Activation::parse("selu").unwrap();
@@ -564,11 +595,11 @@ fn selu_keeps_mean_zero_and_variance_one() {
     assert!(!found("he")[0].follows(1.0, 4.0 / 256.0));
 }
 
-/// Brock et al. 2021 (arXiv:2101.08692): standardized weights scaled by 1/√fan_in pass on the variance of what comes in, so
-/// that γ = 1/√Var φ(z) keeps it: √(2/(1 − 1/π)) for ReLU, and what their code has for others, estimated with 2¹⁸ normal numbers.
+/// Brock et al. 2021 (arXiv:2101.08692): standardized weights scaled by 1/√fan_in pass on the variance of what comes in, so that γ =
+/// 1/√Var φ(z) keeps it: √(2/(1 − 1/π)) for ReLU, and what their code has for others, estimated with 2¹⁸ normal numbers.
 ///
-/// An estimate of a standard deviation by that many scatters by less than 0.3 %; five times that are allowed. 16 layers of 256 channels, 24
-/// trials of 16 samples: each layer may be off by 1/n.
+/// An estimate of a standard deviation by that many scatters by less than 0.3 %; five times that are allowed. 16 layers of 256
+/// channels, 24 trials of 16 samples: each layer may be off by 1/n.
 #[test]
 fn nfnet_gains_keep_the_variance() {
     let gain = |name: &str| {

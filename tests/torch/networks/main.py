@@ -12,7 +12,7 @@ import json
 import pathlib
 import sys
 
-import libraries  # noqa: F401
+import libraries
 import torch
 import written  # noqa: F401
 from calls import Calls
@@ -37,6 +37,7 @@ def main(source, target):
     torch.float32 = torch.float = torch.float64
     torch.Tensor.float = torch.Tensor.double
     given, net = about["network"]["input"], about["network"]
+    torch.manual_seed(0)
     model = NETWORKS[net["name"]](net)
     module = model.module.double().train()
     for part in module.modules():
@@ -44,6 +45,9 @@ def main(source, target):
             part.inplace = False
     # The n-th of initdiag's arrays is the n-th part of the model.
     parts = dict(zip(about["order"], model.parts, strict=True))
+    # How a library draws them; what is written here has no laws of its own.
+    is_library = NETWORKS[net["name"]].__module__ == libraries.__name__
+    began = {name: part.began() for name, part in parts.items() if is_library}
     for name, part in parts.items():
         part.fill(arrays[name])
     model.check()
@@ -60,7 +64,7 @@ def main(source, target):
     for path, out in model.activations(about["activations"], calls).items():
         if path in layers:
             layers[path][1] = variance(out)
-    pathlib.Path(target).write_text(json.dumps({"cost": cost.item(), "layers": layers}))
+    pathlib.Path(target).write_text(json.dumps({"cost": cost.item(), "layers": layers, "began": began}))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,11 @@ class Part:
     def of(self, tensor):
         return (tensor.mT if self.transposed else tensor)[self.rows]
 
+    def began(self):
+        """Mean and variance of what the library has drawn."""
+        drawn = self.of(self.matrix).detach()
+        return [drawn.mean().item(), variance(drawn)]
+
     def fill(self, array):
         with torch.no_grad():
             whole = self.matrix.mT if self.transposed else self.matrix
@@ -48,7 +53,9 @@ def mean_square(t):
 
 
 def variance(t):
-    return t.detach().var(correction=0).item()
+    """In two passes: `var` of PyTorch goes through the entries one by one and loses four digits in large tensors."""
+    t = t.detach()
+    return mean_square(t - t.mean())
 
 
 def moments(z, gradient, weight_gradients, activation=None):
