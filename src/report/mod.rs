@@ -21,6 +21,7 @@ pub mod export;
 #[cfg(feature = "figures")]
 pub mod figure;
 pub mod jacobian;
+#[cfg(feature = "figures")]
 mod outline;
 pub mod phase;
 pub mod recommend;

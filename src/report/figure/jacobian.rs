@@ -23,7 +23,7 @@ struct Spectrum<'a> {
     style: Style,
 }
 
-/// A panel with a curve for each cell whose singular values are known, and theory's root mean square beside it, dashed.
+/// A panel with a curve for each cell whose singular values are known, and theory's root mean square beside it, thin with crosses.
 pub fn svg(report: &Report) -> String {
     let styles = style::looks(&Grid::of(report));
     let ruler = Ruler::new();

@@ -134,6 +134,8 @@ pub fn limits(cells: &[&Cell], leaves: fn(&FormatRange) -> (bool, bool)) -> Vec<
 const LABEL: f64 = 10.0;
 /// Height of a line of them.
 const LINE: f64 = 12.0;
+/// Among curves of more points than this no place away from a limit is sought: it would take long.
+const MOST_POINTS: usize = 20_000;
 /// Places along a limit that are tried for its label.
 const TRIES: usize = 12;
 
@@ -150,8 +152,8 @@ pub fn draw_limits(canvas: &mut Canvas, limits: &[Limit], frame: &Frame) {
     }
 }
 
-/// Their names, those that nearly coincide together, upon all curves. Each stands where no curve is, in one line or in two; where there is
-/// no such place it has a white edge, so that it can be read.
+/// Their names, those that nearly coincide together, upon all curves. Each stands at its line where no curve is, in one row or in two; where
+/// there is no such place, at the nearest one that is free, with a thin line to its own; else it has a white edge, so that it can be read.
 pub fn name_limits(
     canvas: &mut Canvas,
     limits: &[Limit],
@@ -175,6 +177,7 @@ pub fn name_limits(
         }
     }
     let lines: Vec<f64> = visible(limits, frame).map(|limit| frame.y(limit.value)).collect();
+    let points: usize = curves.iter().map(Vec::len).sum();
     let mut taken: Vec<Rect> = Vec::new();
     for (lowest, highest, limits) in groups {
         let whole = named(&limits, 0.7 * frame.plot.width(), ruler);
@@ -188,28 +191,56 @@ pub fn name_limits(
             let outside = rect.top < frame.plot.top - 2.0 || rect.bottom > frame.plot.bottom + 2.0;
             3 * crossed + 60 * hidden + struck + 30 * usize::from(outside)
         };
+        let placed = |form: &[String], k: usize, top: f64| {
+            let width = form.iter().map(|line| ruler.width(line, LABEL)).fold(0.0, f64::max) + 4.0;
+            // From the right to the left.
+            let room = (frame.plot.width() - width).max(0.0);
+            let left = frame.plot.right - width - room * k as f64 / (TRIES - 1) as f64;
+            Rect::new((left, top), (left + width, top + height(form)))
+        };
         let mut best: Option<(usize, Rect, &Vec<String>)> = None;
         for form in &forms {
-            let width = form.iter().map(|line| ruler.width(line, LABEL)).fold(0.0, f64::max) + 4.0;
-            let height = LINE * form.len() as f64 + 2.0;
-            let room = (frame.plot.width() - width).max(0.0);
             for (above, k) in [true, false].into_iter().flat_map(|above| (0..TRIES).map(move |k| (above, k)))
             {
-                // From the right to the left.
-                let left = frame.plot.right - width - room * k as f64 / (TRIES - 1) as f64;
-                let top = if above { highest - height } else { lowest + 1.0 };
-                let rect = Rect::new((left, top), (left + width, top + height));
+                let rect = placed(form, k, if above { highest - height(form) } else { lowest + 1.0 });
                 let cost = cost(&rect);
                 if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
                     best = Some((cost, rect, form));
                 }
             }
         }
-        let Some((cost, rect, form)) = best else { continue };
+        let Some((mut least, mut rect, mut form)) = best else { continue };
+        let middle = f64::midpoint(lowest, highest);
+        let mut led = false;
+        if least >= 3 && points <= MOST_POINTS {
+            // Somewhere else, the nearer the better, and led to its line.
+            let rows = ((frame.plot.height() / 6.0) as usize).max(1);
+            let tops = (0..rows).map(|row| frame.plot.top + 2.0 + 6.0 * row as f64);
+            let mut free: Vec<(f64, Rect, &Vec<String>)> = Vec::new();
+            for top in tops {
+                for form in &forms {
+                    let rects = (0..TRIES).map(|k| placed(form, k, top));
+                    free.extend(
+                        rects
+                            .filter(|rect| cost(rect) == 0)
+                            .map(|rect| ((rect.center().1 - middle).abs(), rect, form)),
+                    );
+                }
+            }
+            if let Some((_, place, lines)) = free.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)) {
+                (least, rect, form, led) = (0, place, lines, true);
+            }
+        }
         let right = rect.right >= frame.plot.right - 1.0;
+        if led {
+            let x = sharp(if right { rect.right - 8.0 } else { rect.left + 8.0 });
+            let (from, to) = if rect.top > lowest { (rect.top, lowest) } else { (rect.bottom, highest) };
+            canvas.line(&[(x, from), (x, to)], Stroke::new(GRAY, 0.8));
+            canvas.disc((x, to), 1.8, &GRAY);
+        }
         for (k, line) in form.iter().enumerate() {
             let style = TextStyle::new(LABEL, GRAY).above();
-            let style = if cost > 0 { style.edged() } else { style };
+            let style = if least > 0 { style.edged() } else { style };
             let y = rect.top + LINE * (k + 1) as f64 - 1.5;
             match right {
                 true => canvas.text(line, (rect.right - 2.0, y), style.ending()),
@@ -218,6 +249,11 @@ pub fn name_limits(
         }
         taken.push(rect);
     }
+}
+
+/// Height of a label of so many lines.
+fn height(form: &[String]) -> f64 {
+    LINE * form.len() as f64 + 2.0
 }
 
 /// `bf16, f32 underflow`; in few words where the names are wider than `room`.
@@ -248,6 +284,25 @@ mod tests {
         assert_eq!(named(&[&bf16, &f32], 30.0, &ruler), "number formats underflow");
         let many: Vec<Limit> = (0..6).map(|k| limit(&k.to_string(), true)).collect();
         assert_eq!(named(&many.iter().collect::<Vec<_>>(), 300.0, &ruler), "number formats underflow");
+    }
+
+    #[test]
+    fn a_label_leaves_its_line_where_curves_are_everywhere_along_it() {
+        let ruler = Ruler::new();
+        let plot = Rect::new((0.0, 0.0), (300.0, 200.0));
+        let frame = Frame::whole(plot, (0.0, 20.0));
+        let limit = Limit { value: 10.0, name: "f16".into(), low: true };
+        // A zigzag about the line leaves room far above and below it alone.
+        let zigzag: Vec<Point> =
+            (0..150).map(|k| (2.0 * f64::from(k), if k % 2 == 0 { 70.0 } else { 130.0 })).collect();
+        let mut canvas = Canvas::new(300.0, 200.0);
+        name_limits(&mut canvas, &[limit], &[zigzag], &frame, &ruler);
+        let text = canvas.finish();
+        let y: f64 = text.split(" y=\"").nth(1).and_then(|t| t.split('"').next()?.parse().ok()).unwrap();
+        assert!(
+            text.contains(">f16 underflow<") && !text.contains("paint-order") && text.contains("<circle")
+        );
+        assert!(!(72.0..=130.0).contains(&y), "{y}");
     }
 
     #[test]

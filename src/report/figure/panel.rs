@@ -85,6 +85,12 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// Two layers on all of a plot.
+    #[cfg(test)]
+    pub fn whole(plot: Rect, range: (f64, f64)) -> Self {
+        Self { plot, bottom: plot.bottom, depth: 2, range, cells: 1 }
+    }
+
     /// Between two layers; in a single layer, where the cells stand side by side, between two cells.
     fn step(&self) -> f64 {
         let room = self.plot.width();
