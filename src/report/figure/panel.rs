@@ -23,7 +23,7 @@ const UNMEASURED: &str = "beyond 10^±3e17 nothing is measured";
 const LANE: f64 = 120.0;
 
 /// Rows of zeros that are lower than this have no labels of their own.
-const LABELLED_ROW: f64 = 8.0;
+const LABELLED_ROW: f64 = 4.0;
 
 /// The line at what is resolved draws and leaves out these lengths in turn.
 const DOTTED: &[f64] = &[2.0, 4.0];
