@@ -22,6 +22,9 @@ const UNMEASURED: &str = "beyond 10^±3e17 nothing is measured";
 /// Most height of the lane of zeros, of which each cell has a row.
 const LANE: f64 = 120.0;
 
+/// Rows of zeros that are lower than this have no labels of their own.
+const LABELLED_ROW: f64 = 4.0;
+
 /// The line at what is resolved draws and leaves out these lengths in turn.
 const DOTTED: &[f64] = &[2.0, 4.0];
 /// Half the width of an arrow below it, and its height.
@@ -171,6 +174,11 @@ impl Panel {
         self.series.iter().filter(|s| !s.zeros.is_empty()).count()
     }
 
+    /// Height of a row of zeros.
+    fn row_step(&self, frame: &Frame) -> f64 {
+        (frame.bottom - frame.plot.bottom) / (self.zero_rows().max(self.lane) as f64 + 0.5)
+    }
+
     fn frame(&self, plot: Rect) -> Frame {
         let rows = self.zero_rows().max(self.lane);
         let most = LANE.min(0.4 * plot.height());
@@ -219,12 +227,25 @@ impl Panel {
         self.floors(canvas, &frame);
         self.zeros(canvas, &frame);
         name_limits(canvas, &self.limits, &curves, &frame, ruler);
-        let end = |(cell, series): (usize, &Series)| {
-            let last = series.line.iter().rev().find_map(|p| point(cell, p))?.1;
-            let text = ruler.shown(&series.label);
-            (!text.is_empty()).then_some(Label { text, end: last, color: series.look.color })
+        // Of a line that is zero everywhere, the row of its zeros.
+        let rows = self.cells().filter(|(_, series)| !series.zeros.is_empty());
+        let row_of: Vec<(usize, usize)> = rows.enumerate().map(|(row, (cell, _))| (cell, row)).collect();
+        let zeros = |cell: usize, series: &Series| {
+            let (_, row) = row_of.iter().find(|(of, _)| *of == cell)?;
+            let step = self.row_step(&frame);
+            (step >= LABELLED_ROW).then(|| {
+                let last = series.zeros.last().map_or(1.0, |stretch| stretch.1);
+                (frame.x(last, cell), row_y(&frame, step, *row))
+            })
         };
-        labels::draw(canvas, self.cells().filter_map(end).collect(), &curves, frame.plot, ruler);
+        let end = |(cell, series): (usize, &Series)| {
+            let last = series.line.iter().rev().find_map(|p| point(cell, p)).map(|p| p.1);
+            let end = last.or_else(|| zeros(cell, series))?;
+            let text = ruler.shown(&series.label);
+            (!text.is_empty()).then_some(Label { text, end, color: series.look.color })
+        };
+        let whole = Rect { bottom: frame.bottom, ..frame.plot };
+        labels::draw(canvas, self.cells().filter_map(end).collect(), &curves, whole, ruler);
     }
 
     /// Every series with the place of its cell.
@@ -354,11 +375,10 @@ impl Panel {
     /// A row for each cell that has zeros, below the scale: crosses at the ends of each stretch of layers.
     fn zeros(&self, canvas: &mut Canvas, frame: &Frame) {
         let rows = self.cells().filter(|(_, s)| !s.zeros.is_empty());
-        let count = self.zero_rows().max(self.lane);
-        let step = (frame.bottom - frame.plot.bottom) / (count as f64 + 0.5);
+        let step = self.row_step(frame);
         let arm = (0.35 * step).clamp(1.0, 4.0);
         for (row, (cell, series)) in rows.enumerate() {
-            let y = frame.plot.bottom + (row as f64 + 0.75) * step;
+            let y = row_y(frame, step, row);
             let mut crosses = Vec::new();
             for stretch in &series.zeros {
                 let ends = [stretch.0, stretch.1].map(|layer| (frame.x(layer, cell), y));
@@ -373,6 +393,11 @@ impl Panel {
             canvas.lines(lines, Stroke::new(series.look.color, 2.0));
         }
     }
+}
+
+/// The middle of a row of zeros.
+fn row_y(frame: &Frame, step: f64, row: usize) -> f64 {
+    frame.plot.bottom + (row as f64 + 0.75) * step
 }
 
 /// Down to the foot of the scale where the lower quantile is zero; a bar where a layer stands alone.
@@ -452,7 +477,22 @@ fn markers(canvas: &mut Canvas, series: &Series, marker: Marker, cell: usize, fr
 #[cfg(test)]
 mod tests {
     use super::super::series::tests::{panel, report};
+    use super::super::{FigureOptions, PanelName, styled_svg};
     use super::*;
+    use crate::report::outline::tests::transformer;
+
+    #[test]
+    fn a_line_that_is_zero_everywhere_is_labelled_at_its_row() {
+        let mut report = report(&[Some(0.0)], &[None]);
+        let mut layers = transformer(3);
+        for layer in layers.iter_mut().filter(|layer| layer.role.as_deref() == Some("key")) {
+            layer.gradient.log10_variance.median = None;
+        }
+        report.cells[0].layers = layers;
+        let options = FigureOptions { panels: vec![PanelName::Gradient], ..FigureOptions::default() };
+        let svg = styled_svg(&report, &options);
+        assert!(svg.contains(">exactly 0</text>") && svg.contains(">key</text>"));
+    }
 
     #[test]
     fn a_cell_under_another_is_drawn_wider_where_it_is_covered() {
