@@ -54,16 +54,18 @@ struct Array {
 }
 
 impl Array {
-    fn read(mut reader: impl Read) -> Result<Self, DataError> {
+    /// Of so many axes at least.
+    fn read(mut reader: impl Read, least: usize) -> Result<Self, DataError> {
         let fault = |text: String| DataError::Npy(text);
         let header = npy_header(&mut reader)?;
         let header = npyz::NpyHeader::from_reader(header.as_slice()).map_err(|f| fault(f.to_string()))?;
         let sizes: Vec<usize> =
             header.shape().iter().map(|s| usize::try_from(*s).unwrap_or(usize::MAX)).collect();
-        let Some(first) = sizes.first() else {
-            return Err(fault("it has no axis; samples × features are needed".into()));
-        };
-        let entries = if sizes.len() == 1 { *first } else { shape(&sizes).map(|(f, s)| f * s)? };
+        if sizes.len() < least {
+            let axes = if sizes.len() == 1 { "one axis" } else { "no axis" };
+            return Err(fault(format!("it has {axes}; samples × features are needed")));
+        }
+        let entries = if let [one] = sizes[..] { one } else { shape(&sizes).map(|(f, s)| f * s)? };
         let name = header.dtype().descr();
         let element = Element::parse(name.trim_matches(['\'', '"']))
             .ok_or_else(|| fault(format!("its element type {} is not a real number type", short(&name))))?;
@@ -78,7 +80,7 @@ impl Array {
 
 /// Tokens: integers along one axis, or samples × length.
 pub fn tokens(reader: impl Read) -> Result<Tokens, DataError> {
-    let array = Array::read(reader)?;
+    let array = Array::read(reader, 1)?;
     if !matches!(array.element.kind, 'i' | 'u') {
         return Err(DataError::Npy(format!("tokens are integers, not of type {}", short(&array.name))));
     }
@@ -99,11 +101,8 @@ pub fn tokens(reader: impl Read) -> Result<Tokens, DataError> {
 
 /// NumPy's format: booleans, integers and floats of 1 to 8 bytes, in either order, at least two axes, the first of samples.
 pub fn npy(reader: impl Read) -> Result<DMatrix<f32>, DataError> {
-    let array = Array::read(reader)?;
+    let array = Array::read(reader, 2)?;
     let sizes = &array.sizes;
-    if sizes.len() < 2 {
-        return Err(DataError::Npy("it has one axis; samples × features are needed".into()));
-    }
     let (features, samples) = shape(sizes)?;
     let values: Vec<f32> = array.entries(|bytes| array.element.value(bytes)).collect();
     if array.order == npyz::Order::C {
