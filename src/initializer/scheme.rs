@@ -90,9 +90,8 @@ pub const ENTRIES: &[Entry] = &[
             }
         },
         nominal: Some(|v, s| {
-            let half = |size: usize, is_paired: bool| size as f64 / if is_paired { 2.0 } else { 1.0 };
-            let side = half(s.fan_in, s.layer > 1).max(half(s.fan_out, s.layer < s.depth));
-            s.fan_in as f64 * v.number(0).powi(2) / side
+            let law = Law::Mirrored { gain: v.number(0), inputs: s.layer > 1, outputs: s.layer < s.depth };
+            s.fan_in as f64 * law.moments(s.fan_in, s.fan_out).variance
         }),
         depends_on_layer: true,
         ..Entry::BASE

@@ -157,9 +157,9 @@ impl Law {
             Self::Uniform { low, high } => (f64::midpoint(low, high), (high - low).powi(2) / 12.0),
             Self::TruncatedNormal { mean, std, low, high } => truncated_moments(mean, std, low, high),
             Self::Haar { gain } => (0.0, gain * gain / n.max(m)),
-            Self::Mirrored { gain, inputs, outputs } => {
-                let half = |size: f64, is_paired: bool| if is_paired { size / 2.0 } else { size };
-                (0.0, gain * gain / half(n, inputs).max(half(m, outputs)))
+            Self::Mirrored { gain, .. } => {
+                let (columns, rows) = self.block(fan_in, fan_out);
+                (0.0, gain * gain / columns.max(rows).max(1) as f64)
             }
             Self::Identity { gain } => {
                 let p = n.min(m) / (n * m);
@@ -181,6 +181,15 @@ impl Law {
             Self::Uniform { low, high } | Self::TruncatedNormal { low, high, .. } => (low, high),
             Self::Haar { gain } | Self::Mirrored { gain, .. } => (-gain.abs(), gain.abs()),
             Self::Identity { gain } => (gain.min(0.0), gain.max(0.0)),
+        }
+    }
+
+    /// Columns and rows of what is drawn of a `fan_out × fan_in` matrix: one block of those that mirror each other, else all of it.
+    pub fn block(&self, fan_in: usize, fan_out: usize) -> (usize, usize) {
+        let half = |size: usize, is_paired: bool| if is_paired { size / 2 } else { size };
+        match *self {
+            Self::Mirrored { inputs, outputs, .. } => (half(fan_in, inputs), half(fan_out, outputs)),
+            _ => (fan_in, fan_out),
         }
     }
 

@@ -52,9 +52,9 @@ impl Cost {
             law if law.is_fixed() => Self::default(),
             Law::Normal { .. } => Self { normals: n * m, ..Self::default() },
             Law::Haar { .. } => Self { products: 3.0 * n.min(m) * n * m, others: n * m, ..Self::default() },
-            Law::Mirrored { inputs, outputs, .. } => {
-                let half = |size: f64, is_paired: bool| if is_paired { size / 2.0 } else { size };
-                Self::drawing(Law::Haar { gain: 1.0 }, half(n, inputs), half(m, outputs))
+            Law::Mirrored { gain, .. } => {
+                let (columns, rows) = law.block(n as usize, m as usize);
+                Self::drawing(Law::Haar { gain }, columns as f64, rows as f64)
             }
             _ => Self { others: n * m, ..Self::default() },
         }

@@ -122,9 +122,8 @@ impl<T: Real> Dense<T> {
         };
         self.drawn.get_or_insert_with(|| match law {
             Law::Haar { .. } => haar(fan_in, fan_out),
-            Law::Mirrored { inputs, outputs, .. } => {
-                let half = |size: usize, is_paired: bool| if is_paired { size / 2 } else { size };
-                let (columns, rows) = (half(fan_in, inputs), half(fan_out, outputs));
+            Law::Mirrored { .. } => {
+                let (columns, rows) = law.block(fan_in, fan_out);
                 let of = |m: &dyn Fn(usize, usize) -> T| {
                     Drawn::Plain(DMatrix::from_fn(fan_out, fan_in, |i, j| {
                         let entry = m(i % rows, j % columns);
