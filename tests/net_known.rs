@@ -188,8 +188,9 @@ fn a_flat_network_is_the_plain_stack() {
     let plain = &run(&plan, &control).unwrap().cells[0];
     assert_eq!((&plain.forward, &plain.backward), (&cell.forward, &cell.backward));
     for (a, b) in plain.layers.iter().zip(&cell.layers) {
+        // A plain stack has neither names nor roles.
         let mut b = b.clone();
-        b.path = None;
+        (b.path, b.role) = (None, None);
         assert_eq!(*a, b);
     }
 }
