@@ -1615,6 +1615,7 @@ fn tokens_come_from_files() {
     write("short.txt", "1 2 3\n5 6 7\n");
     write("large.txt", "1 2 3 128 1 1 1\n");
     write("few.txt", "1 2 3 4\n");
+    write("scant.txt", "1 2 3\n");
     let arguments = |input: &str| {
         let path = |name: &str| place.path().join(name).to_string_lossy().into_owned();
         let (net, input) = (path("n.toml"), if input.is_empty() { "normal".into() } else { path(input) });
@@ -1631,10 +1632,11 @@ fn tokens_come_from_files() {
     for (input, words) in [
         ("short.txt", "samples have 3 tokens, and the network takes 4"),
         ("large.txt", "token 128, and the network knows 128, numbered from 0"),
+        ("scant.txt", "the input has 3 tokens, and a sample of the network is 4"),
         ("few.txt", "the data has 1 sample, fewer than a batch of 2"),
     ] {
         let arguments = arguments(input);
         let (code, text) = complaint(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        assert!(code == 2 && text.contains(words), "{input}: {text}");
+        assert!(code == 2 && text.contains("--input: ") && text.contains(words), "{input}: {text}");
     }
 }

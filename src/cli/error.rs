@@ -95,9 +95,13 @@ fn in_options(fault: &PlanError) -> String {
         PlanError::Override(fault) => format!("--set {fault}"),
         PlanError::DependentBias(_) => format!("--bias: {fault}"),
         PlanError::Net(fault) => of_graph(fault),
-        PlanError::Features { .. } | PlanError::Entries { .. } | PlanError::Tokens => {
-            format!("--input: {fault}")
-        }
+        PlanError::Features { .. }
+        | PlanError::Entries { .. }
+        | PlanError::Tokens
+        | PlanError::NoTokens(_)
+        | PlanError::Vocabulary { .. }
+        | PlanError::Short { .. }
+        | PlanError::Row { .. } => format!("--input: {fault}"),
         PlanError::Samples { samples, batch } => {
             let plural = if *samples == 1 { "" } else { "s" };
             format!("--input: the data has {samples} sample{plural}, fewer than a batch of {batch}")

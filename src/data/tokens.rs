@@ -1,8 +1,11 @@
 //! Tokens of a language model: whole numbers, or the bytes of a text.
 
-use super::{DataError, Format, MOST_ENTRIES, format, npy, open, short};
+use super::{DataError, Format, format, npy, open, short};
 use std::io::Read;
 use std::path::Path;
+
+/// Bytes of a text at most, unpacked.
+const MOST_TEXT: u64 = 1 << 30;
 
 /// Numbers of tokens, in the order of their file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +48,10 @@ pub fn read_tokens(path: &Path) -> Result<Tokens, DataError> {
         Format::Npy => npy::tokens(reader)?,
         _ => {
             let mut bytes = Vec::new();
-            reader.take(MOST_ENTRIES as u64).read_to_end(&mut bytes)?;
+            reader.take(MOST_TEXT + 1).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 > MOST_TEXT {
+                return Err(DataError::TooMuch { most: MOST_TEXT });
+            }
             numbers(&bytes).unwrap_or_else(|| Tokens {
                 numbers: bytes.iter().map(|byte| u32::from(*byte)).collect(),
                 row: None,

@@ -128,6 +128,8 @@ pub enum PlanError {
     NoTokens(String),
     #[error("the input has token {token}, and the network knows {tokens}, numbered from 0")]
     Vocabulary { token: u32, tokens: usize },
+    #[error("the input has {tokens} tokens, and a sample of the network is {length}")]
+    Short { tokens: usize, length: usize },
     #[error("the input's samples have {row} tokens, and the network takes {length}")]
     Row { row: usize, length: usize },
     #[error("the data has {samples} samples, fewer than a batch of {batch}")]
@@ -261,6 +263,9 @@ impl Plan {
             (Some(row), ..) if row != length => Err(PlanError::Row { row, length }),
             (_, token, _) if token as usize >= input.channels => {
                 Err(PlanError::Vocabulary { token, tokens: input.channels })
+            }
+            (None, ..) if tokens.numbers.len() < length => {
+                Err(PlanError::Short { tokens: tokens.numbers.len(), length })
             }
             (.., samples) if samples < self.experiment.batch => {
                 Err(PlanError::Samples { samples, batch: self.experiment.batch })
