@@ -9,8 +9,8 @@ use crate::initializer::{self, Group, Initializer, Site, nearest_proper};
 use crate::law::short;
 use crate::numeric::product::Threads;
 use crate::numeric::stream::Key;
-use crate::report::terminal::padded;
 use crate::report::terminal::wrap::{shown, wrap};
+use crate::report::terminal::{BOLD, DIM, padded};
 use crate::weights::Dense;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -184,9 +184,6 @@ fn act_row(entry: &'static activation::Entry) -> ActRow {
         source: entry.source,
     }
 }
-
-const BOLD: anstyle::Style = anstyle::Style::new().bold();
-const DIM: anstyle::Style = anstyle::Style::new().dimmed();
 
 /// Cells that a law needs beside the numbers; with fewer it goes below them.
 const LEAST: usize = 44;

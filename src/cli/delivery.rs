@@ -7,8 +7,6 @@ use super::paths::Paths;
 use super::progress;
 use crate::report::export::{Files, Format, Rendering};
 use crate::report::terminal::Shown;
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
 use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
 
@@ -36,15 +34,7 @@ pub struct OutputOptions {
     pub(super) color: When,
 }
 
-impl ValueEnum for Format {
-    fn value_variants<'a>() -> &'a [Self] {
-        Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.name()))
-    }
-}
+by_name!(Format);
 
 /// `a, b and c`.
 fn listed(formats: &[Format]) -> String {

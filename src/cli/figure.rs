@@ -2,8 +2,6 @@
 
 use super::error::{Failure, note};
 use crate::report::figure::{Facet, FigureOptions, PanelName, WIDTHS};
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
 
 /// How the figure of a run is drawn.
 #[derive(clap::Args)]
@@ -70,25 +68,7 @@ fn centimeters(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| format!("a width from {} to {} cm is needed", WIDTHS.start(), WIDTHS.end()))
 }
 
-impl ValueEnum for Facet {
-    fn value_variants<'a>() -> &'a [Self] {
-        Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.name()))
-    }
-}
-
-impl ValueEnum for PanelName {
-    fn value_variants<'a>() -> &'a [Self] {
-        Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.name()))
-    }
-}
+by_name!(Facet, PanelName);
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,21 @@
 //! }
 //! ```
 
+/// Has the command line take the values of enumerations by their names.
+macro_rules! by_name {
+    ($($of:ty),+) => {$(
+        impl clap::ValueEnum for $of {
+            fn value_variants<'a>() -> &'a [Self] {
+                Self::ALL
+            }
+
+            fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+                Some(clap::builder::PossibleValue::new(self.name()))
+            }
+        }
+    )+};
+}
+
 mod baseline;
 mod catalog;
 mod delivery;

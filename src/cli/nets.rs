@@ -7,8 +7,8 @@ use crate::frontend::bundled;
 use crate::frontend::toml::Architecture;
 use crate::graph::Laws;
 use crate::initializer::Initializer;
-use crate::report::terminal::padded;
 use crate::report::terminal::wrap::wrap;
+use crate::report::terminal::{BOLD, DIM, padded};
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -30,9 +30,6 @@ pub struct Row {
     /// Where its initializer is from, and what it is.
     init: String,
 }
-
-const BOLD: anstyle::Style = anstyle::Style::new().bold();
-const DIM: anstyle::Style = anstyle::Style::new().dimmed();
 
 /// What stands for the name that is missing behind `--net`: no argument of a program can hold it.
 pub const NO_NAME: &str = "\0";

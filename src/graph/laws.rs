@@ -165,11 +165,25 @@ fn vectors(graph: &mut Graph, assignment: &mut Assignment) -> Result<(), GraphEr
     }
 }
 
-/// A law of biases, or why it is none.
-fn independent(law: Law, init: &Initializer) -> Result<Law, String> {
+/// The law of biases by the initializer that is named for them, else the one that the weights' initializer brings; each with where it is
+/// named.
+fn law_of_biases(
+    path: &str,
+    named: Option<(&Initializer, Origin)>,
+    (init, of_weights): (&Initializer, Origin),
+    site: &Site,
+) -> Result<Law, GraphError> {
+    let fault = |reason: String, origin| GraphError::new(path, reason).of(origin);
+    let Some((bias, origin)) = named else {
+        return init.bias(site).map_err(|f| fault(f.to_string(), of_weights));
+    };
+    let law = bias.weights(site).map_err(|f| fault(f.to_string(), origin))?;
     match Affine::of(law) {
         Some(_) => Ok(law),
-        None => Err(format!("the law of biases `{}` does not draw its entries independently", init.name)),
+        None => {
+            let reason = format!("the law of biases `{}` does not draw its entries independently", bias.name);
+            Err(fault(reason, origin))
+        }
     }
 }
 
@@ -321,18 +335,13 @@ impl Assignment<'_> {
             return Err(GraphError::new(&parameter.name(), fault.to_string()).of(Origin::Override));
         }
         let absent = !parameter.is_biased();
-        let text = match &parameter.bias_spec {
-            Some(BiasSpec::Law(text)) if !absent => Some(text.as_str()),
-            _ => None,
-        };
-        let named = match own_biases {
-            Some(own) => Some(Rc::clone(own)),
-            None => text.map(|text| self.initializer(path, text)).transpose()?,
-        };
+        let spec = if absent { None } else { parameter.bias_spec.as_ref() };
+        let named = self.named_biases(path, own_biases, spec)?;
         // What the experiment says of biases, it says of one vector a gate.
         let beside = parameter.role == Role::Recurrent && laws.bias.is_some();
         let zeros = if beside { Some(self.initializer(path, "zeros")?) } else { None };
-        let bias: Option<&Initializer> = named.as_deref().or(zeros.as_deref()).or(self.laws.bias);
+        let common = zeros.as_deref().or(laws.bias).map(|bias| (bias, Origin::Biases));
+        let bias = named.as_ref().map(|(bias, origin)| (&**bias, *origin)).or(common);
         // The number of its branch, as its own, matters to those that ask for it.
         let mut place = self.place(parameter, depth_of_branch);
         if !init.depends_on_layer() {
@@ -342,36 +351,43 @@ impl Assignment<'_> {
             fans: parameter.fans,
             place,
             init: own_weights.map(|own| own.name.clone()).or_else(|| parameter.init.clone()),
-            bias: if absent { Some("none".into()) } else { named.as_ref().map(|named| named.name.clone()) },
+            bias: if absent {
+                Some("none".into())
+            } else {
+                named.as_ref().map(|(named, _)| named.name.clone())
+            },
             act: act.name.clone(),
         };
         // The last layer is one of a kind to some initializers.
-        let fixed =
-            number < self.depth && !init.depends_on_layer() && bias.is_none_or(|b| !b.depends_on_layer());
+        let fixed = number < self.depth
+            && !init.depends_on_layer()
+            && bias.is_none_or(|(b, _)| !b.depends_on_layer());
         if fixed && let Some((law, bias)) = self.known.get(&same) {
             return Ok(Assigned { weights: *law, bias: *bias, init });
         }
         let (fan_in, fan_out) = parameter.fans;
         let site = Site { place, ..Site::dense(fan_in, fan_out, number, self.depth, &act) };
-        let of_weights = laws.origin_of_weights(parameter);
-        let of_biases = match named {
-            _ if own_biases.is_some() => Origin::Override,
-            Some(_) => Origin::Network,
-            None => Origin::Biases,
-        };
-        let weights = init.weights(&site).map_err(|f| word(f).of(of_weights))?;
-        let biases = match bias {
-            _ if absent => Law::Constant(0.0),
-            None => init.bias(&site).map_err(|f| word(f).of(of_weights))?,
-            Some(bias) => {
-                let law = bias.weights(&site).map_err(|f| word(f).of(of_biases))?;
-                independent(law, bias).map_err(|reason| GraphError::new(path, reason).of(of_biases))?
-            }
-        };
+        let brought = (&*init, laws.origin_of_weights(parameter));
+        let weights = init.weights(&site).map_err(|f| word(f).of(brought.1))?;
+        let biases = if absent { Law::Constant(0.0) } else { law_of_biases(path, bias, brought, &site)? };
         if fixed {
             self.known.insert(same, (weights, biases));
         }
         Ok(Assigned { weights, bias: biases, init })
+    }
+
+    /// The initializer that the experiment or the file names for these biases, and which of them does.
+    fn named_biases(
+        &mut self,
+        path: &str,
+        own: Option<&Rc<Initializer>>,
+        spec: Option<&BiasSpec>,
+    ) -> Result<Option<(Rc<Initializer>, Origin)>, GraphError> {
+        Ok(match (own, spec) {
+            (Some(own), _) => Some((Rc::clone(own), Origin::Override)),
+            (None, Some(BiasSpec::Law(text))) => Some((self.initializer(path, text)?, Origin::Network)),
+            (None, _) => None,
+        })
     }
 
     /// Where a parameter stands.
@@ -407,12 +423,9 @@ impl Assignment<'_> {
         // Who names the biases of all gates means these too.
         let own =
             overrides.iter().rev().find_map(|one| one.of_gate_bias(parameter).or(one.of_biases(parameter)));
-        let named = match (own, spec) {
-            (Some(own), _) => Some((Rc::clone(own), Origin::Override)),
-            (None, Some(BiasSpec::Law(text))) => Some((self.initializer(&path, text)?, Origin::Network)),
-            (None, _) => None,
-        };
-        let named = named.or_else(|| self.laws.bias.map(|bias| (Rc::new(bias.clone()), Origin::Biases)));
+        let named = self.named_biases(&path, own, spec.as_ref())?;
+        let common = self.laws.bias.map(|bias| (bias, Origin::Biases));
+        let bias = named.as_ref().map(|(bias, origin)| (&**bias, *origin)).or(common);
         let act = self
             .following(parameter.stream as usize - 1)
             .map_err(|f| GraphError::new(&path, f.to_string()))?;
@@ -420,12 +433,7 @@ impl Assignment<'_> {
         let (fan_in, fan_out) = parameter.fans;
         let site =
             Site { place, ..Site::dense(fan_in, fan_out, parameter.stream as usize, self.depth, &act) };
-        let (law, origin) = match &named {
-            Some((named, origin)) => (named.weights(&site), *origin),
-            None => (init.bias(&site), self.laws.origin_of_weights(parameter)),
-        };
-        let law = law.map_err(|f| f.to_string());
-        let law = law.and_then(|law| independent(law, named.as_ref().map_or(init, |(named, _)| named)));
-        law.map(Some).map_err(|reason| GraphError::new(&path, reason).of(origin))
+        let brought = (init, self.laws.origin_of_weights(parameter));
+        law_of_biases(&path, bias, brought, &site).map(Some)
     }
 }

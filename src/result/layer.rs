@@ -232,6 +232,7 @@ pub struct Trace {
 
 #[cfg(test)]
 pub mod tests {
+    use super::super::{Cell, Direction, EngineUsed, Exactness, Quantity, Verdict};
     use super::*;
 
     /// A summary whose quantiles are all `median`, but for q05 and q95.
@@ -282,6 +283,35 @@ pub mod tests {
             rounding: Rounding::Single,
             drawing: None,
             theory: None,
+        }
+    }
+
+    /// A stable cell of these layers.
+    pub fn cell(layers: Vec<Layer>) -> Cell {
+        let direction = || Direction {
+            quantity: Quantity::default(),
+            log10_per_layer: None,
+            ci95: None,
+            log10_change: None,
+            threshold: 1.0,
+            verdict: Verdict::Stable,
+        };
+        Cell {
+            stack: None,
+            init: "he-normal".into(),
+            act: "relu".into(),
+            engine: EngineUsed::Dense,
+            engine_reason: String::new(),
+            law: Exactness::Exact,
+            trials: 10,
+            layers,
+            forward: direction(),
+            backward: direction(),
+            flags: Vec::new(),
+            formats: Vec::new(),
+            words: Vec::new(),
+            jacobian: None,
+            baseline: None,
         }
     }
 }

@@ -396,7 +396,7 @@ pub fn runs<T: Copy>(line: &[(f64, Option<T>)]) -> Vec<Vec<(f64, T)>> {
 pub mod tests {
     use super::super::{png, style, svg};
     use super::*;
-    use crate::result::{Direction, Report, SCHEMA, Verdict, made};
+    use crate::result::{Report, SCHEMA, made};
     use crate::spec::Experiment;
 
     /// A report of one cell, all of whose quantities have these medians and lower quantiles.
@@ -406,31 +406,7 @@ pub mod tests {
             let of = made::layer(index + 1);
             Layer { preactivation: one(), activation: one(), gradient: one(), weight_gradient: one(), ..of }
         };
-        let direction = || Direction {
-            quantity: Quantity::default(),
-            log10_per_layer: None,
-            ci95: None,
-            log10_change: None,
-            threshold: 1.0,
-            verdict: Verdict::Stable,
-        };
-        let cell = Cell {
-            stack: None,
-            init: "he-normal".into(),
-            act: "relu".into(),
-            engine: crate::result::EngineUsed::Dense,
-            engine_reason: String::new(),
-            law: crate::result::Exactness::Exact,
-            trials: 10,
-            layers: medians.iter().zip(low).enumerate().map(layer).collect(),
-            forward: direction(),
-            backward: direction(),
-            flags: Vec::new(),
-            formats: Vec::new(),
-            words: Vec::new(),
-            jacobian: None,
-            baseline: None,
-        };
+        let cell = made::cell(medians.iter().zip(low).enumerate().map(layer).collect());
         let spec = Experiment { init: vec!["he-normal".into()], ..Experiment::plain(medians.len(), 8) };
         Report {
             left_out: Vec::new(),

@@ -23,8 +23,10 @@ use unicode_width::UnicodeWidthStr;
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
 const WARN: Style = AnsiColor::Yellow.on_default();
-const BOLD: Style = Style::new().bold();
-const DIM: Style = Style::new().dimmed();
+/// What names a thing, in every table.
+pub const BOLD: Style = Style::new().bold();
+/// What is said beside it.
+pub const DIM: Style = Style::new().dimmed();
 
 /// A result that people read on a terminal.
 pub trait Shown: Presentation {

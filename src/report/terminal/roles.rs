@@ -130,6 +130,7 @@ fn lines(rows: &[Row], trend: Option<usize>, farthest: bool) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::report::outline::tests::transformer;
+    use crate::result::made::cell;
 
     /// A cell whose queries fall by a decade a block and whose other layers are level.
     fn layers() -> Vec<Layer> {
@@ -139,34 +140,6 @@ mod tests {
             layer.gradient.log10_variance.median = Some(-(k as f64));
         }
         layers
-    }
-
-    fn cell(layers: Vec<Layer>) -> Cell {
-        let direction = || crate::result::Direction {
-            quantity: crate::result::Quantity::default(),
-            log10_per_layer: None,
-            ci95: None,
-            log10_change: None,
-            threshold: 1.0,
-            verdict: crate::result::Verdict::Stable,
-        };
-        Cell {
-            init: "gpt2".into(),
-            act: "gelu".into(),
-            stack: None,
-            engine: crate::result::EngineUsed::Dense,
-            engine_reason: String::new(),
-            law: crate::result::Exactness::Exact,
-            trials: 1,
-            layers,
-            forward: direction(),
-            backward: direction(),
-            flags: Vec::new(),
-            formats: Vec::new(),
-            words: Vec::new(),
-            jacobian: None,
-            baseline: None,
-        }
     }
 
     fn plain(lines: &[String]) -> Vec<String> {
