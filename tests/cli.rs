@@ -1640,3 +1640,66 @@ fn tokens_come_from_files() {
         assert!(code == 2 && text.contains("--input: ") && text.contains(words), "{input}: {text}");
     }
 }
+
+/// A network with several inputs takes each by its name, and pairs the samples of files.
+#[test]
+fn inputs_have_names() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name).to_string_lossy().into_owned();
+    let write = |name: &str, text: &str| std::fs::write(place.path().join(name), text).unwrap();
+    write(
+        "n.toml",
+        r#"input = { words = { tokens = 128, length = 2 }, x = { shape = [2, 3] } }
+        layer = [
+            { type = "embedding", from = ["words"], out = 8 }, { type = "layernorm", name = "w" },
+            { type = "linear", from = ["x"], out = 8, bias = false, name = "below" },
+            { type = "attention", heads = 1, from = ["below", "w"] },
+        ]"#,
+    );
+    // Of both samples of one batch.
+    write("x.csv", "1,1,1,1,1,1\n-2,-2,-2,-2,-2,-2\n");
+    write("three.csv", "1,1,1,1,1,1\n-2,-2,-2,-2,-2,-2\n3,3,3,3,3,3\n");
+    write("words.txt", "1 2\n3 4\n");
+    let net = path("n.toml");
+    let run = |more: &[&str]| {
+        let all = [&["--net", &net, "--batch", "2", "--trials", "2", "--json"], more].concat();
+        json(&all)
+    };
+    let (x, words, three) = (
+        format!("x={}", path("x.csv")),
+        format!("words={}", path("words.txt")),
+        format!("x={}", path("three.csv")),
+    );
+    let found = run(&["--input", &x, "--input", &words]);
+    assert_eq!(found.spec.inputs.len(), 2);
+    let below = |report: &Report| {
+        report.cells[0].layers.iter().find(|l| l.path.as_deref() == Some("below")).unwrap().clone()
+    };
+    // Samples that are multiples of each other: the cosine is −1.
+    assert!(below(&found).correlation.unwrap() < -0.999);
+    // A law without a name is that of every input of numbers.
+    let found = run(&["--input", "uniform(1, 1.001)"]);
+    assert!(below(&found).correlation.unwrap() > 0.999 && found.spec.inputs.is_empty());
+    let found = run(&["--input", "x=uniform(1, 1.001)", "--input", "normal"]);
+    assert!(below(&found).correlation.unwrap() > 0.999);
+    for (inputs, words) in [
+        (vec!["y=normal"], "the network has no input `y`"),
+        (vec!["word=normal"], "did you mean `words`?"),
+        (vec!["x=normal", "x=uniform"], "this input is given something already"),
+        (vec!["normal", "uniform"], "this input is given something already"),
+        (vec!["words=uniform"], "input `words`: the network takes tokens"),
+        (
+            vec![&path("x.csv")],
+            "the network has several inputs, words, x: say whose the file is, as in NAME=FILE",
+        ),
+        (vec![&three, &words], "`words` is given 2 samples and `x` 3"),
+    ] {
+        let given = inputs.iter().flat_map(|input| ["--input", input]);
+        let all: Vec<&str> =
+            ["--net", &net, "--batch", "2", "--trials", "1"].into_iter().chain(given).collect();
+        let (code, text) = complaint(&all);
+        assert!(code == 2 && text.contains("--input") && text.contains(words), "{inputs:?}: {text}");
+    }
+    let (code, text) = complaint(&["--input", "x=normal"]);
+    assert!(code == 2 && text.contains("a plain stack has one input"), "{text}");
+}

@@ -37,7 +37,7 @@ fn trial(layers: &[LayerPlan], act: &Arc<Activation>, trial: u64) -> Vec<LayerRe
     let graph = common::stack(layers, act, Method::Dense);
     let context = graph.context(Key { seed: 11, trial, layer: 0 }, 1, Threads::One);
     let input = Signal::<f32>::new(DMatrix::from_element(layers[0].fan_in, 1, 1.0), 0);
-    graph::trial(&graph, input, Loss::Random, context, false, &|| true).unwrap().records
+    graph::trial(&graph, vec![input], Loss::Random, context, false, &|| true).unwrap().records
 }
 
 /// log₂ of ‖h‖² at each layer, the input's first.
@@ -212,7 +212,7 @@ fn orthogonal_linear_stacks_keep_norms() {
     let mut context = graph.context(Key { seed: 0, trial: 0, layer: 0 }, 1, Threads::One);
     context.keep_weights = false;
     let input = Signal::<f64>::new(DMatrix::from_element(96, 1, 1.0), 0);
-    let records = graph::trial(&graph, input, Loss::Random, context, false, &|| true).unwrap().records;
+    let records = graph::trial(&graph, vec![input], Loss::Random, context, false, &|| true).unwrap().records;
     assert!(records[99].activation.second_moment.log10_abs().unwrap().abs() < 1e-13);
 }
 

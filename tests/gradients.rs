@@ -84,7 +84,7 @@ fn gradients_agree_with_finite_differences_for_every_activation_and_loss() {
             context.keep_weights = false;
             (context.given, context.gradients) = (Some(&arrays), Some(gradients_like(&arrays)));
             let signal = Signal::new(input.clone(), 0);
-            let (out, tape) = forward(&graph, signal, &mut context, false, &|| true).unwrap();
+            let (out, tape) = forward(&graph, vec![signal], &mut context, false, &|| true).unwrap();
             let upstream = loss::gradient(
                 loss,
                 &out.signal,

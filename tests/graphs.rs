@@ -30,7 +30,7 @@ fn same(one: &str, other: &str) {
     let x = batch(&one);
     let (a, b) = (run(&one, &x, Some(&arrays), 0), run(&other, &x, Some(&arrays), 0));
     assert!(gap(&plain(&a.output), &plain(&b.output)) < 1e-12);
-    assert!(gap(&plain(&a.gradient), &plain(&b.gradient)) < 1e-12);
+    assert!(gap(&plain(&a.gradients[0]), &plain(&b.gradients[0])) < 1e-12);
     let (a, b) = (collected(&one, &x, &arrays), collected(&other, &x, &arrays));
     assert_eq!(a.len(), b.len());
     for (stream, gradient) in &a {
@@ -87,6 +87,126 @@ fn groups_are_their_parts() {
     }
 }
 
+/// Two inputs are the two halves of one, in their order by name, with the gradients that these have.
+#[test]
+fn several_inputs_are_parts_of_one() {
+    let layers = r#"
+        { type = "linear", out = 5, from = ["HEAD"] }, { type = "act", name = "x" }, { type = "linear", out = 5, from = ["TAIL"], name = "m" },
+        { type = "attention", heads = 1, from = ["x", "m"], out = 5 }, { type = "add", from = ["x", "attention1"] }"#;
+    let layers =
+        layers.replace(r#"out = 5 }, { type = "add""#, r#"out = 5, name = "attention1" }, { type = "add""#);
+    let whole = layers.replace("HEAD", "s[0]").replace("TAIL", "s[1]");
+    let whole = format!(
+        "input = {{ shape = [4, 6] }}\nlayer = [{{ type = \"split\", sizes = [4, 2], name = \"s\" }}, {whole}]"
+    );
+    let parts = layers.replace("HEAD", "source").replace("TAIL", "target");
+    let parts = format!(
+        "input = {{ source = {{ shape = [4, 4] }}, target = {{ shape = [4, 2] }} }}\nlayer = [{parts}]"
+    );
+    let (whole, parts) = (net(&whole), net(&parts));
+    assert_eq!(parts.inputs, ["source", "target"]);
+    assert_eq!(parts.inputs_in_words(), "source 4×4, target 4×2");
+    let x = batch(&whole);
+    // Features of a position side by side, position after position.
+    let rows = |features: std::ops::Range<usize>| {
+        let kept: Vec<usize> = (0..24).filter(|row| features.contains(&(row % 6))).collect();
+        Signal::new(x.select_rows(&kept), 0)
+    };
+    let pass = |net: &Graph, inputs: Vec<Signal<f64>>| {
+        let arrays = weights(&whole);
+        let mut context = net.context(KEY, BATCH, Threads::One);
+        (context.input_gradient, context.given) = (true, Some(&arrays));
+        let passed = trial(net, inputs, Loss::Random, context, false, &|| true).unwrap();
+        (plain(&passed.output), passed.gradients.iter().map(plain).collect::<Vec<_>>())
+    };
+    let (one, of_one) = pass(&whole, vec![Signal::new(x.clone(), 0)]);
+    let (two, of_two) = pass(&parts, vec![rows(0..4), rows(4..6)]);
+    assert!(gap(&two, &one) < 1e-12);
+    assert!(gap(&of_two[0], &of_one[0].rows(0, 4).into_owned()) < 1e-12);
+    assert!(gap(&of_two[1], &of_one[0].rows(4, 2).into_owned()) < 1e-12);
+}
+
+/// An encoder and a decoder share tables, and every layer is on the way from one of both inputs.
+const TWO_SIDES: &str = r#"
+    input = { decoder = { tokens = 9, length = 3 }, encoder = { tokens = 9, length = 4 } }
+    layer = [
+        { type = "embedding", from = ["encoder"], out = 6, table = "tokens", name = "below" },
+        { type = "repeat", times = 4, layers = [
+            { type = "residual", name = "encode", layers = [
+                { type = "attention", heads = 2, relative = { buckets = 4, distance = 3, table = "encoder" } },
+            ] },
+        ] },
+        { type = "layernorm", name = "memory" },
+        { type = "embedding", from = ["decoder"], out = 6, table = "tokens", scale = 2.0 },
+        { type = "repeat", times = 5, layers = [
+            { type = "residual", name = "decode", layers = [
+                { type = "layernorm", name = "n" },
+                { type = "attention", from = ["n", "memory"], heads = 2, name = "cross" },
+                { type = "dropout", p = 0.5 },
+            ] },
+        ] },
+        { type = "linear", out = 9, tied = true, bias = false, name = "head" },
+    ]"#;
+
+#[test]
+fn encoder_and_decoder_share_tables() {
+    let graph = net(TWO_SIDES);
+    // One table of tokens, one of positions, and the head, which is the first of them.
+    let tables = graph.parameters.iter().filter(|p| p.name().ends_with("positions") || p.shape == (6, 9));
+    assert_eq!(tables.count(), 2);
+    let exported =
+        initdiag::graph::export::named(&graph, &graph.arrays(&graph.context::<f32>(KEY, 1, Threads::One)));
+    assert_eq!(exported.iter().filter(|array| array.name.contains("below")).count(), 1);
+    let trunk = |input: usize| {
+        let names = graph.trunks[input].iter().map(|entry| graph.entries[*entry].path.as_str());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(trunk(0), ["embedding1", "decode1", "decode2", "decode3", "decode4", "decode5", "head"]);
+    assert_eq!(trunk(1), ["below", "encode1", "encode2", "encode3", "encode4", "decode5", "head"]);
+    let passed = |recompute: bool| {
+        let mut context = graph.context::<f32>(KEY, BATCH, Threads::One);
+        context.keep_weights = !recompute;
+        let nothing = || Signal::<f32>::empty();
+        let passed = trial(&graph, vec![nothing(), nothing()], Loss::Random, context, recompute, &|| true);
+        format!("{:?}", passed.unwrap().records)
+    };
+    assert_eq!(passed(false), passed(true));
+    // What is not the same table is refused.
+    for (old, new, words) in [
+        (
+            "out = 6, table = \"tokens\", scale",
+            "out = 5, table = \"tokens\", scale",
+            "table `tokens` is that of below, whose size is 6 × 9, not 5 × 9",
+        ),
+        (
+            "table = \"tokens\", scale",
+            "table = \"tokens\", init = \"zeros\", scale",
+            "table `tokens` is that of below, whose law",
+        ),
+        (
+            "table = \"tokens\", scale",
+            "table = \"encoder\", scale",
+            "table `encoder` is that of encode1/attention1, whose size",
+        ),
+        (
+            "from = [\"encoder\"], ",
+            "",
+            "below: the network has several inputs: `from` names the one that goes in",
+        ),
+        ("from = [\"encoder\"]", "from = [\"decoder\"]", "encoder: no layer takes it"),
+    ] {
+        let text = TWO_SIDES.replace(old, new);
+        assert_ne!(text, TWO_SIDES);
+        let fault = graph_of(&text).unwrap_err().to_string();
+        assert!(fault.contains(words), "{new}: {fault}");
+    }
+}
+
+fn graph_of(text: &str) -> Result<Graph, initdiag::graph::GraphError> {
+    let act = Arc::new(Activation::parse("tanh").unwrap());
+    graph(&Architecture::parse(text).unwrap(), &act)
+}
+
 /// The scores of saturated attention are e^−10¹² in their gradient, whichever way attention is written.
 #[test]
 fn nothing_leaves_the_range_in_attention_of_parts() {
@@ -97,7 +217,7 @@ fn nothing_leaves_the_range_in_attention_of_parts() {
     let x = batch(&whole);
     for exponent in [20, 0, -3000, 3000] {
         let [whole, parts] = [&whole, &parts].map(|net| run(net, &x, None, exponent));
-        let top = |passed: &Passed<f64>| passed.gradient.top_exponent();
+        let top = |passed: &Passed<f64>| passed.gradients[0].top_exponent();
         assert_eq!(top(&whole), top(&parts), "2^{exponent}");
         for (a, b) in whole.records.iter().zip(&parts.records) {
             for (a, b) in [(a.preactivation, b.preactivation), (a.gradient, b.gradient)] {
@@ -139,8 +259,8 @@ fn a_graph_gives_the_same_bytes_however_it_is_computed() {
         let mut context = net.context::<f32>(KEY, BATCH, threads);
         (context.input_gradient, context.keep_weights) = (true, !recompute);
         let x = Signal::new(x.map(|v| v as f32), 0);
-        let passed = trial(&net, x, Loss::Random, context, recompute, &|| true).unwrap();
-        format!("{:?} {:?} {:?}", passed.output, passed.gradient, passed.records)
+        let passed = trial(&net, vec![x], Loss::Random, context, recompute, &|| true).unwrap();
+        format!("{:?} {:?} {:?}", passed.output, passed.gradients, passed.records)
     };
     let first = passed(Threads::One, false);
     assert!(first == passed(Threads::All, false) && first == passed(Threads::One, true));

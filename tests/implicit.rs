@@ -329,7 +329,7 @@ fn stored(case: &Whole, method: Method, seed: u64) -> Vec<Vec<f64>> {
         let mut context = graph.context(key, case.batch, Threads::One);
         (context.keep_weights, context.effective_rank) = (trial % 2 == 0, true);
         let input = case.input.draw::<f32>(case.layers[0].fan_in, case.batch, key);
-        graph::trial(&graph, input, case.loss, context, false, &|| true).unwrap().records
+        graph::trial(&graph, vec![input], case.loss, context, false, &|| true).unwrap().records
     })
 }
 

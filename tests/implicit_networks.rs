@@ -226,14 +226,16 @@ fn pass<T: Precision>(
     context.gradients = Some(zero.clone());
     let input = Input::Normal.draw::<T>(graph.features(), batch, key);
     let x = plain(&input);
-    let (out, tape) = forward(graph, input, &mut context, way.recompute, &|| true).unwrap();
+    let (out, tape) = forward(graph, vec![input], &mut context, way.recompute, &|| true).unwrap();
     let top = Key { layer: graph.streams() + 1, ..key };
     let upstream = loss::gradient(Loss::Random, &out.signal, 0, (top, Part::Block(0)), Threads::One);
     let gradient = backward(graph, tape, upstream, &mut context, &|| true).unwrap();
     let count = graph.parameters[0].shape.1;
     let mut rng = key.stream(Stream::Input, Part::Block(0));
     let tokens = match graph.features() {
-        0 => (0..graph.input().positions() * batch).map(|_| rng.random_range(0..count)).collect(),
+        0 => {
+            (0..graph.sole_input().unwrap().positions() * batch).map(|_| rng.random_range(0..count)).collect()
+        }
         _ => Vec::new(),
     };
     let wide = |m: &DMatrix<T>| m.map(|v| v.to_f64());
@@ -252,7 +254,7 @@ fn pass<T: Precision>(
     Trial {
         input: x,
         output: plain(&out.signal),
-        gradient: plain(&gradient),
+        gradient: plain(&gradient[0]),
         gradients,
         tokens,
         records: context.records,

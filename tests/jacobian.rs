@@ -110,7 +110,7 @@ fn by_differences(experiment: &Experiment) -> Vec<f64> {
         let mut context = graph.context::<f64>(key, 1, Threads::One);
         context.quiet = true;
         let input = initdiag::numeric::signal::Signal::new(x.clone(), 0);
-        let (out, _) = initdiag::graph::forward(graph, input, &mut context, false, &|| true).unwrap();
+        let (out, _) = initdiag::graph::forward(graph, vec![input], &mut context, false, &|| true).unwrap();
         out.signal.values.map(|v| v * 2f64.powi(out.signal.exponent as i32))
     };
     let step = 1e-5;
@@ -236,6 +236,7 @@ fn what_has_no_jacobian_is_refused() {
     Tool("--no-progress").refuses(&[
         (&["--net", "gpt2-small", "--jacobian"], "--jacobian: the network takes tokens"),
         (&["--net", "resnet18", "--jacobian"], "--jacobian: a batch norm"),
+        (&["--net", "t5-small", "--jacobian"], "--jacobian: the network has several inputs"),
     ]);
 }
 

@@ -36,7 +36,7 @@ fn convolutions() {
         );
         let net = net(&image(&text));
         let x = DMatrix::from_fn(80, BATCH, |i, j| f64::cos((5 * i + 3 * j) as f64));
-        let gradient = arranged(&net, plain(&run(&net, &x, None, 0).gradient));
+        let gradient = arranged(&net, plain(&run(&net, &x, None, 0).gradients[0]));
         if init == "lsuv" {
             let variance = run(&net, &x, None, 0).records[0].preactivation.variance.to_f64();
             // Biases of variance 0.09 are added behind.
@@ -154,6 +154,16 @@ fn attention_and_embedding() {
             { type = "attention", heads = 1, causal = true },
             { type = "flatten" },
             { type = "linear", out = 2 },
+        ]"#,
+    );
+    // One table of relative positions for two attentions.
+    check(
+        r#"
+        input = { shape = [4, 4] }
+        layer = [
+            { type = "attention", heads = 2, relative = { buckets = 4, distance = 3, table = "t" } },
+            { type = "positions", form = "sinusoidal-halves" },
+            { type = "attention", heads = 2, relative = { buckets = 4, distance = 3, table = "t" } },
         ]"#,
     );
     for fields in
@@ -321,7 +331,7 @@ fn meets_its_eps(norm: &str) {
     assert!((log(&large) - log(&unit)).abs() < 1e-4);
     assert!((log(&small) - log(&tiny) - 200.0 * 2f64.log10()).abs() < 1e-9);
     // The gradient is 1/√ε there, 2⁻⁴⁰⁰⁰ of what it is at scale one up there.
-    let top = |p: &Passed<f64>| p.gradient.top_exponent().unwrap();
+    let top = |p: &Passed<f64>| p.gradients[0].top_exponent().unwrap();
     assert!((top(&large) - top(&unit) + 4000).abs() <= 1, "{} {}", top(&large), top(&unit));
     assert!((0..=12).contains(&top(&small)) && top(&small) == top(&tiny));
 }
@@ -340,7 +350,7 @@ fn a_way_computed_twice_is_the_same_way() {
     let mut pass = net.context(KEY, BATCH, Threads::One);
     pass.input_gradient = true;
     pass.keep_weights = false;
-    let twice = trial(&net, Signal::new(x, 0), Loss::Random, pass, true, &|| true).unwrap();
-    assert_eq!(plain(&once.gradient), plain(&twice.gradient));
+    let twice = trial(&net, vec![Signal::new(x, 0)], Loss::Random, pass, true, &|| true).unwrap();
+    assert_eq!(plain(&once.gradients[0]), plain(&twice.gradients[0]));
     assert_eq!(format!("{:?}", once.records), format!("{:?}", twice.records));
 }

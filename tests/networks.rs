@@ -20,7 +20,7 @@ use initdiag::numeric::product::Threads;
 use initdiag::numeric::signal::Signal;
 use initdiag::numeric::stream::{Key, Part, Role};
 use initdiag::op::record::LayerRecord;
-use initdiag::op::{Arrays, Nature, ParameterArrays, Precision, Space};
+use initdiag::op::{Arrays, Nature, ParameterArrays, Precision, Shape, Space};
 use initdiag::tensorfile::safetensors::{Tensor, encode};
 use nalgebra::DMatrix;
 use rand::RngExt;
@@ -98,6 +98,9 @@ cases! {
         &[("128256", "500"), LENGTH, ("out = 4096", "out = 128"), ("hidden = 14336", "hidden = 448"), ("times = 32", "times = 4")];
     mixtral_8x7b: "mixtral-8x7b",
         &[("32000", "500"), LENGTH, ("out = 4096", "out = 128"), ("hidden = 14336", "hidden = 448"), ("times = 32", "times = 4")];
+    t5_small: "t5-small", &[("32128", "500"), LENGTH];
+    // 40 frames of sound become 20 positions.
+    whisper_tiny: "whisper-tiny", &[("51865", "500"), ("length = 448", "length = 8"), ("shape = [3000, 80]", "shape = [40, 80]")];
     lstm_lm: "lstm-lm", &[("10000", "500")];
     rnn_100: "rnn-100", &[];
     // A hundred of ten thousand layers.
@@ -226,8 +229,8 @@ fn network(source: &str) -> (Architecture, Graph) {
             overrides.push(law);
         }
     }
-    if matches!(graph.input().space, Space::Tokens(_)) {
-        overrides.push("embedding*=uniform(-1, 1)");
+    if graph.inputs().any(|shape| matches!(shape.space, Space::Tokens(_))) {
+        overrides.push("*embedding*=uniform(-1, 1)");
     }
     let overrides: Vec<Override> = overrides.into_iter().map(|text| Override::parse(text).unwrap()).collect();
     let init = Initializer::parse_for_net("zeros").unwrap();
@@ -235,11 +238,13 @@ fn network(source: &str) -> (Architecture, Graph) {
     (architecture, graph)
 }
 
-/// Tokens as the embedding draws them; none where the input is numbers.
-fn tokens(graph: &Graph) -> Vec<f32> {
-    let Space::Tokens(length) = graph.input().space else { return Vec::new() };
-    let mut rng = KEY.stream(Role::Input, Part::Block(0));
-    (0..length * BATCH).map(|_| rng.random_range(0..graph.input().channels) as f32).collect()
+/// What an input of this number is given, a sample a column: tokens as the embedding draws them, or numbers.
+fn input(number: usize, shape: Shape) -> DMatrix<f32> {
+    let Space::Tokens(length) = shape.space else {
+        return numbers(shape.size(), BATCH, (number as u64) << 36);
+    };
+    let mut rng = KEY.of_input(number).stream(Role::Input, Part::Block(0));
+    DMatrix::from_fn(length, BATCH, |_, _| rng.random_range(0..shape.channels) as f32)
 }
 
 fn read_out(graph: &Graph) -> DMatrix<f32> {
@@ -249,11 +254,15 @@ fn read_out(graph: &Graph) -> DMatrix<f32> {
 
 /// What the engine makes of a network with these weights, or with those that it draws itself.
 fn ours<T: Precision>(graph: &Graph, arrays: Option<&Arrays<T>>) -> Golden {
-    let x = numbers(graph.features(), BATCH, 0).map(|v| T::of(f64::from(v)));
+    let of = |(number, shape): (usize, Shape)| match shape.space {
+        Space::Tokens(_) => Signal::empty(),
+        _ => Signal::new(input(number, shape).map(|v| T::of(f64::from(v))), 0),
+    };
+    let inputs = graph.inputs().enumerate().map(of).collect();
     let mut pass = graph.context(KEY, BATCH, Threads::All);
     // What is learned is compared, not what dropout leaves to chance.
     (pass.given, pass.evaluating) = (arrays, true);
-    let (out, tape) = forward(graph, Signal::new(x, 0), &mut pass, false, &|| true).unwrap();
+    let (out, tape) = forward(graph, inputs, &mut pass, false, &|| true).unwrap();
     let read_out = read_out(graph).map(|v| T::of(f64::from(v)));
     let products = out.signal.values.iter().zip(read_out.iter()).map(|(a, b)| a.to_f64() * b.to_f64());
     let cost = products.sum::<f64>() * 2f64.powi(out.signal.exponent as i32);
@@ -280,12 +289,14 @@ fn theirs(python: &str, architecture: &Architecture, graph: &Graph, arrays: &Arr
     let order: Vec<String> = exported.iter().map(|array| array.name.clone()).collect();
     let mut tensors: Vec<_> =
         exported.into_iter().map(|one| array(&one.name, one.shape, one.values)).collect();
-    let (x, read_out) = (numbers(graph.features(), BATCH, 0), read_out(graph));
     // Samples first.
-    tensors.push(array("input:x", vec![BATCH, x.nrows()], x.as_slice().to_vec()));
-    tensors.push(array("input:tokens", vec![BATCH, tokens(graph).len() / BATCH], tokens(graph)));
+    for ((number, shape), name) in graph.inputs().enumerate().zip(&graph.inputs) {
+        let x = input(number, shape);
+        tensors.push(array(&format!("input:{name}"), vec![BATCH, x.nrows()], x.as_slice().to_vec()));
+    }
+    let read_out = read_out(graph);
     let shape = vec![BATCH, read_out.ncols() / BATCH, read_out.nrows()];
-    tensors.push(array("input:read_out", shape, read_out.as_slice().to_vec()));
+    tensors.push(array("read_out", shape, read_out.as_slice().to_vec()));
     let weighted = graph.entries.iter().filter(|entry| entry.weighted).map(|entry| &entry.path);
     // Of each activation in its order, the layer that it completes.
     let activations =
@@ -295,6 +306,7 @@ fn theirs(python: &str, architecture: &Architecture, graph: &Graph, arrays: &Arr
     let about = serde_json::json!({
         "network": architecture,
         "order": order,
+        "inputs": graph.inputs,
         "layers": weighted.collect::<Vec<_>>(),
         "activations": completed,
     });
@@ -405,6 +417,15 @@ fn errors_are_found() {
         ("llama-3-8b", "base = 500000", "base = 501000"),
         ("llama-3-8b", r#"{ type = "rmsnorm" }"#, r#"{ type = "layernorm", shift = false }"#),
         ("llama-3-8b", "kv_heads = 8", "kv_heads = 8, scale = 0.5001"),
+        (
+            "t5-small",
+            r#"relative = { table = "decoder" }"#,
+            r#"relative = { table = "decoder", distance = 8 }"#,
+        ),
+        ("t5-small", r#"table = "decoder""#, r#"table = "encoder""#),
+        ("t5-small", r#"from = ["decoder"]"#, r#"from = ["decoder"], scale = 1.0001"#),
+        ("whisper-tiny", "sinusoidal-halves", "sinusoidal"),
+        ("whisper-tiny", "bias = { key = false }", "bias = { value = false }"),
         ("mixtral-8x7b", "top = 2", "top = 3"),
         ("mixtral-8x7b", "top = 2", "top = 2, normalize = false"),
         (

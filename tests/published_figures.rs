@@ -38,7 +38,7 @@ fn net(text: &str, init: &str, overrides: &[&str]) -> Graph {
 /// One trial with this input.
 fn pass(net: &Graph, x: DMatrix<f64>, number: u64) -> Passed<f64> {
     let context = net.context(Key { seed: 5, trial: number, layer: 0 }, x.ncols(), Threads::One);
-    trial(net, Signal::new(x, 0), Loss::Random, context, false, &|| true).unwrap()
+    trial(net, vec![Signal::new(x, 0)], Loss::Random, context, false, &|| true).unwrap()
 }
 
 /// A mean over trials with its standard error.

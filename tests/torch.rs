@@ -62,12 +62,13 @@ fn plain<T: Real>(s: &Signal<T>) -> DMatrix<f64> {
 fn run<T: Precision>(net: &Graph, x: &DMatrix<f64>) -> Passed<T> {
     let mut pass = net.context(KEY, x.ncols(), Threads::All);
     pass.input_gradient = true;
-    trial(net, Signal::new(x.map(T::of), 0), Loss::Random, pass, false, &|| true).unwrap()
+    trial(net, vec![Signal::new(x.map(T::of), 0)], Loss::Random, pass, false, &|| true).unwrap()
 }
 
 /// Features × samples in the order of files, from channels × (positions·samples).
 fn arranged(net: &Graph, gradient: &DMatrix<f64>) -> DMatrix<f64> {
-    let (shape, positions) = (net.input(), net.input().positions());
+    let shape = net.sole_input().unwrap();
+    let positions = shape.positions();
     let image = shape.space.has_channels_first();
     DMatrix::from_fn(shape.size(), gradient.len() / shape.size(), |feature, sample| {
         let (channel, position) = match image {
@@ -137,7 +138,7 @@ fn compare(python: &str, name: &str, source: &str, batch: usize) {
     };
     let gaps = [
         gap(&plain(&double.output), &output),
-        gap(&arranged(&net, &plain(&double.gradient)), &gradient),
+        gap(&arranged(&net, &plain(&double.gradients[0])), &gradient),
         worst(&double.records),
     ];
     let single = run::<f32>(&net, &x);

@@ -101,7 +101,11 @@ fn in_options(fault: &PlanError) -> String {
         | PlanError::NoTokens(_)
         | PlanError::Vocabulary { .. }
         | PlanError::Short { .. }
-        | PlanError::Row { .. } => format!("--input: {fault}"),
+        | PlanError::Row { .. }
+        | PlanError::Input { .. }
+        | PlanError::UnknownInput { .. }
+        | PlanError::WhichInput(_)
+        | PlanError::Counts { .. } => format!("--input: {fault}"),
         PlanError::Samples { samples, batch } => {
             let plural = if *samples == 1 { "" } else { "s" };
             format!("--input: the data has {samples} sample{plural}, fewer than a batch of {batch}")
@@ -129,7 +133,7 @@ fn of_training(fault: &TrainError) -> String {
         TrainError::Optimizer(fault) => format!("--optimizer {fault}"),
         TrainError::Schedule(fault) => format!("--schedule {fault}"),
         TrainError::Net(fault) => of_graph(fault),
-        TrainError::Tied(_) | TrainError::Tokens | TrainError::Output { .. } => {
+        TrainError::Inputs(_) | TrainError::Tied(_) | TrainError::Tokens | TrainError::Output { .. } => {
             format!("--net: {fault}")
         }
         TrainError::Features { .. } | TrainError::Class { .. } | TrainError::Empty(_) => {

@@ -30,6 +30,7 @@ mod error;
 mod fail_on;
 mod figure;
 mod forecast;
+mod input;
 mod memory;
 mod nets;
 mod network;

@@ -53,14 +53,7 @@ fn row(name: &'static str) -> Result<Row, String> {
     let graph = architecture.with_laws(&laws).map_err(|fault| fault.to_string())?;
     let (about, init) = description(source);
     let layers = graph.entries.iter().filter(|entry| entry.weighted).count();
-    Ok(Row {
-        name,
-        parameters: graph.parameter_count(),
-        layers,
-        input: graph.input().to_string(),
-        about,
-        init,
-    })
+    Ok(Row { name, parameters: graph.parameter_count(), layers, input: graph.inputs_in_words(), about, init })
 }
 
 /// The comment at the head of a file, up to where it speaks of the initializer, and from there.

@@ -5,6 +5,7 @@ use super::error::{Failure, note, say};
 use super::fail_on::{Condition, Met, conclude, missing};
 use super::figure::FigureArguments;
 use super::forecast::{Ahead, Forecast};
+use super::input::{self, Given};
 use super::memory::Need;
 use super::nets;
 use super::number::{self, Real};
@@ -12,21 +13,19 @@ use super::paths::Paths;
 use super::progress::Stop;
 use super::{baseline, network, widths};
 use crate::activation::Activation;
-use crate::data;
 use crate::diagnose;
 use crate::initializer::Initializer;
-use crate::law::call;
-use crate::law::call::{CatalogError, printable};
+use crate::law::call::CatalogError;
 use crate::report::run::{FILES, Illustrated};
 use crate::result::{Flag, Report};
 use crate::simulate::rates::Rates;
-use crate::simulate::{Control, Input, Plan, Recorded, record};
+use crate::simulate::{Control, Input, Inputs, Plan, Recorded, record};
 use crate::spec::{Engine, Experiment, Loss, Precision};
 use crate::study::jacobian;
 use crate::study::scaling::UNSTABLE;
 use clap::{Args, ValueEnum};
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Options of the main command.
@@ -67,9 +66,10 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value = "64", value_parser = number::whole::<usize>(number::COUNT), allow_hyphen_values = true)]
     batch: usize,
     /// Input: normal, uniform, uniform(low, high), correlated(c), or a data file (IDX, NPY, CSV; may be gzipped); for a network that
-    /// takes tokens NPY of integers, numbers as text, or any text, whose bytes are the tokens
-    #[arg(long, value_name = "KIND", default_value = "normal")]
-    input: OsString,
+    /// takes tokens NPY of integers, numbers as text, or any text, whose bytes are the tokens. Of a network with several inputs
+    /// NAME=KIND, once for each [default: normal]
+    #[arg(long, value_name = "[NAME=]KIND")]
+    input: Vec<OsString>,
     /// Loss at the top: random, a random read-out; mse, the mean of (h − t)² over outputs and samples (torch's MSELoss, as in train),
     /// t from N(0, 1); or cross-entropy against random classes
     #[arg(long, value_name = "KIND", default_value = "random", ignore_case = true)]
@@ -146,7 +146,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         return Err(Failure::option("--fail-on", UNSTABLE, "needs --widths-sweep"));
     }
     let figure = arguments.figure.options(arguments.net.is_some())?;
-    let (experiment, input) = experiment(arguments)?;
+    let (experiment, inputs) = experiment(arguments)?;
     let guards = [Condition::Flag(Flag::Drift), Condition::TestedDrift];
     if let Some(guard) = guards.into_iter().find(|guard| arguments.fail_on.contains(guard))
         && arguments.baseline.is_none()
@@ -159,7 +159,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (figures, trace) = (many * arguments.output.figure_bytes(), arguments.trace);
     let need = Need { threads, figures, trace, jacobian: arguments.jacobian };
     need.check_layers(&experiment)?;
-    let plan = Plan::new(&experiment, input)?;
+    let plan = Plan::new(&experiment, inputs)?;
     if arguments.jacobian {
         jacobian::check(&plan).map_err(|reason| Failure::Usage(format!("--jacobian: {reason}")))?;
     }
@@ -219,10 +219,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 /// The files that a run reads.
 pub(super) fn paths(arguments: &Arguments) -> Paths {
-    Paths::default()
+    let paths = Paths::default()
         .reading("--net", arguments.net.as_deref().and_then(network::file))
-        .reading("--input", Some(Path::new(&arguments.input)).filter(|path| path.exists()))
-        .reading("--baseline", arguments.baseline.as_deref())
+        .reading("--baseline", arguments.baseline.as_deref());
+    input::files(&arguments.input).into_iter().fold(paths, |paths, file| paths.reading("--input", Some(file)))
 }
 
 /// A run that shows its progress and can be stopped.
@@ -302,8 +302,8 @@ pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// What the options ask for, and the input they name.
-pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), Failure> {
+/// What the options ask for, and the inputs they name.
+pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Inputs), Failure> {
     let net = arguments.net.as_deref().map(network::read).transpose()?;
     let act = network::named(&arguments.act, net.as_ref().and_then(|n| n.act.as_ref()), "relu");
     let init = network::named(&arguments.init, net.as_ref().and_then(|n| n.init.as_ref()), "xavier");
@@ -318,9 +318,8 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), F
         Some(text) if text.trim().eq_ignore_ascii_case("none") => Some("zeros".into()),
         Some(text) => Some(Initializer::parse(text).map_err(|f| law("--bias", text, &f))?.name),
     };
-    let takes_tokens = net.as_ref().is_some_and(|net| net.input.tokens.is_some());
-    let (name, input) = input(&arguments.input, takes_tokens)?;
-    let mut stacks = if net.is_some() { vec![Vec::new()] } else { layer_widths(arguments, &input)? };
+    let Given { common, named, inputs } = input::given(&arguments.input, net.as_ref())?;
+    let mut stacks = if net.is_some() { vec![Vec::new()] } else { layer_widths(arguments, &inputs.common)? };
     let more_widths = stacks.split_off(1);
     let widths = stacks.pop().unwrap_or_default();
     let experiment = Experiment {
@@ -333,7 +332,8 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), F
         bias,
         set: network::overrides(&arguments.set)?,
         batch: arguments.batch,
-        input: printable(&name),
+        input: common,
+        inputs: named,
         loss: match arguments.loss {
             LossKind::Random => Loss::Random,
             LossKind::Mse => Loss::Mse,
@@ -353,7 +353,7 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Input), F
         },
         threshold: arguments.threshold,
     };
-    Ok((experiment, input))
+    Ok((experiment, inputs))
 }
 
 /// A name given twice is one cell.
@@ -375,62 +375,6 @@ fn law(option: &'static str, text: &str, fault: &CatalogError) -> Failure {
         }
         _ => Failure::catalog(option, text, fault),
     }
-}
-
-/// The input and its text in the spec. Anything that is not a law must be a file; what begins as a law, or nearly, is
-/// taken for a slip.
-fn input(name: &OsStr, takes_tokens: bool) -> Result<(String, Input), Failure> {
-    let (path, text) = (Path::new(name), &*name.to_string_lossy());
-    const LAWS: [&str; 3] = ["normal", "uniform", "correlated"];
-    let fault = |reason: String| Failure::option("--input", text, reason);
-    let name = text.split('(').next().unwrap_or(text).trim().to_lowercase();
-    if LAWS.contains(&name.as_str()) && !path.exists() {
-        let call = call::Call::parse(text).map_err(|f| match f {
-            CatalogError::Syntax { reason, .. } => fault(reason),
-            f => fault(f.to_string()),
-        })?;
-        let canonical = match (name.as_str(), call.arguments.as_slice()) {
-            ("correlated", [(Some(parameter), value)]) if parameter == "c" => format!("correlated({value})"),
-            ("correlated", [(Some(parameter), _)]) => {
-                return Err(fault(format!("no parameter `{parameter}`; correlated takes one, c")));
-            }
-            ("normal", [_, ..]) => {
-                return Err(fault(
-                    "normal takes no parameters: its entries have mean 0 and variance 1".into(),
-                ));
-            }
-            ("uniform", [(low, a), (high, b)]) => {
-                let known = |given: &Option<String>, names: [&str; 2]| {
-                    given.as_ref().is_none_or(|given| names.contains(&given.as_str()))
-                };
-                if !known(low, ["lo", "low"]) || !known(high, ["hi", "high"]) {
-                    return Err(fault("uniform takes two numbers, the lower one first".into()));
-                }
-                format!("uniform({a}, {b})")
-            }
-            _ => text.trim().to_string(),
-        };
-        let input = Input::parse(&canonical).map_err(|f| Failure::input(text, &f))?;
-        return input.map(|input| (canonical, input)).ok_or_else(|| fault("is not a law of inputs".into()));
-    }
-    if !path.exists() {
-        return Err(match call::nearest(&name, LAWS.into_iter()) {
-            Some(law) => fault(format!("there is no such file; did you mean `{law}`?")),
-            None => Failure::Data {
-                path: path.into(),
-                reason:
-                    "there is no such file; laws are normal, uniform, uniform(low, high) and correlated(c)"
-                        .into(),
-            },
-        });
-    }
-    let read = if takes_tokens {
-        data::read_tokens(path).map(Input::Tokens)
-    } else {
-        data::read(path).map(Input::Data)
-    };
-    let input = read.map_err(|fault| Failure::Data { path: path.into(), reason: fault.to_string() })?;
-    Ok((text.into(), input))
 }
 
 /// The widths of each stack of the grid: depths, and widths within each.

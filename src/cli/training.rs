@@ -5,7 +5,7 @@ use super::run::distinct;
 use super::train::Scale;
 use crate::activation::Activation;
 use crate::data::{self, Column, Labelled};
-use crate::frontend::toml::Architecture;
+use crate::frontend::toml::{Architecture, InputSpec};
 use crate::initializer::Initializer;
 use crate::law::call::printable;
 use crate::law::call::split_list;
@@ -62,7 +62,9 @@ impl Source<'_> {
         let (train, test) = match self.data {
             None => {
                 let mut digits = data::embedded();
-                if let Some([1, 28, 28]) = net.input.shape.as_deref() {
+                if let [(_, InputSpec { shape: Some(shape), .. })] = net.inputs.as_slice()
+                    && shape == &[1, 28, 28]
+                {
                     digits.samples = enlarged(&digits.samples);
                     prepared.push("each pixel drawn 3×3 in a frame of two: 8×8 to 28×28".into());
                 }

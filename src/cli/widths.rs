@@ -23,8 +23,8 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
         let reason = format!("a sweep over widths has one verdict, {UNSTABLE}");
         return Err(Failure::option("--fail-on", other.name(), reason));
     }
-    let (experiment, mut input) = experiment(arguments)?;
-    let input_width = match &input {
+    let (experiment, mut inputs) = experiment(arguments)?;
+    let input_width = match &inputs.common {
         Input::Data(samples) => samples.nrows(),
         _ => INPUT,
     };
@@ -38,10 +38,10 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
     for width in &sweep.hidden_widths {
         let experiment = sweep.at(*width);
         need.check_layers(&experiment)?;
-        let plan = Plan::new(&experiment, input)?;
+        let plan = Plan::new(&experiment, inputs)?;
         need.check(&plan)?;
         units += plan.units();
-        input = plan.input;
+        inputs = plan.inputs;
     }
     let delivery = arguments.output.open(FILES, &paths(arguments))?;
     let stop = Stop::on_signals();
@@ -49,9 +49,9 @@ pub fn run(arguments: &Arguments, list: &str) -> Result<ExitCode, Failure> {
     let mut reports = Vec::new();
     let mut interrupted = false;
     for width in &sweep.hidden_widths {
-        let plan = Plan::new(&sweep.at(*width), input)?;
+        let plan = Plan::new(&sweep.at(*width), inputs)?;
         let done = session.run(&plan, threads, &Forecast::silent(&plan, threads, need.figures))?;
-        input = plan.input;
+        inputs = plan.inputs;
         if done.interrupted {
             interrupted = true;
             break;

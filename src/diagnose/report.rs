@@ -43,7 +43,7 @@ fn compiled(
     control: &Control,
     expecting: Expecting,
 ) -> Result<Report, RunError> {
-    let entrance = plan.input.entrance();
+    let entrance = plan.inputs.common.entrance();
     let one = |(cell, records): (&CellPlan, &RecordedCell)| {
         let complete: Vec<&Vec<LayerRecord>> = records.trials.iter().collect();
         let found = (!complete.is_empty()).then(|| {

@@ -45,6 +45,8 @@ bundled![
     "pythia-160m",
     "llama-3-8b",
     "mixtral-8x7b",
+    "t5-small",
+    "whisper-tiny",
     "lstm-lm",
     "rnn-100",
     "cnn-10000",

@@ -1,6 +1,6 @@
 //! A graph under construction, and the checks that end it.
 
-use super::{Entry, Graph, GraphError, INPUT, Node, Places, Value};
+use super::{Entry, Graph, GraphError, Node, Places, Value};
 use crate::activation::Activation;
 use crate::law::Law;
 use crate::op::layer::{Assembler, NewEntry, NewNode, Port, Wanted};
@@ -8,6 +8,7 @@ use crate::op::vector::STREAMS;
 use crate::op::{Nature, Parameter, Shape, VectorParameter, WantedVector};
 use crate::weights::Method;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// More entries of a sample than this are refused: products of four such counts still fit 128 bits.
@@ -24,25 +25,32 @@ pub struct Assembly {
     acts: HashMap<String, Arc<Activation>>,
     masks: u64,
     table: Option<usize>,
+    /// Tables that layers share, by the names that a file gives them.
+    shared: HashMap<String, usize>,
     /// Residual branches around the layer at work; `None` for a shortcut, which belongs to none.
     around: Vec<Option<usize>>,
 }
 
 impl Assembly {
-    /// Begins with an input of this shape; activations that a file does not name are `act`.
+    /// Begins with inputs of these names and shapes; activations that a file does not name are `act`.
     ///
     /// # Errors
     /// A shape that is empty or too large.
-    pub fn new(input: Shape, act: &Arc<Activation>) -> Result<Self, GraphError> {
-        check(input).map_err(|reason| GraphError::new("input", reason))?;
+    pub fn new(inputs: &[(&str, Shape)], act: &Arc<Activation>) -> Result<Self, GraphError> {
+        for (name, shape) in inputs {
+            check(*shape).map_err(|reason| GraphError::new(name, reason))?;
+        }
+        let value = |(_, shape): &(&str, Shape)| Value { shape: *shape, last_use: 0, trained: false };
         let graph = Graph {
             nodes: Arc::default(),
-            values: Arc::new(vec![Value { shape: input, last_use: 0, trained: false }]),
+            values: Arc::new(inputs.iter().map(value).collect()),
+            inputs: inputs.iter().map(|(name, _)| (*name).into()).collect(),
             parameters: Vec::new(),
             vectors: Vec::new(),
             entries: Vec::new(),
-            output: INPUT,
+            output: 0,
             branches: Vec::new(),
+            trunks: Vec::new(),
             cuts: Vec::new(),
         };
         Ok(Self {
@@ -52,13 +60,15 @@ impl Assembly {
             acts: HashMap::new(),
             masks: 0,
             table: None,
+            shared: HashMap::new(),
             around: Vec::new(),
         })
     }
 
-    /// The network's input.
-    pub fn input(&self) -> Port {
-        Port { value: INPUT, shape: self.graph.input() }
+    /// The network's inputs, each with its name.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, Port)> {
+        let port = |(value, shape)| Port { value, shape };
+        self.graph.inputs.iter().map(String::as_str).zip(self.graph.inputs().enumerate().map(port))
     }
 
     /// The layer whose nodes come next stands at this path.
@@ -119,7 +129,7 @@ impl Assembly {
         all_used(&graph)?;
         uses(&mut graph);
         completions(&mut graph);
-        trunk_and_cuts(&mut graph);
+        trunks_and_cuts(&mut graph);
         Ok(graph)
     }
 }
@@ -234,6 +244,9 @@ impl Assembler for Assembly {
         let ports = outputs.iter().zip(&node.outputs).map(|(v, shape)| Port { value: *v, shape: *shape });
         let ports = ports.collect();
         let path = self.at(node.part);
+        if let (Some(entry), Some(first)) = (node.entry, node.parameters.first()) {
+            self.graph.entries[entry].parameter.get_or_insert(*first);
+        }
         Arc::make_mut(&mut self.graph.nodes).push(Node {
             path,
             operator: node.operator,
@@ -247,8 +260,34 @@ impl Assembler for Assembly {
         Ok(ports)
     }
 
-    fn table(&self) -> Option<(usize, (usize, usize))> {
+    fn embedding(&self) -> Option<(usize, (usize, usize))> {
         self.table.map(|place| (place, self.graph.parameters[place].shape))
+    }
+
+    fn table(&mut self, name: Option<&str>, wanted: &Wanted) -> usize {
+        let place = self.parameter(wanted);
+        self.shared.extend(name.map(|name| (name.to_string(), place)));
+        place
+    }
+
+    fn known(&self, name: &str, wanted: &Wanted) -> Result<Option<usize>, String> {
+        let Some(&place) = self.shared.get(name) else { return Ok(None) };
+        let known = &self.graph.parameters[place];
+        let differ = |what: &str, first: String, other: String| {
+            let at = if known.path.is_empty() { "an earlier layer" } else { &known.path };
+            Err(format!("table `{name}` is that of {at}, whose {what} is {first}, not {other}"))
+        };
+        let size = |(rows, columns): (usize, usize)| format!("{rows} × {columns}");
+        if (known.shape, known.role) != (wanted.shape, wanted.role) {
+            return differ("size", size(known.shape), size(wanted.shape));
+        }
+        match wanted.init {
+            Some(init) if known.init.as_deref() != Some(init) => {
+                let first = known.init.as_deref().unwrap_or("what the experiment says");
+                differ("law", format!("`{first}`"), format!("`{init}`"))
+            }
+            _ => Ok(Some(place)),
+        }
     }
 
     fn next_mask(&mut self) -> u64 {
@@ -257,8 +296,10 @@ impl Assembler for Assembly {
     }
 
     fn name_of(&self, port: &Port) -> String {
-        if port.value == INPUT {
-            return "the input".into();
+        match self.graph.inputs.get(port.value) {
+            Some(_) if self.graph.inputs.len() == 1 => return "the input".into(),
+            Some(name) => return format!("the input `{name}`"),
+            None => {}
         }
         let maker = self.graph.nodes.iter().rev().find(|node| node.outputs.contains(&port.value));
         let name = |node: &Node| match index(node, port.value) {
@@ -279,8 +320,8 @@ fn all_used(graph: &Graph) -> Result<(), GraphError> {
     let mut used = vec![false; graph.values.len()];
     used[graph.output] = true;
     graph.nodes.iter().flat_map(|node| &node.inputs).for_each(|value| used[*value] = true);
-    if !used[INPUT] {
-        return Err(GraphError::new("input", "no layer takes it"));
+    if let Some((_, name)) = used.iter().zip(&graph.inputs).find(|(used, _)| !**used) {
+        return Err(GraphError::new(name, "no layer takes it"));
     }
     for node in graph.nodes.iter() {
         if let Some(value) = node.outputs.iter().find(|value| !used[**value]) {
@@ -341,33 +382,56 @@ fn completions(graph: &mut Graph) {
     }
 }
 
-/// Which entries every way leads through, and behind which nodes a single value is alive.
-fn trunk_and_cuts(graph: &mut Graph) {
-    let mut alive: HashSet<usize> = HashSet::from([INPUT]);
+/// Which entries every way from an input leads through, and behind which nodes little is alive.
+fn trunks_and_cuts(graph: &mut Graph) {
+    let inputs = graph.inputs.len();
+    let mut narrow = vec![false; graph.nodes.len()];
+    for input in 0..inputs {
+        let mut trunk = Vec::new();
+        alive(graph, input..input + 1, |index, passed, alive| {
+            narrow[index] |= alive.len() == 1;
+            let node = &graph.nodes[index];
+            if let (true, Some(first)) = (passed, node.entry) {
+                let steps = if node.operator.records_steps() {
+                    let inputs = graph.shapes(node).inputs;
+                    inputs.first().map_or(1, |shape| shape.positions())
+                } else {
+                    1
+                };
+                trunk.extend(first..first + steps);
+            }
+        });
+        trunk.iter().for_each(|entry| graph.entries[*entry].trunk = true);
+        graph.trunks.push(trunk);
+    }
     let mut cuts = Vec::new();
-    for index in 0..graph.nodes.len() {
-        let node = &graph.nodes[index];
+    alive(graph, 0..inputs, |index, _, alive| {
+        if narrow[index] {
+            let mut values: Places = alive.iter().copied().collect();
+            values.sort_unstable();
+            cuts.push((index, values));
+        }
+    });
+    graph.cuts = cuts;
+}
+
+/// Follows what comes of some inputs. Calls `at` for each node that takes some of it, with whether it takes all that is left of it, and
+/// the values that are alive behind it.
+fn alive(graph: &Graph, inputs: Range<usize>, mut at: impl FnMut(usize, bool, &HashSet<usize>)) {
+    let mut alive: HashSet<usize> = inputs.collect();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        if !node.inputs.iter().any(|value| alive.contains(value)) {
+            continue;
+        }
         for value in &node.inputs {
             if graph.values[*value].last_use == index {
                 alive.remove(value);
             }
         }
         let passed = alive.is_empty();
-        alive.extend(node.outputs.iter().filter(|v| graph.values[**v].last_use > index));
-        if alive.len() == 1 {
-            cuts.extend(alive.iter().map(|value| (index, *value)));
-        }
-        if let (true, Some(first)) = (passed, node.entry) {
-            let steps = if node.operator.records_steps() {
-                let inputs = graph.shapes(node).inputs;
-                inputs.first().map_or(1, |shape| shape.positions())
-            } else {
-                1
-            };
-            graph.entries[first..first + steps].iter_mut().for_each(|entry| entry.trunk = true);
-        }
+        alive.extend(node.outputs.iter().filter(|value| graph.values[**value].last_use > index));
+        at(index, passed, &alive);
     }
-    graph.cuts = cuts;
 }
 
 #[cfg(test)]
@@ -382,10 +446,11 @@ mod tests {
     fn an_input_that_no_layer_takes_is_refused() {
         let act = Arc::new(Activation::parse("relu").unwrap());
         let shape = Shape { channels: 3, space: Space::Flat };
-        let mut assembly = Assembly::new(shape, &act).unwrap();
-        let node = NewNode::plain(Scale { by: 1.0 }, assembly.input(), shape);
+        let mut assembly = Assembly::new(&[("x", shape)], &act).unwrap();
+        let (_, input) = assembly.inputs().next().unwrap();
+        let node = NewNode::plain(Scale { by: 1.0 }, input, shape);
         let ports = assembly.node(NewNode { inputs: Vec::new(), ..node }).unwrap();
         let out = project(&mut assembly, ports[0], shape, &Part::default()).unwrap();
-        assert_eq!(assembly.finish(out).unwrap_err().to_string(), "input: no layer takes it");
+        assert_eq!(assembly.finish(out).unwrap_err().to_string(), "x: no layer takes it");
     }
 }

@@ -1,12 +1,12 @@
 //! The one way through a network: forward, with a tape, and back.
 
-use super::{Graph, INPUT, Node};
+use super::{Graph, Node, Places};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::signal::{Signal, reshaped};
 use crate::numeric::stream::{Key, Part};
 use crate::op::loss::{self, Loss};
 use crate::op::record::LayerRecord;
-use crate::op::{Activations, Backward, Call, Context, Precision};
+use crate::op::{Activations, Backward, Call, Context, Precision, Shape};
 use nalgebra::DMatrix;
 use std::ops::Range;
 use std::rc::Rc;
@@ -24,10 +24,10 @@ pub struct Passed<T: Precision> {
     pub records: Vec<LayerRecord>,
     /// Rounding may have decided some of them.
     pub doubtful: bool,
-    /// The network's output, where the gradient of the input was asked for.
+    /// The network's output, where the gradients of the inputs were asked for.
     pub output: Signal<T>,
-    /// ∂C/∂input, where it was asked for.
-    pub gradient: Signal<T>,
+    /// ∂C/∂input of each input, where they were asked for.
+    pub gradients: Vec<Signal<T>>,
 }
 
 /// What a forward pass keeps for the backward pass.
@@ -44,25 +44,25 @@ struct Segment<T: Precision> {
 enum Kept<T: Precision> {
     /// The backward node of each.
     Backward(Vec<Box<dyn Backward<T>>>),
-    /// The one value that goes in, to compute the backward nodes again.
-    Input(usize, Activations<T>),
+    /// The values that go in, to compute the backward nodes again.
+    Inputs(Vec<(usize, Activations<T>)>),
 }
 
-/// Forward and back. `input` is features × samples, images as channels, height, width; `recompute` computes the forward pass
-/// twice and keeps about the square root of the tape.
+/// Forward and back. Each of `inputs` is features × samples, images as channels, height, width, and nothing where it is tokens, which the
+/// context holds or an embedding draws; `recompute` computes the forward pass twice and keeps about the square root of the tape.
 ///
 /// # Errors
 /// When `step` said so.
 pub fn trial<'a, T: Precision>(
     graph: &'a Graph,
-    input: Signal<T>,
+    inputs: Vec<Signal<T>>,
     loss: Loss,
     mut context: Context<'a, T>,
     recompute: bool,
     step: Step,
 ) -> Result<Passed<T>, Stopped> {
     context.samples_meet |= loss != Loss::Random;
-    let (out, tape) = forward(graph, input, &mut context, recompute, step)?;
+    let (out, tape) = forward(graph, inputs, &mut context, recompute, step)?;
     let upstream = loss::gradient(
         loss,
         &out.signal,
@@ -72,8 +72,8 @@ pub fn trial<'a, T: Precision>(
     );
     let output = if context.input_gradient { out.signal.clone() } else { nothing() };
     drop(out);
-    let gradient = backward(graph, tape, upstream, &mut context, step)?;
-    Ok(Passed { records: context.records, doubtful: context.doubtful, output, gradient })
+    let gradients = backward(graph, tape, upstream, &mut context, step)?;
+    Ok(Passed { records: context.records, doubtful: context.doubtful, output, gradients })
 }
 
 /// Names the streams of a loss behind the network.
@@ -85,52 +85,55 @@ fn nothing<T: Precision>() -> Signal<T> {
     Signal { values: DMatrix::from_element(0, 0, T::ZERO), exponent: 0 }
 }
 
-/// The forward pass; `input` and `recompute` as in [`trial`]. The output, and what [`backward`] needs.
+/// The forward pass; `inputs` and `recompute` as in [`trial`]. The output, and what [`backward`] needs.
 ///
 /// # Errors
 /// When `step` said so.
 pub fn forward<'a, T: Precision>(
     graph: &'a Graph,
-    input: Signal<T>,
+    inputs: Vec<Signal<T>>,
     context: &mut Context<'a, T>,
     recompute: bool,
     step: Step,
 ) -> Result<(Activations<T>, Tape<T>), Stopped> {
     let mut values: Vec<Option<Activations<T>>> = vec![None; graph.values.len()];
-    values[INPUT] = Some(Rc::new(CachedSignal::from(arranged(graph, input))));
+    for ((value, shape), input) in values.iter_mut().zip(graph.inputs()).zip(inputs) {
+        *value = Some(Rc::new(CachedSignal::from(arranged(shape, input))));
+    }
     let mut segments = Vec::new();
     for (nodes, through) in stretches(graph, recompute) {
         let kept = match through {
-            Some(value) => {
-                let input = values[value].clone();
+            Some(through) => {
+                let input = |value: &usize| Some((*value, values[*value].clone()?));
+                let inputs = through.iter().filter_map(input).collect();
                 run(graph, nodes.clone(), &mut values, context, step)?;
-                input.map(|input| Kept::Input(value, input))
+                Kept::Inputs(inputs)
             }
-            None => Some(Kept::Backward(run(graph, nodes.clone(), &mut values, context, step)?)),
+            None => Kept::Backward(run(graph, nodes.clone(), &mut values, context, step)?),
         };
-        segments.extend(kept.map(|kept| Segment { nodes, kept }));
+        segments.push(Segment { nodes, kept });
     }
     let out = values[graph.output].take().unwrap_or_else(|| Rc::new(nothing().into()));
     Ok((out, Tape { segments }))
 }
 
-/// The stretches of nodes whose tapes are computed together, each with the one value that goes into it; a single stretch without
-/// one where nothing is computed twice.
-fn stretches(graph: &Graph, recompute: bool) -> Vec<(Range<usize>, Option<usize>)> {
+/// The stretches of nodes whose tapes are computed together, each with the values that go into it; a single stretch without any where
+/// nothing is computed twice.
+fn stretches(graph: &Graph, recompute: bool) -> Vec<(Range<usize>, Option<Places>)> {
     let all = graph.nodes.len();
     if !recompute {
         return vec![(0..all, None)];
     }
     let size = (all as f64).sqrt().ceil() as usize;
     let mut found = Vec::new();
-    let (mut start, mut value) = (0, INPUT);
+    let (mut start, mut values) = (0, (0..graph.inputs.len()).collect());
     for (node, alive) in &graph.cuts {
         if node + 1 - start >= size && node + 1 < all {
-            found.push((start..node + 1, Some(value)));
-            (start, value) = (node + 1, *alive);
+            found.push((start..node + 1, Some(std::mem::replace(&mut values, alive.clone()))));
+            start = node + 1;
         }
     }
-    found.push((start..all, Some(value)));
+    found.push((start..all, Some(values)));
     found
 }
 
@@ -189,7 +192,7 @@ fn call<'a, T: Precision>(graph: &Graph, node: &'a Node, context: &mut Context<'
     };
 }
 
-/// The backward pass, from ∂C/∂output to ∂C/∂input, which is empty unless the context asks for it.
+/// The backward pass, from ∂C/∂output to ∂C/∂input of each input, which are empty unless the context asks for them.
 ///
 /// # Errors
 /// When `step` said so.
@@ -199,16 +202,16 @@ pub fn backward<'a, T: Precision>(
     upstream: Signal<T>,
     context: &mut Context<'a, T>,
     step: Step,
-) -> Result<Signal<T>, Stopped> {
+) -> Result<Vec<Signal<T>>, Stopped> {
     let mut gradients: Vec<Option<Signal<T>>> = vec![None; graph.values.len()];
     gradients[graph.output] = Some(upstream);
     let mut segments = tape.segments;
     while let Some(Segment { nodes, kept }) = segments.pop() {
         let tape = match kept {
             Kept::Backward(tape) => tape,
-            Kept::Input(value, input) => {
+            Kept::Inputs(inputs) => {
                 let mut values: Vec<Option<Activations<T>>> = vec![None; graph.values.len()];
-                values[value] = Some(input);
+                inputs.into_iter().for_each(|(value, input)| values[value] = Some(input));
                 context.replay = true;
                 let again = run(graph, nodes.clone(), &mut values, context, step);
                 context.replay = false;
@@ -217,7 +220,8 @@ pub fn backward<'a, T: Precision>(
         };
         back(graph, nodes, tape, &mut gradients, context, step)?;
     }
-    Ok(gradients[INPUT].take().unwrap_or_else(nothing))
+    gradients.truncate(graph.inputs.len());
+    Ok(gradients.into_iter().map(|gradient| gradient.unwrap_or_else(nothing)).collect())
 }
 
 /// From the gradients of what a stretch of nodes makes to those of what goes in.
@@ -271,9 +275,8 @@ fn zeros<T: Precision>(graph: &Graph, value: usize, batch: usize) -> Signal<T> {
 }
 
 /// Features × samples as channels × (positions·samples).
-fn arranged<T: Precision>(graph: &Graph, input: Signal<T>) -> Signal<T> {
-    let shape = graph.input();
-    if graph.features() == 0 {
+fn arranged<T: Precision>(shape: Shape, input: Signal<T>) -> Signal<T> {
+    if shape.features() == 0 {
         return input;
     }
     if shape.space.has_channels_first() && shape.channels > 1 {

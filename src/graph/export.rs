@@ -9,15 +9,17 @@ use crate::op::{Arrays, Exported, Exports, Nature};
 /// Names with their arrays, in the order of the network.
 pub fn named(graph: &Graph, arrays: &Arrays<f32>) -> Vec<Exports> {
     let mut flattened = None;
+    let mut seen = vec![false; graph.parameters.len()];
     let mut all = Vec::new();
     for node in graph.nodes.iter() {
         if matches!(node.operator.nature(), Nature::Flatten) {
             let shape = graph.values[node.inputs[0]].shape;
             flattened = Some((shape.channels, shape.positions()));
         }
-        let parameters: Vec<_> = graph
-            .parameters_of(node)
-            .into_iter()
+        // A table that several layers share is written once.
+        let new = node.parameters.iter().filter(|place| !std::mem::replace(&mut seen[**place], true));
+        let parameters: Vec<_> = new
+            .map(|place| &graph.parameters[*place])
             .filter_map(|parameter| Some((parameter, arrays.get(&parameter.stream)?)))
             .collect();
         let vectors: Vec<_> = node

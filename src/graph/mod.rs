@@ -37,7 +37,7 @@ use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, power_of_two};
 use crate::op::conv::with_all_taps;
 use crate::op::{
-    Arrays, Context, Nature, Operator, Parameter, ParameterArrays, Role, Shape, Shapes, Source, Space,
+    Arrays, Context, Nature, Operator, Parameter, ParameterArrays, Role, Shape, Shapes, Source,
     VectorParameter,
 };
 use crate::weights::{Dense, Table};
@@ -144,7 +144,7 @@ pub struct Entry {
     pub parameter: Option<usize>,
     /// It has weights.
     pub weighted: bool,
-    /// Every way from input to output leads through it.
+    /// Every way from an input to the output leads through it.
     pub trunk: bool,
 }
 
@@ -164,8 +164,10 @@ pub struct Value {
 pub struct Graph {
     /// In the order in which they are computed; shared by the cells of a grid, which differ in parameters and entries alone.
     pub nodes: Arc<Vec<Node>>,
-    /// All values; the first is the input.
+    /// All values; the inputs come first.
     pub values: Arc<Vec<Value>>,
+    /// Names of the inputs.
+    pub inputs: Vec<String>,
     /// In the order of their streams.
     pub parameters: Vec<Parameter>,
     /// Parameters that are vectors, in the order of their streams.
@@ -176,17 +178,34 @@ pub struct Graph {
     pub output: usize,
     /// Of each residual branch, the layers with weights in it as initializers count them.
     pub branches: Vec<usize>,
-    /// Nodes behind which a single value is alive, with that value.
-    cuts: Vec<(usize, usize)>,
+    /// Of each input, the entries that every way from it to the output leads through.
+    pub trunks: Vec<Vec<usize>>,
+    /// Nodes behind which a single value is alive of all that comes of one input, with the values that are alive there.
+    cuts: Vec<(usize, Places)>,
 }
 
-/// The input of a graph.
-pub const INPUT: usize = 0;
+/// What an input is called that is the only one, unless a file names it.
+pub const INPUT: &str = "input";
 
 impl Graph {
-    /// Shape of a sample that comes in.
-    pub fn input(&self) -> Shape {
-        self.values[INPUT].shape
+    /// Shapes of a sample's parts that come in, one for each input.
+    pub fn inputs(&self) -> impl ExactSizeIterator<Item = Shape> {
+        self.values[..self.inputs.len()].iter().map(|value| value.shape)
+    }
+
+    /// Shape of a sample where there is one input; `None` where there are several.
+    pub fn sole_input(&self) -> Option<Shape> {
+        let mut shapes = self.inputs();
+        shapes.next().filter(|_| shapes.next().is_none())
+    }
+
+    /// The shapes of all inputs in words, with their names where there are several.
+    pub fn inputs_in_words(&self) -> String {
+        let named = |(name, shape): (&String, Shape)| match self.inputs.len() {
+            1 => shape.to_string(),
+            _ => format!("{name} {shape}"),
+        };
+        self.inputs.iter().zip(self.inputs()).map(named).collect::<Vec<_>>().join(", ")
     }
 
     /// Shape of a sample that comes out.
@@ -196,8 +215,7 @@ impl Graph {
 
     /// Entries of a sample that are drawn or read: none of tokens, which the embedding draws.
     pub fn features(&self) -> usize {
-        let input = self.input();
-        if matches!(input.space, Space::Tokens(_)) { 0 } else { input.size() }
+        self.inputs().map(Shape::features).sum()
     }
 
     /// Streams of weights: the number of the last parameter.
@@ -241,7 +259,7 @@ impl Graph {
 
     /// Entries of the largest value of a sample.
     pub fn widest(&self) -> usize {
-        let sizes = self.values.iter().skip(1).map(|value| value.shape.size());
+        let sizes = self.values.iter().skip(self.inputs.len()).map(|value| value.shape.size());
         sizes.max().unwrap_or(0).max(self.features())
     }
 
@@ -278,8 +296,7 @@ impl Graph {
     /// Nothing but linear layers with this activation behind each, one behind the other and perhaps flattened at first.
     pub fn is_stack(&self, act: &Activation) -> bool {
         let chain = self.nodes.iter().enumerate().all(|(index, node)| {
-            let before =
-                if index == 0 { Some(INPUT) } else { self.nodes[index - 1].outputs.first().copied() };
+            let before = if index == 0 { Some(0) } else { self.nodes[index - 1].outputs.first().copied() };
             node.inputs.len() == 1 && node.outputs.len() == 1 && before == node.inputs.first().copied()
         });
         let nodes = match self.nodes.as_slice() {
@@ -294,6 +311,7 @@ impl Graph {
             _ => false,
         };
         chain
+            && self.inputs.len() == 1
             && nodes.chunks(2).all(pair)
             && self.entries.iter().all(|entry| entry.positions == 1)
             && self.parameters.iter().all(Parameter::is_own)

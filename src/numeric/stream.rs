@@ -117,6 +117,11 @@ impl Key {
         Self { trial: self.trial << 48 | (step + 1) << 8 | part as u64, ..self }
     }
 
+    /// The streams of what a law draws for one of a network's inputs, by its number.
+    pub fn of_input(self, number: usize) -> Self {
+        Self { layer: number as u64, ..self }
+    }
+
     /// The stream of a part of a role.
     ///
     /// The name is the key of a ChaCha8 block cipher whose output seeds the faster generator, so different names give

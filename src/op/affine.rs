@@ -4,6 +4,7 @@
 use super::forms::BiasSpec;
 use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
 use super::norm::row_sums;
+use super::sinusoid::{self, Sinusoids};
 use super::vector::WantedVector;
 use super::{Activations, Context, Nature, Operator, Parameter, Shapes, Unary, UnaryBackward, owned};
 use crate::numeric::cached::CachedSignal;
@@ -18,9 +19,9 @@ use std::rc::Rc;
 
 /// A layer scale, as an architecture file spells it.
 pub const LAYER: LayerType = LayerType { name: "layerscale", fields: &["gain"], read: read::<Spec> };
-/// Learned positions, likewise.
+/// Positions, learned or not, likewise.
 pub const POSITIONS: LayerType =
-    LayerType { name: "positions", fields: &["init"], read: read::<PositionsSpec> };
+    LayerType { name: "positions", fields: &["form", "init"], read: read::<PositionsSpec> };
 
 /// Where a layer scale begins (Touvron et al. 2021, § 3, of networks of 24 blocks).
 const SMALL: &str = "constant(1e-5)";
@@ -48,10 +49,13 @@ impl layer::Layer for Spec {
     }
 }
 
-/// The fields of learned positions.
+/// The fields of positions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct PositionsSpec {
-    /// Law of the entries.
+    /// Sines and cosines in place of learned entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    form: Option<Sinusoids>,
+    /// Law of the entries where they are learned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     init: Option<String>,
 }
@@ -59,6 +63,11 @@ struct PositionsSpec {
 impl layer::Layer for PositionsSpec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("positions", inputs)?;
+        match (self.form, &self.init) {
+            (Some(form), None) => return sinusoid::assemble(to, inputs, form),
+            (Some(_), Some(_)) => return Err("form has no law: leave out init, or form".into()),
+            (None, _) => {}
+        }
         let length = input.shape.size();
         let init = self.init.clone().map(BiasSpec::Law);
         let table = WantedVector { kind: "table", length, init: init.as_ref(), usual: NARROW, neutral: 0.0 };

@@ -70,8 +70,8 @@ pub struct Context<'a, T: Real> {
     pub records: Vec<LayerRecord>,
     /// Memory that operators use one after another.
     pub scratch: Vec<T>,
-    /// In place of drawn tokens, sample after sample.
-    pub tokens: Option<Vec<usize>>,
+    /// In place of drawn tokens, sample after sample, of each input that has some.
+    pub tokens: Vec<Option<Vec<usize>>>,
     /// In place of drawn weights and biases.
     pub given: Option<&'a Arrays<T>>,
     /// In place of the maps that parameters ask for: a map that outlives a pass, or one with an error that a test must find.
@@ -88,6 +88,7 @@ pub struct Context<'a, T: Real> {
     vectors: &'a [VectorParameter],
     tables: HashMap<u64, Rc<RefCell<Table<T>>>>,
     factors: HashMap<u64, Wide>,
+    table_gradients: HashMap<u64, Signal<f64>>,
 }
 
 impl<'a, T: Real> Context<'a, T> {
@@ -109,7 +110,7 @@ impl<'a, T: Real> Context<'a, T> {
             replay: false,
             quiet: false,
             evaluating: false,
-            tokens: None,
+            tokens: Vec::new(),
             records: vec![LayerRecord::default(); entries],
             scratch: Vec::new(),
             given: None,
@@ -122,6 +123,7 @@ impl<'a, T: Real> Context<'a, T> {
             vectors,
             tables: HashMap::new(),
             factors: HashMap::new(),
+            table_gradients: HashMap::new(),
         }
     }
 
@@ -328,6 +330,16 @@ impl<'a, T: Real> Context<'a, T> {
         if !self.quiet {
             self.records[entry].weight_gradient = moments;
         }
+    }
+
+    /// The gradient of a table over all nodes that the backward pass has met so far, with that of the node at work: they may share it.
+    pub fn sum_over_uses(&mut self, parameter: &Parameter, own: Signal<f64>) -> Signal<f64> {
+        let sum = match self.table_gradients.remove(&parameter.stream) {
+            None => own,
+            Some(others) => others.plus(own),
+        };
+        self.table_gradients.insert(parameter.stream, sum.clone());
+        sum
     }
 
     /// Records ∂C/∂W at the entry of the node at work.

@@ -3,6 +3,7 @@
 use super::forms::Factor;
 use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, single};
 use super::record::{Moments, pooled, product_moments};
+use super::sinusoid::Sinusoids;
 use super::{
     Activations, BiasSpec, ByPart, Context, Counts, Exported, Exports, Operator, Parameter, Role, Shape,
     Shapes, Space, Unary, UnaryBackward, check_parts, of_part,
@@ -13,7 +14,6 @@ use crate::numeric::signal::Signal;
 use crate::numeric::slice::sums;
 use crate::numeric::stream::{self, Part};
 use crate::numeric::wide::Wide;
-use nalgebra::DMatrix;
 use rand::RngExt;
 use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -21,8 +21,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// As an architecture file spells it.
-pub const LAYER: LayerType =
-    LayerType { name: "embedding", fields: &["out", "scale", "positions", "init"], read: read::<Spec> };
+pub const LAYER: LayerType = LayerType {
+    name: "embedding",
+    fields: &["out", "scale", "positions", "table", "init"],
+    read: read::<Spec>,
+};
 
 /// The fields of an embedding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +38,9 @@ struct Spec {
     /// What is added at each position.
     #[serde(default, skip_serializing_if = "Positions::is_none")]
     positions: Positions,
+    /// The name of a table of tokens that embeddings share, as encoder and decoder may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    table: Option<String>,
     /// Law of the rows, in a table of `tokens` or `positions` alone: normal(0, 1) where it is left out. `--init` is for products, which
     /// a table of rows is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,8 +55,8 @@ pub enum Positions {
     None,
     /// A learnt row.
     Learnt,
-    /// sin(m/10000^(2i/width)) at feature 2i of position m, and the cosine behind it (Vaswani et al. 2017, § 3.5).
-    Sinusoidal,
+    /// Sines and cosines.
+    Fixed(Sinusoids),
 }
 
 impl Positions {
@@ -62,7 +68,7 @@ impl Positions {
 impl Serialize for Positions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Sinusoidal => serializer.serialize_str("sinusoidal"),
+            Self::Fixed(form) => form.serialize(serializer),
             _ => serializer.serialize_bool(*self == Self::Learnt),
         }
     }
@@ -70,11 +76,11 @@ impl Serialize for Positions {
 
 impl<'de> Deserialize<'de> for Positions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let unknown = || de::Error::custom("true, false, \"sinusoidal\" or \"sinusoidal-halves\" is needed");
         match toml::Value::deserialize(deserializer)? {
             toml::Value::Boolean(false) => Ok(Self::None),
             toml::Value::Boolean(true) => Ok(Self::Learnt),
-            toml::Value::String(word) if word == "sinusoidal" => Ok(Self::Sinusoidal),
-            _ => Err(de::Error::custom("true, false or \"sinusoidal\" is needed")),
+            word => Sinusoids::deserialize(word).map(Self::Fixed).map_err(|_| unknown()),
         }
     }
 }
@@ -117,7 +123,10 @@ impl layer::Layer for Spec {
                 ..Wanted::linear(entry, rows, self.out).with(init, Some(&BiasSpec::Has(false)))
             }
         };
-        let mut parameters = vec![to.parameter(&wanted(of_tokens, tokens, Role::Embedding, true))];
+        let table = wanted(of_tokens, tokens, Role::Embedding, true);
+        let name = self.table.as_deref();
+        let known = name.map(|name| to.known(name, &table)).transpose()?.flatten();
+        let mut parameters = vec![known.unwrap_or_else(|| to.table(name, &table))];
         if learnt {
             parameters.push(to.parameter(&wanted(of_positions, length, Role::Position, false)));
         }
@@ -125,7 +134,12 @@ impl layer::Layer for Spec {
         if !scale.is_finite() {
             return Err(format!("scale = {scale} is not a finite number"));
         }
-        let operator = Embedding { length, scale, sinusoidal: self.positions == Positions::Sinusoidal };
+        let sinusoids = match self.positions {
+            Positions::Fixed(form) => Some(form),
+            _ => None,
+        };
+        sinusoids.map_or(Ok(()), |form| form.check(self.out))?;
+        let operator = Embedding { input: input.value, length, scale, sinusoids };
         to.node(NewNode { parameters, entry: Some(entry), ..NewNode::plain(operator, input, out) })
     }
 }
@@ -133,36 +147,17 @@ impl layer::Layer for Spec {
 /// An embedding of tokens: a table, features × tokens, and perhaps one of features × positions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Embedding {
+    /// The number of the network's input that it takes.
+    pub input: usize,
     /// Tokens of a sequence.
     pub length: usize,
     /// Factor of the rows of tokens.
     pub scale: f64,
-    /// Adds [`Positions::Sinusoidal`].
-    pub sinusoidal: bool,
+    /// Adds these.
+    pub sinusoids: Option<Sinusoids>,
 }
 
 impl Embedding {
-    /// What every sample gets, features × positions.
-    fn sinusoids<T: Real>(&self, features: usize) -> DMatrix<T> {
-        let rate = |feature: usize| 1e4f64.powf(-((feature - feature % 2) as f64) / features as f64);
-        let rates: Vec<f64> = (0..features).map(rate).collect();
-        DMatrix::from_fn(features, self.length, |feature, position| {
-            let angle = position as f64 * rates[feature];
-            T::of(if feature % 2 == 0 { angle.sin() } else { angle.cos() })
-        })
-    }
-
-    /// The sum with what every sample gets at its positions.
-    fn with_positions<T: Real>(&self, rows: Signal<T>) -> Signal<T> {
-        if !self.sinusoidal {
-            return rows;
-        }
-        let (features, columns) = rows.values.shape();
-        let added = self.sinusoids::<T>(features);
-        let all = added.as_slice().iter().copied().cycle().take(features * columns);
-        rows.plus(Signal::new(DMatrix::from_iterator(features, columns, all), 0))
-    }
-
     /// Of what comes from a table, what is added.
     fn scaled<T: Real>(&self, parameter: &Parameter, rows: Signal<T>) -> Signal<T> {
         let is_plain = parameter.role == Role::Position || self.scale == 1.0;
@@ -172,7 +167,8 @@ impl Embedding {
 
 impl Operator for Embedding {
     fn operations(&self, shapes: &Shapes, _: &[&Parameter]) -> f64 {
-        let each = 2.0 * f64::from(u8::from(self.scale != 1.0)) + f64::from(u8::from(self.sinusoidal));
+        let each =
+            2.0 * f64::from(u8::from(self.scale != 1.0)) + f64::from(u8::from(self.sinusoids.is_some()));
         each * shapes.output_size() as f64
     }
 
@@ -216,8 +212,9 @@ impl<T: Real> Unary<T> for Embedding {
         _: Activations<T>,
         context: &mut Context<T>,
     ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
-        let tokens = context.tokens.clone().unwrap_or_else(|| {
-            let mut rng = context.key.stream(stream::Role::Input, Part::Block(0));
+        let given = context.tokens.get(self.input).cloned().flatten();
+        let tokens = given.unwrap_or_else(|| {
+            let mut rng = context.key.of_input(self.input).stream(stream::Role::Input, Part::Block(0));
             let count = context.parameter(0).shape.1;
             (0..self.length * context.batch).map(|_| rng.random_range(0..count)).collect()
         });
@@ -236,7 +233,11 @@ impl<T: Real> Unary<T> for Embedding {
                 Some(sum) => sum.plus(rows),
             });
         }
-        let out = self.with_positions(out.unwrap_or_else(Signal::empty));
+        let out = out.unwrap_or_else(Signal::empty);
+        let out = match self.sinusoids {
+            Some(form) => form.added_to(out, self.length),
+            None => out,
+        };
         (Rc::new(CachedSignal::from(out)), Box::new(tape))
     }
 }
@@ -276,23 +277,5 @@ impl<T: Real> UnaryBackward<T> for Tape {
             context.observe_own_weight_gradient(pooled(&groups));
         }
         d.signal.times(Wide::ZERO)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sinusoids_are_those_of_the_paper() {
-        let embedding = Embedding { length: 3, scale: 1.0, sinusoidal: true };
-        let rows = embedding.with_positions(Signal::new(DMatrix::from_element(4, 6, 0.0f64), 0));
-        // PE(m, 2i) = sin(m/10000^(2i/4)), PE(m, 2i + 1) = cos(m/10000^(2i/4)), in both samples.
-        for (column, m) in [0.0f64, 1.0, 2.0, 0.0, 1.0, 2.0].into_iter().enumerate() {
-            let wanted = [m.sin(), m.cos(), (m / 100.0).sin(), (m / 100.0).cos()];
-            for (feature, wanted) in wanted.into_iter().enumerate() {
-                assert!((rows.entry(feature, column).to_f64() - wanted).abs() < 1e-12);
-            }
-        }
     }
 }

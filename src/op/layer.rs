@@ -299,7 +299,16 @@ pub trait Assembler {
     fn node(&mut self, node: NewNode) -> Result<Vec<Port>, String>;
 
     /// The rows and columns of a table of the network's embedding, with its place among the parameters.
-    fn table(&self) -> Option<(usize, (usize, usize))>;
+    fn embedding(&self) -> Option<(usize, (usize, usize))>;
+
+    /// The place of the table that an earlier layer has called so; `None` where none has.
+    ///
+    /// # Errors
+    /// It is another one than is wanted, by its size or its law.
+    fn known(&self, name: &str, wanted: &Wanted) -> Result<Option<usize>, String>;
+
+    /// Adds a table, which later layers may share by its name; its place in the list of all parameters.
+    fn table(&mut self, name: Option<&str>, wanted: &Wanted) -> usize;
 
     /// Random streams of dropout layers so far, and one more from now on.
     fn next_mask(&mut self) -> u64;

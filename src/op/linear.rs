@@ -49,7 +49,7 @@ impl Layer for Spec {
 
 /// The table that a layer from so many features to so many tokens shares.
 fn tied(to: &dyn Assembler, (features, tokens): (usize, usize)) -> Result<Source, String> {
-    match to.table() {
+    match to.embedding() {
         None => Err("tied = true needs an `embedding` at the bottom of the network".into()),
         Some((place, shape)) if shape == (features, tokens) => Ok(Source::Transposed(place)),
         Some((_, (rows, columns))) => Err(format!(

@@ -51,6 +51,7 @@ pub mod rotary;
 pub mod samples;
 pub mod scale;
 pub mod shape;
+pub mod sinusoid;
 pub mod softmax;
 pub mod split;
 pub mod squeeze;

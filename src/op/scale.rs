@@ -1,6 +1,6 @@
 //! by·x: every entry times one constant.
 
-use super::forms::BiasSpec;
+use super::forms::{BiasSpec, Factor};
 use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
 use super::{
     Activations, Context, Nature, Operator, Parameter, Shapes, Unary, UnaryBackward, WantedVector, affine,
@@ -19,8 +19,8 @@ pub const LAYER: LayerType = LayerType { name: "scale", fields: &["by", "trainab
 /// The fields of a scale.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Spec {
-    /// The factor.
-    by: f64,
+    /// The factor, or a formula for it in the width.
+    by: Factor,
     /// The factor is a parameter, as in ReZero (Bachlechner et al. 2021) and SkipInit (De & Smith 2020).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     trainable: bool,
@@ -29,16 +29,17 @@ struct Spec {
 impl layer::Layer for Spec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("scale", inputs)?;
-        if !self.by.is_finite() {
-            return Err(format!("by = {} is not a finite number", self.by));
+        let by = self.by.value("by", input.shape.channels)?;
+        if !by.is_finite() {
+            return Err(format!("by = {by} is not a finite number"));
         }
         if self.trainable {
-            let init = BiasSpec::Law(format!("constant({})", self.by));
+            let init = BiasSpec::Law(format!("constant({by})"));
             let factor =
                 WantedVector { kind: "factor", length: 1, init: Some(&init), usual: "zeros", neutral: 1.0 };
             return affine::assemble(to, input, input.shape.channels, Some(factor), None);
         }
-        to.node(NewNode::plain(Scale { by: self.by }, input, input.shape))
+        to.node(NewNode::plain(Scale { by }, input, input.shape))
     }
 }
 

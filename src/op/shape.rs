@@ -76,6 +76,11 @@ impl Shape {
         self.channels * self.positions()
     }
 
+    /// Entries of a sample that are drawn or read where it is an input: none of tokens, which the embedding draws.
+    pub fn features(self) -> usize {
+        if matches!(self.space, Space::Tokens(_)) { 0 } else { self.size() }
+    }
+
     /// Other features at the same positions.
     pub fn with(self, channels: usize) -> Self {
         Self { channels, ..self }

@@ -18,7 +18,7 @@ pub struct Outline {
     pub roles: Vec<Role>,
     /// Blocks from the input to the output; in a recurrent network, steps in time.
     pub blocks: Vec<Block>,
-    /// Stretches of blocks with equally many channels, where there are several.
+    /// Stretches of blocks with equally many channels, or of one side, where there are several.
     pub stages: Vec<Stage>,
     /// What a number of a block counts.
     pub across: String,
@@ -55,10 +55,10 @@ pub struct Block {
     pub places: (usize, usize),
 }
 
-/// Blocks with equally many channels.
+/// Blocks with equally many channels, or of one side, such as an encoder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
-    /// As in `stage 2`.
+    /// As in `stage 2` or `encoder`.
     pub name: String,
     /// Its first place and its last.
     pub places: (usize, usize),
@@ -83,8 +83,9 @@ impl Outline {
             return Some(Self { places, roles, blocks, stages: Vec::new(), across, extent });
         }
         let at: Vec<usize> = (1..=layers.len()).collect();
-        let (blocks, across) = blocks(layers);
-        let stages = stages(layers, &blocks);
+        let units = merged(units(layers));
+        let (blocks, across) = blocks(&units);
+        let stages = sides(&units).unwrap_or_else(|| stages(layers, &blocks));
         Some(Self { places: together(&of_layer, &at), roles, blocks, stages, across, extent: layers.len() })
     }
 }
@@ -207,11 +208,17 @@ struct Unit<'a> {
     places: (usize, usize),
     /// It is no single layer.
     block: bool,
+    /// What all its parts begin with, as in `encoder` of `encoder_attention1` and `encoder_mlp1`.
+    side: Option<&'a str>,
 }
 
 /// Blocks in their order, and what their numbers count.
-fn blocks(layers: &[Layer]) -> (Vec<Block>, String) {
-    let units = merged(units(layers));
+fn blocks(units: &[Unit]) -> (Vec<Block>, String) {
+    let block = |unit: &Unit, number| Block { name: unit.name.clone(), number, places: unit.places };
+    if sides(units).is_some() {
+        let of = |unit: &Unit| block(unit, unit.side.map(|_| unit.number));
+        return (units.iter().map(of).collect(), "block".into());
+    }
     let mut counts: HashMap<&str, usize> = HashMap::new();
     let chain = units.iter().all(|unit| !unit.block);
     let counts_of =
@@ -220,10 +227,9 @@ fn blocks(layers: &[Layer]) -> (Vec<Block>, String) {
     let most = counts.iter().max_by_key(|(stem, count)| (**count, std::cmp::Reverse(**stem)));
     let many = |count: usize| if chain { 5 * count > 3 * units.len() } else { count > 2 };
     let counted = most.filter(|(_, count)| many(**count)).map(|(stem, _)| *stem);
-    let block = |unit: &Unit| {
+    let numbered = |unit: &Unit| {
         let single = unit.places.0 == unit.places.1;
-        let number = (counted == Some(unit.stem) && (unit.block || chain && single)).then_some(unit.number);
-        Block { name: unit.name.clone(), number, places: unit.places }
+        block(unit, (counted == Some(unit.stem) && (unit.block || chain && single)).then_some(unit.number))
     };
     let across = match counted.map(|stem| stem.trim_end_matches(['-', '_', '.'])) {
         None => "layer".into(),
@@ -232,7 +238,7 @@ fn blocks(layers: &[Layer]) -> (Vec<Block>, String) {
         Some(stem) if stem.contains("block") || stem.contains("layer") => stem.into(),
         Some(stem) => format!("{stem} block"),
     };
-    (units.iter().map(block).collect(), across)
+    (units.iter().map(numbered).collect(), across)
 }
 
 /// Consecutive layers with the same first part; `conv1_1` and `conv1_2` are both of `conv1`.
@@ -259,7 +265,7 @@ fn units(layers: &[Layer]) -> Vec<Unit<'_>> {
             _ => {
                 let (stem, number) = counted(key);
                 let block = path.contains('/');
-                found.push(Unit { name: key.into(), stem, number, places: (at, at), block });
+                found.push(Unit { name: key.into(), stem, number, places: (at, at), block, side: None });
             }
         }
     }
@@ -286,14 +292,36 @@ fn merged(units: Vec<Unit<'_>>) -> Vec<Unit<'_>> {
         match found.last_mut() {
             Some(before) if pairs(before, &unit) => {
                 before.places.1 = unit.places.1;
-                before.name = format!("block {}", before.number);
+                before.side = side(before.stem, unit.stem);
+                before.name = format!("{} {}", before.side.unwrap_or("block"), before.number);
                 // Three and more stand together too.
-                before.stem = "block";
+                before.stem = before.side.map_or("block", |side| &before.stem[..side.len() + 1]);
             }
             _ => found.push(unit),
         }
     }
     found
+}
+
+/// The words that two names begin with.
+fn side<'a>(one: &'a str, other: &str) -> Option<&'a str> {
+    let same = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    // Of two bytes that are alike one may be part of a longer character.
+    let end = one.get(..same)?.rfind(['_', '-'])?;
+    (end > 0).then(|| &one[..end])
+}
+
+/// The sides that blocks belong to, where all that repeat belong to one of several.
+fn sides(units: &[Unit]) -> Option<Vec<Stage>> {
+    let mut found: Vec<Stage> = Vec::new();
+    for unit in units.iter().filter(|unit| unit.block) {
+        let side = unit.side?;
+        match found.last_mut() {
+            Some(stage) if stage.name == side => stage.places.1 = unit.places.1,
+            _ => found.push(Stage { name: side.into(), places: unit.places }),
+        }
+    }
+    (found.len() > 1).then_some(found)
 }
 
 /// Where sums have equally many channels; none where all have, or each has its own.

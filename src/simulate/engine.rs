@@ -129,7 +129,7 @@ fn columns(graph: &Graph, batch: usize) -> Vec<f64> {
     let mut columns = vec![0.0; graph.parameters.len()];
     for node in graph.nodes.iter() {
         let own = node.operator.columns(&graph.shapes(node)) as f64 * batch as f64;
-        node.parameters.iter().for_each(|place| columns[*place] = own);
+        node.parameters.iter().for_each(|place| columns[*place] += own);
     }
     columns
 }

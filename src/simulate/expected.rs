@@ -28,7 +28,7 @@ pub fn expectation(plan: &Plan, cell: &CellPlan, entrance: &InputStatistics) -> 
         return None;
     }
     let laws: Option<Vec<WeightMoments>> = cell.layers.iter().map(LayerPlan::moments).collect();
-    let setting = setting(&plan.input, entrance, plan.experiment.batch, cell.layers[0].fan_in);
+    let setting = setting(&plan.inputs.common, entrance, plan.experiment.batch, cell.layers[0].fan_in);
     Some(Expectation {
         prediction: predict(plan.act(cell), &laws?, &setting, EFFORT),
         alike: entrance.spread <= ALIKE * ALIKE,

@@ -1,14 +1,17 @@
 //! The batch that is pushed through: drawn from a law, or sampled from data.
 
 use crate::data::Tokens;
+use crate::graph::Graph;
 use crate::law::call::Call;
 use crate::law::draw::{Standard, fill_from};
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::stream::{Key, Part, Role};
+use crate::op::Shape;
 use crate::theory::stack::InputMoments;
 use nalgebra::DMatrix;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Where input batches come from.
@@ -31,6 +34,50 @@ pub enum Input {
     Data(DMatrix<f32>),
     /// Samples of a network that takes tokens; a trial's batch is drawn without replacement.
     Tokens(Tokens),
+}
+
+/// What goes into a network: the same for all of its inputs, and what single ones of them are given in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inputs {
+    /// Of inputs that are given nothing of their own.
+    pub common: Input,
+    /// By name.
+    pub named: BTreeMap<String, Input>,
+}
+
+impl From<Input> for Inputs {
+    fn from(common: Input) -> Self {
+        Self { common, named: BTreeMap::new() }
+    }
+}
+
+impl Inputs {
+    /// What an input of this name is given.
+    pub fn of(&self, name: &str) -> &Input {
+        self.named.get(name).unwrap_or(&self.common)
+    }
+
+    /// All that are given.
+    pub fn all(&self) -> impl Iterator<Item = &Input> {
+        std::iter::once(&self.common).chain(self.named.values())
+    }
+
+    /// The batches of a trial, one for each input of the network: features × samples, and nothing of tokens. Files tell of the same
+    /// samples, each in its own place.
+    pub fn draw<T: Real>(&self, graph: &Graph, batch: usize, key: Key) -> Vec<Signal<T>> {
+        let one = |(number, (name, shape)): (usize, (&String, Shape))| {
+            let input = self.of(name);
+            let key = if matches!(input, Input::Data(_)) { key } else { key.of_input(number) };
+            input.draw(shape.features(), batch, key)
+        };
+        graph.inputs.iter().zip(graph.inputs()).enumerate().map(one).collect()
+    }
+
+    /// The tokens of a trial, sample after sample, of each input that is given any.
+    pub fn tokens(&self, graph: &Graph, batch: usize, key: Key) -> Vec<Option<Vec<usize>>> {
+        let one = |(name, shape): (&String, Shape)| self.of(name).tokens(shape.positions(), batch, key);
+        graph.inputs.iter().zip(graph.inputs()).map(one).collect()
+    }
 }
 
 /// Moments of an input, over all samples that batches are taken from.

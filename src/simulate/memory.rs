@@ -78,11 +78,12 @@ pub fn bytes(plan: &Plan, threads: usize) -> u128 {
         |cell: &CellPlan| cell.is_stack && cell.choice.engine == Engine::Dense && trials > threads as u128;
     let one = |cell: &CellPlan| trial_bytes(plan, cell, threads) * if kept(cell) { 6 } else { 5 } / 5;
     let in_work = plan.cells.iter().map(one).max().unwrap_or(0);
-    let data = match &plan.input {
+    let of_input = |input: &Input| match input {
         Input::Data(samples) => samples.len() as u128 * 4,
         Input::Tokens(tokens) => tokens.numbers.len() as u128 * 4,
         _ => 0,
     };
+    let data: u128 = plan.inputs.all().map(of_input).sum();
     PROGRAM + data + side_by_side * in_work + left_bytes(plan, e.trials) + trials * 64
 }
 
@@ -137,7 +138,7 @@ fn factor(columns: u128, rank: u128) -> u128 {
 /// Bytes of a sample's largest value with the sums of its columns.
 fn widest(graph: &Graph) -> u128 {
     let bytes = |shape: Shape| 4 * shape.size() as u128 + SUMS * shape.positions() as u128;
-    let made = graph.values.iter().skip(1).map(|value| bytes(value.shape)).max();
+    let made = graph.values.iter().skip(graph.inputs.len()).map(|value| bytes(value.shape)).max();
     made.unwrap_or(0).max(4 * graph.features() as u128)
 }
 

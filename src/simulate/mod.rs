@@ -28,7 +28,7 @@ mod trial;
 
 pub use engine::{Choice, Drawing, Engine, draws};
 pub use expected::{Expectation, expectation};
-pub use input::{Input, InputError, InputStatistics};
+pub use input::{Input, InputError, InputStatistics, Inputs};
 pub use memory::{PROGRAM, keeps_weights, least_bytes, plan_bytes, recomputes};
 pub use plan::{CellPlan, LayerPlan, Plan, PlanError};
 

@@ -2,7 +2,7 @@
 
 use super::cost::Cost;
 use super::engine::{Choice, Engine, choose};
-use super::input::Input;
+use super::input::{Input, Inputs};
 use super::memory;
 use super::rates::Rates;
 use super::streamed;
@@ -18,6 +18,7 @@ use crate::law::draw::Affine;
 use crate::op::{Shape, Space};
 use crate::result::{LeftOut, Recorded, StackSize, Trace};
 use crate::spec::Experiment;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a layer's judgement and its lines in the result cost, in made entries (measured).
@@ -88,7 +89,7 @@ pub struct Plan {
     /// Combinations without a cell.
     pub left_out: Vec<LeftOut>,
     /// What the batches are made of.
-    pub input: Input,
+    pub inputs: Inputs,
     /// A part of a run that draws its weights twice does so too, though it would have room for them.
     redraws: bool,
 }
@@ -132,6 +133,17 @@ pub enum PlanError {
     Short { tokens: usize, length: usize },
     #[error("the input's samples have {row} tokens, and the network takes {length}")]
     Row { row: usize, length: usize },
+    #[error("the network has no input `{name}`; there are {names}")]
+    UnknownInput { name: String, names: String },
+    #[error("the network has several inputs, {0}: say whose the file is, as in NAME=FILE")]
+    WhichInput(String),
+    #[error("input `{name}`: {fault}")]
+    Input { name: String, fault: Box<PlanError> },
+    #[error(
+        "`{}` is given {} samples and `{}` {}: files of several inputs tell of the same samples, each in its place",
+        names[0], counts[0], names[1], counts[1]
+    )]
+    Counts { names: [String; 2], counts: [usize; 2] },
     #[error("the data has {samples} samples, fewer than a batch of {batch}")]
     Samples { samples: usize, batch: usize },
 }
@@ -141,8 +153,8 @@ impl Plan {
     ///
     /// # Errors
     /// Names that are not in the catalogs, laws that cannot be drawn at some layer, data that does not fit.
-    pub fn new(experiment: &Experiment, input: Input) -> Result<Self, PlanError> {
-        Self::made(experiment, input, false)
+    pub fn new(experiment: &Experiment, input: impl Into<Inputs>) -> Result<Self, PlanError> {
+        Self::made(experiment, input.into(), false)
     }
 
     /// A part of this plan's experiment, fewer layers or samples of it, on the engines of the whole; it draws its own batches, and its
@@ -150,8 +162,8 @@ impl Plan {
     pub(super) fn part(&self, experiment: &Experiment, threads: usize) -> Result<Self, PlanError> {
         let streamed = self.cells.iter().any(|cell| cell.choice.engine == Engine::Streamed);
         let redraws = self.cells.iter().any(|cell| !self.keeps_weights(cell, threads));
-        let part = Experiment { input: "normal".into(), ..experiment.clone() };
-        Ok(Self { redraws, ..Self::made(&part, Input::Normal, streamed)? })
+        let part = Experiment { input: "normal".into(), inputs: BTreeMap::new(), ..experiment.clone() };
+        Ok(Self { redraws, ..Self::made(&part, Input::Normal.into(), streamed)? })
     }
 
     /// The weights of a cell stay in memory between the passes, with so many trials side by side.
@@ -160,7 +172,7 @@ impl Plan {
     }
 
     /// `large` stacks are streamed where that can be, whatever their size.
-    fn made(experiment: &Experiment, input: Input, large: bool) -> Result<Self, PlanError> {
+    fn made(experiment: &Experiment, inputs: Inputs, large: bool) -> Result<Self, PlanError> {
         let e = experiment;
         if e.batch == 0 || e.trials == 0 || e.act.is_empty() || e.init.is_empty() {
             return Err(PlanError::Nothing);
@@ -189,7 +201,7 @@ impl Plan {
             acts,
             cells: Vec::new(),
             left_out: Vec::new(),
-            input,
+            inputs,
             redraws: false,
         };
         let mut first = None;
@@ -225,7 +237,7 @@ impl Plan {
                 Some(net) => PlanError::Net(fault.beside(net.init.as_ref(), init)),
             }));
         }
-        plan.check_input()?;
+        plan.check_inputs()?;
         if e.net.is_some() {
             let depth = plan.cells.first().map_or(0, |c| c.layers.len());
             plan.experiment = Experiment { depth, widths: Vec::new(), ..e.clone() };
@@ -233,31 +245,70 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The input fits the network.
-    fn check_input(&self) -> Result<(), PlanError> {
-        let (Some(cell), e) = (self.cells.first(), &self.experiment) else { return Ok(()) };
-        if let Input::Tokens(tokens) = &self.input {
-            return self.check_tokens(tokens, cell.graph.input());
+    /// The inputs fit the network.
+    fn check_inputs(&self) -> Result<(), PlanError> {
+        let Some(cell) = self.cells.first() else { return Ok(()) };
+        let (names, is_sole) = (&cell.graph.inputs, cell.graph.inputs.len() == 1);
+        if let Some(name) = self.inputs.named.keys().find(|name| !names.contains(name)) {
+            return Err(PlanError::UnknownInput { name: name.clone(), names: names.join(", ") });
         }
-        if cell.graph.features() == 0 && self.input != Input::Normal {
+        if !is_sole && matches!(self.inputs.common, Input::Data(_) | Input::Tokens(_)) {
+            return Err(PlanError::WhichInput(names.join(", ")));
+        }
+        if cell.graph.features() == 0 && self.inputs.common != Input::Normal && !is_sole {
             return Err(PlanError::Tokens);
         }
-        let Input::Data(samples) = &self.input else { return Ok(()) };
-        let (features, samples) = samples.shape();
-        if features != cell.graph.features() {
-            let input = cell.graph.input();
-            return Err(match input.space {
-                Space::Flat if e.net.is_none() => PlanError::Features { features, width: input.channels },
-                _ => PlanError::Entries { features, shape: input.to_string(), size: input.size() },
-            });
-        }
-        if samples < e.batch {
-            return Err(PlanError::Samples { samples, batch: e.batch });
+        let mut counted: Option<(&String, usize)> = None;
+        for (name, shape) in names.iter().zip(cell.graph.inputs()) {
+            let fault = |fault| match is_sole {
+                true => fault,
+                false => PlanError::Input { name: name.clone(), fault: Box::new(fault) },
+            };
+            let own = self.inputs.named.contains_key(name) || is_sole;
+            let Some(samples) = self.check_input(self.inputs.of(name), shape, own).map_err(fault)? else {
+                continue;
+            };
+            match counted {
+                Some((first, count)) if count != samples => {
+                    return Err(PlanError::Counts {
+                        names: [first.clone(), name.clone()],
+                        counts: [count, samples],
+                    });
+                }
+                _ => counted = Some((name, samples)),
+            }
         }
         Ok(())
     }
 
-    fn check_tokens(&self, tokens: &Tokens, input: Shape) -> Result<(), PlanError> {
+    /// What is given fits an input of this shape, which is `own` where it is meant for this input alone; samples of a file.
+    fn check_input(&self, input: &Input, shape: Shape, own: bool) -> Result<Option<usize>, PlanError> {
+        let e = &self.experiment;
+        match input {
+            Input::Tokens(tokens) => self.check_tokens(tokens, shape).map(Some),
+            Input::Data(_) if shape.features() == 0 => Err(PlanError::Tokens),
+            Input::Data(data) => {
+                let (features, samples) = data.shape();
+                if features != shape.features() {
+                    return Err(match shape.space {
+                        Space::Flat if e.net.is_none() => {
+                            PlanError::Features { features, width: shape.channels }
+                        }
+                        _ => PlanError::Entries { features, shape: shape.to_string(), size: shape.size() },
+                    });
+                }
+                if samples < e.batch {
+                    return Err(PlanError::Samples { samples, batch: e.batch });
+                }
+                Ok(Some(samples))
+            }
+            law if shape.features() == 0 && own && *law != Input::Normal => Err(PlanError::Tokens),
+            _ => Ok(None),
+        }
+    }
+
+    /// Tokens fit an input of this shape; the samples that can be taken from them.
+    fn check_tokens(&self, tokens: &Tokens, input: Shape) -> Result<usize, PlanError> {
         let Space::Tokens(length) = input.space else { return Err(PlanError::NoTokens(input.to_string())) };
         match (tokens.row, tokens.largest(), tokens.samples(length)) {
             (Some(row), ..) if row != length => Err(PlanError::Row { row, length }),
@@ -270,7 +321,7 @@ impl Plan {
             (.., samples) if samples < self.experiment.batch => {
                 Err(PlanError::Samples { samples, batch: self.experiment.batch })
             }
-            _ => Ok(()),
+            (.., samples) => Ok(samples),
         }
     }
 

@@ -83,6 +83,6 @@ fn entries(key: Key) -> f64 {
     seconds(made, || {
         let input = Signal::new(DMatrix::from_element(1, BATCH, 1.0f32), 0);
         let context = graph.context(key, BATCH, Threads::One);
-        let _ = black_box(trial(&graph, input, Loss::Random, context, false, &|| true));
+        let _ = black_box(trial(&graph, vec![input], Loss::Random, context, false, &|| true));
     })
 }

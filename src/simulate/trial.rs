@@ -42,7 +42,7 @@ pub fn one(
         !control.stop.load(Ordering::Relaxed)
     };
     if cell.choice.engine == Engine::Streamed {
-        let (layers, act, input) = (&*cell.layers, plan.act(cell), &plan.input);
+        let (layers, act, input) = (&*cell.layers, plan.act(cell), &plan.inputs.common);
         let stack = Stack { layers, act, input, batch: e.batch, loss: e.loss, key, threads, effective_rank };
         return stack.pass(&step).map(|records| Trial { records, doubtful: false });
     }
@@ -65,12 +65,12 @@ impl Stored<'_> {
     /// In one precision.
     fn pass<T: Precision>(&self, step: &dyn Fn() -> bool) -> Option<Trial> {
         let (e, graph) = (&self.plan.experiment, &*self.cell.graph);
-        let input = self.plan.input.draw::<T>(graph.features(), e.batch, self.key);
+        let inputs = self.plan.inputs.draw::<T>(graph, e.batch, self.key);
         let mut context = graph.context(self.key, e.batch, self.threads);
         context.keep_weights = self.plan.keeps_weights(self.cell, self.side_by_side);
         context.effective_rank = self.effective_rank;
-        context.tokens = self.plan.input.tokens(graph.input().positions(), e.batch, self.key);
-        let passed = trial(graph, input, e.loss, context, recomputes(graph, e.batch), step).ok()?;
+        context.tokens = self.plan.inputs.tokens(graph, e.batch, self.key);
+        let passed = trial(graph, inputs, e.loss, context, recomputes(graph, e.batch), step).ok()?;
         Some(Trial { records: passed.records, doubtful: passed.doubtful })
     }
 }

@@ -13,6 +13,7 @@ pub use crate::op::loss::Loss;
 
 use crate::frontend::toml::Architecture;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Everything that is needed to run an experiment again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,8 +40,11 @@ pub struct Experiment {
     pub set: Vec<String>,
     /// Rows pushed through.
     pub batch: usize,
-    /// `normal`, `uniform`, `correlated(c)` or the path of a data file.
+    /// `normal`, `uniform`, `uniform(low, high)`, `correlated(c)` or the path of a data file.
     pub input: String,
+    /// What single inputs of a network are given in its place, by their names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub inputs: BTreeMap<String, String>,
     /// What is differentiated at the top.
     pub loss: Loss,
     /// Independent draws of all weights.
@@ -75,6 +79,7 @@ impl Experiment {
             set: Vec::new(),
             batch: 64,
             input: "normal".into(),
+            inputs: BTreeMap::new(),
             loss: Loss::Random,
             trials: 10,
             seed: 0,

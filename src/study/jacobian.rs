@@ -16,7 +16,7 @@ use crate::numeric::signal::{Signal, aligned, reshaped};
 use crate::numeric::spectrum::eigenvalues;
 use crate::numeric::stream::{Key, Part, Role};
 use crate::numeric::wide::Wide;
-use crate::op::{Context, Parameter};
+use crate::op::{Context, Parameter, Shape, exactly};
 use crate::result::Report;
 use crate::result::jacobian::{Jacobian, JacobianMethod, JacobianTheory, OverTrials};
 use crate::simulate::cost::Cost;
@@ -52,6 +52,8 @@ const MOST_WEIGHTS: u128 = 1 << 30;
 pub enum NotMeasured {
     #[error("the network takes tokens, which have no derivative")]
     Tokens,
+    #[error("the network has several inputs, and a Jacobian is that of one")]
+    Inputs,
     #[error(
         "a batch norm makes the output of a sample depend on the others: a Jacobian of one sample is not defined"
     )]
@@ -115,7 +117,7 @@ pub fn measure(plan: &Plan, control: &Control, report: &mut Report) -> Result<()
 }
 
 fn measure_cells(plan: &Plan, control: &Control, report: &mut Report) {
-    let entrance = plan.input.entrance();
+    let entrance = plan.inputs.common.entrance();
     let trials = plan.experiment.trials.min(MOST_TRIALS);
     for (cell, to) in plan.cells.iter().zip(&mut report.cells) {
         let Ok(measurement) = Measurement::new(cell) else { continue };
@@ -191,13 +193,14 @@ impl Measurement {
     /// Why it has no Jacobian that could be measured.
     pub fn new(cell: &CellPlan) -> Result<Self, NotMeasured> {
         let mut graph = cell.graph.as_ref().clone();
-        if graph.features() == 0 {
+        let input = graph.sole_input().ok_or(NotMeasured::Inputs)?;
+        if input.features() == 0 {
             return Err(NotMeasured::Tokens);
         }
         if graph.mixes_samples() {
             return Err(NotMeasured::MixesSamples);
         }
-        let (inputs, outputs) = (graph.input().size(), graph.output().size());
+        let (inputs, outputs) = (input.size(), graph.output().size());
         let full = inputs.min(outputs) <= MOST && inputs.saturating_mul(outputs) <= MOST_ENTRIES;
         let (method, wanted) =
             if full { (JacobianMethod::Full, outputs) } else { (JacobianMethod::Estimated, READ_OUTS) };
@@ -309,13 +312,13 @@ impl Measurement {
     pub fn trial(&self, plan: &Plan, number: usize, threads: Threads, stop: &AtomicBool) -> Option<Spectrum> {
         let e = &plan.experiment;
         let key = Key { seed: e.seed, trial: number as u64, layer: 0 };
-        let batch = plan.input.draw::<f64>(self.graph.features(), e.batch, key);
+        let [batch] = exactly(plan.inputs.draw::<f64>(&self.graph, e.batch, key));
         let mut context = self.graph.context::<f64>(key, e.batch, threads);
         (context.quiet, context.evaluating, context.input_gradient) = (true, true, true);
         let sample = Signal::new(batch.values.columns(0, 1).into_owned(), batch.exponent);
         if self.graph.parameters.iter().any(|parameter| parameter.rescaled) {
             // The factors are those of the trial's own batch.
-            let _ = forward(&self.graph, batch, &mut context, false, &goes_on(stop));
+            let _ = forward(&self.graph, vec![batch], &mut context, false, &goes_on(stop));
         }
         let mut passes = Passes { graph: &self.graph, context, sample, stop };
         match self.method {
@@ -478,11 +481,12 @@ impl Passes<'_> {
         let copies = DMatrix::from_fn(row.len(), count, |i, _| row[i]);
         let input = Signal { values: copies, exponent: self.sample.exponent };
         let goes_on = goes_on(self.stop);
-        let (_, tape) = forward(self.graph, input, &mut self.context, false, &goes_on).ok()?;
+        let (_, tape) = forward(self.graph, vec![input], &mut self.context, false, &goes_on).ok()?;
         // A sample's entries lie side by side: its columns are its positions, and a position's channels are neighbors.
         let upstream = reshaped(Signal::new(read_outs, 0), self.graph.output().channels);
         let passed = backward(self.graph, tape, upstream, &mut self.context, &goes_on).ok()?;
-        Some(reshaped(passed, self.graph.input().size()))
+        let [gradient] = exactly(passed);
+        Some(reshaped(gradient, row.len()))
     }
 
     /// J·V for orthonormal V by central differences, inputs × k to outputs × k; `None` when it was stopped.
@@ -492,17 +496,18 @@ impl Passes<'_> {
         let step = f64::EPSILON.cbrt() * self.sample.values.norm();
         let (graph, goes_on) = (self.graph, goes_on(self.stop));
         let (context, sample) = (&mut self.context, &self.sample);
+        let [shape] = exactly(graph.inputs().collect());
         let mut images = Vec::new();
         for first in (0..directions.ncols()).step_by(block) {
             let count = block.min(directions.ncols() - first);
             context.batch = count;
             let mut at = |sign: f64| {
                 let entry = |i: usize, j: usize| {
-                    sample.values[(i, 0)] + sign * step * directions[(arranged(graph, i), first + j)]
+                    sample.values[(i, 0)] + sign * step * directions[(arranged(shape, i), first + j)]
                 };
                 let values = DMatrix::from_fn(directions.nrows(), count, entry);
                 let input = Signal { values, exponent: sample.exponent };
-                forward(graph, input, context, false, &goes_on).ok().map(|(out, _)| out.signal.clone())
+                forward(graph, vec![input], context, false, &goes_on).ok().map(|(out, _)| out.signal.clone())
             };
             let (above, below) = (at(1.0)?, at(-1.0)?);
             let difference = above.plus(below.times(Wide::from(-1.0))).times(Wide::from(0.5 / step));
@@ -515,10 +520,10 @@ impl Passes<'_> {
 }
 
 /// The place of a feature among the entries of a sample as the network holds them: channels of a position side by side.
-fn arranged(graph: &Graph, feature: usize) -> usize {
-    let (shape, positions) = (graph.input(), graph.input().positions());
-    match shape.space.has_channels_first() {
-        true => feature % positions * shape.channels + feature / positions,
+fn arranged(input: Shape, feature: usize) -> usize {
+    let positions = input.positions();
+    match input.space.has_channels_first() {
+        true => feature % positions * input.channels + feature / positions,
         false => feature,
     }
 }

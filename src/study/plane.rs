@@ -94,7 +94,7 @@ impl Stacks {
             let key = Key { seed: self.seed, trial: trial as u64, layer: 0 };
             let input = Input::Normal.draw::<f32>(n, self.batch, key);
             let context = graph.context(key, self.batch, Threads::One);
-            let passed = graph::trial(&graph, input, Loss::Random, context, false, &|| true);
+            let passed = graph::trial(&graph, vec![input], Loss::Random, context, false, &|| true);
             let Ok(records) = passed.map(|passed| passed.records) else { return (None, None) };
             let log = |m: Moments| m.second_moment.log10_abs();
             let change = |from: Moments, to: Moments| Some(log(to)? - log(from)?);

@@ -33,7 +33,7 @@ pub fn run(net: &Graph, x: &DMatrix<f64>, given: Option<&Given>, exponent: i64) 
     let mut pass = net.context(KEY, BATCH, Threads::One);
     pass.input_gradient = true;
     pass.given = given;
-    trial(net, Signal::new(x.clone(), exponent), Loss::Random, pass, false, &|| true).unwrap()
+    trial(net, vec![Signal::new(x.clone(), exponent)], Loss::Random, pass, false, &|| true).unwrap()
 }
 
 pub fn plain(s: &Signal<f64>) -> DMatrix<f64> {
@@ -55,7 +55,8 @@ pub fn cost(net: &Graph, x: &DMatrix<f64>, given: Option<&Given>) -> f64 {
 
 /// Features × samples in the order of the user, from channels × (positions·samples).
 pub fn arranged(net: &Graph, gradient: DMatrix<f64>) -> DMatrix<f64> {
-    let (shape, positions) = (net.input(), net.input().positions());
+    let shape = net.sole_input().unwrap();
+    let positions = shape.positions();
     let image = shape.space.has_channels_first();
     DMatrix::from_fn(shape.size(), BATCH, |feature, sample| {
         let (channel, position) = if image {
@@ -75,7 +76,7 @@ pub fn weights(net: &Graph) -> Given {
 pub fn collected(net: &Graph, x: &DMatrix<f64>, given: &Given) -> Gradients<f64> {
     let mut pass = net.context(KEY, BATCH, Threads::One);
     (pass.given, pass.quiet, pass.gradients) = (Some(given), true, Some(gradients_like(given)));
-    let (out, tapes) = forward(net, Signal::new(x.clone(), 0), &mut pass, false, &|| true).unwrap();
+    let (out, tapes) = forward(net, vec![Signal::new(x.clone(), 0)], &mut pass, false, &|| true).unwrap();
     let read_out = loss::gradient(
         Loss::Random,
         &out.signal,
@@ -97,10 +98,10 @@ pub fn check(text: &str) {
     let passed = run(&net, &x, None, 0);
     let step = 1e-5;
     // Tokens have no gradient.
-    if !matches!(net.input().space, initdiag::op::Space::Tokens(_)) {
-        let gradient = arranged(&net, plain(&passed.gradient));
+    if net.features() > 0 {
+        let gradient = arranged(&net, plain(&passed.gradients[0]));
         let top = gradient.amax();
-        for feature in 0..net.input().size() {
+        for feature in 0..net.features() {
             for sample in 0..BATCH {
                 let at = |delta: f64| {
                     let mut x = x.clone();

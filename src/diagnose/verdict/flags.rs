@@ -3,8 +3,8 @@
 use super::words::{four, percent, round};
 use crate::activation::Activation;
 use crate::law::short;
-use crate::op::Space;
 use crate::op::record::LayerRecord;
+use crate::op::{Shape, Space};
 use crate::result::{Flag, Layer, Summary};
 use crate::simulate::{CellPlan, LayerPlan};
 use statrs::distribution::{Binomial, DiscreteCDF};
@@ -52,7 +52,8 @@ pub fn flags(
         ));
     }
     // Sequences alone: the positions of an image are not told apart by what follows, but pooled.
-    let sequence = matches!(cell.graph.input().space, Space::Sequence(_) | Space::Tokens(_));
+    let is_sequence = |shape: Shape| matches!(shape.space, Space::Sequence(_) | Space::Tokens(_));
+    let sequence = cell.graph.inputs().any(is_sequence);
     let positions = layers.iter().rev().find(|layer| !layer.branch && layer.position_correlation.is_some());
     if let Some((layer, cosine)) = positions.and_then(|l| Some((l, l.position_correlation?)))
         && sequence

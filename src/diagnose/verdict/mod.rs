@@ -54,33 +54,32 @@ pub fn judge(
         CHANCE * level.and_then(|l| chance_of_median(l, trials.len())).unwrap_or(0.0)
     };
     let threshold = |chance: f64| plan.experiment.threshold + chance;
-    // What every signal passes: all layers of a plain stack, no branches of a network.
-    let trunk = trunk(cell);
-    let mut signal = Series::new(trials, |r| r.activation).at(&trunk);
-    if trunk.len() == 1 {
-        signal = signal.behind(entering.second_moment.log10());
-    }
-    // In the direction of flow, so that both slopes read alike.
-    let entries = sample_entries(cell, &trunk);
-    let gradient = Series::new(trials, |r| r.gradient).at(&trunk);
-    let gradient = match &entries {
-        None => gradient,
-        Some(entries) => gradient.norms(entries),
-    };
-    let gradient = gradient.reversed();
-    let (forward, forward_fate) = direction(
-        &signal,
-        threshold(chance(layers.len() - 1, |e| e.activation.variance.as_ref())),
-        Key { seed, trial: 0, layer: 0 },
-    );
-    let (mut backward, backward_fate) = direction(
-        &gradient,
-        threshold(chance(0, |e| e.gradient.variance.as_ref())),
-        Key { seed, trial: 1, layer: 0 },
-    );
-    if entries.is_some() {
-        backward.quantity = Quantity::SquaredNorm;
-    }
+    // What every signal passes: all layers of a plain stack, no branches of a network; of several inputs, the way that changes most.
+    let trunks = trunks(cell);
+    let (trunk, (forward, forward_fate)) = worst(&trunks, |trunk| {
+        let mut signal = Series::new(trials, |r| r.activation).at(trunk);
+        if trunk.len() == 1 {
+            signal = signal.behind(entering.second_moment.log10());
+        }
+        let threshold = threshold(chance(layers.len() - 1, |e| e.activation.variance.as_ref()));
+        direction(&signal, threshold, Key { seed, trial: 0, layer: 0 })
+    });
+    let (back_trunk, (backward, backward_fate)) = worst(&trunks, |trunk| {
+        let gradient = Series::new(trials, |r| r.gradient).at(trunk);
+        let entries = sample_entries(cell, trunk);
+        let gradient = match &entries {
+            None => gradient,
+            Some(entries) => gradient.norms(entries),
+        };
+        let threshold = threshold(chance(0, |e| e.gradient.variance.as_ref()));
+        // In the direction of flow, so that both slopes read alike.
+        let (mut backward, fate) =
+            direction(&gradient.reversed(), threshold, Key { seed, trial: 1, layer: 0 });
+        if entries.is_some() {
+            backward.quantity = Quantity::SquaredNorm;
+        }
+        (backward, fate)
+    });
     let plain = cell.is_stack;
     let expected = plain.then(|| cause::expected(act, cell, layers, entering)).flatten();
     let mut found = flags::flags(act, cell, trials, layers);
@@ -90,15 +89,15 @@ pub fn judge(
         found.push((Flag::OffTheory, words));
     }
     let formats = ranges::ranges(layers);
-    let last = trunk.len();
-    let name = |place: usize| layers[trunk[place]].name();
+    let (last, end) = (trunk.len(), back_trunk.len() - 1);
+    let name = |trunk: &[usize], place: usize| layers[trunk[place]].name();
     // From place to layer, which for a single layer's signal counts the input.
     let up = |place: usize| match (last, place) {
         (1, 0) => "layer 0".into(),
-        (1, _) => name(0),
-        _ => name(place),
+        (1, _) => name(trunk, 0),
+        _ => name(trunk, place),
     };
-    let down = |place: usize| name(last - 1 - place);
+    let down = |place: usize| name(back_trunk, end - place);
     let way = |from: String, to: String| match plain {
         true => format!("from {from} to {}", to.trim_start_matches("layer ")),
         false => format!("from {from} to {to}"),
@@ -112,8 +111,8 @@ pub fn judge(
             outcome: forward_fate,
             steps: if last == 1 { 1 } else { last - 1 },
             way: match last {
-                1 => format!("from the input to {}", name(0)),
-                _ => way(name(0), name(last - 1)),
+                1 => format!("from the input to {}", name(trunk, 0)),
+                _ => way(name(trunk, 0), name(trunk, last - 1)),
             },
             onward: "on",
             unit,
@@ -126,12 +125,12 @@ pub fn judge(
             what: "the gradient",
             direction: &backward,
             outcome: backward_fate,
-            steps: last - 1,
-            way: way(name(last - 1), name(0)),
+            steps: end,
+            way: way(down(0), down(end)),
             onward: "down",
             unit,
             layer: &down,
-            hidden: &|place| layers[trunk[last - 1 - place]].gradient.below_trials > 0,
+            hidden: &|place| layers[back_trunk[end - place]].gradient.below_trials > 0,
         }
         .say(if plain { cause::backward(cell, expected.as_ref(), &backward) } else { None }),
     ];
@@ -165,11 +164,23 @@ fn hidden(layers: &[Layer]) -> Vec<String> {
     quantities.into_iter().filter_map(sentence).collect()
 }
 
-/// Places of the layers that every signal passes.
-fn trunk(cell: &CellPlan) -> Vec<usize> {
-    let entries = &cell.graph.entries;
-    let trunk: Vec<usize> = (0..entries.len()).filter(|k| entries[*k].trunk).collect();
-    if trunk.is_empty() { (0..entries.len()).collect() } else { trunk }
+/// Of each input, the places of the layers that every signal from it passes.
+fn trunks(cell: &CellPlan) -> Vec<Vec<usize>> {
+    let all = || (0..cell.graph.entries.len()).collect();
+    cell.graph.trunks.iter().map(|trunk| if trunk.is_empty() { all() } else { trunk.clone() }).collect()
+}
+
+/// The trunk along which the change is largest, a quantity that is lost before one that is not, with what is found there.
+fn worst(
+    trunks: &[Vec<usize>],
+    judged: impl Fn(&[usize]) -> (Direction, Outcome),
+) -> (&[usize], (Direction, Outcome)) {
+    let size = |(_, (found, _)): &(&[usize], (Direction, Outcome))| {
+        found.log10_change.map_or(f64::INFINITY, f64::abs)
+    };
+    let all = trunks.iter().map(|trunk| (trunk.as_slice(), judged(trunk)));
+    let worst = all.reduce(|worst, one| if size(&one) > size(&worst) { one } else { worst });
+    worst.unwrap_or_else(|| unreachable!("a network has at least one input"))
 }
 
 /// Entries of a sample at these places of a network of images or sequences: a gradient that spreads over more of them is smaller
@@ -177,7 +188,7 @@ fn trunk(cell: &CellPlan) -> Vec<usize> {
 fn sample_entries(cell: &CellPlan, trunk: &[usize]) -> Option<Vec<f64>> {
     let graph = &cell.graph;
     let entries = |k: &usize| graph.entries[*k].units as f64 * graph.entries[*k].positions as f64;
-    (graph.input().space != Space::Flat).then(|| trunk.iter().map(entries).collect())
+    graph.inputs().any(|shape| shape.space != Space::Flat).then(|| trunk.iter().map(entries).collect())
 }
 
 struct Sentence<'a> {

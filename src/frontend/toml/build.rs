@@ -22,9 +22,13 @@ pub fn graph(architecture: &Architecture, act: &Arc<Activation>) -> Result<Graph
     if layers(list) > MOST {
         return Err(GraphError::new("the network", format!("it has more than {MOST} layers")));
     }
-    let mut builder = Builder { assembly: Assembly::new(input(&architecture.input)?, act)? };
-    let begin = vec![builder.assembly.input()];
-    let mut level = Level::outermost(builder.assembly.input());
+    let input = |(name, spec): &'_ (String, InputSpec)| Ok((name.clone(), input(name, spec)?));
+    let inputs = architecture.inputs.iter().map(input).collect::<Result<Vec<_>, GraphError>>()?;
+    let inputs: Vec<(&str, Shape)> = inputs.iter().map(|(name, shape)| (name.as_str(), *shape)).collect();
+    let mut builder = Builder { assembly: Assembly::new(&inputs, act)? };
+    // Of several, none is meant by itself.
+    let begin = builder.assembly.inputs().map(|(_, port)| port).filter(|_| inputs.len() == 1).collect();
+    let mut level = Level::outermost(builder.assembly.inputs());
     let end = builder.list(list, &mut level, begin)?;
     match end.as_slice() {
         [output] => builder.assembly.finish(*output),
@@ -53,7 +57,7 @@ fn layers(list: &[Item]) -> u64 {
     list.iter().fold(0, |sum, item| sum.saturating_add(one(item)))
 }
 
-fn input(spec: &InputSpec) -> Result<Shape, GraphError> {
+fn input(name: &str, spec: &InputSpec) -> Result<Shape, GraphError> {
     let shape = match (spec.shape.as_deref(), spec.tokens, spec.length) {
         (Some([features]), None, None) => Shape { channels: *features, space: Space::Flat },
         (Some([length, features]), None, None) => {
@@ -69,7 +73,7 @@ fn input(spec: &InputSpec) -> Result<Shape, GraphError> {
         _ => {
             let reason = "shape = [features], [length, features], [channels, height, width] or [channels, depth, height, width] is \
                           needed, or tokens and length";
-            return Err(GraphError::new("input", reason));
+            return Err(GraphError::new(name, reason));
         }
     };
     Ok(shape)
@@ -191,7 +195,15 @@ impl Builder {
 
 /// What goes into a layer: the values that it names, or the outputs of the layer before.
 fn inputs(path: &str, item: &Item, level: &Level, before: Vec<Port>) -> Result<Vec<Port>, GraphError> {
-    let Some(from) = &item.from else { return Ok(before) };
+    let Some(from) = &item.from else {
+        return match before.as_slice() {
+            [] => Err(GraphError::new(
+                path,
+                "the network has several inputs: `from` names the one that goes in",
+            )),
+            _ => Ok(before),
+        };
+    };
     from.iter().map(|text| level.value(text).map_err(|reason| GraphError::new(path, reason))).collect()
 }
 
@@ -334,6 +346,9 @@ mod tests {
             ("pythia-160m", 162_322_944),
             ("llama-3-8b", 8_030_261_248),
             ("mixtral-8x7b", 46_702_792_704),
+            ("t5-small", 60_506_624),
+            // Transformers counts the encoder's sines and cosines too.
+            ("whisper-tiny", 37_760_640 - 1500 * 384),
             ("lstm-lm", 10_000 * 650 + 2 * (4 * 650 * 1300 + 2 * 4 * 650) + 650 * 10_000 + 10_000),
         ] {
             let net = built(crate::frontend::bundled::source(name).unwrap(), "he");

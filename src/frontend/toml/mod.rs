@@ -9,7 +9,7 @@ pub use build::graph;
 pub use files::Load;
 pub use read::ArchitectureError;
 
-use crate::graph::{Graph, GraphError, Laws, assign};
+use crate::graph::{Graph, GraphError, INPUT, Laws, assign};
 use crate::op::layer::{Layer, LayerType};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use toml::{Table, Value};
 pub struct Architecture {
     /// As reports show it.
     pub name: Option<String>,
-    /// What goes in.
-    pub input: InputSpec,
+    /// What goes in, by name; the only input of a network is called `input` unless its file says otherwise.
+    pub inputs: Vec<(String, InputSpec)>,
     /// Initializer of layers that name none, unless the user asks for another.
     pub init: Option<String>,
     /// Activation of layers that name none, unless the user asks for another.
@@ -30,7 +30,7 @@ pub struct Architecture {
     pub layers: Vec<Item>,
 }
 
-/// The shape of a sample.
+/// The shape of a sample, or of one of its parts where there are several inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
@@ -125,7 +125,12 @@ impl Architecture {
         put("name", self.name.as_ref());
         put("init", self.init.as_ref());
         put("act", self.act.as_ref());
-        table.insert("input".into(), Value::try_from(&self.input).unwrap_or(Value::Table(Table::new())));
+        let of = |spec: &InputSpec| Value::try_from(spec).unwrap_or(Value::Table(Table::new()));
+        let input = match self.inputs.as_slice() {
+            [(name, sole)] if name == INPUT => of(sole),
+            all => Value::Table(all.iter().map(|(name, spec)| (name.clone(), of(spec))).collect()),
+        };
+        table.insert("input".into(), input);
         table.insert("layer".into(), list(&self.layers));
         table
     }

@@ -5,9 +5,6 @@ use crate::law::call::nearest;
 use crate::op::layer::Port;
 use std::collections::HashMap;
 
-/// What `from` calls the input of the network, unless a layer has this name.
-const INPUT: &str = "input";
-
 /// One list of layers as it is built.
 pub struct Level<'a> {
     prefix: String,
@@ -24,10 +21,10 @@ pub struct Level<'a> {
 }
 
 impl<'a> Level<'a> {
-    /// The list of the network itself.
-    pub fn outermost(input: Port) -> Self {
+    /// The list of the network itself; `from` calls its inputs by their names, unless layers have these names.
+    pub fn outermost<'n>(inputs: impl Iterator<Item = (&'n str, Port)>) -> Self {
         let mut level = Self::new(String::new(), None);
-        level.named.insert(INPUT.into(), vec![input]);
+        level.named.extend(inputs.map(|(name, port)| (name.to_string(), vec![port])));
         level
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Architecture, Body, InputSpec, Item, Residual};
 use crate::activation::Activation;
+use crate::graph::INPUT;
 use crate::law::call::nearest;
 use crate::op::layer::{LAYERS, LayerType, deserialized};
 use serde::de::DeserializeOwned;
@@ -59,11 +60,8 @@ const DEEPEST: usize = 16;
 /// Reads the whole file.
 pub fn architecture(mut table: Table) -> Result<Architecture, ArchitectureError> {
     known("", &table, &["name", "input", "init", "act", "layer"])?;
-    let input = match table.remove("input") {
-        Some(Value::Table(input)) => {
-            known("input", &input, &["shape", "tokens", "length"])?;
-            value::<InputSpec>("input", Value::Table(input))?
-        }
+    let inputs = match table.remove("input") {
+        Some(Value::Table(input)) => inputs(input)?,
         Some(_) => {
             return Err(ArchitectureError::value("input", "a table is needed, such as { shape = [784] }"));
         }
@@ -77,7 +75,42 @@ pub fn architecture(mut table: Table) -> Result<Architecture, ArchitectureError>
         Some(layers) => list("layer", layers, 0)?,
     };
     let mut text = |field: &str| table.remove(field).map(|text| value::<String>(field, text)).transpose();
-    Ok(Architecture { name: text("name")?, init: text("init")?, act: text("act")?, input, layers })
+    Ok(Architecture { name: text("name")?, init: text("init")?, act: text("act")?, inputs, layers })
+}
+
+/// One input, or a table of several by name.
+fn inputs(input: Table) -> Result<Vec<(String, InputSpec)>, ArchitectureError> {
+    let one = |place: &str, name: &str, input: Table| {
+        known(place, &input, &["shape", "tokens", "length"])?;
+        Ok((name.to_string(), value::<InputSpec>(place, Value::Table(input))?))
+    };
+    if input.is_empty() || !input.values().all(Value::is_table) {
+        return Ok(vec![one(INPUT, INPUT, input)?]);
+    }
+    let named = |(name, input): (String, Value)| match input {
+        Value::Table(input) => {
+            let place = format!("{INPUT} {name}");
+            checked(&place, &name)?;
+            if !name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c)) {
+                let reason = "the name of an input holds letters, digits, `_`, `-` and `.`";
+                return Err(ArchitectureError::value(&place, reason));
+            }
+            one(&place, &name, input)
+        }
+        _ => Err(ArchitectureError::value(&name, "a table is needed")),
+    };
+    input.into_iter().map(named).collect()
+}
+
+/// A name is short enough.
+fn checked(place: &str, name: &str) -> Result<(), ArchitectureError> {
+    match name.chars().count() {
+        count if count > LONGEST => {
+            let reason = format!("name has {count} characters, of which figures and tables hold {LONGEST}");
+            Err(ArchitectureError::value(place, reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn value<T: DeserializeOwned>(place: &str, value: Value) -> Result<T, ArchitectureError> {
@@ -216,11 +249,7 @@ fn item(place: &str, mut fields: Table, depth: usize) -> Result<Item, Architectu
     known(&place, &fields, &[allowed, COMMON].concat())?;
     let name =
         fields.remove("name").map(|name| value::<String>(&format!("{place} name"), name)).transpose()?;
-    if let Some(name) = name.as_ref().filter(|name| name.chars().count() > LONGEST) {
-        let count = name.chars().count();
-        let reason = format!("name has {count} characters, of which figures and tables hold {LONGEST}");
-        return Err(ArchitectureError::value(&place, reason));
-    }
+    name.as_ref().map_or(Ok(()), |name| checked(&place, name))?;
     let from =
         fields.remove("from").map(|from| value::<Vec<String>>(&format!("{place} from"), from)).transpose()?;
     if from.as_ref().is_some_and(Vec::is_empty) {

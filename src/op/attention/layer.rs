@@ -1,7 +1,8 @@
 //! Attention as an architecture file spells it, and the nodes that it is made of: projections, norms and rotations of queries and
 //! keys, the attention itself, and the projection behind its heads.
 
-use super::{Attention, Mask, Relative, Scores};
+use super::scores::RelativeSpec;
+use super::{Attention, Mask, Scores};
 use crate::op::forms::{BiasSpec, Factor};
 use crate::op::layer::{
     Assembler, Layer, LayerType, NewEntry, NewNode, Port, Wanted, divided, divisor_near, read, sized,
@@ -70,7 +71,7 @@ struct Spec {
     alibi: bool,
     /// A learnt bias of each head by relative position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    relative: Option<Relative>,
+    relative: Option<RelativeSpec>,
     /// Of each head's queries.
     #[serde(default, skip_serializing_if = "HeadNorm::is_none")]
     query_norm: HeadNorm,
@@ -196,7 +197,8 @@ impl Spec {
         if self.window == Some(0) {
             return Err("window = 0 leaves nothing to see; at least 1 is needed".into());
         }
-        if let Some(relative) = self.relative {
+        let relative = self.relative.as_ref().map(RelativeSpec::relative);
+        if let Some(relative) = relative {
             relative.check(self.causal)?;
             if self.alibi || self.soft_cap.is_some() {
                 return Err(
@@ -213,7 +215,7 @@ impl Spec {
             mask: Mask { causal: self.causal, window: self.window },
             soft_cap: self.soft_cap.map(|cap| positive("soft_cap", cap)).transpose()?,
             alibi: self.alibi,
-            relative: self.relative,
+            relative,
         })
     }
 
@@ -237,8 +239,23 @@ impl Spec {
         input: Shape,
         out: Shape,
     ) -> Result<(Vec<usize>, Option<usize>), String> {
-        let Some(relative) = self.relative else { return Ok((Vec::new(), None)) };
-        let (buckets, units) = (relative.buckets, out.channels);
+        let Some(spec) = &self.relative else { return Ok((Vec::new(), None)) };
+        let (buckets, units) = (spec.relative().buckets, out.channels);
+        let init = match &self.init {
+            Some(ByPart::Parts(parts)) => parts.get(POSITIONS).map(String::as_str),
+            _ => None,
+        };
+        let wanted = |entry: usize| Wanted {
+            role: Role::Position,
+            deepens: false,
+            counts: Counts { heads: self.heads, ..Counts::of_width(input.channels) },
+            usual: Some(embedding::TABLE),
+            ..Wanted::linear(entry, buckets, self.heads).with(init, Some(&BiasSpec::Has(false)))
+        };
+        let table = spec.table.as_deref();
+        if let Some(place) = table.map(|name| to.known(name, &wanted(0))).transpose()?.flatten() {
+            return Ok((vec![place], None));
+        }
         let entry = to.entry(&NewEntry {
             part: None,
             kind: "attention",
@@ -247,18 +264,7 @@ impl Spec {
             positions: out.positions(),
             weighted: true,
         })?;
-        let init = match &self.init {
-            Some(ByPart::Parts(parts)) => parts.get(POSITIONS).map(String::as_str),
-            _ => None,
-        };
-        let wanted = Wanted {
-            role: Role::Position,
-            deepens: false,
-            counts: Counts { heads: self.heads, ..Counts::of_width(input.channels) },
-            usual: Some(embedding::TABLE),
-            ..Wanted::linear(entry, buckets, self.heads).with(init, Some(&BiasSpec::Has(false)))
-        };
-        Ok((vec![to.parameter(&wanted)], Some(entry)))
+        Ok((vec![to.table(table, &wanted(entry))], Some(entry)))
     }
 
     /// Each head's norm, then its rotation.

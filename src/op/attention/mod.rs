@@ -281,8 +281,11 @@ impl<T: Real> Tape<T> {
         for (place, scores) in scores.chunks_exact(heads.queries * heads.keys).enumerate() {
             heads.pass.add_to_table(scores, place % heads.count, heads.keys, sums.as_mut_slice());
         }
-        let (total, square) = sums.iter().fold((0.0, 0.0), |(total, square), v| (total + v, square + v * v));
-        context.observe_own_weight_gradient(product_moments((columns, rows), square, total, exponent));
+        let sum = context.sum_over_uses(parameter, Signal::new(sums.clone(), exponent));
+        let (total, square) =
+            sum.values.iter().fold((0.0, 0.0), |(total, square), v| (total + v, square + v * v));
+        let moments = product_moments((columns, rows), square, total, sum.exponent);
+        context.observe_weight_gradient(parameter.entry, moments);
         if let Some(gradient) = gradient_of(&mut context.gradients, parameter) {
             gradient.add_sums(sums.as_slice(), exponent);
         }

@@ -30,17 +30,34 @@ impl Mask {
     }
 }
 
+/// A learnt bias by relative position, as an architecture file spells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelativeSpec {
+    #[serde(default = "buckets")]
+    buckets: usize,
+    #[serde(default = "distance")]
+    distance: usize,
+    /// The name of a table that several attentions share, such as all of an encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+}
+
+impl RelativeSpec {
+    /// What becomes of distances.
+    pub fn relative(&self) -> Relative {
+        Relative { buckets: self.buckets, distance: self.distance }
+    }
+}
+
 /// A learnt bias of each head by relative position (Raffel et al. 2020, arXiv:1910.10683, § 2.1): distances share buckets, half of
 /// which hold one distance each, while the others grow as a geometric sequence. Where a position sees both sides, each side has half
 /// the buckets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relative {
     /// Columns of the table.
-    #[serde(default = "buckets")]
     pub buckets: usize,
     /// From this distance on all share the last bucket.
-    #[serde(default = "distance")]
     pub distance: usize,
 }
 

@@ -331,7 +331,7 @@ impl<'a> Learner<'a> {
             let mut pass = net.context::<f32>(key, part.len(), Threads::One);
             (pass.quiet, pass.evaluating, pass.given) = (true, true, Some(parameters));
             let batch = test.select(part);
-            let out = forward(net, Signal::new(batch.samples, 0), &mut pass, false, &|| true);
+            let out = forward(net, vec![Signal::new(batch.samples, 0)], &mut pass, false, &|| true);
             out.map_or(Outcome::default(), |(out, _)| objective.evaluate(&out.signal, &batch.labels, 1).0)
         };
         let outcomes: Vec<Outcome> = if self.alone {
@@ -369,7 +369,7 @@ fn through<'a>(
     pass: &mut Context<'a, f32>,
     evaluate: impl FnOnce(&Signal<f32>, &[u32]) -> (Outcome, Signal<f32>),
 ) -> Outcome {
-    let Ok((out, tape)) = forward(net, Signal::new(batch.samples, 0), pass, false, &|| true) else {
+    let Ok((out, tape)) = forward(net, vec![Signal::new(batch.samples, 0)], pass, false, &|| true) else {
         return Outcome::default();
     };
     let (outcome, upstream) = evaluate(&out.signal, &batch.labels);
@@ -394,7 +394,7 @@ pub fn start(plan: &Plan, set: &Set, cell: &Cell, seed: usize) -> Arrays<f32> {
     let mut context = net.context::<f32>(key, batch.len(), Threads::One);
     context.quiet = true;
     // Nothing stops a pass whose step always says to go on.
-    let _ = forward(net, Signal::new(batch.samples, 0), &mut context, false, &|| true);
+    let _ = forward(net, vec![Signal::new(batch.samples, 0)], &mut context, false, &|| true);
     for parameter in net.own_parameters() {
         let factor = context.factor(parameter).map(|factor| factor.to_f64() as f32);
         if let Some((factor, array)) = factor.zip(arrays.get_mut(&parameter.stream)) {

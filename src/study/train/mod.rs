@@ -117,6 +117,8 @@ impl Set {
 #[expect(missing_docs, reason = "the messages say it")]
 #[non_exhaustive]
 pub enum TrainError {
+    #[error("only networks with one input can be trained so far, and this one has {0}")]
+    Inputs(String),
     #[error("nothing to train: batch, epochs, seeds and every list need at least one")]
     Nothing,
     #[error("{0}")]
@@ -274,7 +276,8 @@ impl Plan {
 
 /// The network can be trained on the set.
 fn fits(net: &Graph, set: &Set) -> Result<(), TrainError> {
-    if matches!(net.input().space, Space::Tokens(_)) {
+    let input = net.sole_input().ok_or_else(|| TrainError::Inputs(net.inputs.join(", ")))?;
+    if matches!(input.space, Space::Tokens(_)) {
         return Err(TrainError::Tokens);
     }
     if let Some(path) = net.tied() {
@@ -282,7 +285,7 @@ fn fits(net: &Graph, set: &Set) -> Result<(), TrainError> {
     }
     let features = set.train.samples.nrows();
     if features != net.features() {
-        return Err(TrainError::Features { features, shape: net.input().to_string(), size: net.features() });
+        return Err(TrainError::Features { features, shape: input.to_string(), size: net.features() });
     }
     if net.output().positions() != 1 {
         return Err(TrainError::Output { shape: net.output().to_string() });

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 # Functions that multiply with weights, the place of the weights among their arguments, and the axis of the channels of what they make.
 FUNCTIONS = [
     (F, "linear", 1, -1),
+    (F, "conv1d", 1, 1),
     (F, "conv2d", 1, 1),
     (F, "conv_transpose2d", 1, 1),
     (F, "embedding", 1, -1),
@@ -38,11 +39,11 @@ class Calls:
         self.inside = False
         self.activations.append(out.detach())
 
-    def relu(self, function):
+    def activation(self, function):
         """A module may call it without a module of its own."""
 
-        def call(x, inplace=False):
-            out = function(x)
+        def call(x, inplace=False, **options):
+            out = function(x, **options)
             if not self.inside:
                 self.activated(out)
             return out
@@ -50,8 +51,10 @@ class Calls:
         return call
 
     def __enter__(self):
-        self.before.append((F, "relu", F.relu))
-        F.relu = self.relu(F.relu)
+        for name in ("relu", "gelu"):
+            function = getattr(F, name)
+            self.before.append((F, name, function))
+            setattr(F, name, self.activation(function))
         for module, name, place, axis in FUNCTIONS:
             function = getattr(module, name)
             self.before.append((module, name, function))

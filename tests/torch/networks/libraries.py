@@ -219,6 +219,109 @@ def pythia(net):
     return Model(module, parts, lambda x: module(input_ids=x).logits)
 
 
+class T5(Model):
+    """One table of tokens serves encoder and decoder, and one of relative positions all blocks of each."""
+
+    tables, mixed = {}, {}
+
+    def keep(self, path, z):
+        z.retain_grad()
+        self.mixed[path] = z
+
+    def record(self, path, parts, calls):
+        place = ("encoder_embedding", "decoder_embedding").index(path) if path.endswith("_embedding") else None
+        if place is not None:
+            return self.of_tables([[calls.of(self.module.shared.weight, "embedding")[place]]])
+        if path in self.tables:
+            (call,) = calls.of(self.tables[path].relative_attention_bias.weight, "embedding")
+            z = self.mixed[path]
+            return moments(z, z.grad, [call.weight.grad])
+        return super().record(path, parts, calls)
+
+
+@network("t5-small")
+def t5(net):
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    attention, tokens = find(net["layer"], "attention"), net["input"]["encoder"]["tokens"]
+    width, blocks = find(net["layer"], "embedding")["out"], find(net["layer"], "repeat")["times"]
+    sizes = dict(d_model=width, d_kv=width // attention["heads"], num_heads=attention["heads"], d_ff=4 * width)
+    module = T5ForConditionalGeneration(
+        T5Config(vocab_size=tokens, num_layers=blocks, num_decoder_layers=blocks, dropout_rate=0.0, **sizes)
+    )
+    run = lambda decoder, encoder: module(input_ids=encoder, decoder_input_ids=decoder, use_cache=False).logits
+    parts = whole(module.shared)
+    for stack in (module.encoder, module.decoder):
+        for block in stack.block:
+            for layer in block.layer:
+                parts += whole(layer.layer_norm)
+                if hasattr(layer, "DenseReluDense"):
+                    parts += whole(layer.DenseReluDense)
+                    continue
+                attention = getattr(layer, "SelfAttention", None) or layer.EncDecAttention
+                parts += [Part(one.weight) for one in (attention.q, attention.k, attention.v)]
+                if attention.has_relative_attention_bias:
+                    parts += whole(attention.relative_attention_bias)
+                parts += whole(attention.o)
+        parts += whole(stack.final_layer_norm)
+    model = T5(module, parts, run, tied={"head": module.shared.weight})
+    for name, stack in [("encoder_attention1/self", module.encoder), ("decoder_attention1/self", module.decoder)]:
+        first = stack.block[0].layer[0].SelfAttention
+        model.tables[name] = first
+        # What goes into the projection behind the heads.
+        first.o.register_forward_pre_hook(lambda _, inputs, name=name: model.keep(name, inputs[0]))
+    return model
+
+
+class Whisper(Model):
+    """Learned positions are rows of a table that no function of PyTorch looks up."""
+
+    def record(self, path, parts, calls):
+        if path != "decoder_embedding":
+            return super().record(path, parts, calls)
+        decoder = self.module.model.decoder
+        (call,), rows = calls.of(decoder.embed_tokens.weight, "embedding"), decoder.embed_positions.weight
+        return moments(call.out + rows[: call.out.shape[1]], call.out.grad, [call.weight.grad, rows.grad])
+
+
+@network("whisper-tiny")
+def whisper(net):
+    from transformers import WhisperConfig, WhisperForConditionalGeneration
+
+    attention, given = find(net["layer"], "attention"), net["input"]
+    blocks = find(net["layer"], "repeat")["times"]
+    sizes = dict(encoder_layers=blocks, decoder_layers=blocks, d_model=find(net["layer"], "conv1d")["out"])
+    sizes |= {f"{side}_attention_heads": attention["heads"] for side in ("encoder", "decoder")}
+    positions = dict(
+        max_source_positions=given["encoder"]["shape"][0] // 2, max_target_positions=given["decoder"]["length"]
+    )
+    ends = dict(pad_token_id=0, bos_token_id=0, eos_token_id=0, decoder_start_token_id=0)
+    module = WhisperForConditionalGeneration(
+        WhisperConfig(vocab_size=given["decoder"]["tokens"], **sizes, **positions, **ends)
+    )
+    run = lambda decoder, encoder: module(
+        input_features=encoder.transpose(1, 2), decoder_input_ids=decoder, use_cache=False
+    ).logits
+
+    def attended(attention):
+        layers = [attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj]
+        return [part for layer in layers for part in whole(layer)]
+
+    encoder, decoder = module.model.encoder, module.model.decoder
+    parts = whole(encoder.conv1) + whole(encoder.conv2)
+    for block in encoder.layers:
+        parts += whole(block.self_attn_layer_norm) + attended(block.self_attn)
+        parts += whole(block.final_layer_norm) + whole(block.fc1) + whole(block.fc2)
+    parts += whole(encoder.layer_norm) + whole(decoder.embed_tokens) + whole(decoder.embed_positions)
+    for block in decoder.layers:
+        parts += whole(block.self_attn_layer_norm) + attended(block.self_attn)
+        parts += whole(block.encoder_attn_layer_norm) + attended(block.encoder_attn)
+        parts += whole(block.final_layer_norm) + whole(block.fc1) + whole(block.fc2)
+    parts += whole(decoder.layer_norm)
+    tied = {"head": module.proj_out.weight}
+    return Whisper(module, parts, run, tied=tied, fixed=[encoder.embed_positions.weight])
+
+
 def llama_like(config, model, net, **options):
     s = Sizes(net)
     settings = config(

@@ -29,6 +29,10 @@ def positions_first(t):
     return t if t.dim() == 3 else t[:, None, :]
 
 
+def sample(given, array):
+    return array.long() if "tokens" in given else array.reshape(-1, *given["shape"])
+
+
 def main(source, target):
     with safe_open(source, framework="pt") as file:
         about = json.loads(file.metadata()["about"])
@@ -36,7 +40,7 @@ def main(source, target):
     # What a library would compute in single precision, such as norms and rotations, is computed in double precision here.
     torch.float32 = torch.float = torch.float64
     torch.Tensor.float = torch.Tensor.double
-    given, net = about["network"]["input"], about["network"]
+    net = about["network"]
     torch.manual_seed(0)
     model = NETWORKS[net["name"]](net)
     module = model.module.double().train()
@@ -51,13 +55,11 @@ def main(source, target):
     for name, part in parts.items():
         part.fill(arrays[name])
     model.check()
-    if "tokens" in given:
-        x = arrays["input:tokens"].long()
-    else:
-        x = arrays["input:x"].reshape(-1, *given["shape"])
-    read_out = arrays["input:read_out"]
+    given = net["input"] if about["inputs"] != ["input"] else {"input": net["input"]}
+    inputs = [sample(given[name], arrays[f"input:{name}"]) for name in about["inputs"]]
+    read_out = arrays["read_out"]
     with Calls(module) as calls:
-        out = model.run(x)
+        out = model.run(*inputs)
     cost = (positions_first(out) * read_out).sum()
     cost.backward()
     layers = {path: model.record(path, parts, calls) for path in about["layers"]}

@@ -67,19 +67,19 @@ def moments(z, gradient, weight_gradients, activation=None):
 class Model:
     """A module, its parts in the order of initdiag's arrays, and how it is called.
 
-    `zeros` are parameters that initdiag has no counterpart of, and that add nothing as zeros. `tied` are layers whose weights are those of
-    an embedding.
+    `zeros` are parameters that initdiag has no counterpart of, and that add nothing as zeros; `fixed` are those that are not learnt. `tied`
+    are layers whose weights are those of an embedding.
     """
 
-    def __init__(self, module, parts, run=None, zeros=(), tied=None):
+    def __init__(self, module, parts, run=None, zeros=(), tied=None, fixed=()):
         self.module, self.parts, self.run = module, list(parts), run or module
-        self.zeros, self.tied = list(zeros), tied or {}
+        self.zeros, self.tied, self.fixed = list(zeros), tied or {}, list(fixed)
 
     def check(self):
         """Nothing is left as it began."""
         for zero in self.zeros:
             torch.nn.init.zeros_(zero)
-        filled = {id(part.parameter) for part in self.parts} | {id(zero) for zero in self.zeros}
+        filled = {id(part.parameter) for part in self.parts} | {id(other) for other in self.zeros + self.fixed}
         left = [name for name, parameter in self.module.named_parameters() if id(parameter) not in filled]
         assert not left, left
 
