@@ -1,6 +1,6 @@
 //! A graph under construction, and the checks that end it.
 
-use super::{Entry, Graph, GraphError, INPUT, Node, Places, Value};
+use super::{Entry, Graph, GraphError, INPUT, Node, Places, RecordedNorm, Value};
 use crate::activation::Activation;
 use crate::law::Law;
 use crate::op::layer::{Assembler, NewEntry, NewNode, Port, Wanted};
@@ -41,6 +41,7 @@ impl Assembly {
             parameters: Vec::new(),
             vectors: Vec::new(),
             entries: Vec::new(),
+            recorded_norms: Vec::new(),
             output: INPUT,
             branches: Vec::new(),
             cuts: Vec::new(),
@@ -243,8 +244,16 @@ impl Assembler for Assembly {
             vectors: node.vectors.into(),
             entry: node.entry,
             completes: None,
+            norm: node.norm,
         });
         Ok(ports)
+    }
+
+    fn norm(&mut self, kind: &'static str, shape: Shape) -> usize {
+        let (path, behind) = (self.path.clone(), self.graph.entries.len());
+        let norm = RecordedNorm { path, kind, channels: shape.channels, behind, trunk: false };
+        self.graph.recorded_norms.push(norm);
+        self.graph.recorded_norms.len() - 1
     }
 
     fn table(&self) -> Option<(usize, (usize, usize))> {
@@ -353,6 +362,9 @@ fn trunk_and_cuts(graph: &mut Graph) {
             }
         }
         let passed = alive.is_empty();
+        if let (true, Some(norm)) = (passed, node.norm) {
+            graph.recorded_norms[norm].trunk = true;
+        }
         alive.extend(node.outputs.iter().filter(|v| graph.values[**v].last_use > index));
         if alive.len() == 1 {
             cuts.extend(alive.iter().map(|value| (index, *value)));
