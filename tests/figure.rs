@@ -94,7 +94,7 @@ fn a_network_is_drawn_by_block_and_role_at_the_size_in_print() {
     let net = ["--net", file.to_str().unwrap(), "--batch", "4", "--trials", "3"];
     let whole = figure(&net, directory.path());
     assert!(whole.contains("width=\"17.00cm\""));
-    for role in ["stream", "query", "key", "value", "attention output", "up", "down", "head"] {
+    for role in ["stream", "query", "key", "value", "attention output", "up", "down", "head", "norm"] {
         assert!(count(&whole, role) >= 2, "{role}: {}", count(&whole, role));
     }
     // Each axis has the blocks by number between the names at its ends.

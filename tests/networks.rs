@@ -78,6 +78,7 @@ cases! {
     densenet121: "densenet121", &[IMAGE];
     mobilenet_v2: "mobilenet-v2", &[IMAGE];
     efficientnet_b0: "efficientnet-b0", &[IMAGE];
+    nfnet_f0: "nfnet-f0", &[("shape = [3, 192, 192]", "shape = [3, 64, 64]")];
     convnext_tiny: "convnext-tiny", &[IMAGE];
     unet: "unet", &[("shape = [1, 128, 128]", "shape = [1, 32, 32]")];
     dcgan: "dcgan", &[];
@@ -222,6 +223,7 @@ fn network(source: &str) -> (Architecture, Graph) {
     for (kind, law) in [
         ("gain", "*/gain=uniform(0.5, 1.5)"),
         ("shift", "*/shift=uniform(-0.5, 0.4)"),
+        ("factor", "*/factor=uniform(0.5, 1.5)"),
         ("token", "*/token=uniform(-1, 1)"),
         ("table", "*/table=uniform(-1, 1)"),
     ] {
@@ -403,6 +405,8 @@ fn errors_are_found() {
         ("resnet18", "\"maxpool\"", "\"avgpool\""),
         ("mobilenet-v2", "min(max(x, 0), 6)", "relu"),
         ("efficientnet-b0", r#"act = "silu""#, r#"act = "x*sigmoid(1.001*x)""#),
+        ("nfnet-f0", r#"scale = "fan-in", gain = 1 }"#, r#"scale = "fan-in", gain = 1, eps = 2e-5 }"#),
+        ("nfnet-f0", r#"kernel = 3, stride = 2, padding = "same""#, "kernel = 3, stride = 2, padding = 1"),
         ("densenet121", r#"{ type = "batchnorm" }"#, r#"{ type = "batchnorm", eps = 1e-6 }"#),
         ("convnext-tiny", r#"over = "channels""#, r#"over = "sample""#),
         ("convnext-tiny", r#"act = "gelu""#, r#"act = "gelu-tanh""#),

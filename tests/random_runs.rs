@@ -90,7 +90,14 @@ impl Draws {
             "padding" => self.one(&["0", "1", "2", "\"same\"", "[1, 0]"]).into(),
             "output_padding" => self.one(&["0", "1", "[1, 0]"]).into(),
             "standardize" => self
-                .one(&["true", "false", "{ eps = 0.0, scale = \"fan-in\" }", "{ eps = -1.0 }", "1"])
+                .one(&[
+                    "true",
+                    "false",
+                    "{ eps = 0.0, scale = \"fan-in\" }",
+                    "{ eps = -1.0 }",
+                    "{ gain = 1 }",
+                    "1",
+                ])
                 .into(),
             "mode" => self.one(&["\"nearest\"", "\"bilinear\"", "\"x\""]).into(),
             "groups" | "heads" | "parts" => self.one(&["1", "2", "4", "3"]).into(),

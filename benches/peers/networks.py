@@ -117,9 +117,9 @@ def torchvision(name):
     return made
 
 
-def timm(name):
+def timm(name, side=224):
     def made():
-        return library("timm").create_model(name), image()
+        return library("timm").create_model(name), image(side=side)
 
     return made
 
@@ -240,6 +240,7 @@ NETWORKS = {
     "densenet121": torchvision("densenet121"),
     "mobilenet-v2": torchvision("mobilenet_v2"),
     "efficientnet-b0": torchvision("efficientnet_b0"),
+    "nfnet-f0": timm("dm_nfnet_f0", 192),
     "convnext-tiny": torchvision("convnext_tiny"),
     "unet": lambda: (Unet(), image(1, 128)),
     "dcgan": lambda: (Dcgan(), lambda batch: torch.randn(batch, 100, 1, 1)),

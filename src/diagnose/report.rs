@@ -1,8 +1,10 @@
 //! From the records of a run to its report.
 
 use super::verdict::judge;
+use crate::graph::{Graph, RecordedNorm};
 use crate::measure::spread::add_spread;
 use crate::measure::summary::{median, summary};
+use crate::op;
 use crate::op::record::{Floors, LayerRecord};
 use crate::result::{Cell, Drawing, EngineUsed, Exactness, Layer, Report, Rounding, SCHEMA, role};
 use crate::simulate::{
@@ -48,7 +50,11 @@ fn compiled(
         let complete: Vec<&Vec<LayerRecord>> = records.trials.iter().collect();
         let found = (!complete.is_empty()).then(|| {
             let expected = expecting(cell, &entrance);
-            assemble(plan, cell, (&complete, records.double), (&entrance, expected), control.trace)
+            let norms = norms(cell, records, control.trace);
+            Cell {
+                norms,
+                ..assemble(plan, cell, (&complete, records.double), (&entrance, expected), control.trace)
+            }
         });
         (control.progress)(1);
         found
@@ -98,6 +104,45 @@ fn drawing(cell: &CellPlan, entry: usize) -> Option<Drawing> {
     })
 }
 
+/// What the parameter is for that is recorded at an entry; the later steps of a recurrent layer have the parameters of its first.
+fn purpose(graph: &Graph, entry: usize) -> Option<op::Role> {
+    let entries = &graph.entries;
+    let first =
+        (0..=entry).rev().find(|index| entries[*index].parameter.is_some() || !entries[*index].weighted)?;
+    Some(graph.parameters.get(entries[first].parameter?)?.role)
+}
+
+/// The norms of a cell, as layers of their own that nobody judges.
+fn norms(cell: &CellPlan, recorded: &RecordedCell, trace: bool) -> Vec<Layer> {
+    let one = |(index, norm): (usize, &RecordedNorm)| {
+        let records: Vec<&LayerRecord> = recorded.norms.iter().map(|trial| &trial[index]).collect();
+        Layer {
+            layer: norm.behind.max(1),
+            path: Some(norm.path.clone()),
+            kind: norm.kind.into(),
+            role: Some(role::NORM.into()),
+            fan_in: norm.channels,
+            fan_out: norm.channels,
+            units: None,
+            preactivation: summary(&records, |r| r.preactivation, |r| r.below.preactivation, trace),
+            activation: summary(&records, |r| r.activation, |r| r.below.activation, trace),
+            gradient: summary(&records, |r| r.gradient, |r| r.below.gradient, trace),
+            weight_gradient: summary(&records, |r| r.weight_gradient, |r| r.below.weight_gradient, trace),
+            branch: !norm.trunk,
+            dead_fraction: 0.0,
+            saturated_fraction: None,
+            correlation: None,
+            effective_rank: None,
+            unit_symmetry: None,
+            position_correlation: None,
+            rounding: rounding(&records, recorded.double),
+            drawing: None,
+            theory: None,
+        }
+    };
+    cell.graph.recorded_norms.iter().enumerate().map(one).collect()
+}
+
 fn assemble(
     plan: &Plan,
     cell: &CellPlan,
@@ -139,7 +184,8 @@ fn assemble(
             }
         })
         .collect();
-    role::assign(&mut layers);
+    let purposes: Vec<_> = (0..layers.len()).map(|entry| purpose(&cell.graph, entry)).collect();
+    role::assign(&mut layers, &purposes);
     add_spread(&mut layers, trials);
     if let Some(expected) = &expected {
         let theory = expected.theory(&layers);
@@ -159,6 +205,7 @@ fn assemble(
         law: if cell.choice.exact { Exactness::Exact } else { Exactness::Asymptotic },
         trials: trials.len(),
         layers,
+        norms: Vec::new(),
         forward: judgment.forward,
         backward: judgment.backward,
         flags: judgment.flags,

@@ -30,6 +30,7 @@ bundled![
     "densenet121",
     "mobilenet-v2",
     "efficientnet-b0",
+    "nfnet-f0",
     "convnext-tiny",
     "unet",
     "dcgan",

@@ -40,6 +40,7 @@ pub fn graph(widths: &[usize], act: &Arc<Activation>) -> Result<Graph, GraphErro
             vectors: Vec::new(),
             parameters: vec![parameter],
             entry: Some(entry),
+            norm: None,
         };
         let z = assembly.node(node).map_err(fault)?;
         let node = NewNode {
@@ -50,6 +51,7 @@ pub fn graph(widths: &[usize], act: &Arc<Activation>) -> Result<Graph, GraphErro
             vectors: Vec::new(),
             parameters: Vec::new(),
             entry: None,
+            norm: None,
         };
         port = assembly.node(node).map_err(fault)?[0];
     }

@@ -1,6 +1,6 @@
 //! A graph under construction, and the checks that end it.
 
-use super::{Entry, Graph, GraphError, Node, Places, Value};
+use super::{Entry, Graph, GraphError, Node, Places, RecordedNorm, Value};
 use crate::activation::Activation;
 use crate::law::Law;
 use crate::op::layer::{Assembler, NewEntry, NewNode, Port, Wanted};
@@ -48,6 +48,7 @@ impl Assembly {
             parameters: Vec::new(),
             vectors: Vec::new(),
             entries: Vec::new(),
+            recorded_norms: Vec::new(),
             output: 0,
             branches: Vec::new(),
             trunks: Vec::new(),
@@ -256,8 +257,16 @@ impl Assembler for Assembly {
             vectors: node.vectors.into(),
             entry: node.entry,
             completes: None,
+            norm: node.norm,
         });
         Ok(ports)
+    }
+
+    fn norm(&mut self, kind: &'static str, shape: Shape) -> usize {
+        let (path, behind) = (self.path.clone(), self.graph.entries.len());
+        let norm = RecordedNorm { path, kind, channels: shape.channels, behind, trunk: false };
+        self.graph.recorded_norms.push(norm);
+        self.graph.recorded_norms.len() - 1
     }
 
     fn embedding(&self) -> Option<(usize, (usize, usize))> {
@@ -387,10 +396,13 @@ fn trunks_and_cuts(graph: &mut Graph) {
     let inputs = graph.inputs.len();
     let mut narrow = vec![false; graph.nodes.len()];
     for input in 0..inputs {
-        let mut trunk = Vec::new();
+        let (mut trunk, mut norms) = (Vec::new(), Vec::new());
         alive(graph, input..input + 1, |index, passed, alive| {
             narrow[index] |= alive.len() == 1;
             let node = &graph.nodes[index];
+            if let (true, Some(norm)) = (passed, node.norm) {
+                norms.push(norm);
+            }
             if let (true, Some(first)) = (passed, node.entry) {
                 let steps = if node.operator.records_steps() {
                     let inputs = graph.shapes(node).inputs;
@@ -402,6 +414,7 @@ fn trunks_and_cuts(graph: &mut Graph) {
             }
         });
         trunk.iter().for_each(|entry| graph.entries[*entry].trunk = true);
+        norms.into_iter().for_each(|norm| graph.recorded_norms[norm].trunk = true);
         graph.trunks.push(trunk);
     }
     let mut cuts = Vec::new();

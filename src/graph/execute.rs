@@ -22,6 +22,8 @@ pub type Step<'a> = &'a dyn Fn() -> bool;
 pub struct Passed<T: Precision> {
     /// One for each entry of the network.
     pub records: Vec<LayerRecord>,
+    /// One for each norm that is recorded.
+    pub norms: Vec<LayerRecord>,
     /// Rounding may have decided some of them.
     pub doubtful: bool,
     /// The network's output, where the gradients of the inputs were asked for.
@@ -73,7 +75,8 @@ pub fn trial<'a, T: Precision>(
     let output = if context.input_gradient { out.signal.clone() } else { nothing() };
     drop(out);
     let gradients = backward(graph, tape, upstream, &mut context, step)?;
-    Ok(Passed { records: context.records, doubtful: context.doubtful, output, gradients })
+    let Context { records, norms, doubtful, .. } = context;
+    Ok(Passed { records, norms, doubtful, output, gradients })
 }
 
 /// Names the streams of a loss behind the network.
@@ -188,6 +191,7 @@ fn call<'a, T: Precision>(graph: &Graph, node: &'a Node, context: &mut Context<'
         vectors: &node.vectors,
         entry: node.entry,
         completes: node.completes,
+        norm: node.norm,
         input_gradient: node.inputs.iter().any(wanted),
     };
 }

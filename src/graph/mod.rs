@@ -36,6 +36,7 @@ use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, power_of_two};
 use crate::op::conv::with_all_taps;
+use crate::op::record::LayerRecord;
 use crate::op::{
     Arrays, Context, Nature, Operator, Parameter, ParameterArrays, Role, Shape, Shapes, Source,
     VectorParameter,
@@ -112,6 +113,8 @@ pub struct Node {
     pub entry: Option<usize>,
     /// Of an activation: the entry whose activation its output is.
     pub completes: Option<usize>,
+    /// The norm, among those that are recorded, whose output its first output is.
+    pub norm: Option<usize>,
 }
 
 impl Node {
@@ -148,6 +151,21 @@ pub struct Entry {
     pub trunk: bool,
 }
 
+/// A norm with a gain, which is recorded beside the lines of the result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedNorm {
+    /// As in `block3/batchnorm1`.
+    pub path: String,
+    /// Its type in an architecture file.
+    pub kind: &'static str,
+    /// Channels, each with a gain.
+    pub channels: usize,
+    /// Lines of the result before it.
+    pub behind: usize,
+    /// Every way from input to output leads through it.
+    pub trunk: bool,
+}
+
 /// A value: what one node makes and others take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value {
@@ -174,6 +192,8 @@ pub struct Graph {
     pub vectors: Vec<VectorParameter>,
     /// What is recorded, in the order in which the signal meets it.
     pub entries: Vec<Entry>,
+    /// Norms that are recorded beside them, in their order.
+    pub recorded_norms: Vec<RecordedNorm>,
     /// The value that is the output.
     pub output: usize,
     /// Of each residual branch, the layers with weights in it as initializers count them.
@@ -332,6 +352,7 @@ impl Graph {
         let mut context =
             Context::new((&self.parameters, &self.vectors), self.entries.len(), key, batch, threads);
         context.samples_meet = self.mixes_samples();
+        context.norms = vec![LayerRecord::default(); self.recorded_norms.len()];
         context
     }
 

@@ -4,6 +4,7 @@
 use super::forms::BiasSpec;
 use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
 use super::norm::row_sums;
+use super::record::product_moments;
 use super::sinusoid::{self, Sinusoids};
 use super::vector::WantedVector;
 use super::{Activations, Context, Nature, Operator, Parameter, Shapes, Unary, UnaryBackward, owned};
@@ -87,12 +88,37 @@ pub fn assemble(
     gain: Option<WantedVector>,
     shift: Option<WantedVector>,
 ) -> Result<Vec<Port>, String> {
+    with_vectors(to, input, rows, (gain, shift), None)
+}
+
+/// The same behind a norm of this type, which is recorded where it has a gain.
+///
+/// # Errors
+/// As for any node.
+pub(super) fn behind_norm(
+    to: &mut dyn Assembler,
+    input: Port,
+    kind: &'static str,
+    gain: Option<WantedVector>,
+    shift: Option<WantedVector>,
+) -> Result<Vec<Port>, String> {
+    let norm = gain.is_some().then(|| to.norm(kind, input.shape));
+    with_vectors(to, input, input.shape.channels, (gain, shift), norm)
+}
+
+fn with_vectors(
+    to: &mut dyn Assembler,
+    input: Port,
+    rows: usize,
+    (gain, shift): (Option<WantedVector>, Option<WantedVector>),
+    norm: Option<usize>,
+) -> Result<Vec<Port>, String> {
     let operator = Affine { rows, gain: gain.is_some(), shift: shift.is_some() };
     let vectors: Vec<usize> = gain.into_iter().chain(shift).map(|wanted| to.vector(&wanted)).collect();
     if vectors.is_empty() {
         return Ok(vec![input]);
     }
-    to.node(NewNode { vectors, ..NewNode::plain(operator, input, input.shape) })
+    to.node(NewNode { vectors, norm, ..NewNode::plain(operator, input, input.shape) })
 }
 
 /// A gain, a shift, or both, in this order among the node's vectors.
@@ -150,17 +176,21 @@ impl Affine {
         [at(self.gain, 0), at(self.shift, usize::from(self.gain))]
     }
 
-    /// Adds to ∂C/∂gain = Σ d⊙x and ∂C/∂shift = Σ d, sums over columns, where they are wanted.
-    fn collect<T: Real>(&self, x: Option<&CachedSignal<T>>, d: &Signal<T>, context: &mut Context<T>) {
-        let (threads, exponent) = (context.threads, d.exponent);
-        let mut add = |place: usize, sums: Vec<f64>, exponent: i64| context.collect(place, &sums, exponent);
+    /// Adds to ∂C/∂gain = Σ d⊙x and ∂C/∂shift = Σ d, sums over columns, where they are wanted, and records them of a norm.
+    fn collect<T: Real>(&self, x: Option<&CachedSignal<T>>, d: &CachedSignal<T>, context: &mut Context<T>) {
         let Some(x) = x else { return };
-        let (plain, product) = row_sums(d.values.as_slice(), x.signal.values.as_slice(), self.rows, threads);
+        let (values, exponent) = (d.signal.values.as_slice(), d.signal.exponent);
+        let (plain, product) = row_sums(values, x.signal.values.as_slice(), self.rows, context.threads);
         if self.gain {
-            add(0, product, exponent + x.signal.exponent);
+            let exponent = exponent + x.signal.exponent;
+            context.collect(0, &product, exponent);
+            if context.records_norm() {
+                let (total, square) = (product.iter().sum(), product.iter().map(|v| v * v).sum());
+                context.observe_norm_gradients(d, product_moments((1, self.rows), square, total, exponent));
+            }
         }
         if self.shift {
-            add(usize::from(self.gain), plain, exponent);
+            context.collect(usize::from(self.gain), &plain, exponent);
         }
     }
 }
@@ -168,7 +198,7 @@ impl Affine {
 struct Tape<T: Real> {
     affine: Affine,
     gain: Option<Signal<T>>,
-    /// Where gradients of the vectors are wanted.
+    /// Where gradients of the vectors are wanted, or recorded.
     x: Option<Activations<T>>,
 }
 
@@ -182,9 +212,11 @@ impl<T: Real> Unary<T> for Affine {
     ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
         let [gain, shift] = self.vectors(context);
         let channels = x.signal.values.nrows();
-        let kept = context.gradients.is_some().then(|| Rc::clone(&x));
+        let wanted = context.gradients.is_some() || context.records_norm();
+        let kept = wanted.then(|| Rc::clone(&x));
         let tape = Tape { affine: *self, gain: gain.clone(), x: kept };
         if gain.is_none() && shift.is_none() {
+            context.observe_norm(&x);
             return (x, Box::new(tape));
         }
         let mut y = reshaped(owned(x), self.rows);
@@ -194,13 +226,15 @@ impl<T: Real> Unary<T> for Affine {
         if let Some(shift) = &shift {
             y = y.plus_column(shift);
         }
-        (Rc::new(CachedSignal::from(reshaped(y, channels))), Box::new(tape))
+        let y = CachedSignal::from(reshaped(y, channels));
+        context.observe_norm(&y);
+        (Rc::new(y), Box::new(tape))
     }
 }
 
 impl<T: Real> UnaryBackward<T> for Tape<T> {
     fn backward(self: Box<Self>, d: CachedSignal<T>, context: &mut Context<T>) -> Signal<T> {
-        self.affine.collect(self.x.as_deref(), &d.signal, context);
+        self.affine.collect(self.x.as_deref(), &d, context);
         match &self.gain {
             Some(gain) => {
                 let channels = d.signal.values.nrows();

@@ -39,6 +39,8 @@ pub struct Call<'a> {
     pub entry: Option<usize>,
     /// The entry whose activation its output is.
     pub completes: Option<usize>,
+    /// The norm, among those that are recorded, whose output its output is.
+    pub norm: Option<usize>,
     /// Something below the node needs the gradient of its inputs.
     pub input_gradient: bool,
 }
@@ -68,6 +70,8 @@ pub struct Context<'a, T: Real> {
     pub evaluating: bool,
     /// One for each entry of the network.
     pub records: Vec<LayerRecord>,
+    /// One for each norm that is recorded.
+    pub norms: Vec<LayerRecord>,
     /// Memory that operators use one after another.
     pub scratch: Vec<T>,
     /// In place of drawn tokens, sample after sample, of each input that has some.
@@ -112,6 +116,7 @@ impl<'a, T: Real> Context<'a, T> {
             evaluating: false,
             tokens: Vec::new(),
             records: vec![LayerRecord::default(); entries],
+            norms: Vec::new(),
             scratch: Vec::new(),
             given: None,
             maps: None,
@@ -340,6 +345,28 @@ impl<'a, T: Real> Context<'a, T> {
         };
         self.table_gradients.insert(parameter.stream, sum.clone());
         sum
+    }
+
+    /// Records what comes out of a norm, where the node at work ends one.
+    pub fn observe_norm(&mut self, y: &CachedSignal<T>) {
+        let Some(norm) = self.call.norm.filter(|_| self.records_forward()) else { return };
+        y.sums_shared(self.threads);
+        let found = moments(y, 0.0);
+        let record = &mut self.norms[norm];
+        (record.preactivation, record.activation) = (found, found);
+    }
+
+    /// The node at work ends a norm whose gradients are recorded.
+    pub fn records_norm(&self) -> bool {
+        self.call.norm.is_some() && !self.quiet
+    }
+
+    /// Records ∂C/∂y of a norm's output, and the moments of the gradient of its gain.
+    pub fn observe_norm_gradients(&mut self, d: &CachedSignal<T>, gain: Moments) {
+        let Some(norm) = self.call.norm.filter(|_| !self.quiet) else { return };
+        d.sums_shared(self.threads);
+        let record = &mut self.norms[norm];
+        (record.gradient, record.weight_gradient) = (moments(d, 0.0), gain);
     }
 
     /// Records ∂C/∂W at the entry of the node at work.

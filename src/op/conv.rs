@@ -64,7 +64,7 @@ struct Spec<const AXES: usize> {
     groups: usize,
     /// How the weights of each channel are standardized, if at all.
     #[serde(default, deserialize_with = "standardize::field", skip_serializing_if = "Option::is_none")]
-    standardize: Option<Standardize>,
+    standardize: Option<standardize::Fields>,
     /// In place of `--init`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     init: Option<String>,
@@ -120,7 +120,7 @@ impl<const AXES: usize> layer::Layer for Spec<AXES> {
         let window = placement.window(input.shape.space)?;
         let (channels, groups) = (input.shape.channels, self.groups);
         grouped(groups, channels, self.out)?;
-        self.standardize.iter().try_for_each(Standardize::check)?;
+        let standardize = self.standardize.as_ref().map(|fields| fields.checked(self.out)).transpose()?;
         let out = Shape { channels: self.out, space: input.shape.space.resized(window.output) };
         let taps = sized("its kernel", &window.kernel)?;
         let fan_in = sized("its fan-in", &[channels / groups, taps])?;
@@ -139,10 +139,12 @@ impl<const AXES: usize> layer::Layer for Spec<AXES> {
             kernel: Some(window.kernel),
             ..Wanted::linear(entry, fan_in, self.out).with(self.init.as_deref(), self.bias.as_ref())
         });
-        let operator =
-            Conv { units: self.out, window, channels, groups, axes: AXES, standardize: self.standardize };
+        let gain = self.standardize.as_ref().and_then(|fields| fields.gain(self.out));
+        let vectors = gain.iter().map(|gain| to.vector(gain)).collect();
+        let operator = Conv { units: self.out, window, channels, groups, axes: AXES, standardize };
         to.node(NewNode {
             parameters: vec![parameter],
+            vectors,
             entry: Some(entry),
             ..NewNode::plain(operator, input, out)
         })
@@ -161,14 +163,15 @@ impl Operator for Conv {
     }
 
     fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
-        // Standardized weights are kept beside those that are drawn, and their gradient is whole.
+        // Standardized weights are kept beside those that are drawn, and beside those times their gain; their gradient is whole.
         let weights = self.units as u128 * self.fan_in() as u128;
-        let standardized = if self.standardize.is_some() { 8 * weights } else { 0 };
+        let standardized =
+            self.standardize.map_or(0, |how| if how.gain { 12 * weights } else { 8 * weights });
         let columns = shapes.inputs.first().map_or(1, |shape| shape.positions()) as u128;
         (4 * shapes.input_size() as u128 + SUMS * columns) * samples as u128 + standardized
     }
 
-    /// out × in/groups × the kernel.
+    /// out × in/groups × the kernel; a gain of standardized weights has an axis of one number for each of theirs.
     fn export(&self, exported: &Exported) -> Vec<Exports> {
         let mut all = Vec::new();
         for (parameter, arrays) in &exported.parameters {
@@ -182,6 +185,10 @@ impl Operator for Conv {
             let shape = [&[self.units, size], &self.window.kernel[3 - self.axes..]].concat();
             all.push(Exports::of(&parameter.path, "weight", shape, values));
             all.extend(Exports::bias(parameter, arrays));
+        }
+        for (gain, arrays) in &exported.vectors {
+            let shape = [vec![gain.length], vec![1; 1 + self.axes]].concat();
+            all.push(Exports::of(&gain.path, gain.kind, shape, arrays.weights.as_slice().to_vec()));
         }
         all
     }
@@ -233,6 +240,11 @@ impl Conv {
     /// Columns of W.
     fn fan_in(&self) -> usize {
         self.window.taps() * (self.channels / self.groups)
+    }
+
+    /// Its standardized weights have a gain.
+    fn has_gain(&self) -> bool {
+        self.standardize.is_some_and(|how| how.gain)
     }
 
     /// Given weights have all taps, and so have standardized ones.
@@ -447,10 +459,13 @@ impl Conv {
         let parameter = context.parameter(0);
         let mut all = context.gradients.take();
         let wanted = gradient_of(&mut all, parameter);
+        let mut gain = None;
         if wanted.is_some() || !context.quiet {
             let mut product = zeros(self.units, self.fan_in());
             self.all_tiles(product.as_mut_slice(), (T::ONE, false), (x, d), context);
-            let exponent = weights.gradient(&mut product) + x.exponent + d.exponent;
+            let (exponent, sums_of_gain, exponent_of_gain) = weights.gradient(&mut product);
+            gain = Some((sums_of_gain, exponent_of_gain + x.exponent + d.exponent));
+            let exponent = exponent + x.exponent + d.exponent;
             let (total, square) = sums(product.as_slice());
             let shape = (self.fan_in(), self.units);
             context.observe_own_weight_gradient(product_moments(shape, square, total, exponent));
@@ -463,6 +478,9 @@ impl Conv {
             }
         }
         context.gradients = all;
+        if let (Some((sums, exponent)), true) = (gain, self.has_gain()) {
+            context.collect(0, &sums, exponent);
+        }
     }
 
     /// scale·D·(gathered x)ᵀ, added to what is there where that is wanted.
@@ -550,7 +568,8 @@ impl<T: Real> Unary<T> for Conv {
     ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
         let parameter = context.parameter(0);
         let mut dense = context.dense(parameter);
-        let weights = self.standardize.map(|how| how.weights(parameter, &mut dense, context.threads));
+        let gain = if self.has_gain() { context.vector(0) } else { None };
+        let weights = self.standardize.map(|how| how.weights(parameter, &mut dense, gain, context.threads));
         if let Some(weights) = &weights {
             dense = weights.dense();
         }

@@ -70,7 +70,7 @@ impl PerAxis {
 pub enum Padding {
     /// So many positions at each side.
     Of(PerAxis),
-    /// As many as keep the positions at stride 1.
+    /// As many as make ⌈positions/stride⌉ outputs, the odd one behind the last: TensorFlow's and Keras's rule, and PyTorch's at stride 1.
     Same,
 }
 

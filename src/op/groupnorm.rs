@@ -39,7 +39,7 @@ impl layer::Layer for InstanceSpec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("instancenorm", inputs)?;
         let operator = GroupNorm { size: 1, positions: input.shape.positions(), eps: self.0.eps()? };
-        self.0.assemble(to, input, operator, true)
+        self.0.assemble(to, ("instancenorm", input), operator, true)
     }
 }
 
@@ -48,7 +48,7 @@ impl layer::Layer for Spec {
         let input = features("groupnorm", inputs)?;
         let size = divided("groups", self.groups, input.shape.channels)?;
         let operator = GroupNorm { size, positions: input.shape.positions(), eps: self.norm.eps()? };
-        self.norm.assemble(to, input, operator, true)
+        self.norm.assemble(to, ("groupnorm", input), operator, true)
     }
 }
 

@@ -250,6 +250,8 @@ pub struct NewNode<'a> {
     pub vectors: Vec<usize>,
     /// Where its first output is recorded, before an activation.
     pub entry: Option<usize>,
+    /// The norm, among those that are recorded, whose output its first output is.
+    pub norm: Option<usize>,
 }
 
 impl NewNode<'_> {
@@ -263,6 +265,7 @@ impl NewNode<'_> {
             parameters: Vec::new(),
             vectors: Vec::new(),
             entry: None,
+            norm: None,
         }
     }
 
@@ -291,6 +294,9 @@ pub trait Assembler {
     /// # Errors
     /// More lines than a network may have.
     fn entry(&mut self, entry: &NewEntry) -> Result<usize, String>;
+
+    /// Adds a norm of values of this shape to those that are recorded; its place among them.
+    fn norm(&mut self, kind: &'static str, shape: Shape) -> usize;
 
     /// Adds a node; its outputs.
     ///

@@ -58,7 +58,7 @@ impl Fields {
     pub fn assemble(
         &self,
         to: &mut dyn Assembler,
-        input: Port,
+        (kind, input): (&'static str, Port),
         norm: impl Operator + 'static,
         shifted: bool,
     ) -> Result<Vec<Port>, String> {
@@ -66,7 +66,7 @@ impl Fields {
         let channels = input.shape.channels;
         let gain = WantedVector::gain(channels, self.gain.as_ref());
         let shift = WantedVector::shift(channels, self.shift.as_ref());
-        affine::assemble(to, out, channels, gain, shift.filter(|_| shifted))
+        affine::behind_norm(to, out, kind, gain, shift.filter(|_| shifted))
     }
 }
 
@@ -103,7 +103,12 @@ struct RmsSpec(Fields);
 impl layer::Layer for BatchSpec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("batchnorm", inputs)?;
-        self.0.assemble(to, input, Norm { over: Over::Batch, centered: true, eps: self.0.eps()? }, true)
+        self.0.assemble(
+            to,
+            ("batchnorm", input),
+            Norm { over: Over::Batch, centered: true, eps: self.0.eps()? },
+            true,
+        )
     }
 }
 
@@ -115,7 +120,12 @@ impl layer::Layer for LayerSpec {
             Some(Averaged::Channels) => Over::Position,
             Some(Averaged::Sample) => Over::Sample,
         };
-        self.norm.assemble(to, input, Norm { over, centered: true, eps: self.norm.eps()? }, true)
+        self.norm.assemble(
+            to,
+            ("layernorm", input),
+            Norm { over, centered: true, eps: self.norm.eps()? },
+            true,
+        )
     }
 }
 
@@ -123,7 +133,7 @@ impl layer::Layer for RmsSpec {
     fn assemble(&self, to: &mut dyn Assembler, inputs: &[Port]) -> Result<Vec<Port>, String> {
         let input = features("rmsnorm", inputs)?;
         let over = Over::features(input.shape.space);
-        self.0.assemble(to, input, Norm { over, centered: false, eps: self.0.eps()? }, false)
+        self.0.assemble(to, ("rmsnorm", input), Norm { over, centered: false, eps: self.0.eps()? }, false)
     }
 }
 

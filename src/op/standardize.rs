@@ -1,12 +1,15 @@
 //! Weight standardization (Qiao et al. 2019): each unit's weights over its fan-in become (w − mean)/√(variance + ε), in scaled weight
-//! standardization (Brock et al. 2021) divided by √fan_in beside.
+//! standardization (Brock et al. 2021) divided by √fan_in beside, and times a learned gain of each unit where a file asks for one.
 //!
 //! The variance and ε meet as wide numbers, as in norms, so weights of any scale meet ε as they would in exact arithmetic.
 
 use super::conv::with_all_taps;
+use super::forms::BiasSpec;
 use super::parameter::Parameter;
+use super::vector::WantedVector;
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
+use crate::numeric::signal::Signal;
 use crate::numeric::wide::Wide;
 use crate::weights::Dense;
 use nalgebra::DMatrix;
@@ -16,13 +19,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
-/// How the weights of a layer are standardized, and its field in an architecture file.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+/// How the weights of a layer are standardized.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Standardize {
     /// Added to the variance.
     pub eps: f64,
     /// What the standardized weights are divided by.
     pub scale: Divisor,
+    /// The first vector of the node is a gain of each unit.
+    pub gain: bool,
 }
 
 /// What standardized weights are divided by.
@@ -36,14 +41,19 @@ pub enum Divisor {
     FanIn,
 }
 
-/// The field as a table.
-#[derive(Deserialize)]
+/// The field of an architecture file, as a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
+pub struct Fields {
+    /// Added to the variance.
     #[serde(default = "eps")]
     eps: f64,
+    /// What the standardized weights are divided by.
     #[serde(default)]
     scale: Divisor,
+    /// Law of the gain of each unit; none where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gain: Option<BiasSpec>,
 }
 
 fn eps() -> f64 {
@@ -54,46 +64,53 @@ fn eps() -> f64 {
 ///
 /// # Errors
 /// Anything else.
-pub fn field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Standardize>, D::Error> {
+pub fn field<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Fields>, D::Error> {
     deserializer.deserialize_any(Forms)
 }
 
 struct Forms;
 
 impl<'de> Visitor<'de> for Forms {
-    type Value = Option<Standardize>;
+    type Value = Option<Fields>;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("true, false or a table such as { eps = 1e-5, scale = \"fan-in\" }")
+        f.write_str("true, false or a table such as { eps = 1e-5, scale = \"fan-in\", gain = 1 }")
     }
 
     fn visit_bool<E: de::Error>(self, has: bool) -> Result<Self::Value, E> {
-        Ok(has.then(|| Standardize { eps: eps(), scale: Divisor::None }))
+        Ok(has.then(|| Fields { eps: eps(), scale: Divisor::None, gain: None }))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        let Fields { eps, scale } = Fields::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(Some(Standardize { eps, scale }))
+        Fields::deserialize(MapAccessDeserializer::new(map)).map(Some)
     }
 }
 
-impl Standardize {
-    /// The field holds what can be computed.
+impl Fields {
+    /// What a layer does with its weights.
     ///
     /// # Errors
     /// An ε that is no number from 0 on.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn checked(&self, units: usize) -> Result<Standardize, String> {
         match self.eps.is_finite() && self.eps >= 0.0 {
-            true => Ok(()),
+            true => Ok(Standardize { eps: self.eps, scale: self.scale, gain: self.gain(units).is_some() }),
             false => Err(format!("standardize: eps = {} is not a number from 0 on", self.eps)),
         }
     }
 
-    /// The standardized weights of a parameter.
+    /// The gain of so many units, where there is one.
+    pub fn gain(&self, units: usize) -> Option<WantedVector<'_>> {
+        self.gain.as_ref().and_then(|gain| WantedVector::gain(units, Some(gain)))
+    }
+}
+
+impl Standardize {
+    /// The standardized weights of a parameter, and the gain of its units where that does something.
     pub fn weights<T: Real>(
         &self,
         parameter: &Parameter,
         dense: &mut Dense<T>,
+        gain: Option<Signal<T>>,
         threads: Threads,
     ) -> Standardized<T> {
         let (scale, _) = dense.affine();
@@ -123,7 +140,7 @@ impl Standardize {
                 *w = T::of((w.to_f64() - means[row]) * factors[row]);
             }
         }
-        Standardized { weights: Arc::new(units), exponent, slopes, divisor }
+        Standardized { weights: Arc::new(units), exponent, slopes, divisor, gain }
     }
 }
 
@@ -135,36 +152,52 @@ pub struct Standardized<T: Real> {
     /// 1/√(variance + ε) of each unit, over the divisor.
     slopes: Vec<Wide>,
     divisor: f64,
+    /// Of each unit, where it does something.
+    gain: Option<Signal<T>>,
 }
 
 impl<T: Real> Standardized<T> {
-    /// The weights as a source of products.
+    /// The weights times the gain as a source of products.
     pub fn dense(&self) -> Dense<T> {
-        Dense::given(Arc::clone(&self.weights)).times(Wide::new(1.0, self.exponent))
+        let Some(gain) = &self.gain else {
+            return Dense::given(Arc::clone(&self.weights)).times(Wide::new(1.0, self.exponent));
+        };
+        let mut weights = (*self.weights).clone();
+        for mut column in weights.column_iter_mut() {
+            column.iter_mut().zip(gain.values.iter()).for_each(|(w, gain)| *w *= *gain);
+        }
+        Dense::given(Arc::new(weights)).times(Wide::new(1.0, self.exponent + gain.exponent))
     }
 
-    /// From the gradient of the standardized weights to that of the weights, in units of 2^ of what is returned:
-    /// slope·(d − mean(d) − ŵ·mean(d·ŵ)), means over the fan-in, ŵ before the division.
-    pub fn gradient(&self, d: &mut DMatrix<T>) -> i64 {
+    /// From the gradient of what [`Self::dense`] gives to that of the drawn weights, in units of 2^ of what is returned, and that of the
+    /// gain before, a number and an exponent for all: gain·slope·(d − mean(d) − ŵ·mean(d·ŵ)), means over the fan-in, ŵ before the division,
+    /// and Σ d·ŵ behind it.
+    pub fn gradient(&self, d: &mut DMatrix<T>) -> (i64, Vec<f64>, i64) {
         let unit = Wide::new(self.divisor, self.exponent).to_f64();
-        let (slopes, exponent) = together(&self.slopes);
-        let means = row_means(d, |_, d| d);
-        let products = {
-            let mut sums = vec![0.0; d.nrows()];
-            for (d, w) in d.column_iter().zip(self.weights.column_iter()) {
-                for ((sum, d), w) in sums.iter_mut().zip(d.iter()).zip(w.iter()) {
-                    *sum += d.to_f64() * w.to_f64();
-                }
+        let (slopes, exponent) = match &self.gain {
+            None => together(&self.slopes),
+            Some(gain) => {
+                let gains = gain.values.iter().map(|entry| Wide::new(entry.to_f64(), gain.exponent));
+                together(
+                    &self.slopes.iter().zip(gains).map(|(slope, gain)| *slope * gain).collect::<Vec<_>>(),
+                )
             }
-            sums.into_iter().map(|sum| sum * unit / d.ncols() as f64).collect::<Vec<f64>>()
         };
+        let means = row_means(d, |_, d| d);
+        let mut sums = vec![0.0; d.nrows()];
+        for (d, w) in d.column_iter().zip(self.weights.column_iter()) {
+            for ((sum, d), w) in sums.iter_mut().zip(d.iter()).zip(w.iter()) {
+                *sum += d.to_f64() * w.to_f64();
+            }
+        }
+        let slope_of = unit * unit / d.ncols() as f64;
         for (mut d, w) in d.column_iter_mut().zip(self.weights.column_iter()) {
             for (row, (d, w)) in d.iter_mut().zip(w.iter()).enumerate() {
-                let along = w.to_f64() * unit * products[row];
+                let along = w.to_f64() * sums[row] * slope_of;
                 *d = T::of((d.to_f64() - means[row] - along) * slopes[row]);
             }
         }
-        exponent
+        (exponent, sums, self.exponent)
     }
 }
 

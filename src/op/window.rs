@@ -71,10 +71,16 @@ impl Placement<'_> {
                 let padding = numbers("padding", padding, space, 0)?;
                 (padding, padding)
             }
-            Padding::Same if reach.iter().any(|reach| reach % 2 == 1) => {
-                return Err("padding = \"same\" needs an odd kernel; give the padding as a number".into());
+            Padding::Same => {
+                let input = space.extent();
+                // What the last of ⌈input/stride⌉ windows reaches beyond the sample; an odd position stands behind it, as in TensorFlow.
+                let missing = |axis: usize| {
+                    let last = (input[axis].max(1) - 1) / stride[axis] * stride[axis];
+                    (last + reach[axis] + 1).saturating_sub(input[axis])
+                };
+                let total: [usize; 3] = std::array::from_fn(missing);
+                (total.map(|total| total / 2), total.map(|total| total.div_ceil(2)))
             }
-            Padding::Same => (reach.map(|reach| reach / 2), reach.map(|reach| reach / 2)),
         };
         Window::place(space, kernel, stride, [before, after], dilation)
     }

@@ -69,7 +69,7 @@ pub fn svg(report: &Report) -> String {
 /// The figure as a user wants it.
 pub fn styled_svg(report: &Report, options: &FigureOptions) -> String {
     let grid = Grid::of(report);
-    let outline = report.cells.first().and_then(|cell| Outline::of(&cell.layers));
+    let outline = report.cells.first().and_then(Outline::with_norms);
     let page = match options.width {
         Some(centimeters) => Page::printed(centimeters),
         None if outline.is_some() => Page::printed(TEXT_WIDTH),
@@ -231,8 +231,7 @@ fn of_networks(
             Panel { title: short(&outline.roles[role].name), limits: Vec::new(), ..panel }
         };
         // One layer is no line.
-        let layers = |role: usize| outline.places.iter().filter(|place| place.role == role).count();
-        let many = |role: &usize| layers(*role) > 1 || outline.roles.len() == 1;
+        let many = |role: &usize| outline.count(*role) > 1 || outline.roles.len() == 1;
         let panels: Vec<Panel> = (0..outline.roles.len()).filter(many).map(one).collect();
         let title = measured.map_or_else(
             || "Lines: mean cosine of samples; circles: dead or saturated units".to_string(),

@@ -1,6 +1,6 @@
 //! The outline of a network: what its layers are for, and the blocks that they stand in, by name.
 
-use crate::result::Layer;
+use crate::result::{Cell, Layer, role};
 use std::collections::{HashMap, HashSet};
 
 /// More roles than this are not told apart: the rarest are one.
@@ -14,6 +14,8 @@ const MOST_NAMES: usize = 12;
 pub struct Outline {
     /// Of each layer.
     pub places: Vec<Place>,
+    /// Of each norm, where there is a line for them: at the layer before it.
+    pub norms: Vec<Place>,
     /// Roles in the order in which the signal meets them, in words.
     pub roles: Vec<Role>,
     /// Blocks from the input to the output; in a recurrent network, steps in time.
@@ -67,8 +69,31 @@ pub struct Stage {
 impl Outline {
     /// All layers but one or two are on one line: a chain, or one recurrent layer.
     pub fn is_one_line(&self) -> bool {
-        let layers = |role: usize| self.places.iter().filter(|place| place.role == role).count();
-        (0..self.roles.len()).filter(|role| layers(*role) > 1).count() <= 1
+        (0..self.roles.len()).filter(|role| self.count(*role) > 1).count() <= 1
+    }
+
+    /// The outline of a network's layers, and of its norms where it has several lines; `None` for a plain stack.
+    pub fn with_norms(cell: &Cell) -> Option<Self> {
+        let mut outline = Self::of(&cell.layers)?;
+        if outline.roles.len() > 1 && !outline.is_one_line() && !cell.norms.is_empty() {
+            let role = outline.roles.len();
+            outline.roles.push(Role { name: role::NORM.into(), trunk: false });
+            let at =
+                |norm: &Layer| outline.places.get(norm.layer - 1).map_or(outline.extent, |place| place.at);
+            outline.norms = cell.norms.iter().map(|norm| Place { role, at: at(norm) }).collect();
+        }
+        Some(outline)
+    }
+
+    /// The layers of one role of a cell, with their places.
+    pub fn layers<'a>(&self, cell: &'a Cell, role: usize) -> Vec<(usize, &'a Layer)> {
+        let all = self.places.iter().zip(&cell.layers).chain(self.norms.iter().zip(&cell.norms));
+        all.filter(|(place, _)| place.role == role).map(|(place, layer)| (place.at, layer)).collect()
+    }
+
+    /// How many layers have this role.
+    pub fn count(&self, role: usize) -> usize {
+        self.places.iter().chain(&self.norms).filter(|place| place.role == role).count()
     }
 
     /// The outline of a network's layers; `None` for a plain stack.
@@ -80,13 +105,15 @@ impl Outline {
             let extent = places.iter().copied().max().unwrap_or(1);
             let across = "time step".into();
             let places = together(&of_layer, &places);
-            return Some(Self { places, roles, blocks, stages: Vec::new(), across, extent });
+            let norms = Vec::new();
+            return Some(Self { places, norms, roles, blocks, stages: Vec::new(), across, extent });
         }
         let at: Vec<usize> = (1..=layers.len()).collect();
         let units = merged(units(layers));
         let (blocks, across) = blocks(&units);
         let stages = sides(&units).unwrap_or_else(|| stages(layers, &blocks));
-        Some(Self { places: together(&of_layer, &at), roles, blocks, stages, across, extent: layers.len() })
+        let (places, norms) = (together(&of_layer, &at), Vec::new());
+        Some(Self { places, norms, roles, blocks, stages, across, extent: layers.len() })
     }
 }
 
@@ -348,7 +375,7 @@ fn stages(layers: &[Layer], blocks: &[Block]) -> Vec<Stage> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::result::{made, role};
+    use crate::result::made;
 
     /// Layers of a network with these paths and kinds; a sum is on the trunk, and so is what has no `/` in its path.
     pub fn network(of: &[(&str, &str)]) -> Vec<Layer> {
@@ -359,7 +386,8 @@ pub mod tests {
             ..made::layer(k + 1)
         };
         let mut layers: Vec<Layer> = of.iter().enumerate().map(one).collect();
-        role::assign(&mut layers);
+        let purposes: Vec<_> = of.iter().map(|(path, kind)| role::tests::purpose(path, kind)).collect();
+        role::assign(&mut layers, &purposes);
         layers
     }
 
@@ -399,6 +427,23 @@ pub mod tests {
         assert_eq!(outline.across, "block");
         assert_eq!(outline.blocks[1].places, (2, 9));
         assert!(outline.roles[0].trunk && !outline.roles[1].trunk);
+    }
+
+    #[test]
+    fn norms_are_a_line_of_their_own_beside_several_others() {
+        let norm = |layer: usize| Layer { role: Some("norm".into()), ..made::layer(layer) };
+        let cell = Cell { norms: vec![norm(1), norm(6)], ..made::cell(transformer(3)) };
+        let outline = Outline::with_norms(&cell).unwrap();
+        let last = outline.roles.len() - 1;
+        assert_eq!(outline.roles[last], Role { name: "norm".into(), trunk: false });
+        let found: Vec<(usize, usize)> =
+            outline.layers(&cell, last).iter().map(|(at, l)| (*at, l.layer)).collect();
+        assert_eq!((found, outline.count(last)), (vec![(1, 1), (6, 6)], 2));
+        assert_eq!(outline.layers(&cell, 1).len(), 3, "queries");
+        // A chain stays one line.
+        let chain =
+            Cell { norms: vec![norm(1)], ..made::cell(network(&[("conv1", "conv2d"), ("conv2", "conv2d")])) };
+        assert_eq!(Outline::with_norms(&chain).unwrap().roles.len(), 1);
     }
 
     #[test]

@@ -121,6 +121,11 @@ impl Layer {
         matches!(self.kind.as_str(), "residual" | "add")
     }
 
+    /// A norm, which nobody judges.
+    pub fn is_norm(&self) -> bool {
+        self.role.as_deref() == Some(super::role::NORM)
+    }
+
     /// Units, or channels of a convolution.
     pub fn units(&self) -> usize {
         self.units.unwrap_or(self.fan_out)
@@ -305,6 +310,7 @@ pub mod tests {
             law: Exactness::Exact,
             trials: 10,
             layers,
+            norms: Vec::new(),
             forward: direction(),
             backward: direction(),
             flags: Vec::new(),

@@ -104,6 +104,10 @@ pub struct Cell {
     pub trials: usize,
     /// First to last.
     pub layers: Vec<Layer>,
+    /// Of a network: its norms with a gain, at their outputs. `layer` is that of the layer before each, and the weights are its gain. The
+    /// verdict, baselines and tables of layers are about `layers` alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub norms: Vec<Layer>,
     /// What the stack does to the activations, first layer to last.
     pub forward: Direction,
     /// What the stack does to the gradients, last layer to first.

@@ -1,53 +1,54 @@
 //! What a layer of a network is for.
 
 use super::Layer;
+use crate::op;
 use std::collections::HashSet;
 
-/// Parts of attention, perceptrons and gates that keep their own word.
-const PARTS: [&str; 9] = ["query", "key", "value", "gate", "up", "down", "router", "reduce", "expand"];
+/// The role of a norm.
+pub const NORM: &str = "norm";
 
-/// Sets the role of every layer from its path, its kind and whether it stands in a branch; a plain stack has no roles.
+/// Sets the role of every layer from what its parameter is for, its path, its kind and whether it stands in a branch; a plain stack has no
+/// roles.
 ///
 /// `stream` is what every block reads and adds to: sums, and layers outside of blocks. The last layer is the `head`; a step in time is
-/// `recurrent`. Within a block a layer keeps the word of its part, such as `query`, `attention-output`, `up`, `down` or `shortcut`, or its
-/// own name, such as `conv2`.
-pub fn assign(layers: &mut [Layer]) {
+/// `recurrent`. Within a block a layer has the role of its parameter, such as `query` or `attention-output`, stands in a `shortcut`, or has
+/// its own name, such as `gate` or `conv2`; of a perceptron of two layers these are `up` and `down`.
+pub fn assign(layers: &mut [Layer], purposes: &[Option<op::Role>]) {
     let perceptrons = perceptrons(layers);
-    let attentions: HashSet<String> =
-        layers.iter().filter_map(|l| Some(l.path.as_deref()?.strip_suffix("/query")?.to_string())).collect();
     let count = layers.len();
     for (index, layer) in layers.iter_mut().enumerate() {
         let Some(path) = layer.path.as_deref() else { continue };
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let sum = layer.is_sum();
-        let role = if is_step(name) {
-            "recurrent"
-        } else if sum {
-            if layer.branch { "sum" } else { "stream" }
-        } else if layer.kind == "embedding" {
-            "embedding"
-        } else if index + 1 == count && count > 1 && parent.is_empty() {
-            "head"
-        } else if parent.is_empty() || !layer.branch {
-            "stream"
-        } else if parent.split('/').any(|part| part == "shortcut") {
-            "shortcut"
-        } else if PARTS.contains(&name) {
-            name
-        } else if name == "out" && attentions.contains(parent) {
-            "attention-output"
-        } else if perceptrons.contains(parent) {
-            if name == "linear1" { "up" } else { "down" }
-        } else {
-            name
+        let purpose = purposes.get(index).copied().flatten();
+        let role = match purpose {
+            Some(op::Role::Gate | op::Role::Recurrent) => "recurrent",
+            _ if layer.is_sum() => {
+                if layer.branch {
+                    "sum"
+                } else {
+                    "stream"
+                }
+            }
+            Some(op::Role::Embedding) => "embedding",
+            _ if index + 1 == count && count > 1 && parent.is_empty() => "head",
+            _ if parent.is_empty() || !layer.branch => "stream",
+            _ if parent.split('/').any(|part| part == "shortcut") => "shortcut",
+            Some(op::Role::Query) => "query",
+            Some(op::Role::Key) => "key",
+            Some(op::Role::Value) => "value",
+            Some(op::Role::Output) => "attention-output",
+            Some(op::Role::Position) => "positions",
+            _ if perceptrons.contains(parent) => {
+                if name == "linear1" {
+                    "up"
+                } else {
+                    "down"
+                }
+            }
+            _ => name,
         };
         layer.role = Some(role.to_string());
     }
-}
-
-/// The last part of a path that counts the steps of a recurrent layer.
-fn is_step(name: &str) -> bool {
-    name.strip_prefix("step").is_some_and(|n| !n.is_empty() && n.bytes().all(|c| c.is_ascii_digit()))
 }
 
 /// Branches that consist of two linear layers: the perceptrons of transformers.
@@ -72,9 +73,23 @@ fn holds(parent: &str, path: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::super::layer::tests::layer;
     use super::*;
+
+    /// What the parameter of a layer is for, by its path and its kind.
+    pub fn purpose(path: &str, kind: &str) -> Option<op::Role> {
+        let is_step = path.contains("/step");
+        Some(match path.rsplit('/').next()? {
+            _ if is_step => op::Role::Gate,
+            _ if kind == "embedding" => op::Role::Embedding,
+            "query" => op::Role::Query,
+            "key" => op::Role::Key,
+            "value" => op::Role::Value,
+            "out" => op::Role::Output,
+            _ => op::Role::Weight,
+        })
+    }
 
     fn roles(of: &[(&str, &str, bool)]) -> Vec<String> {
         let mut layers: Vec<Layer> = of
@@ -87,7 +102,8 @@ mod tests {
                 ..layer(k + 1)
             })
             .collect();
-        assign(&mut layers);
+        let purposes: Vec<_> = of.iter().map(|(path, kind, _)| purpose(path, kind)).collect();
+        assign(&mut layers, &purposes);
         layers.into_iter().map(|l| l.role.unwrap()).collect()
     }
 
@@ -143,7 +159,7 @@ mod tests {
         let found = roles(&[("rnn1/step1", "rnn", false), ("rnn1/step12", "rnn", false)]);
         assert_eq!(found, ["recurrent", "recurrent"]);
         let mut plain = [layer(1), layer(2)];
-        assign(&mut plain);
+        assign(&mut plain, &[]);
         assert!(plain.iter().all(|l| l.role.is_none()));
     }
 }

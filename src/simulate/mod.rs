@@ -84,8 +84,20 @@ pub struct Recorded {
 pub struct RecordedCell {
     /// The records of the complete trials, in the order of trials.
     pub trials: Vec<Vec<LayerRecord>>,
+    /// Those of the norms in each of these trials.
+    pub norms: Vec<Vec<LayerRecord>>,
     /// They were computed in double precision.
     pub double: bool,
+}
+
+impl RecordedCell {
+    /// From records of a graph's entries with those of its norms behind them.
+    fn new(cell: &CellPlan, mut trials: Vec<Vec<LayerRecord>>, double: bool) -> Self {
+        let norms = cell.graph.recorded_norms.len();
+        let norms =
+            trials.iter_mut().map(|trial| trial.split_off(trial.len().saturating_sub(norms))).collect();
+        Self { trials, norms, double }
+    }
 }
 
 /// Runs all trials of all cells.
@@ -125,9 +137,8 @@ pub fn record(plan: &Plan, control: &Control) -> Result<Recorded, RunError> {
             && found.iter().all(Option::is_some);
         let found: Vec<Trial> = found.into_iter().flatten().collect();
         let jobs: Vec<(usize, usize)> = (0..trials).map(|number| (index, number)).collect();
-        let alone = |trials: Vec<Trial>, double| RecordedCell {
-            trials: trials.into_iter().map(|trial| trial.records).collect(),
-            double,
+        let alone = |trials: Vec<Trial>, double| {
+            RecordedCell::new(cell, trials.into_iter().map(|trial| trial.records).collect(), double)
         };
         if !ask {
             cells.push(alone(found, always));
@@ -152,7 +163,7 @@ pub fn record(plan: &Plan, control: &Control) -> Result<Recorded, RunError> {
             (single.records, double.records)
         };
         let trials = rounding::resolved(pairs.map(ordered).collect());
-        cells.push(RecordedCell { trials, double: true });
+        cells.push(RecordedCell::new(cell, trials, true));
     }
     Ok(Recorded { cells, interrupted: cut })
 }

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 
 /// What one trial recorded.
 pub struct Trial {
-    /// One for each entry of the network.
+    /// One for each entry of the network, and behind them one for each norm that is recorded.
     pub records: Vec<LayerRecord>,
     /// Rounding may have decided some of it.
     pub doubtful: bool,
@@ -71,6 +71,7 @@ impl Stored<'_> {
         context.effective_rank = self.effective_rank;
         context.tokens = self.plan.inputs.tokens(graph, e.batch, self.key);
         let passed = trial(graph, inputs, e.loss, context, recomputes(graph, e.batch), step).ok()?;
-        Some(Trial { records: passed.records, doubtful: passed.doubtful })
+        let records = [passed.records, passed.norms].concat();
+        Some(Trial { records, doubtful: passed.doubtful })
     }
 }

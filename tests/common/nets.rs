@@ -10,7 +10,7 @@ use initdiag::numeric::product::Threads;
 use initdiag::numeric::signal::Signal;
 use initdiag::numeric::stream::{Key, Part};
 use initdiag::op::parameters::gradients_like;
-use initdiag::op::{Arrays, Gradients, loss};
+use initdiag::op::{Arrays, Gradients, VectorParameter, loss};
 use initdiag::spec::Loss;
 use nalgebra::DMatrix;
 use std::collections::HashMap;
@@ -172,6 +172,18 @@ pub fn check(text: &str) {
             let name = format!("entry {place} of {}: {text}", vector.name());
             close(gradient[place], difference, gradient.amax(), &name);
         }
+    }
+    for (norm, record) in net.recorded_norms.iter().zip(&passed.norms) {
+        let is_gain = |v: &&VectorParameter| v.kind == "gain" && v.path == norm.path;
+        let gain = &gradients[&net.vectors.iter().find(is_gain).unwrap().stream].weights;
+        let second = gain.iter().map(|g| g * g).sum::<f64>() / gain.len() as f64;
+        close(
+            record.weight_gradient.second_moment.to_f64(),
+            second,
+            second,
+            &format!("{}: {text}", norm.path),
+        );
+        close(record.weight_gradient.mean.to_f64(), gain.mean(), second.sqrt(), &norm.path);
     }
     if recurrent_steps(&net) {
         return;

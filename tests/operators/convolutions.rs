@@ -103,6 +103,30 @@ pub const CASES: Cases = &[
         ]"#,
     ),
     (
+        "conv2d_standardized_with_gain",
+        r#"
+        input = { shape = [2, 3, 3] }
+        layer = [
+            { type = "conv2d", out = 4, kernel = 2, standardize = { gain = "normal(1, 0.1)" } },
+            { type = "act" },
+            { type = "conv2d", out = 2, kernel = 2, groups = 2, standardize = { eps = 0.1, scale = "fan-in", gain = 1 } },
+        ]"#,
+    ),
+    (
+        "conv_same",
+        r#"
+        input = { shape = [2, 6, 5] }
+        layer = [
+            { type = "conv2d", out = 3, kernel = 3, stride = 2, padding = "same" },
+            { type = "act" },
+            { type = "conv2d", out = 2, kernel = [2, 4], padding = "same", bias = false },
+            { type = "act" },
+            { type = "conv2d", out = 2, kernel = 2, stride = [1, 2], dilation = [3, 1], padding = "same", bias = false },
+            { type = "act" },
+            { type = "conv2d", out = 2, kernel = 1, stride = 2, padding = "same", bias = false },
+        ]"#,
+    ),
+    (
         "upsample_nearest",
         r#"
         input = { shape = [3, 2] }

@@ -330,6 +330,7 @@ mod tests {
             ("densenet121", 7_978_856),
             ("mobilenet-v2", 3_504_872),
             ("efficientnet-b0", 5_288_548),
+            ("nfnet-f0", 71_489_284),
             ("convnext-tiny", 28_589_128),
             ("vit-b16", 86_567_656),
             ("deit-s", 22_050_664),

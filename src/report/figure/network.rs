@@ -32,12 +32,6 @@ pub fn across(outline: &Outline) -> Across {
     }
 }
 
-/// The layers of one role of a cell, with their places.
-fn layers<'a>(cell: &'a Cell, outline: &Outline, role: usize) -> Vec<(usize, &'a Layer)> {
-    let places = outline.places.iter().zip(&cell.layers).filter(|(place, _)| place.role == role);
-    places.map(|(place, layer)| (place.at, layer)).collect()
-}
-
 fn line<'a>(cell: &'a Cell, outline: &Outline, role: usize, look: &RoleLook) -> Line<'a> {
     Line {
         look: look.style,
@@ -45,7 +39,7 @@ fn line<'a>(cell: &'a Cell, outline: &Outline, role: usize, look: &RoleLook) -> 
         marker: look.marker,
         // A line alone needs no name.
         label: if outline.roles.len() > 1 { outline.roles[role].name.clone() } else { String::new() },
-        layers: layers(cell, outline, role),
+        layers: outline.layers(cell, role),
         trials: cell.trials,
         act: &cell.act,
     }
@@ -64,7 +58,7 @@ pub fn roles<'a>(cell: &'a Cell, outline: &Outline) -> Vec<Line<'a>> {
 /// One role of every cell.
 pub fn role<'a>(shown: &[Shown<'a>], outline: &Outline, role: usize) -> Vec<Line<'a>> {
     let of = |shown: &Shown<'a>| Line {
-        layers: layers(shown.cell, outline, role),
+        layers: outline.layers(shown.cell, role),
         weight: 2.0,
         ..Line::whole(shown)
     };
@@ -82,7 +76,9 @@ pub fn whole<'a>(shown: &[Shown<'a>], outline: &Outline) -> Vec<Line<'a>> {
 
 /// The cosine of samples along the trunk, and the dead or saturated units of each role that an activation follows.
 pub fn samples(cell: &Cell, outline: &Outline) -> Panel {
-    let lines = roles(cell, outline);
+    let mut lines = roles(cell, outline);
+    // Of norms neither is known.
+    lines.retain(|line| !line.layers.iter().any(|(_, layer)| layer.is_norm()));
     let bounded = is_bounded(&cell.act);
     let units = if bounded { "saturated" } else { "dead" };
     let mut shares: Vec<Series> = Vec::new();

@@ -131,6 +131,12 @@ pub fn role_looks(roles: &[Role]) -> Vec<RoleLook> {
         "embedding" => {
             RoleLook { style: Style { color: INK, dash: &[] }, weight: 1.5, marker: Some(Marker::Ring) }
         }
+        // Beside the lines that are judged.
+        crate::result::role::NORM => RoleLook {
+            style: Style { color: GRAY, dash: &[1.0, 3.0] },
+            weight: 1.2,
+            marker: Some(Marker::Plus),
+        },
         _ => {
             let k = others;
             others += 1;
@@ -246,8 +252,19 @@ mod tests {
 
     #[test]
     fn every_role_has_a_look_of_its_own() {
-        let names =
-            ["stream", "query", "key", "value", "attention output", "gate", "up", "down", "router", "other"];
+        let names = [
+            "stream",
+            "query",
+            "key",
+            "value",
+            "attention output",
+            "gate",
+            "up",
+            "down",
+            "router",
+            "other",
+            "norm",
+        ];
         let role = |name: &&str| Role { name: (*name).into(), trunk: *name == "stream" };
         let looks = role_looks(&names.iter().map(role).collect::<Vec<_>>());
         for (k, look) in looks.iter().enumerate() {

@@ -44,8 +44,7 @@ fn change(values: &[Option<f64>]) -> (f64, usize) {
 /// A row for each role of a cell, that which changes most first.
 fn rows(cell: &Cell, outline: &Outline) -> Vec<Row> {
     let row = |(role, name): (usize, &crate::report::outline::Role)| {
-        let places = outline.places.iter().zip(&cell.layers).filter(|(place, _)| place.role == role);
-        let layers: Vec<&Layer> = places.map(|(_, layer)| layer).collect();
+        let layers: Vec<&Layer> = outline.layers(cell, role).into_iter().map(|(_, layer)| layer).collect();
         let signal: Vec<_> = layers.iter().map(|l| l.activation.log10_variance.median).collect();
         let gradient: Vec<_> = layers.iter().map(|l| l.gradient.log10_variance.median).collect();
         let (forward, back) = (change(&signal), change(&gradient));
@@ -64,7 +63,7 @@ fn rows(cell: &Cell, outline: &Outline) -> Vec<Row> {
 
 /// The lines of the table that fit so many columns; none where there is one role alone.
 pub fn table(cell: &Cell, columns: Option<usize>) -> Vec<String> {
-    let Some(outline) = Outline::of(&cell.layers).filter(|outline| outline.roles.len() > 1) else {
+    let Some(outline) = Outline::with_norms(cell).filter(|outline| outline.roles.len() > 1) else {
         return Vec::new();
     };
     let rows = rows(cell, &outline);

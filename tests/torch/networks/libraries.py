@@ -87,6 +87,55 @@ def efficientnet(net):
     return Model(module, whole(module))
 
 
+class Scaled(nn.Module):
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+
+    def forward(self, x):
+        return self.by * x
+
+
+class Standardized(Model):
+    """Products are taken with standardized weights, and recorded is the gradient of those that are standardized."""
+
+    def __init__(self, module, parts, kind):
+        super().__init__(module, parts)
+        self.made = {}
+        for layer in module.modules():
+            if isinstance(layer, kind):
+                layer.register_forward_hook(lambda layer, _, out: self.made.update({id(layer.weight): out}))
+
+    def record(self, path, parts, calls):
+        part = parts[f"{path}.weight".replace("/", ".")]
+        if id(part.parameter) not in self.made:
+            return super().record(path, parts, calls)
+        out = self.made[id(part.parameter)]
+        return moments(out, out.grad, [part.parameter.grad])
+
+
+@network("nfnet-f0")
+def nfnet(net):
+    import timm
+    from timm.layers import ScaledStdConv2dSame
+    from timm.models.nfnet import GammaAct
+
+    module = timm.create_model("dm_nfnet_f0")
+    # γ apart from the activation, which is recorded before it.
+    for part in list(module.modules()):
+        for name, child in part.named_children():
+            if isinstance(child, GammaAct):
+                setattr(part, name, nn.Sequential(nn.GELU(), Scaled(child.gamma)))
+    parts = whole(module.stem)
+    for stage in module.stages:
+        for block in stage:
+            for layer in (block.conv1, block.conv2, block.conv2b, block.conv3, block.attn_last):
+                parts += whole(layer)
+            parts.append(Part(block.skipinit_gain, ...))
+            parts += whole(block.downsample) if block.downsample is not None else []
+    return Standardized(module, parts + whole(module.final_conv) + whole(module.head), ScaledStdConv2dSame)
+
+
 @network("convnext-tiny")
 def convnext(net):
     import torchvision

@@ -98,6 +98,24 @@ def conv2d_standardized(p, x):
     return F.conv2d(x.tanh(), standardized(kernel(p, "conv2", 2, 2, 2, 2), 0.1) / 8**0.5, groups=2)
 
 
+@case((2, 3, 3))
+def conv2d_standardized_with_gain(p, x):
+    gain = lambda name, units: p.vector(f"{name}/gain", units)[:, None, None, None]
+    w = gain("conv1", 4) * standardized(kernel(p, "conv1", 4, 2, 2, 2), 1e-5)
+    x = F.conv2d(x, w, bias(p, "conv1", 4))
+    w = gain("conv2", 2) * standardized(kernel(p, "conv2", 2, 2, 2, 2), 0.1) / 8**0.5
+    return F.conv2d(x.tanh(), w, bias(p, "conv2", 2), groups=2)
+
+
+@case((2, 6, 5))
+def conv_same(p, x):
+    # F.pad takes left, right, top, bottom.
+    x = F.conv2d(F.pad(x, (1, 1, 0, 1)), kernel(p, "conv1", 3, 2, 3, 3), bias(p, "conv1", 3), stride=2)
+    x = F.conv2d(x.tanh(), kernel(p, "conv2", 2, 3, 2, 4), padding="same")
+    x = F.conv2d(F.pad(x.tanh(), (0, 1, 1, 2)), kernel(p, "conv3", 2, 2, 2, 2), stride=(1, 2), dilation=(3, 1))
+    return F.conv2d(x.tanh(), kernel(p, "conv4", 2, 2, 1, 1), stride=2)
+
+
 @case((3, 2))
 def upsample_nearest(p, x):
     x = F.interpolate(linear(p, "linear1", x, 2, 2).mT, scale_factor=2, mode="nearest")
