@@ -389,7 +389,7 @@ fn errors_are_found() {
         ("lenet5", "maxpool", "avgpool"),
         ("lenet5-1998", "1.7159*", "1.7160*"),
         ("resnet18", "\"maxpool\"", "\"avgpool\""),
-        ("mobilenet-v2", "min(max(x, 0), 6)", "relu"),
+        ("mobilenet-v2", "relu6", "relu"),
         ("efficientnet-b0", r#"act = "silu""#, r#"act = "x*sigmoid(1.001*x)""#),
         ("densenet121", r#"{ type = "batchnorm" }"#, r#"{ type = "batchnorm", eps = 1e-6 }"#),
         ("convnext-tiny", r#"over = "channels""#, r#"over = "sample""#),
