@@ -183,7 +183,7 @@ impl<T: Real> Unary<T> for Affine {
             y = scaled(y, gain, context.threads);
         }
         if let Some(shift) = &shift {
-            y = y.plus_column(shift);
+            y = y.plus_column_shared(shift, context.threads);
         }
         (Rc::new(CachedSignal::from(reshaped(y, channels))), Box::new(tape))
     }
