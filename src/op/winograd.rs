@@ -17,6 +17,8 @@ use std::ops::Range;
 const PLACES: usize = 16;
 /// Tiles of a block, whose transformed entries lie in memory at once.
 const BLOCK: usize = 128;
+/// Runs of blocks for each thread, so that none waits long for the last.
+const RUNS: usize = 4;
 /// Fewer channels on a side are left to other algorithms: additions would take longer than the products that they spare.
 const LEAST: usize = 32;
 /// Fewer tiles are left to them too, for the weights are transformed once for all.
@@ -208,10 +210,8 @@ fn spread<T: Real, const N: usize>(to: &mut [T], step: usize, from: usize, tile:
 #[inline(always)]
 fn gathered<T: Real, const N: usize>(of: &[T], step: usize, from: usize) -> [[Lanes<T, N>; 4]; 4] {
     let mut found = [[[T::ZERO; N]; 4]; 4];
-    for i in 0..4 {
-        for j in 0..4 {
-            found[i][j] = lanes(of, (4 * i + j) * step + from);
-        }
+    for (place, values) in found.as_flattened_mut().iter_mut().enumerate() {
+        *values = lanes(of, place * step + from);
     }
     found
 }
@@ -432,11 +432,14 @@ pub fn convolved<T: Real>(x: &[T], weights: &Weights<T>, tiling: &Tiling, thread
         unsafe { transform_products(target, products, tiling, tiles, rows) };
     };
     let room = || (Vec::new(), Vec::new());
-    if side_by_side {
-        blocks.into_par_iter().for_each_init(room, block);
-    } else {
+    let run = |blocks: &[Range<usize>]| {
         let mut room = room();
-        blocks.into_iter().for_each(|tiles| block(&mut room, tiles));
+        blocks.iter().for_each(|tiles| block(&mut room, tiles.clone()));
+    };
+    // Memory is made and cleared once for several blocks.
+    match side_by_side {
+        true => blocks.par_chunks(blocks.len().div_ceil(RUNS * rayon::current_num_threads())).for_each(run),
+        false => run(&blocks),
     }
     // SAFETY: the tiles have written all outputs.
     unsafe { z.assume_init() }
