@@ -500,6 +500,8 @@ fn signals_far_beyond_floating_point_are_finite_and_right() {
         "sigmoid",
         "hard-tanh",
         "hard-sigmoid",
+        "relu6",
+        "hard-swish",
         "softsign",
         "erf",
         "sine",

@@ -105,7 +105,13 @@ fn by_differences(experiment: &Experiment) -> Vec<f64> {
     let plan = plan(experiment);
     let graph = &plan.cells[0].graph;
     let key = Key { seed: experiment.seed, trial: 0, layer: 0 };
-    let x = plan.inputs.common.draw::<f64>(graph.features(), experiment.batch, key).values.columns(0, 1).into_owned();
+    let x = plan
+        .inputs
+        .common
+        .draw::<f64>(graph.features(), experiment.batch, key)
+        .values
+        .columns(0, 1)
+        .into_owned();
     let output = |x: &DMatrix<f64>| {
         let mut context = graph.context::<f64>(key, 1, Threads::One);
         context.quiet = true;

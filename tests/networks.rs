@@ -403,7 +403,7 @@ fn errors_are_found() {
         ("lenet5", "maxpool", "avgpool"),
         ("lenet5-1998", "1.7159*", "1.7160*"),
         ("resnet18", "\"maxpool\"", "\"avgpool\""),
-        ("mobilenet-v2", "min(max(x, 0), 6)", "relu"),
+        ("mobilenet-v2", "relu6", "relu"),
         ("efficientnet-b0", r#"act = "silu""#, r#"act = "x*sigmoid(1.001*x)""#),
         ("nfnet-f0", r#"scale = "fan-in", gain = 1 }"#, r#"scale = "fan-in", gain = 1, eps = 2e-5 }"#),
         ("nfnet-f0", r#"kernel = 3, stride = 2, padding = "same""#, "kernel = 3, stride = 2, padding = 1"),

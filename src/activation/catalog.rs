@@ -1,8 +1,8 @@
 //! Every activation that has a name. To add one: its [`Function`](super::functions::Function), and an entry here.
 
 use super::functions::{
-    Elu, Erf, Gelu, GeluTanh, HardSigmoid, HardTanh, Mish, Sigmoid, Silu, Sine, Softplus, Softsign, Tanh,
-    TwoSlopes,
+    Clipped, Elu, Erf, Gelu, GeluTanh, HardSigmoid, HardSwish, HardTanh, Mish, Sigmoid, Silu, Sine, Softplus,
+    Softsign, Tanh, TwoSlopes,
 };
 use super::{Activation, Kernel, Properties};
 use crate::law::call::{Call, CatalogError};
@@ -88,6 +88,14 @@ const ENTRIES: &[Entry] = &[
         parameters: &[("a", 0.25)],
         source: "He et al. 2015",
         build: |p| two_slopes(p[0], leaky_gain(p[0])),
+    },
+    Entry {
+        name: "relu6",
+        aliases: &[],
+        formula: "min(max(x, 0), 6)",
+        parameters: &[],
+        source: "Krizhevsky 2010; Sandler et al. 2018",
+        build: |_| Parts { kinks: &[0.0, 6.0], ..bounded(Clipped { top: 6.0 }) },
     },
     Entry {
         name: "elu",
@@ -180,6 +188,14 @@ const ENTRIES: &[Entry] = &[
         parameters: &[],
         source: "Howard et al. 2019 (PyTorch, Keras 3)",
         build: |_| Parts { at_zero: 0.5, kinks: &[-3.0, 3.0], ..bounded(HardSigmoid) },
+    },
+    Entry {
+        name: "hard-swish",
+        aliases: &["hardswish"],
+        formula: "x·clamp(x + 3, 0, 6)/6",
+        parameters: &[],
+        source: "Howard et al. 2019",
+        build: |_| Parts { kinks: &[-3.0, 3.0], ..smooth(HardSwish) },
     },
     Entry {
         name: "softsign",

@@ -252,6 +252,10 @@ impl Kernel for Expression {
         let (side, tails) = (self.side(z.mantissa()), &self.tails[usize::from(z.mantissa() > 0.0)]);
         (settle(psi, side.psi, tails[0]), settle(slope, side.slope, tails[1]))
     }
+
+    fn is_quick(&self) -> bool {
+        false
+    }
 }
 
 fn narrow(value: f64) -> f32 {

@@ -1,6 +1,6 @@
 //! φ and φ′ of each catalogd activation, once for both precisions, and their tails.
 
-use crate::numeric::real::{self, Real};
+use crate::numeric::real::Real;
 use crate::numeric::wide::Wide;
 use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, PI};
 
@@ -75,9 +75,7 @@ pub struct Gelu;
 impl Function for Gelu {
     #[inline(always)]
     fn at<T: Real>(&self, z: T) -> (T, T) {
-        // The lower tail of 1 + erf would cancel: it is taken in double precision.
-        let (psi, slope) = real::gelu(z.to_f64());
-        (T::of(psi), T::of(slope))
+        z.gelu()
     }
 
     fn tail(&self, z: Wide, x: f64) -> (Wide, Wide) {
@@ -255,6 +253,45 @@ impl Function for HardSigmoid {
 
     fn tail(&self, _: Wide, x: f64) -> (Wide, Wide) {
         flat(0.5 * x.signum())
+    }
+}
+
+/// min(max(x, 0), top).
+pub struct Clipped {
+    pub top: f64,
+}
+
+impl Function for Clipped {
+    #[inline(always)]
+    fn at<T: Real>(&self, z: T) -> (T, T) {
+        let top = T::of(self.top);
+        let inside = z > T::ZERO && z <= top;
+        (z.max(T::ZERO).min(top), if inside { T::ONE } else { T::ZERO })
+    }
+
+    fn tail(&self, z: Wide, x: f64) -> (Wide, Wide) {
+        match x {
+            x if x <= 0.0 => flat(0.0),
+            x if x > self.top => flat(self.top),
+            _ => rising(z, x, 0.0),
+        }
+    }
+}
+
+/// x·clamp(x + 3, 0, 6)/6 (Howard et al. 2019).
+pub struct HardSwish;
+
+impl Function for HardSwish {
+    #[inline(always)]
+    fn at<T: Real>(&self, z: T) -> (T, T) {
+        let (three, half) = (T::of(3.0), T::of(0.5));
+        let gate = T::of(1.0 / 6.0) * (z + three).max(T::ZERO).min(T::of(6.0));
+        let slope = if z <= three { half + T::of(1.0 / 3.0) * z } else { T::ONE };
+        (z * gate, if z > -three { slope } else { T::ZERO })
+    }
+
+    fn tail(&self, z: Wide, x: f64) -> (Wide, Wide) {
+        if x > 0.0 { rising(z, x, 0.0) } else { flat(0.0) }
     }
 }
 

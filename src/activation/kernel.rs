@@ -15,6 +15,8 @@ pub trait Kernel: SliceFunction {
     fn at(&self, z: f64) -> (f64, f64);
     /// (ψ(z), φ′(z)) for any z, however large, and without underflow: tanh′(1000) = 4·e^−2000.
     fn extended(&self, z: Wide) -> (Wide, Wide);
+    /// Slopes take less time to be evaluated again, in the backward pass, than to be kept.
+    fn is_quick(&self) -> bool;
 }
 
 /// Below 2^this every catalogd activation is its tangent to more than double precision.
@@ -50,6 +52,10 @@ impl<F: Function> Kernel for F {
             return (psi.into(), slope.into());
         }
         self.tail(z, x)
+    }
+
+    fn is_quick(&self) -> bool {
+        true
     }
 }
 

@@ -168,6 +168,10 @@ fn known_values() {
         ("softplus", -1.0, 0.313_261_687_518_222_84),
         ("selu", -1.0, -1.111_330_737_812_562_6),
         ("hard-sigmoid", 1.0, 2.0 / 3.0),
+        ("hard-swish", 1.0, 2.0 / 3.0),
+        ("hard-swish", -4.0, 0.0),
+        ("relu6", 7.0, 6.0),
+        ("relu6", -1.0, 0.0),
         ("softsign", -3.0, -0.75),
         ("erf", 0.5, 0.520_499_877_813_046_5),
         ("leaky-relu", -2.0, -0.02),
@@ -212,6 +216,8 @@ fn names_as_frameworks_write_them_work() {
         ("torch.nn.functional.leaky_relu(a=0.2)", "leaky-relu(a=0.2)"),
         ("jax.nn.hard_tanh", "hard-tanh"),
         ("nn.SiLU", "silu"),
+        ("nn.ReLU6", "relu6"),
+        ("nn.Hardswish", "hard-swish"),
     ] {
         assert_eq!(Activation::parse(text).unwrap().name, name, "{text}");
     }

@@ -351,7 +351,7 @@ impl Graph {
     ) -> Context<'_, T> {
         let mut context =
             Context::new((&self.parameters, &self.vectors), self.entries.len(), key, batch, threads);
-        context.samples_meet = self.mixes_samples();
+        context.samples_meet = false;
         context.norms = vec![LayerRecord::default(); self.recorded_norms.len()];
         context
     }

@@ -47,7 +47,8 @@ impl ColumnSums {
         all
     }
 
-    fn of<T: Real>(piece: &[T], rows: usize) -> Self {
+    /// Of columns with so many rows.
+    pub fn of<T: Real>(piece: &[T], rows: usize) -> Self {
         let (plain, square) = piece.chunks(rows).map(sums).unzip();
         Self { plain, square }
     }
@@ -68,8 +69,12 @@ impl<T: Real> CachedSignal<T> {
             (max_abs(piece), ColumnSums::of(piece, rows))
         });
         let (tops, sums): (Vec<T>, Vec<ColumnSums>) = found.into_iter().unzip();
-        let signal = Signal { values, exponent }.normalized_from(&tops);
-        let cached = Self::from(signal);
+        Self::made(values, exponent, &tops, sums)
+    }
+
+    /// The signal with these mantissas, given the largest magnitude and the column sums of each part of them.
+    pub fn made(values: DMatrix<T>, exponent: i64, tops: &[T], sums: Vec<ColumnSums>) -> Self {
+        let cached = Self::from(Signal { values, exponent }.normalized_from(tops));
         // Where the signal has been rescaled, they are of other units.
         if cached.signal.exponent == exponent {
             let _ = cached.sums.set(ColumnSums::joined(sums));

@@ -47,19 +47,31 @@ pub fn both<A: Send, B: Send, R: Send>(
     second: &mut [B],
     length: usize,
     threads: Threads,
-    work: impl Fn(&mut [A], &mut [B]) -> R + Sync + Send,
+    work: impl Fn(usize, &mut [A], &mut [B]) -> R + Sync + Send,
+) -> Vec<R> {
+    let one = |(index, (first, second)): (usize, (&mut [A], &mut [B]))| work(index * length, first, second);
+    match threads {
+        Threads::All if first.len() > length => {
+            let pairs = first.par_chunks_mut(length).zip(second.par_chunks_mut(length));
+            pairs.enumerate().map(one).collect()
+        }
+        _ => first.chunks_mut(length).zip(second.chunks_mut(length)).enumerate().map(one).collect(),
+    }
+}
+
+/// The same of an array that is read and one of as many entries that is written.
+pub fn mapped<A: Sync, B: Send, R: Send>(
+    from: &[A],
+    to: &mut [B],
+    length: usize,
+    threads: Threads,
+    work: impl Fn(&[A], &mut [B]) -> R + Sync + Send,
 ) -> Vec<R> {
     match threads {
-        Threads::All if first.len() > length => first
-            .par_chunks_mut(length)
-            .zip(second.par_chunks_mut(length))
-            .map(|(first, second)| work(first, second))
-            .collect(),
-        _ => first
-            .chunks_mut(length)
-            .zip(second.chunks_mut(length))
-            .map(|(first, second)| work(first, second))
-            .collect(),
+        Threads::All if from.len() > length => {
+            from.par_chunks(length).zip(to.par_chunks_mut(length)).map(|(from, to)| work(from, to)).collect()
+        }
+        _ => from.chunks(length).zip(to.chunks_mut(length)).map(|(from, to)| work(from, to)).collect(),
     }
 }
 
@@ -90,11 +102,17 @@ mod tests {
             let sums = seen(&values, 7, threads, |_, piece| piece.iter().sum::<u32>());
             assert_eq!(sums.iter().sum::<u32>(), 500_500);
             let mut other = vec![false; 1000];
-            let odd = both(&mut values, &mut other, 7, threads, |values, odd| {
+            let odd = both(&mut values, &mut other, 7, threads, |_, values, odd| {
                 odd.iter_mut().zip(values.iter()).for_each(|(odd, v)| *odd = v % 2 == 1);
                 odd.iter().filter(|odd| **odd).count()
             });
             assert_eq!(odd.iter().sum::<usize>(), 500);
+            let mut twice = vec![0; 1000];
+            let lasts = mapped(&values, &mut twice, 7, threads, |values, twice| {
+                twice.iter_mut().zip(values).for_each(|(twice, v)| *twice = 2 * v);
+                values[values.len() - 1]
+            });
+            assert_eq!((lasts.len(), lasts[142], twice[999]), (143, 1000, 2000));
         }
         assert_eq!(length(3) % 3, 0);
         assert_eq!(length(1 << 20), 1 << 20);

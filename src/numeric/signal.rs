@@ -3,9 +3,10 @@
 use crate::numeric::pieces;
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
-use crate::numeric::slice::{add_scaled, max_abs, multiply, scale, widen};
+use crate::numeric::slice::{add_scaled, copy_scaled, max_abs, multiply_into, scale, widen};
 use crate::numeric::wide::{LIMIT, Wide};
 use nalgebra::{DMatrix, Dyn};
+use std::borrow::Borrow;
 
 /// `values · 2^exponent`; one sample a column (width × batch). Like [`Wide`]'s, the exponent saturates at ±2⁶⁰.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Signal<T: Real> {
 
 /// The largest entry is kept within 2^±this, where products of a layer neither overflow nor lose entries that count.
 const MAX_LOG2: i64 = 16;
+/// Where the largest product of two entries is below this, others may have underflowed.
+pub const LEAST: f64 = 1.0 / (1u64 << 60) as f64;
 /// Mantissas of exponents no farther apart than this are summed without a look at their size.
 const MAX_SHIFT: i64 = 40;
 
@@ -101,7 +104,7 @@ impl<T: Real> Signal<T> {
         if shift.abs() <= MAX_SHIFT {
             let factor = power_of_two::<T>(shift);
             let (sum, terms) = (self.values.as_mut_slice(), other.values.as_mut_slice());
-            let tops = pieces::both(sum, terms, pieces::length(1), threads, |sum, terms| {
+            let tops = pieces::both(sum, terms, pieces::length(1), threads, |_, sum, terms| {
                 add_scaled(sum, terms, factor);
                 max_abs(sum)
             });
@@ -120,7 +123,12 @@ impl<T: Real> Signal<T> {
     }
 
     /// The sum with one column (units × 1) in every sample.
-    pub fn plus_column(mut self, column: &Self) -> Self {
+    pub fn plus_column(self, column: &Self) -> Self {
+        self.plus_column_shared(column, Threads::One)
+    }
+
+    /// The same, by all threads where they are free.
+    pub fn plus_column_shared(mut self, column: &Self, threads: Threads) -> Self {
         let shift = column.exponent - self.exponent;
         if shift.abs() > MAX_SHIFT || self.is_zero() {
             let (rows, batch) = self.values.shape();
@@ -129,10 +137,12 @@ impl<T: Real> Signal<T> {
         }
         let factor = power_of_two::<T>(shift);
         let column: Vec<T> = column.values.iter().map(|v| *v * factor).collect();
-        for sample in self.values.as_mut_slice().chunks_exact_mut(column.len().max(1)) {
-            sample.iter_mut().zip(&column).for_each(|(v, b)| *v += *b);
-        }
-        self.normalized()
+        let rows = column.len().max(1);
+        let tops = pieces::each(self.values.as_mut_slice(), pieces::length(rows), threads, |_, piece| {
+            piece.chunks_exact_mut(rows).for_each(|sample| add_scaled(sample, &column, T::ONE));
+            max_abs(piece)
+        });
+        self.normalized_from(&tops)
     }
 
     /// Every entry times a wide factor.
@@ -150,12 +160,22 @@ impl<T: Real> Signal<T> {
 
     /// Entry-wise product (Hadamard).
     pub fn hadamard(&self, other: &Self) -> Self {
+        self.hadamard_shared(other, Threads::One)
+    }
+
+    /// The same, by all threads where they are free.
+    pub fn hadamard_shared(&self, other: &Self, threads: Threads) -> Self {
         let exponent = self.exponent + other.exponent;
-        let mut values = self.values.clone();
-        let top = multiply(values.as_mut_slice(), other.values.as_slice()).to_f64();
+        let (rows, columns) = self.values.shape();
+        let (a, b) = (self.values.as_slice(), other.values.as_slice());
+        let mut values = DMatrix::from_vec(rows, columns, vec![T::ZERO; rows * columns]);
+        let tops = pieces::each(values.as_mut_slice(), pieces::length(1), threads, |first, piece| {
+            let range = first..first + piece.len();
+            multiply_into(piece, &a[range.clone()], &b[range])
+        });
         let product = Self { values, exponent };
-        match top {
-            top if top > 2f64.powi(-60) => product.normalized(),
+        match max_abs(&tops).to_f64() {
+            top if top > LEAST => product.normalized_from(&tops),
             // The large entries of one met the small entries of the other: multiply where that cannot underflow.
             _ => {
                 let wide = self.values.map(|v| v.to_f64()).component_mul(&other.values.map(|v| v.to_f64()));
@@ -188,12 +208,12 @@ impl<T: Real> Signal<T> {
 }
 
 /// The largest exponent of several signals, and the factor that brings each one's mantissas to it.
-pub fn aligned<T: Real>(parts: &[Signal<T>]) -> (i64, Vec<T>) {
-    let tops: Vec<Option<i64>> = parts.iter().map(Signal::top_exponent).collect();
+pub fn aligned<T: Real, S: Borrow<Signal<T>>>(parts: &[S]) -> (i64, Vec<T>) {
+    let tops: Vec<Option<i64>> = parts.iter().map(|part| part.borrow().top_exponent()).collect();
     let top = tops.iter().flatten().copied().max().unwrap_or(0);
     // A signal of zeros has no exponent: what is far above the others' would make them 0·∞.
-    let scale = |(s, own): (&Signal<T>, &Option<i64>)| match own {
-        Some(_) => power_of_two(s.exponent - top),
+    let scale = |(s, own): (&S, &Option<i64>)| match own {
+        Some(_) => power_of_two(s.borrow().exponent - top),
         None => T::ONE,
     };
     (top, parts.iter().zip(&tops).map(scale).collect())
@@ -201,26 +221,53 @@ pub fn aligned<T: Real>(parts: &[Signal<T>]) -> (i64, Vec<T>) {
 
 /// Signals of as many columns one below the other.
 pub fn stacked<T: Real>(parts: &[Signal<T>]) -> Signal<T> {
+    stacked_shared(&parts.iter().collect::<Vec<_>>(), Threads::One)
+}
+
+/// The same, by all threads where they are free.
+pub fn stacked_shared<T: Real>(parts: &[&Signal<T>], threads: Threads) -> Signal<T> {
     let columns = parts.first().map_or(0, |part| part.values.ncols());
-    let rows = parts.iter().map(|part| part.values.nrows()).sum();
+    let rows: usize = parts.iter().map(|part| part.values.nrows()).sum();
     let (exponent, scales) = aligned(parts);
-    let mut values = DMatrix::from_element(rows, columns, T::ZERO);
-    for (j, mut column) in values.column_iter_mut().enumerate() {
-        let mut entries = column.iter_mut();
-        for (part, factor) in parts.iter().zip(&scales) {
-            part.values.column(j).iter().zip(entries.by_ref()).for_each(|(v, to)| *to = *v * *factor);
+    let mut values = DMatrix::from_vec(rows, columns, vec![T::ZERO; rows * columns]);
+    let unit = rows.max(1);
+    let tops = pieces::each(values.as_mut_slice(), pieces::length(unit), threads, |first, piece| {
+        for (index, column) in piece.chunks_exact_mut(unit).enumerate() {
+            let mut rest = column;
+            for (part, factor) in parts.iter().zip(&scales) {
+                let height = part.values.nrows();
+                let (to, others) = rest.split_at_mut(height);
+                let from = &part.values.as_slice()[(first / unit + index) * height..][..height];
+                copy_scaled(to, from, *factor);
+                rest = others;
+            }
         }
-    }
-    Signal::new(values, exponent)
+        max_abs(piece)
+    });
+    Signal { values, exponent }.normalized_from(&tops)
 }
 
 /// The rows of a signal in parts of these heights, one below the other: what [`stacked`] undoes.
 pub fn unstacked<T: Real>(signal: &Signal<T>, heights: &[usize]) -> Vec<Signal<T>> {
-    let mut first = 0;
+    unstacked_shared(signal, heights, Threads::One)
+}
+
+/// The same, by all threads where they are free.
+pub fn unstacked_shared<T: Real>(signal: &Signal<T>, heights: &[usize], threads: Threads) -> Vec<Signal<T>> {
+    let (rows, columns) = signal.values.shape();
+    let entries = signal.values.as_slice();
+    let mut above = 0;
     let part = |height: &usize| {
-        let values = signal.values.rows(first, *height).into_owned();
-        first += height;
-        Signal::new(values, signal.exponent)
+        let mut values = DMatrix::from_vec(*height, columns, vec![T::ZERO; height * columns]);
+        let unit = (*height).max(1);
+        let tops = pieces::each(values.as_mut_slice(), pieces::length(unit), threads, |first, piece| {
+            for (index, column) in piece.chunks_exact_mut(unit).enumerate() {
+                column.copy_from_slice(&entries[(first / unit + index) * rows + above..][..unit]);
+            }
+            max_abs(piece)
+        });
+        above += height;
+        Signal { values, exponent: signal.exponent }.normalized_from(&tops)
     };
     heights.iter().map(part).collect()
 }

@@ -12,6 +12,14 @@ macro_rules! for_each_machine {
         $(#[$meta])*
         $visibility fn $($rest)*
     };
+    ($(#[$meta:meta])* $visibility:vis unsafe fn $($rest:tt)*) => {
+        #[multiversion::multiversion(targets(
+            "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+            "x86_64+avx2+fma",
+        ))]
+        $(#[$meta])*
+        $visibility unsafe fn $($rest)*
+    };
 }
 pub(crate) use for_each_machine;
 
@@ -72,6 +80,13 @@ for_each_machine! {
     /// sum += factor·values.
     pub fn add_scaled<T: Real>(sum: &mut [T], values: &[T], factor: T) {
         sum.iter_mut().zip(values).for_each(|(s, v)| *s += *v * factor);
+    }
+}
+
+for_each_machine! {
+    /// to = factor·values.
+    pub fn copy_scaled<T: Real>(to: &mut [T], values: &[T], factor: T) {
+        to.iter_mut().zip(values).for_each(|(to, v)| *to = *v * factor);
     }
 }
 
@@ -166,6 +181,38 @@ for_each_machine! {
     }
 }
 
+for_each_machine! {
+    /// out = a·b entry by entry; the largest magnitude of the products.
+    pub fn multiply_into<T: Real>(out: &mut [T], a: &[T], b: &[T]) -> T {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = *a * *b;
+        }
+        max_abs(out)
+    }
+}
+
+for_each_machine! {
+    /// sum += a·b, in double precision; the largest magnitude of the products.
+    pub fn add_product<T: Real>(sum: &mut [f64], a: &[T], b: &[T]) -> T {
+        let mut lanes = [T::ZERO; LANES];
+        let length = sum.len().min(a.len()).min(b.len());
+        let whole = length / LANES * LANES;
+        for from in (0..whole).step_by(LANES) {
+            for i in 0..LANES {
+                let product = a[from + i] * b[from + i];
+                sum[from + i] += product.to_f64();
+                lanes[i] = lanes[i].max(product.abs());
+            }
+        }
+        for i in whole..length {
+            let product = a[i] * b[i];
+            sum[i] += product.to_f64();
+            lanes[0] = lanes[0].max(product.abs());
+        }
+        lanes.iter().fold(T::ZERO, |top, v| top.max(*v))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,6 +242,12 @@ mod tests {
             let top = multiply(&mut product, &w);
             assert!(product.iter().zip(v.iter().zip(&w)).all(|(p, (a, b))| *p == a * b));
             assert_eq!(top, max_abs(&product));
+            let mut again = vec![0.0; length];
+            assert_eq!(multiply_into(&mut again, &v, &w), top);
+            assert_eq!(again, product);
+            let mut sum = vec![1.0; length];
+            assert_eq!(add_product(&mut sum, &v, &w), top);
+            assert!(sum.iter().zip(&product).all(|(s, p)| *s == 1.0 + f64::from(*p)));
         }
     }
 }

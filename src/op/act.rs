@@ -1,16 +1,17 @@
 //! The activation as a layer: what follows a layer with weights completes its record.
 
-use super::activate::{activate, activation, dead_units};
+use super::activate::{activate, activation, dead_units, evaluate, times_slopes};
 use super::layer::{Assembler, Layer, LayerType, NewNode, Port, features, read};
 use super::record;
-use super::{Activations, Context, Nature, Operator, Shapes, Unary, UnaryBackward, exactly, owned};
+use super::{Activations, Context, Nature, Operator, Shapes, Unary, UnaryBackward, exactly};
 use crate::activation::Activation;
-use crate::numeric::cached::CachedSignal;
+use crate::numeric::cached::{CachedSignal, ColumnSums};
 use crate::numeric::pieces;
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
 use crate::numeric::slice::max_abs;
+use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -73,24 +74,54 @@ enum Tape<T: Real> {
         right: T,
     },
     Slopes(Signal<T>),
+    /// Z itself, of which the slopes are evaluated once more: it often is the output that a norm keeps anyway.
+    Again(Arc<Activation>, Activations<T>),
 }
 
 impl Act {
-    /// A homogeneous activation in one pass over the entries, in their own memory where nobody else needs them.
+    /// A homogeneous activation in one pass over the entries, in their own memory where nobody else needs them, with its column
+    /// sums where they are `wanted`. Which entries are positive, and how many.
     fn two_sided<T: Real>(
         &self,
         z: Activations<T>,
         (left, right): (T, T),
+        wanted: bool,
         threads: Threads,
-    ) -> (Signal<T>, Vec<bool>) {
-        let mut signal = owned(z);
-        let mut positive = vec![false; signal.values.len()];
-        let values = signal.values.as_mut_slice();
-        let tops = pieces::both(values, &mut positive, pieces::length(1), threads, |z, positive| {
-            rectify(z, positive, left, right);
-            max_abs(z)
-        });
-        (signal.normalized_from(&tops), positive)
+    ) -> (CachedSignal<T>, Vec<bool>, usize) {
+        let (rows, columns) = z.signal.values.shape();
+        let exponent = z.signal.exponent;
+        let (mut values, shared) = match Rc::try_unwrap(z) {
+            Ok(own) => (own.signal.values, None),
+            Err(shared) => (DMatrix::from_vec(rows, columns, vec![T::ZERO; rows * columns]), Some(shared)),
+        };
+        let source = shared.as_ref().map(|shared| shared.signal.values.as_slice());
+        let mut positive = vec![false; rows * columns];
+        let unit = rows.max(1);
+        let found = pieces::both(
+            values.as_mut_slice(),
+            &mut positive,
+            pieces::length(unit),
+            threads,
+            |first, z, positive| {
+                if let Some(source) = source {
+                    z.copy_from_slice(&source[first..first + z.len()]);
+                }
+                rectify(z, positive, left, right);
+                let sums = wanted.then(|| ColumnSums::of(z, unit));
+                (max_abs(z), sums, positive.iter().filter(|p| **p).count())
+            },
+        );
+        let (mut tops, mut sums, mut above) = (Vec::new(), Vec::new(), 0);
+        for (top, part, count) in found {
+            tops.push(top);
+            sums.extend(part);
+            above += count;
+        }
+        let out = match wanted {
+            true => CachedSignal::made(values, exponent, &tops, sums),
+            false => Signal { values, exponent }.normalized_from(&tops).into(),
+        };
+        (out, positive, above)
     }
 }
 
@@ -152,11 +183,8 @@ impl Act {
         if shape.homogeneous && plain(left) && plain(right) {
             let sides = (T::of(left), T::of(right));
             let threads = context.threads;
-            let (out, positive) = self.two_sided(x, sides, threads);
-            let out = CachedSignal::from(out);
+            let (out, positive, above) = self.two_sided(x, sides, wanted.is_some(), threads);
             if let Some(entry) = wanted {
-                let above = |_: usize, piece: &[bool]| piece.iter().filter(|p| **p).count();
-                let above = pieces::seen(&positive, pieces::length(1), threads, above).iter().sum();
                 let count = positive.len();
                 let below = |threshold: f64| {
                     let of = |slope: f64, entries: usize| if slope.abs() < threshold { entries } else { 0 };
@@ -175,10 +203,21 @@ impl Act {
             let (left, right) = sides;
             return (Rc::new(out), Box::new(Tape::Sides { positive, left, right }));
         }
-        let activated = activate(&self.function, &x.signal);
-        let psi = CachedSignal::from(activated.psi);
+        let threads = context.threads;
+        let level = threshold.unwrap_or(0.0);
+        let evaluated = evaluate(&self.function, &x.signal, level, threads);
+        let (psi, tape, (steepest, below)) = match evaluated {
+            Some(found) => {
+                let tape = Tape::Again(Arc::clone(&self.function), Rc::clone(&x));
+                (found.psi, tape, (found.steepest, found.below))
+            }
+            None => {
+                let activated = activate(&self.function, &x.signal);
+                let slopes = record::slopes(&activated.slope, level.into());
+                (CachedSignal::from(activated.psi), Tape::Slopes(activated.slope), slopes)
+            }
+        };
         if let Some(entry) = wanted {
-            let (steepest, below) = record::slopes(&activated.slope, threshold.unwrap_or(0.0).into());
             let dead = dead_units(&self.function, &x.signal, &steepest);
             let record = &mut context.records[entry];
             record.activation = record::moments(&psi, shape.at_zero);
@@ -186,7 +225,7 @@ impl Act {
             record.saturated_fraction = threshold.map(|_| below as f64 / x.signal.values.len() as f64);
         }
         let out = if shape.at_zero == 0.0 { psi } else { activation(psi.signal, shape.at_zero).into() };
-        (Rc::new(out), Box::new(Tape::Slopes(activated.slope)))
+        (Rc::new(out), Box::new(tape))
     }
 }
 
@@ -203,6 +242,7 @@ impl<T: Real> UnaryBackward<T> for Tape<T> {
                 d.normalized_from(&tops)
             }
             Self::Slopes(slope) => d.hadamard(&slope),
+            Self::Again(function, z) => times_slopes(&function, &z.signal, d, context.threads),
         }
     }
 }

@@ -1,9 +1,13 @@
 //! H = φ(Z) and φ′(Z) for a signal of any scale.
 
+use super::record;
 use crate::activation::Activation;
+use crate::numeric::cached::{CachedSignal, ColumnSums};
+use crate::numeric::pieces;
+use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
-use crate::numeric::slice::max_abs;
+use crate::numeric::slice::{max_abs, max_abs_into, multiply};
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
 
@@ -64,6 +68,106 @@ pub fn activate<T: Real>(act: &Activation, z: &Signal<T>) -> Activated<T> {
     }
 }
 
+/// ψ(Z), and what is recorded of φ′(Z), which is not kept.
+pub struct Evaluated<T: Real> {
+    /// ψ(Z) = φ(Z) − φ(0), n × B.
+    pub psi: CachedSignal<T>,
+    /// The largest slope of each unit.
+    pub steepest: Vec<T>,
+    /// Entries whose slope is below the threshold.
+    pub below: usize,
+}
+
+/// Exponents of signals all of whose mantissas are plain numbers.
+const PLAIN_LOG2: i64 = 20;
+/// Entries that are evaluated at a time: they, their values and slopes stay in the second cache.
+const STRETCH: usize = 1 << 14;
+
+/// Powers of two that the entries of a signal are to be multiplied by, where that is all there is to its scale.
+fn plain_scale<T: Real>(z: &Signal<T>) -> Option<T> {
+    (z.exponent.abs() <= PLAIN_LOG2).then(|| T::of(libm::scalbn(1.0, z.exponent as i32)))
+}
+
+/// (ψ, φ′) of some entries.
+fn stretch<T: Real>(act: &Activation, z: &[T], scale: T, psi: &mut [T], slope: &mut [T]) {
+    if scale == T::ONE {
+        return T::map(act.kernel.as_ref(), z, psi, slope);
+    }
+    let scaled: Vec<T> = z.iter().map(|v| *v * scale).collect();
+    T::map(act.kernel.as_ref(), &scaled, psi, slope);
+}
+
+/// Evaluates an activation as [`activate`] does, without keeping its slopes, which [`times_slopes`] finds again; `None` where
+/// these are not evaluated quickly, or where the signal's scale is not that of plain numbers.
+pub fn evaluate<T: Real>(
+    act: &Activation,
+    z: &Signal<T>,
+    threshold: f64,
+    threads: Threads,
+) -> Option<Evaluated<T>> {
+    let scale = plain_scale(z).filter(|_| act.kernel.is_quick() && !act.shape.homogeneous)?;
+    let (rows, columns) = z.values.shape();
+    let level = T::of(threshold);
+    let mut psi = DMatrix::from_vec(rows, columns, vec![T::ZERO; rows * columns]);
+    let length = (STRETCH / rows.max(1)).max(1) * rows.max(1);
+    let found = pieces::mapped(z.values.as_slice(), psi.as_mut_slice(), length, threads, |z, psi| {
+        let mut slope = vec![T::ZERO; z.len()];
+        stretch(act, z, scale, psi, &mut slope);
+        let (steepest, below) = record::slopes_below(&slope, rows, level);
+        (max_abs(psi), ColumnSums::of(psi, rows.max(1)), steepest, below)
+    });
+    let mut steepest = vec![T::ZERO; rows];
+    let (mut tops, mut sums, mut below) = (Vec::new(), Vec::new(), 0);
+    for (top, part, slopes, count) in found {
+        tops.push(top);
+        sums.push(part);
+        max_abs_into(&mut steepest, &slopes, T::ZERO);
+        below += count;
+    }
+    let (large, steep) = (max_abs(&tops).to_f64(), max_abs(&steepest).to_f64());
+    // A zero signal has no entry that could be lost.
+    let kept = large > libm::scalbn(1.0, PLAIN) && steep > libm::scalbn(1.0, PLAIN);
+    let held = (kept || large == 0.0 && z.is_zero()) && large.is_finite() && steep.is_finite();
+    held.then(|| Evaluated { psi: CachedSignal::made(psi, 0, &tops, sums), steepest, below })
+}
+
+/// log₂ of values and slopes that are far from the smallest numbers of any precision.
+const PLAIN: i32 = -40;
+
+/// D ∘ φ′(Z) of a signal that [`evaluate`] took.
+pub fn times_slopes<T: Real>(act: &Activation, z: &Signal<T>, d: Signal<T>, threads: Threads) -> Signal<T> {
+    let scale = plain_scale(z).unwrap_or(T::ONE);
+    let entries = z.values.as_slice();
+    let Signal { mut values, exponent } = d;
+    let slopes = |z: &[T]| {
+        let (mut psi, mut slope) = (vec![T::ZERO; z.len()], vec![T::ZERO; z.len()]);
+        stretch(act, z, scale, &mut psi, &mut slope);
+        slope
+    };
+    let least = T::of(libm::scalbn(1.0, LOST as i32));
+    // Where all products of a stretch are tiny it is left as it is, for they may have underflowed.
+    let tops = pieces::each(values.as_mut_slice(), STRETCH, threads, |first, d| {
+        let mut product = slopes(&entries[first..first + d.len()]);
+        let top = multiply(&mut product, d);
+        let written = top > least;
+        if written {
+            d.copy_from_slice(&product);
+        }
+        written.then_some(top)
+    });
+    let found: Vec<T> = tops.iter().flatten().copied().collect();
+    if found.is_empty() {
+        let slope = DMatrix::from_vec(values.nrows(), values.ncols(), slopes(entries));
+        return Signal { values, exponent }.hadamard(&Signal::new(slope, 0));
+    }
+    for (index, d) in values.as_mut_slice().chunks_mut(STRETCH).enumerate() {
+        if tops[index].is_none() {
+            multiply(d, &slopes(&entries[index * STRETCH..][..d.len()]));
+        }
+    }
+    Signal { values, exponent }.normalized_from(&found)
+}
+
 /// H = φ(0) + ψ.
 pub fn activation<T: Real>(psi: Signal<T>, at_zero: f64) -> Signal<T> {
     let (rows, batch) = psi.values.shape();
@@ -111,6 +215,41 @@ pub fn dead_units<T: Real>(act: &Activation, z: &Signal<T>, steepest: &[T]) -> u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slopes_that_are_found_again_are_those_that_were_kept() {
+        let z = DMatrix::from_fn(70, 1000, |i, j| ((i * 31 + j * 17) % 97) as f32 / 12.0 - 4.0);
+        let d = DMatrix::from_fn(70, 1000, |i, j| ((i * 7 + j * 5) % 23) as f32 - 11.0);
+        for name in ["gelu", "relu6", "silu", "tanh", "softplus"] {
+            let act = Activation::parse(name).unwrap();
+            for exponent in [0, 1, -3] {
+                let (z, d) =
+                    (Signal { values: z.clone(), exponent }, Signal { values: d.clone(), exponent: 5 });
+                let kept = activate(&act, &z);
+                let (steepest, below) = record::slopes(&kept.slope, 0.3.into());
+                for threads in [Threads::One, Threads::All] {
+                    let found = evaluate(&act, &z, 0.3, threads).unwrap();
+                    assert_eq!(found.psi.signal.values, kept.psi.values, "{name}");
+                    assert_eq!((found.steepest, found.below), (steepest.clone(), below), "{name}");
+                    let product = times_slopes(&act, &z, d.clone(), threads);
+                    let wanted = d.hadamard(&kept.slope);
+                    assert_eq!(
+                        (product.values, product.exponent),
+                        (wanted.values, wanted.exponent),
+                        "{name}"
+                    );
+                }
+            }
+        }
+        // Products that underflow in single precision.
+        let act = Activation::parse("tanh").unwrap();
+        let z = Signal::new(DMatrix::from_row_slice(1, 2, &[0.1f32, 15.0]), 0);
+        let d = Signal::new(DMatrix::from_row_slice(1, 2, &[0.0f32, 1e-4]), -500);
+        let product = times_slopes(&act, &z, d, Threads::One).entry(0, 1).log10_abs().unwrap();
+        let wanted =
+            4f64.log10() - 4.0 - 30.0 * std::f64::consts::LOG10_E - 500.0 * std::f64::consts::LOG10_2;
+        assert!((product - wanted).abs() < 1e-5, "{product} {wanted}");
+    }
 
     /// log₁₀|ψ| and log₁₀|φ′| of single entries z = mantissa·2^exponent, in one signal of single precision.
     fn logs(act: &str, mantissas: &[f32], exponent: i64) -> Vec<(Option<f64>, Option<f64>)> {

@@ -224,7 +224,7 @@ impl<T: Real> Unary<T> for Affine {
             y = scaled(y, gain, context.threads);
         }
         if let Some(shift) = &shift {
-            y = y.plus_column(shift);
+            y = y.plus_column_shared(shift, context.threads);
         }
         let y = CachedSignal::from(reshaped(y, channels));
         context.observe_norm(&y);

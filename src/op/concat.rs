@@ -1,10 +1,10 @@
 //! The channels of several values, one below the other at each position.
 
 use super::layer::{self, Assembler, LayerType, NewNode, Port, clash, read, several};
-use super::{Activations, Backward, Context, Forward, Operator, exactly, owned};
+use super::{Activations, Backward, Context, Forward, Operator, exactly};
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
-use crate::numeric::signal::{Signal, stacked, unstacked};
+use crate::numeric::signal::{Signal, stacked_shared, unstacked_shared};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
@@ -49,16 +49,21 @@ impl<T: Real> Forward<T> for Concat {
     fn forward(
         &self,
         inputs: Vec<Activations<T>>,
-        _: &mut Context<T>,
+        context: &mut Context<T>,
     ) -> (Vec<Activations<T>>, Box<dyn Backward<T>>) {
-        let parts: Vec<Signal<T>> = inputs.into_iter().map(owned).collect();
-        (vec![Rc::new(CachedSignal::from(stacked(&parts)))], Box::new(self.clone()))
+        let parts: Vec<&Signal<T>> = inputs.iter().map(|input| &input.signal).collect();
+        let all = stacked_shared(&parts, context.threads);
+        (vec![Rc::new(CachedSignal::from(all))], Box::new(self.clone()))
     }
 }
 
 impl<T: Real> Backward<T> for Concat {
-    fn backward(self: Box<Self>, gradients: Vec<CachedSignal<T>>, _: &mut Context<T>) -> Vec<Signal<T>> {
+    fn backward(
+        self: Box<Self>,
+        gradients: Vec<CachedSignal<T>>,
+        context: &mut Context<T>,
+    ) -> Vec<Signal<T>> {
         let [d] = exactly(gradients);
-        unstacked(&d.signal, &self.rows)
+        unstacked_shared(&d.signal, &self.rows, context.threads)
     }
 }

@@ -26,7 +26,7 @@ pub type Activations<T> = Rc<CachedSignal<T>>;
 
 /// Samples or positions with a larger mean cosine differ by so little that single precision may lose what they differ in: of
 /// squares that sum to one, less than a thousandth.
-const ALIKE: f64 = 0.999;
+pub(super) const ALIKE: f64 = 0.999;
 
 /// The node at work, as the graph describes it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,9 +82,10 @@ pub struct Context<'a, T: Real> {
     pub maps: Option<Maps<'a, T>>,
     /// Where gradients go when a network is trained.
     pub gradients: Option<Gradients<T>>,
-    /// What samples differ in decides something: a norm over the batch, or a loss whose gradients may cancel between samples.
+    /// What samples differ in decides something: a loss whose gradients may cancel between samples.
     pub samples_meet: bool,
-    /// Something was recorded that rounding may have decided: samples that meet, or positions, that nearly agree.
+    /// Rounding may have decided something: samples that meet, or positions, that nearly agree, or what a norm over the batch divides
+    /// by.
     pub doubtful: bool,
     /// The node at work.
     pub call: Call<'a>,

@@ -11,15 +11,16 @@ use super::parameters::gradient_of;
 use super::record::{Moments, product_moments};
 use super::standardize::{self, Standardize, Standardized};
 use super::window::{Channels, Placement, Window};
+use super::winograd::{self, Tiling, Weights};
 use super::{
     Activations, Context, Counts, Exported, Exports, Operator, Parameter, Shape, Shapes, Space, Unary,
-    UnaryBackward, linear,
+    UnaryBackward, depthwise, linear,
 };
 use crate::numeric::cached::{CachedSignal, SUMS};
-use crate::numeric::product::{View, product_into_new, product_to};
+use crate::numeric::product::{Triangle, View, product_into_new, product_to};
 use crate::numeric::real::Real;
 use crate::numeric::signal::{Signal, power_of_two};
-use crate::numeric::slice::sums;
+use crate::numeric::slice::{inner, sums};
 use crate::numeric::wide::Wide;
 use crate::weights::{Dense, LinearMap};
 use nalgebra::{DMatrix, Dyn};
@@ -158,7 +159,8 @@ impl Operator for Conv {
 
     /// Gathered for two products and scattered behind the third.
     fn copied(&self, _: &Shapes) -> f64 {
-        let gathered = if self.window.is_pointwise() { 0 } else { self.window.windows() };
+        let gathered =
+            if self.window.is_pointwise() || self.is_depthwise() { 0 } else { self.window.windows() };
         3.0 * gathered as f64 * self.window.taps() as f64 * self.channels as f64
     }
 
@@ -259,6 +261,32 @@ impl Conv {
         Channels { all: self.channels, first: group * size, size }
     }
 
+    /// Every group has one channel and one unit.
+    fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.channels && self.groups == self.units
+    }
+
+    /// alpha·W of a depthwise convolution, one tap after another, all channels of each.
+    fn taps<T: Real>(&self, unit: &View<T>, alpha: T) -> Vec<T> {
+        unit.entries().map(|w| alpha * w).collect()
+    }
+
+    /// Where Winograd's algorithm takes the place of gathered products.
+    fn tiling(&self, window: &Window, batch: usize) -> Option<Tiling> {
+        if self.groups > 1 { None } else { Tiling::new(window, (self.channels, self.units), batch) }
+    }
+
+    /// alpha·W of a kernel of nine taps, or that of the way back.
+    fn nine_taps<'a, T: Real>(&self, unit: &'a View<T>, alpha: T, turned: bool) -> Weights<'a, T> {
+        let (values, [by_unit, by_column]) = unit.parts();
+        let (by_channel, by_tap) = (by_column, by_column * self.channels);
+        let (rows, columns, strides) = match turned {
+            false => (self.units, self.channels, [by_unit, by_channel, by_tap]),
+            true => (self.channels, self.units, [by_channel, by_unit, by_tap]),
+        };
+        Weights { values, rows, columns, strides, turned, scale: alpha }
+    }
+
     /// Σ of W·x without bias.
     pub(super) fn product<T: Real>(
         &self,
@@ -292,6 +320,15 @@ impl Conv {
         let (units, rows) = (self.units, self.units / self.groups);
         let count = window.windows() * context.batch;
         let entries = x.values.as_slice();
+        if self.is_depthwise() {
+            let sums = depthwise::Sums::forward(window);
+            let size = (units, context.batch);
+            return depthwise::convolved(entries, &self.taps(unit, alpha), &sums, size, context.threads);
+        }
+        if let Some(tiling) = self.tiling(window, context.batch) {
+            let weights = self.nine_taps(unit, alpha, false);
+            return winograd::convolved(entries, &weights, &tiling, context.threads);
+        }
         let mut z = DMatrix::<MaybeUninit<T>>::uninit(Dyn(units), Dyn(count));
         for group in 0..self.groups {
             let channels = self.group(group);
@@ -364,9 +401,24 @@ impl Conv {
         let (count, positions) = (window.windows() * context.batch, window.positions() * context.batch);
         let (scale, mean) = dense.affine();
         let alpha = T::of(scale.mantissa());
-        let mut dx = zeros(self.channels, positions);
         let gradient = View::plain(&d.values);
-        if let Some(unit) = dense.unit(context.threads) {
+        let unit = dense.unit(context.threads);
+        if let Some(unit) = unit.as_ref().filter(|_| self.is_depthwise()) {
+            let sums = depthwise::Sums::backward(&window);
+            let (weights, size) = (self.taps(unit, alpha), (units, context.batch));
+            let dx = depthwise::convolved(d.values.as_slice(), &weights, &sums, size, context.threads);
+            let dx = Signal::shared(dx, d.exponent + scale.exponent(), context.threads);
+            return self.with_mean(dx, (d, mean), &window, context.batch);
+        }
+        let tiling = self.tiling(&window, context.batch);
+        if let Some((unit, tiling)) = unit.as_ref().zip(tiling) {
+            let weights = self.nine_taps(unit, alpha, true);
+            let dx = winograd::convolved(d.values.as_slice(), &weights, &tiling.turned(), context.threads);
+            let dx = Signal::shared(dx, d.exponent + scale.exponent(), context.threads);
+            return self.with_mean(dx, (d, mean), &window, context.batch);
+        }
+        let mut dx = zeros(self.channels, positions);
+        if let Some(unit) = unit {
             let rows = units / self.groups;
             for group in 0..self.groups {
                 let channels = self.group(group);
@@ -398,7 +450,18 @@ impl Conv {
             }
         }
         let dx = Signal::shared(dx, d.exponent + scale.exponent(), context.threads);
-        if mean.is_zero() { dx } else { dx.plus(self.mean_backward(d, mean, &window, context.batch)) }
+        self.with_mean(dx, (d, mean), &window, context.batch)
+    }
+
+    /// Scale·Uᵀ·D and what the mean of the weights adds to it.
+    fn with_mean<T: Real>(
+        &self,
+        dx: Signal<T>,
+        (d, mean): (&Signal<T>, Wide),
+        window: &Window,
+        batch: usize,
+    ) -> Signal<T> {
+        if mean.is_zero() { dx } else { dx.plus(self.mean_backward(d, mean, window, batch)) }
     }
 
     /// Moments of the entries of ∂C/∂W, summed kernel row by kernel row.
@@ -410,6 +473,30 @@ impl Conv {
         let window = &self.window;
         let rows = self.units / self.groups;
         let size = self.channels / self.groups;
+        if self.is_depthwise() {
+            let (total, square) = sums(&self.depthwise_gradient((x, d), context));
+            let exponent = x.exponent + d.exponent;
+            return product_moments((window.taps(), self.units), square, total, exponent);
+        }
+        let count = x.values.ncols() as u128;
+        if window.is_pointwise()
+            && self.groups == 1
+            && linear::keeps_gram(size as u128, self.units as u128, count)
+        {
+            let gram = |signal: &Signal<T>| Triangle::gram(&signal.values, context.threads);
+            let plain = |signal: &Signal<T>| -> Vec<f64> {
+                let rows = signal.values.nrows().max(1);
+                signal.values.as_slice().chunks(rows).map(|column| sums(column).0).collect()
+            };
+            let (square, total) = (gram(x).inner(&gram(d)), inner(&plain(x), &plain(d)));
+            return product_moments((size, self.units), square, total, x.exponent + d.exponent);
+        }
+        if let Some(tiling) = self.tiling(window, context.batch) {
+            let (x_of, d_of) = ((x.values.as_slice(), self.channels), (d.values.as_slice(), self.units));
+            let (total, square) = winograd::weight_gradient(x_of, d_of, &tiling, context.threads);
+            let exponent = x.exponent + d.exponent;
+            return product_moments((window.taps() * size, self.units), square, total, exponent);
+        }
         let row = window.kernel[2] * size;
         let (mut total, mut square) = (0.0, 0.0);
         let mut sum = Vec::new();
@@ -430,6 +517,16 @@ impl Conv {
         }
         let exponent = x.exponent + d.exponent;
         product_moments((window.taps() * size, self.units), square, total, exponent)
+    }
+
+    /// D·(gathered x)ᵀ of a depthwise convolution, units × taps.
+    fn depthwise_gradient<T: Real>(
+        &self,
+        (x, d): (&Signal<T>, &Signal<T>),
+        context: &Context<T>,
+    ) -> Vec<f64> {
+        let entries = (x.values.as_slice(), d.values.as_slice());
+        depthwise::weight_gradient(entries, &self.window, (self.units, context.batch), context.threads)
     }
 
     /// Adds ∂C/∂W, and ∂C/∂b from the gradient of the layer's output, where they are wanted.
@@ -491,6 +588,14 @@ impl Conv {
         gradients: (&Signal<T>, &Signal<T>),
         context: &mut Context<T>,
     ) {
+        if self.is_depthwise() {
+            let found = self.depthwise_gradient(gradients, context);
+            for (to, sum) in to.iter_mut().zip(found) {
+                let product = scale * T::of(sum);
+                *to = if add { *to + product } else { product };
+            }
+            return;
+        }
         for group in 0..self.groups {
             let to = &mut to[group * (self.units / self.groups)..];
             let taps = 0..self.window.kernel_rows();
@@ -582,7 +687,7 @@ impl<T: Real> Unary<T> for Conv {
             dense.release();
         }
         if let Some(bias) = context.bias(parameter) {
-            z = z.plus_column(&bias);
+            z = z.plus_column_shared(&bias, context.threads);
         }
         (Rc::new(CachedSignal::from(z)), Box::new(Tape { conv: *self, dense, standardized: weights, x }))
     }

@@ -176,7 +176,7 @@ impl<T: Real> Unary<T> for ConvTranspose {
             dense.release();
         }
         if let Some(bias) = context.bias(parameter) {
-            z = z.plus_column(&bias);
+            z = z.plus_column_shared(&bias, context.threads);
         }
         (Rc::new(CachedSignal::from(z)), Box::new(Tape { of: self.of, dense, x }))
     }

@@ -187,9 +187,10 @@ pub struct Trace<T: Real> {
     exponent: i64,
 }
 
-/// The Gram matrices of both sides cost no more than the product: c²·(rows + units) against c·rows·units multiplications.
-fn keeps_gram(rows: u128, units: u128, columns: u128) -> bool {
-    columns.saturating_mul(rows + units) <= rows.saturating_mul(units)
+/// The Gram matrices of both sides cost no more than the product: c²·(rows + units)/2 against c·rows·units multiplications, of which
+/// a quarter is left for what a product of long columns does faster.
+pub(super) fn keeps_gram(rows: u128, units: u128, columns: u128) -> bool {
+    2 * columns.saturating_mul(rows + units) <= 3 * rows.saturating_mul(units)
 }
 
 enum Form<T: Real> {
@@ -252,7 +253,7 @@ impl<T: Real> Unary<T> for Linear {
         let mut map = context.map(parameter);
         let mut z = context.product(parameter, map.as_mut(), &x);
         if let Some(bias) = context.bias(parameter) {
-            z = z.plus_column(&bias);
+            z = z.plus_column_shared(&bias, context.threads);
         }
         if !context.keep_weights {
             map.release();

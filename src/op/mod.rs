@@ -23,6 +23,7 @@ pub mod concat;
 pub mod context;
 pub mod conv;
 pub mod conv_transpose;
+mod depthwise;
 pub mod dropout;
 pub mod embedding;
 pub mod flatten;
@@ -62,6 +63,7 @@ pub mod transpose;
 pub mod upsample;
 pub mod vector;
 pub mod window;
+mod winograd;
 
 pub use by_part::{ByPart, check_parts, of_part};
 pub use context::{Activations, Call, Context};

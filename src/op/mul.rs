@@ -4,8 +4,11 @@
 use super::layer::{self, Assembler, LayerType, NewNode, Port, clash, read, two};
 use super::{Activations, Backward, Context, Forward, Operator, Parameter, Shapes, exactly};
 use crate::numeric::cached::CachedSignal;
+use crate::numeric::pieces;
+use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
-use crate::numeric::signal::Signal;
+use crate::numeric::signal::{LEAST, Signal};
+use crate::numeric::slice::{add_product, max_abs, multiply_into};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -69,6 +72,54 @@ fn repeated<T: Real>(signal: &Signal<T>, times: usize) -> Signal<T> {
     Signal { values: all, exponent: signal.exponent }
 }
 
+/// Every column of the second times so many neighboring columns of the first.
+fn gated<T: Real>(signal: &Signal<T>, gate: &Signal<T>, times: usize, threads: Threads) -> Signal<T> {
+    if times == 1 {
+        return signal.hadamard_shared(gate, threads);
+    }
+    let (rows, columns) = signal.values.shape();
+    let (entries, gates) = (signal.values.as_slice(), gate.values.as_slice());
+    let mut values = DMatrix::from_vec(rows, columns, vec![T::ZERO; rows * columns]);
+    let unit = rows.max(1);
+    let tops = pieces::each(values.as_mut_slice(), pieces::length(unit), threads, |first, piece| {
+        let from = entries[first..].chunks_exact(unit);
+        let products = piece.chunks_exact_mut(unit).zip(from).enumerate().map(|(index, (to, from))| {
+            let column = (first / unit + index) / times;
+            multiply_into(to, from, &gates[column * unit..][..unit])
+        });
+        products.fold(T::ZERO, T::max)
+    });
+    match max_abs(&tops).to_f64() {
+        top if top > LEAST => {
+            Signal { values, exponent: signal.exponent + gate.exponent }.normalized_from(&tops)
+        }
+        _ => signal.hadamard(&repeated(gate, times)),
+    }
+}
+
+/// Sums over so many neighboring columns of the products of two signals.
+fn summed_product<T: Real>(a: &Signal<T>, b: &Signal<T>, times: usize, threads: Threads) -> Signal<T> {
+    if times == 1 {
+        return a.hadamard_shared(b, threads);
+    }
+    let rows = a.values.nrows().max(1);
+    let columns = a.values.ncols() / times;
+    let b_entries = b.values.as_slice();
+    let found = pieces::seen(a.values.as_slice(), rows * times, threads, |first, piece| {
+        let mut sums = vec![0.0; rows];
+        let columns = piece.chunks_exact(rows).zip(b_entries[first..].chunks_exact(rows));
+        let top = columns.map(|(a, b)| add_product(&mut sums, a, b)).fold(T::ZERO, T::max);
+        (top, sums.into_iter().map(T::of).collect::<Vec<T>>())
+    });
+    let (tops, sums): (Vec<T>, Vec<Vec<T>>) = found.into_iter().unzip();
+    match max_abs(&tops).to_f64() {
+        top if top > LEAST => {
+            Signal::new(DMatrix::from_vec(rows, columns, sums.concat()), a.exponent + b.exponent)
+        }
+        _ => summed(a.hadamard(b), times),
+    }
+}
+
 /// Sums of so many neighboring columns.
 fn summed<T: Real>(signal: Signal<T>, of: usize) -> Signal<T> {
     let rows = signal.values.nrows().max(1);
@@ -86,13 +137,10 @@ impl<T: Real> Forward<T> for Mul {
     fn forward(
         &self,
         inputs: Vec<Activations<T>>,
-        _: &mut Context<T>,
+        context: &mut Context<T>,
     ) -> (Vec<Activations<T>>, Box<dyn Backward<T>>) {
         let [a, b] = exactly(inputs);
-        let product = match self.positions {
-            1 => a.signal.hadamard(&b.signal),
-            times => a.signal.hadamard(&repeated(&b.signal, times)),
-        };
+        let product = gated(&a.signal, &b.signal, self.positions, context.threads);
         let tape = Tape { factors: [a, b], positions: self.positions };
         (vec![Rc::new(CachedSignal::from(product))], Box::new(tape))
     }
@@ -100,14 +148,14 @@ impl<T: Real> Forward<T> for Mul {
 
 impl<T: Real> Backward<T> for Tape<T> {
     /// da = d ⊙ b and db = d ⊙ a.
-    fn backward(self: Box<Self>, gradients: Vec<CachedSignal<T>>, _: &mut Context<T>) -> Vec<Signal<T>> {
+    fn backward(
+        self: Box<Self>,
+        gradients: Vec<CachedSignal<T>>,
+        context: &mut Context<T>,
+    ) -> Vec<Signal<T>> {
         let ([d], [a, b]) = (exactly(gradients), self.factors);
-        match self.positions {
-            1 => vec![d.signal.hadamard(&b.signal), d.signal.hadamard(&a.signal)],
-            times => {
-                let all = repeated(&b.signal, times);
-                vec![d.signal.hadamard(&all), summed(d.signal.hadamard(&a.signal), times)]
-            }
-        }
+        let (d, threads) = (&d.signal, context.threads);
+        let of_gate = summed_product(d, &a.signal, self.positions, threads);
+        vec![gated(d, &b.signal, self.positions, threads), of_gate]
     }
 }

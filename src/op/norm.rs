@@ -3,6 +3,7 @@
 //! A norm removes the signal's scale: the variance and ε meet as wide numbers, so a signal of 10⁻³⁰⁰ meets ε as it would
 //! in exact arithmetic.
 
+use super::context::ALIKE;
 use super::forms::BiasSpec;
 use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
 use super::{
@@ -301,6 +302,15 @@ impl<T: Real> Unary<T> for Norm {
             if *variance < 1e-2 * *mean * *mean {
                 *variance = self.precise(values, context.batch, index, *mean);
             }
+        }
+        if self.over == Over::Batch && !context.replay {
+            // Samples and positions that nearly agree: the norm makes a signal of what they differ in.
+            let (mut spread, mut square) = (0.0, 0.0);
+            for (mean, variance) in &moments {
+                spread += variance.max(0.0);
+                square += variance.max(0.0) + mean * mean;
+            }
+            context.doubtful |= spread < (1.0 - ALIKE) * square;
         }
         let inverse: Vec<Wide> = moments
             .iter()

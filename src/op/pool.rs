@@ -2,11 +2,14 @@
 
 use super::forms::{Padding, PerAxis};
 use super::layer::{self, Assembler, LayerType, NewNode, Port, features, read};
+use super::samples::each_sample;
 use super::window::{Placement, Window};
 use super::{Activations, Context, Nature, Operator, Shape, Shapes, Space, Unary, UnaryBackward, exactly};
 use crate::numeric::cached::CachedSignal;
+use crate::numeric::pieces;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
+use crate::numeric::slice::{add_scaled, max_abs};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -159,35 +162,52 @@ impl<T: Real> Unary<T> for Pool {
         let image = window.positions() * channels;
         let entries = x.signal.values.as_slice();
         let mut out = DMatrix::from_element(channels, count, T::ZERO);
-        let mut places = match self.of {
-            Of::Largest => vec![0u32; channels * count],
-            Of::Mean => Vec::new(),
-        };
         let share = T::of(1.0 / window.taps() as f64);
-        for (index, column) in out.as_mut_slice().chunks_exact_mut(channels).enumerate() {
-            let sample = &entries[index / window.windows() * image..][..image];
-            let mut is_first = true;
-            window.each(index % window.windows(), |_, position| {
-                let from = &sample[position * channels..][..channels];
-                match self.of {
-                    Of::Mean => column.iter_mut().zip(from).for_each(|(sum, v)| *sum += *v * share),
-                    Of::Largest if is_first => {
-                        column.copy_from_slice(from);
-                        places[index * channels..][..channels].fill(position as u32);
+        let unit = channels.max(1);
+        // Of so many columns as read a piece.
+        let taps = window.taps().max(1);
+        let length = pieces::length(unit * taps) / taps;
+        let sample = |index: usize| &entries[index / window.windows() * image..][..image];
+        let threads = context.threads;
+        let (tops, tape) = match self.of {
+            Of::Mean => {
+                let tops = pieces::each(out.as_mut_slice(), length, threads, |first, piece| {
+                    for (index, column) in piece.chunks_exact_mut(unit).enumerate() {
+                        let index = first / unit + index;
+                        window.each(index % window.windows(), |_, position| {
+                            let from = &sample(index)[position * channels..][..channels];
+                            add_scaled(column, from, share);
+                        });
                     }
-                    Of::Largest => {
-                        let places = &mut places[index * channels..][..channels];
-                        max_into(column, places, from, position as u32);
+                    max_abs(piece)
+                });
+                (tops, Tape::Mean(*self))
+            }
+            Of::Largest => {
+                let mut places = vec![0u32; channels * count];
+                let outputs = out.as_mut_slice();
+                let tops = pieces::both(outputs, &mut places, length, threads, |first, piece, places| {
+                    let columns = piece.chunks_exact_mut(unit).zip(places.chunks_exact_mut(unit));
+                    for (index, (column, places)) in columns.enumerate() {
+                        let index = first / unit + index;
+                        let mut is_first = true;
+                        window.each(index % window.windows(), |_, position| {
+                            let from = &sample(index)[position * channels..][..channels];
+                            if std::mem::take(&mut is_first) {
+                                column.copy_from_slice(from);
+                                places.fill(position as u32);
+                            } else {
+                                max_into(column, places, from, position as u32);
+                            }
+                        });
                     }
-                }
-                is_first = false;
-            });
-        }
-        let tape = match self.of {
-            Of::Largest => Tape::Largest(*self, places),
-            Of::Mean => Tape::Mean(*self),
+                    max_abs(piece)
+                });
+                (tops, Tape::Largest(*self, places))
+            }
         };
-        (Rc::new(CachedSignal::from(Signal::new(out, x.signal.exponent))), Box::new(tape))
+        let out = Signal { values: out, exponent: x.signal.exponent }.normalized_from(&tops);
+        (Rc::new(CachedSignal::from(out)), Box::new(tape))
     }
 }
 
@@ -197,25 +217,31 @@ impl<T: Real> UnaryBackward<T> for Tape {
         let (Self::Largest(pool, _) | Self::Mean(pool)) = &*self;
         let window = &pool.window;
         let channels = d.values.nrows();
-        let mut dx = DMatrix::from_element(channels, window.positions() * context.batch, T::ZERO);
-        let image = window.positions() * channels;
+        let mut dx = DMatrix::from_vec(
+            channels,
+            window.positions() * context.batch,
+            vec![T::ZERO; channels * window.positions() * context.batch],
+        );
         let share = T::of(1.0 / window.taps() as f64);
-        let entries = dx.as_mut_slice();
-        for (index, column) in d.values.as_slice().chunks_exact(channels).enumerate() {
-            let sample = &mut entries[index / window.windows() * image..][..image];
-            match &*self {
-                Self::Largest(_, places) => {
-                    let places = &places[index * channels..][..channels];
-                    for (channel, (v, place)) in column.iter().zip(places).enumerate() {
-                        sample[*place as usize * channels + channel] += *v;
+        let unit = channels.max(1);
+        let (count, outputs) = (window.windows(), d.values.as_slice());
+        each_sample(context.threads, context.batch, [dx.as_mut_slice()], |sample, [entries]| {
+            let first = sample * count;
+            let columns = outputs[first * channels..][..count * channels].chunks_exact(unit);
+            for (index, column) in columns.enumerate() {
+                match &*self {
+                    Self::Largest(_, places) => {
+                        let places = &places[(first + index) * channels..][..channels];
+                        for (channel, (v, place)) in column.iter().zip(places).enumerate() {
+                            entries[*place as usize * channels + channel] += *v;
+                        }
                     }
+                    Self::Mean(_) => window.each(index, |_, position| {
+                        add_scaled(&mut entries[position * channels..][..channels], column, share);
+                    }),
                 }
-                Self::Mean(_) => window.each(index % window.windows(), |_, position| {
-                    let to = &mut sample[position * channels..][..channels];
-                    to.iter_mut().zip(column).for_each(|(sum, v)| *sum += *v * share);
-                }),
             }
-        }
-        Signal::new(dx, d.exponent)
+        });
+        Signal::shared(dx, d.exponent, context.threads)
     }
 }

@@ -251,13 +251,17 @@ fn symmetry((widest, top): (f64, f64)) -> f64 {
 
 /// Of the slopes φ′(Z) (n × B): the largest of each unit (as mantissas), and how many entries are below `threshold`.
 pub fn slopes<T: Real>(slope: &Signal<T>, threshold: Wide) -> (Vec<T>, usize) {
-    let rows = slope.values.nrows().max(1);
     let level = threshold.scaled(-slope.exponent);
     // Beyond the precision's range all or none are below.
-    let level = T::of(level.to_f64().clamp(0.0, 1e30));
+    slopes_below(slope.values.as_slice(), slope.values.nrows(), T::of(level.to_f64().clamp(0.0, 1e30)))
+}
+
+/// The same of columns with so many rows.
+pub fn slopes_below<T: Real>(slopes: &[T], rows: usize, level: T) -> (Vec<T>, usize) {
+    let rows = rows.max(1);
     let mut top = vec![T::ZERO; rows];
     let mut below = 0usize;
-    for column in slope.values.as_slice().chunks(rows) {
+    for column in slopes.chunks(rows) {
         below += max_abs_into(&mut top, column, level);
     }
     (top, below)

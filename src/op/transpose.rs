@@ -38,6 +38,9 @@ pub struct Transpose {
 
 impl Operator for Transpose {}
 
+/// Entries of a cache line in single precision.
+const SIDE: usize = 16;
+
 /// Each sample, of columns of so many entries, with its columns as rows.
 fn transposed<T: Real>(x: &Signal<T>, rows: usize, batch: usize, threads: Threads) -> Signal<T> {
     let columns = x.values.ncols() / batch.max(1);
@@ -45,8 +48,15 @@ fn transposed<T: Real>(x: &Signal<T>, rows: usize, batch: usize, threads: Thread
     let mut values = DMatrix::from_element(columns, rows * batch, T::ZERO);
     each_sample(threads, batch, [values.as_mut_slice()], |sample, [out]| {
         let from = &entries[sample * rows * columns..][..rows * columns];
-        for (row, to) in out.chunks_exact_mut(columns).enumerate() {
-            to.iter_mut().zip(from[row..].iter().step_by(rows)).for_each(|(to, v)| *to = *v);
+        // Tile by tile: a whole row at once would miss the cache at every step.
+        for left in (0..columns).step_by(SIDE) {
+            for top in (0..rows).step_by(SIDE) {
+                for row in top..(top + SIDE).min(rows) {
+                    let to = &mut out[row * columns + left..][..SIDE.min(columns - left)];
+                    let from = from[left * rows + row..].iter().step_by(rows);
+                    to.iter_mut().zip(from).for_each(|(to, v)| *to = *v);
+                }
+            }
         }
     });
     Signal { values, exponent: x.exponent }

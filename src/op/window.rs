@@ -153,7 +153,7 @@ impl Window {
     }
 
     /// Place of a tap along an axis, where it lies on the image.
-    fn at(&self, axis: usize, window: usize, tap: usize) -> Option<usize> {
+    pub(super) fn at(&self, axis: usize, window: usize, tap: usize) -> Option<usize> {
         let place = (window * self.stride[axis] + tap * self.dilation[axis]) as isize - self.padding[axis];
         (place >= 0 && (place as usize) < self.input[axis]).then_some(place as usize)
     }
@@ -165,8 +165,15 @@ impl Window {
     }
 
     /// The line of the image under a row of taps, where it lies on the image.
-    fn line(&self, [depth, row, _]: [usize; 3], [z, y]: [usize; 2]) -> Option<usize> {
+    pub(super) fn line(&self, [depth, row, _]: [usize; 3], [z, y]: [usize; 2]) -> Option<usize> {
         Some(self.at(0, depth, z)? * self.input[1] + self.at(1, row, y)?)
+    }
+
+    /// Windows of a line whose tap of this place in a row lies on the image.
+    pub(super) fn over(&self, tap: usize) -> Range<usize> {
+        let inside = |window: &usize| self.at(2, *window, tap).is_some();
+        let first = (0..self.output[2]).find(inside).unwrap_or(0);
+        first..first + (first..self.output[2]).take_while(inside).count()
     }
 
     /// Depth and height of rows of taps.

@@ -166,7 +166,7 @@ impl<T: Real> Dense<T> {
             Drawn::Transposed(wt) if backward => mul(wt, &x.values, alpha, threads),
             Drawn::Transposed(wt) => tr_mul(wt, &x.values, alpha, threads),
         };
-        Some(Signal::new(values, x.exponent + exponent))
+        Some(Signal::shared(values, x.exponent + exponent, threads))
     }
 
     /// scale·U·x + mean·1(1ᵀx), and the same with Uᵀ.

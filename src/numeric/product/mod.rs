@@ -67,6 +67,20 @@ impl<T> View<'_, T> {
         }
     }
 
+    /// From the first entry on, with the strides of rows and columns.
+    pub fn parts(&self) -> (&[T], [usize; 2]) {
+        (self.data, [self.row_stride as usize, self.column_stride as usize])
+    }
+
+    /// Entries column by column.
+    pub fn entries(&self) -> impl Iterator<Item = T> + '_
+    where
+        T: Copy,
+    {
+        let place = |i: usize, j: usize| i as isize * self.row_stride + j as isize * self.column_stride;
+        (0..self.columns).flat_map(move |j| (0..self.rows).map(move |i| self.data[place(i, j) as usize]))
+    }
+
     /// Columns `from..to`.
     pub fn columns(&self, from: usize, to: usize) -> Self {
         assert!(from <= to && to <= self.columns, "columns beyond a view");

@@ -17,6 +17,7 @@ use super::{
     exactly, softmax,
 };
 use crate::numeric::cached::CachedSignal;
+use crate::numeric::pieces;
 use crate::numeric::product::{Threads, View, product_to};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
@@ -185,7 +186,8 @@ impl<T: Real> Forward<T> for Attention {
                 );
             }
         });
-        let mixed = Rc::new(CachedSignal::from(Signal::new(mixed, v.signal.exponent)));
+        let mixed = Signal::shared(mixed, v.signal.exponent, context.threads);
+        let mixed = Rc::new(CachedSignal::from(mixed));
         let (scale, relative) = (self.scores.scale, self.scores.relative.is_some());
         (vec![mixed], Box::new(Tape { heads, scale, relative, q, k, v, weights }))
     }
@@ -231,10 +233,11 @@ impl<T: Real> Tape<T> {
     fn through_softmax(&self, slopes: Vec<T>, context: &Context<T>) -> (Vec<T>, i64) {
         let heads = &self.heads;
         let mut scores = slopes.clone();
-        for (scores, shares) in scores.chunks_exact_mut(heads.keys).zip(self.weights.chunks_exact(heads.keys))
-        {
-            softmax::gradient(scores, shares);
-        }
+        let weights = &self.weights;
+        pieces::each(&mut scores, pieces::length(heads.keys), context.threads, |first, piece| {
+            let columns = piece.chunks_exact_mut(heads.keys).zip(weights[first..].chunks_exact(heads.keys));
+            columns.for_each(|(scores, shares)| softmax::gradient(scores, shares));
+        });
         if heads.pass.is_capped() {
             let square = heads.queries * heads.keys;
             let (q, k) = (&self.q.signal.values, &self.k.signal.values);
@@ -308,9 +311,9 @@ impl<T: Real> Backward<T> for Tape<T> {
         }
         let [dq, dk] = self.through_products(&scores, context);
         vec![
-            Signal::new(dq, exponent + self.k.signal.exponent),
-            Signal::new(dk, exponent + self.q.signal.exponent),
-            Signal::new(dv, d.exponent),
+            Signal::shared(dq, exponent + self.k.signal.exponent, context.threads),
+            Signal::shared(dk, exponent + self.q.signal.exponent, context.threads),
+            Signal::shared(dv, d.exponent, context.threads),
         ]
     }
 }
