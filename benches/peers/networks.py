@@ -144,6 +144,29 @@ def transformers(model, config, **sizes):
     return made
 
 
+def two_sides(model, config, sources, encoder, decoder, length):
+    """An encoder of what `sources` draws and a decoder of so many tokens, by the names of their arguments."""
+
+    def made():
+        found = library("transformers")
+        settings = getattr(found, config)()
+        net = getattr(found, model)(settings)
+
+        class Logits(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = net
+
+            def forward(self, inputs):
+                source, target = inputs
+                return self.net(**{encoder: source, decoder: target}, use_cache=False).logits
+
+        draw = lambda batch: (sources(batch, settings), torch.randint(settings.vocab_size, (batch, length)))
+        return Logits(), draw
+
+    return made
+
+
 def gpt2(width, heads, blocks):
     return lambda: (Gpt2(width=width, heads=heads, blocks=blocks), tokens(50257))
 
@@ -261,6 +284,22 @@ NETWORKS = {
         num_hidden_layers=12,
         num_attention_heads=12,
         intermediate_size=3072,
+    ),
+    "t5-small": two_sides(
+        "T5ForConditionalGeneration",
+        "T5Config",
+        lambda batch, settings: torch.randint(settings.vocab_size, (batch, 128)),
+        "input_ids",
+        "decoder_input_ids",
+        128,
+    ),
+    "whisper-tiny": two_sides(
+        "WhisperForConditionalGeneration",
+        "WhisperConfig",
+        lambda batch, settings: torch.randn(batch, settings.num_mel_bins, 3000),
+        "input_features",
+        "decoder_input_ids",
+        448,
     ),
     "lstm-lm": lambda: (Lstm(), tokens(10000, 35)),
     "rnn-100": lambda: (Rnn(32, 128, 10), lambda batch: torch.randn(batch, 100, 32)),
