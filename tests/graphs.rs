@@ -105,7 +105,7 @@ fn several_inputs_are_parts_of_one() {
     );
     let (whole, parts) = (net(&whole), net(&parts));
     assert_eq!(parts.inputs, ["source", "target"]);
-    assert_eq!(parts.inputs_in_words(), "source 4×4, target 4×2");
+    assert_eq!(parts.inputs_in_words(), "source [4, 4], target [4, 2]");
     let x = batch(&whole);
     // Features of a position side by side, position after position.
     let rows = |features: std::ops::Range<usize>| {

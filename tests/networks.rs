@@ -421,12 +421,7 @@ fn errors_are_found() {
         ("llama-3-8b", "base = 500000", "base = 501000"),
         ("llama-3-8b", r#"{ type = "rmsnorm" }"#, r#"{ type = "layernorm", shift = false }"#),
         ("llama-3-8b", "kv_heads = 8", "kv_heads = 8, scale = 0.5001"),
-        (
-            "t5-small",
-            r#"relative = { table = "decoder" }"#,
-            r#"relative = { table = "decoder", distance = 8 }"#,
-        ),
-        ("t5-small", r#"table = "decoder""#, r#"table = "encoder""#),
+        ("t5-small", "causal = true, ", ""),
         ("t5-small", r#"from = ["decoder"]"#, r#"from = ["decoder"], scale = 1.0001"#),
         ("whisper-tiny", "sinusoidal-halves", "sinusoidal"),
         ("whisper-tiny", "bias = { key = false }", "bias = { value = false }"),

@@ -7,7 +7,7 @@ use crate::frontend::bundled;
 use crate::frontend::toml::Architecture;
 use crate::graph::Laws;
 use crate::initializer::Initializer;
-use crate::report::terminal::wrap::wrap;
+use crate::report::terminal::wrap::{shown, wrap};
 use crate::report::terminal::{BOLD, DIM, padded};
 use serde::Serialize;
 use std::ffi::OsStr;
@@ -83,16 +83,19 @@ pub fn lines(rows: &[Row], columns: Option<usize>) -> Vec<String> {
          does as well"
     );
     let name_width = rows.iter().map(|row| row.name.width()).max().unwrap_or(0);
-    let input_width = rows.iter().map(|row| row.input.width()).max().unwrap_or(0);
-    let titles =
-        format!("  {}  {:>10}  {:>6}  {}", padded("name", name_width), "parameters", "layers", "input");
+    let titles = format!("  {}  {:>10}  {:>6}  input", padded("name", name_width), "parameters", "layers");
     let mut lines = vec![wrap(&title, columns, 2), format!("{DIM}{titles}{DIM:#}")];
     for row in rows {
-        let (name, input) = (padded(row.name, name_width), padded(&row.input, input_width));
-        let head =
-            format!("  {BOLD}{name}{BOLD:#}  {:>10}  {:>6}  {input}", count(row.parameters), row.layers);
-        lines.push(head.trim_end().into());
+        let name = padded(row.name, name_width);
+        let head = format!("  {BOLD}{name}{BOLD:#}  {:>10}  {:>6}", count(row.parameters), row.layers);
         let indent = 6;
+        // Several inputs may want a line of their own.
+        let beside = format!("{head}  {}", row.input);
+        if columns.is_none_or(|columns| shown(&beside) <= columns) {
+            lines.push(beside);
+        } else {
+            lines.extend([head, wrap(&format!("{}{}", " ".repeat(indent), row.input), columns, indent)]);
+        }
         lines.push(wrap(&format!("{}{DIM}{}{DIM:#}", " ".repeat(indent), row.about), columns, indent));
     }
     lines
@@ -108,7 +111,6 @@ pub fn print(color: When) -> Result<ExitCode, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::terminal::wrap::shown;
 
     #[test]
     fn every_network_says_where_it_and_its_initializer_are_from() {

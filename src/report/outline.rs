@@ -22,6 +22,8 @@ pub struct Outline {
     pub blocks: Vec<Block>,
     /// Stretches of blocks with equally many channels, or of one side, where there are several.
     pub stages: Vec<Stage>,
+    /// Last places of sides behind which another begins, such as a decoder behind an encoder.
+    pub sides: Vec<usize>,
     /// What a number of a block counts.
     pub across: String,
     /// The last place.
@@ -106,14 +108,18 @@ impl Outline {
             let across = "time step".into();
             let places = together(&of_layer, &places);
             let norms = Vec::new();
-            return Some(Self { places, norms, roles, blocks, stages: Vec::new(), across, extent });
+            let (stages, sides) = (Vec::new(), Vec::new());
+            return Some(Self { places, norms, roles, blocks, stages, sides, across, extent });
         }
         let at: Vec<usize> = (1..=layers.len()).collect();
         let units = merged(units(layers));
         let (blocks, across) = blocks(&units);
-        let stages = sides(&units).unwrap_or_else(|| stages(layers, &blocks));
+        let by_side = sides(&units).unwrap_or_default();
+        let inner = &by_side[..by_side.len().saturating_sub(1)];
+        let ends = inner.iter().map(|side| side.places.1).collect();
+        let stages = if by_side.is_empty() { stages(layers, &blocks) } else { by_side };
         let (places, norms) = (together(&of_layer, &at), Vec::new());
-        Some(Self { places, norms, roles, blocks, stages, across, extent: layers.len() })
+        Some(Self { places, norms, roles, blocks, stages, sides: ends, across, extent: layers.len() })
     }
 }
 
@@ -444,6 +450,44 @@ pub mod tests {
         let chain =
             Cell { norms: vec![norm(1)], ..made::cell(network(&[("conv1", "conv2d"), ("conv2", "conv2d")])) };
         assert_eq!(Outline::with_norms(&chain).unwrap().roles.len(), 1);
+    }
+
+    /// An encoder and a decoder of so many blocks, the decoder with cross attention.
+    pub fn two_sides(blocks: usize) -> Vec<Layer> {
+        let mut all = vec![("encoder_embedding".to_string(), "embedding")];
+        for side in ["encoder", "decoder"] {
+            if side == "decoder" {
+                all.push(("decoder_embedding".into(), "embedding"));
+            }
+            for k in 1..=blocks {
+                all.push((format!("{side}_attention{k}/self/query"), "linear"));
+                all.push((format!("{side}_attention{k}"), "residual"));
+                if side == "decoder" {
+                    all.push((format!("{side}_cross{k}/cross/query"), "linear"));
+                    all.push((format!("{side}_cross{k}"), "residual"));
+                }
+                all.push((format!("{side}_mlp{k}/up"), "linear"));
+                all.push((format!("{side}_mlp{k}"), "residual"));
+            }
+        }
+        all.push(("head".into(), "linear"));
+        network(&all.iter().map(|(path, kind)| (path.as_str(), *kind)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn encoder_and_decoder_are_stages_with_blocks_of_their_own() {
+        let outline = Outline::of(&two_sides(3)).unwrap();
+        let stages: Vec<(&str, (usize, usize))> =
+            outline.stages.iter().map(|stage| (stage.name.as_str(), stage.places)).collect();
+        assert_eq!(stages, [("encoder", (2, 13)), ("decoder", (15, 32))]);
+        assert_eq!((outline.across.as_str(), outline.sides.as_slice()), ("block", [13].as_slice()));
+        let numbers: Vec<Option<usize>> = outline.blocks.iter().map(|block| block.number).collect();
+        let sides = [Some(1), Some(2), Some(3)];
+        assert_eq!(numbers, [&[None], &sides[..], &[None], &sides[..], &[None]].concat());
+        assert_eq!(outline.blocks[1].name, "encoder 1");
+        // A network of one side has no such stages.
+        let one: Vec<Layer> = two_sides(3).into_iter().take(13).collect();
+        assert!(Outline::of(&one).unwrap().stages.is_empty());
     }
 
     #[test]

@@ -32,17 +32,56 @@ pub fn across(outline: &Outline) -> Across {
     }
 }
 
-fn line<'a>(cell: &'a Cell, outline: &Outline, role: usize, look: &RoleLook) -> Line<'a> {
-    Line {
+/// Layers with their places.
+type Placed<'a> = Vec<(usize, &'a Layer)>;
+
+/// A role has more kinds of places than this: what is at them is one line.
+const MOST_PARTS: usize = 8;
+
+/// The layers of a role that one stroke connects: what every signal passes ends where a side ends; of other roles those at like places of
+/// like blocks belong together, such as the queries of all cross attentions. The part that ends last is the last.
+fn parts<'a>(cell: &'a Cell, outline: &Outline, role: usize) -> Vec<Placed<'a>> {
+    let layers = outline.layers(cell, role);
+    let trunk = outline.roles[role].trunk;
+    let kind = |at: usize, layer: &Layer| match trunk {
+        true => outline.sides.iter().filter(|end| **end < at).count().to_string(),
+        false => layer.path.iter().flat_map(|path| path.chars()).filter(|c| !c.is_ascii_digit()).collect(),
+    };
+    let mut found: Vec<(String, Placed)> = Vec::new();
+    for (at, layer) in &layers {
+        let kind = kind(*at, layer);
+        match found.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, part)) => part.push((*at, layer)),
+            None => found.push((kind, vec![(*at, layer)])),
+        }
+    }
+    if found.len() > MOST_PARTS {
+        return vec![layers];
+    }
+    let mut parts: Vec<Placed> = found.into_iter().map(|(_, part)| part).collect();
+    parts.sort_by_key(|part| part.last().map(|(at, _)| *at));
+    parts
+}
+
+/// The strokes of a role, of which the last has its name.
+fn lines<'a>(cell: &'a Cell, outline: &Outline, role: usize, look: &RoleLook) -> Vec<Line<'a>> {
+    let parts = parts(cell, outline, role);
+    let last = parts.len().saturating_sub(1);
+    let line = |(index, layers)| Line {
         look: look.style,
         weight: look.weight,
         marker: look.marker,
         // A line alone needs no name.
-        label: if outline.roles.len() > 1 { outline.roles[role].name.clone() } else { String::new() },
-        layers: outline.layers(cell, role),
+        label: if outline.roles.len() > 1 && index == last {
+            outline.roles[role].name.clone()
+        } else {
+            String::new()
+        },
+        layers,
         trials: cell.trials,
         act: &cell.act,
-    }
+    };
+    parts.into_iter().enumerate().map(line).collect()
 }
 
 /// A line for each role of a cell; what every signal passes comes last, upon the others.
@@ -50,19 +89,18 @@ pub fn roles<'a>(cell: &'a Cell, outline: &Outline) -> Vec<Line<'a>> {
     let looks = role_looks(&outline.roles);
     let of = |trunk: bool| {
         let roles = outline.roles.iter().enumerate().filter(move |(_, role)| role.trunk == trunk);
-        roles.map(|(role, _)| line(cell, outline, role, &looks[role])).collect::<Vec<_>>()
+        roles.flat_map(|(role, _)| lines(cell, outline, role, &looks[role])).collect::<Vec<_>>()
     };
     of(false).into_iter().chain(of(true)).collect()
 }
 
 /// One role of every cell.
 pub fn role<'a>(shown: &[Shown<'a>], outline: &Outline, role: usize) -> Vec<Line<'a>> {
-    let of = |shown: &Shown<'a>| Line {
-        layers: outline.layers(shown.cell, role),
-        weight: 2.0,
-        ..Line::whole(shown)
+    let of = |shown: &Shown<'a>| {
+        let line = |layers| Line { layers, weight: 2.0, ..Line::whole(shown) };
+        parts(shown.cell, outline, role).into_iter().map(line).collect::<Vec<_>>()
     };
-    shown.iter().map(of).collect()
+    shown.iter().flat_map(of).collect()
 }
 
 /// All layers of every cell, of a network that is one line.
@@ -89,6 +127,7 @@ pub fn samples(cell: &Cell, outline: &Outline) -> Panel {
             thinned(&active).map(|(at, l)| (*at as f64, share(l, bounded))).collect();
         if !points.is_empty() {
             let label = match line.label.as_str() {
+                "" if outline.roles.len() > 1 => String::new(),
                 "" => format!("{units} units"),
                 role => format!("{units}, {role}"),
             };
@@ -101,13 +140,13 @@ pub fn samples(cell: &Cell, outline: &Outline) -> Panel {
         }
         if line.weight > 2.0 || (outline.roles.iter().all(|role| !role.trunk) && line.layers.len() > 1) {
             let points = thinned(&line.layers).map(|(at, l)| (*at as f64, l.correlation)).collect();
-            let label = if outline.roles.iter().any(|role| role.trunk) {
-                String::new()
-            } else {
-                format!(", {}", line.label)
+            let label = match line.label.as_str() {
+                "" if outline.roles.len() > 1 => String::new(),
+                _ if outline.roles.iter().any(|role| role.trunk) => "cosine".into(),
+                role => format!("cosine, {role}"),
             };
             cosines.push(Series {
-                label: format!("cosine{label}"),
+                label,
                 weight: line.weight,
                 marker: line.marker,
                 ..Series::new(line.look, points)
@@ -117,8 +156,9 @@ pub fn samples(cell: &Cell, outline: &Outline) -> Panel {
     // Lines at zero, one upon another, say the same.
     let most = |s: &Series| s.line.iter().filter_map(|p| p.1).fold(0.0, f64::max);
     if shares.iter().all(|s| most(s) < NONE) {
-        shares.truncate(1);
-        shares.iter_mut().for_each(|s| s.label = format!("{units} units"));
+        let end = shares.iter().position(|s| !s.label.is_empty()).unwrap_or(0);
+        shares.truncate(end + 1);
+        shares.iter_mut().skip(end).for_each(|s| s.label = format!("{units} units"));
     }
     let title = format!("Mean cosine of samples; {units} units");
     let series: Vec<Series> =
@@ -138,7 +178,7 @@ pub fn samples(cell: &Cell, outline: &Outline) -> Panel {
 mod tests {
     use super::super::series::tests::report;
     use super::*;
-    use crate::report::outline::tests::transformer;
+    use crate::report::outline::tests::{transformer, two_sides};
 
     /// A cell with the layers of a transformer.
     fn cell(blocks: usize) -> Cell {
@@ -156,6 +196,26 @@ mod tests {
         let last = lines.last().unwrap();
         assert_eq!((last.label.as_str(), last.layers.len()), ("stream", 9));
         assert!(lines.iter().filter(|line| line.label != "stream").all(|line| line.weight < last.weight));
+    }
+
+    #[test]
+    fn strokes_end_with_their_side_and_connect_like_places() {
+        let mut cell = cell(1);
+        cell.layers = two_sides(3);
+        let outline = Outline::of(&cell.layers).unwrap();
+        let lines = roles(&cell, &outline);
+        let strokes = |name: &str| {
+            let last = lines.iter().position(|line| line.label == name).unwrap();
+            let look = lines[last].look;
+            let same = lines.iter().filter(|line| line.look == look).map(|line| line.layers.len());
+            same.collect::<Vec<_>>()
+        };
+        // The first embedding and six sums, then the second and nine.
+        assert_eq!(strokes("stream"), [7, 10]);
+        // Self attention of either side, and cross attention.
+        assert_eq!(strokes("query"), [3, 3, 3]);
+        let labels: Vec<&str> = lines.iter().map(|l| l.label.as_str()).filter(|l| !l.is_empty()).collect();
+        assert_eq!(labels, ["query", "up", "head", "stream"]);
     }
 
     #[test]
