@@ -38,16 +38,22 @@ type Placed<'a> = Vec<(usize, &'a Layer)>;
 /// A role has more kinds of places than this: what is at them is one line.
 const MOST_PARTS: usize = 8;
 
-/// The layers of a role that one stroke connects: what every signal passes ends where a side ends; of other roles those at like places of
-/// like blocks belong together, such as the queries of all cross attentions. The part that ends last is the last.
+/// The place of a layer in its block: its path without the numbers of blocks.
+fn place(layer: &Layer) -> String {
+    let path = layer.path.as_deref().unwrap_or_default();
+    let (blocks, name) = path.rsplit_once('/').unwrap_or((path, ""));
+    let blocks: String = blocks.chars().filter(|c| !c.is_ascii_digit()).collect();
+    format!("{blocks}/{name}")
+}
+
+/// The layers of a role that one stroke connects: it ends where a side ends, and but for what every signal passes it connects like places
+/// of like blocks, such as the queries of all cross attentions. The part with most layers is the last.
 fn parts<'a>(cell: &'a Cell, outline: &Outline, role: usize) -> Vec<Placed<'a>> {
     let layers = outline.layers(cell, role);
     let trunk = outline.roles[role].trunk;
-    let kind = |at: usize, layer: &Layer| match trunk {
-        true => outline.sides.iter().filter(|end| **end < at).count().to_string(),
-        false => layer.path.iter().flat_map(|path| path.chars()).filter(|c| !c.is_ascii_digit()).collect(),
-    };
-    let mut found: Vec<(String, Placed)> = Vec::new();
+    let side = |at: usize| outline.sides.iter().filter(|end| **end < at).count();
+    let kind = |at: usize, layer: &Layer| (side(at), if trunk { String::new() } else { place(layer) });
+    let mut found: Vec<((usize, String), Placed)> = Vec::new();
     for (at, layer) in &layers {
         let kind = kind(*at, layer);
         match found.iter_mut().find(|(known, _)| *known == kind) {
@@ -59,7 +65,7 @@ fn parts<'a>(cell: &'a Cell, outline: &Outline, role: usize) -> Vec<Placed<'a>> 
         return vec![layers];
     }
     let mut parts: Vec<Placed> = found.into_iter().map(|(_, part)| part).collect();
-    parts.sort_by_key(|part| part.last().map(|(at, _)| *at));
+    parts.sort_by_key(|part| (part.len(), part.last().map(|(at, _)| *at)));
     parts
 }
 
@@ -206,8 +212,8 @@ mod tests {
         let lines = roles(&cell, &outline);
         let strokes = |name: &str| {
             let last = lines.iter().position(|line| line.label == name).unwrap();
-            let look = lines[last].look;
-            let same = lines.iter().filter(|line| line.look == look).map(|line| line.layers.len());
+            let of_role = |line: &&Line| (line.look, line.weight) == (lines[last].look, lines[last].weight);
+            let same = lines.iter().filter(of_role).map(|line| line.layers.len());
             same.collect::<Vec<_>>()
         };
         // The first embedding and six sums, then the second and nine.
