@@ -326,8 +326,10 @@ def main():
 
         def watch(module, _, output):
             output = output[0] if isinstance(output, tuple) else output
-            output.retain_grad()
-            seen.append((module, output))
+            # Tables that are not learnt have no gradient.
+            if output.requires_grad:
+                output.retain_grad()
+                seen.append((module, output))
 
         for module in net.modules():
             if isinstance(module, WEIGHTED):
