@@ -168,7 +168,7 @@ impl<T: Real> Signal<T> {
         let exponent = self.exponent + other.exponent;
         let (rows, columns) = self.values.shape();
         let (a, b) = (self.values.as_slice(), other.values.as_slice());
-        let mut values = DMatrix::from_vec(rows, columns, vec![T::ZERO; rows * columns]);
+        let mut values = zeros(rows, columns);
         let tops = pieces::each(values.as_mut_slice(), pieces::length(1), threads, |first, piece| {
             let range = first..first + piece.len();
             multiply_into(piece, &a[range.clone()], &b[range])
@@ -229,7 +229,7 @@ pub fn stacked_shared<T: Real>(parts: &[&Signal<T>], threads: Threads) -> Signal
     let columns = parts.first().map_or(0, |part| part.values.ncols());
     let rows: usize = parts.iter().map(|part| part.values.nrows()).sum();
     let (exponent, scales) = aligned(parts);
-    let mut values = DMatrix::from_vec(rows, columns, vec![T::ZERO; rows * columns]);
+    let mut values = zeros(rows, columns);
     let unit = rows.max(1);
     let tops = pieces::each(values.as_mut_slice(), pieces::length(unit), threads, |first, piece| {
         for (index, column) in piece.chunks_exact_mut(unit).enumerate() {
@@ -258,7 +258,7 @@ pub fn unstacked_shared<T: Real>(signal: &Signal<T>, heights: &[usize], threads:
     let entries = signal.values.as_slice();
     let mut above = 0;
     let part = |height: &usize| {
-        let mut values = DMatrix::from_vec(*height, columns, vec![T::ZERO; height * columns]);
+        let mut values = zeros(*height, columns);
         let unit = (*height).max(1);
         let tops = pieces::each(values.as_mut_slice(), pieces::length(unit), threads, |first, piece| {
             for (index, column) in piece.chunks_exact_mut(unit).enumerate() {
@@ -270,6 +270,11 @@ pub fn unstacked_shared<T: Real>(signal: &Signal<T>, heights: &[usize], threads:
         Signal { values, exponent: signal.exponent }.normalized_from(&tops)
     };
     heights.iter().map(part).collect()
+}
+
+/// Memory that is zero as the system gives it, where it is given anew.
+pub fn zeros<T: Real>(rows: usize, columns: usize) -> DMatrix<T> {
+    DMatrix::from_vec(rows, columns, vec![T::ZERO; rows * columns])
 }
 
 /// The same entries in another shape of as many.

@@ -9,9 +9,8 @@ use crate::numeric::cached::{CachedSignal, ColumnSums};
 use crate::numeric::pieces;
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
-use crate::numeric::signal::Signal;
+use crate::numeric::signal::{Signal, zeros};
 use crate::numeric::slice::max_abs;
-use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -92,7 +91,7 @@ impl Act {
         let exponent = z.signal.exponent;
         let (mut values, shared) = match Rc::try_unwrap(z) {
             Ok(own) => (own.signal.values, None),
-            Err(shared) => (DMatrix::from_vec(rows, columns, vec![T::ZERO; rows * columns]), Some(shared)),
+            Err(shared) => (zeros(rows, columns), Some(shared)),
         };
         let source = shared.as_ref().map(|shared| shared.signal.values.as_slice());
         let mut positive = vec![false; rows * columns];

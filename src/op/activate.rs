@@ -6,7 +6,7 @@ use crate::numeric::cached::{CachedSignal, ColumnSums};
 use crate::numeric::pieces;
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
-use crate::numeric::signal::Signal;
+use crate::numeric::signal::{Signal, zeros};
 use crate::numeric::slice::{max_abs, max_abs_into, multiply};
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
@@ -108,7 +108,7 @@ pub fn evaluate<T: Real>(
     let scale = plain_scale(z).filter(|_| act.kernel.is_quick() && !act.shape.homogeneous)?;
     let (rows, columns) = z.values.shape();
     let level = T::of(threshold);
-    let mut psi = DMatrix::from_vec(rows, columns, vec![T::ZERO; rows * columns]);
+    let mut psi = zeros(rows, columns);
     let length = (STRETCH / rows.max(1)).max(1) * rows.max(1);
     let found = pieces::mapped(z.values.as_slice(), psi.as_mut_slice(), length, threads, |z, psi| {
         let mut slope = vec![T::ZERO; z.len()];

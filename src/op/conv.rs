@@ -19,7 +19,7 @@ use super::{
 use crate::numeric::cached::{CachedSignal, SUMS};
 use crate::numeric::product::{Triangle, View, product_into_new, product_to};
 use crate::numeric::real::Real;
-use crate::numeric::signal::{Signal, power_of_two};
+use crate::numeric::signal::{Signal, power_of_two, zeros};
 use crate::numeric::slice::{inner, sums};
 use crate::numeric::wide::Wide;
 use crate::weights::{Dense, LinearMap};
@@ -643,11 +643,6 @@ struct Tile<T> {
     scale: T,
     /// To what is there.
     add: bool,
-}
-
-/// Memory that is zero as the system gives it, where it is given anew.
-fn zeros<T: Real>(rows: usize, columns: usize) -> DMatrix<T> {
-    DMatrix::from_vec(rows, columns, vec![T::ZERO; rows * columns])
 }
 
 fn grow<T: Real>(scratch: &mut Vec<T>, room: usize) {

@@ -122,8 +122,7 @@ for_each_machine! {
     ) {
         let mut first = 0;
         while first < channels {
-            let left = channels - first;
-            let width = if left >= LANES { LANES } else if left >= FEW { FEW } else { 1 };
+            let width = width(channels - first);
             for (index, place) in range.clone().enumerate() {
                 let to = &mut to[index * channels + first..][..width];
                 let terms = &axis[place];
@@ -161,6 +160,12 @@ fn sum<T: Real, const N: usize>(
     for i in 0..N {
         to[i].write(sums[i]);
     }
+}
+
+/// Channels that are taken together of those that are left.
+#[inline(always)]
+fn width(left: usize) -> usize {
+    [LANES, FEW].into_iter().find(|lanes| left >= *lanes).unwrap_or(1)
 }
 
 #[inline(always)]
@@ -257,8 +262,7 @@ for_each_machine! {
     ) {
         let mut first = 0;
         while first < channels {
-            let left = channels - first;
-            let width = if left >= LANES { LANES } else if left >= FEW { FEW } else { 1 };
+            let width = width(channels - first);
             for Row { taps, line, read } in rows {
                 for (tap, Run { windows, place }) in along.iter().enumerate() {
                     if windows.is_empty() {

@@ -7,7 +7,7 @@ use crate::numeric::cached::CachedSignal;
 use crate::numeric::pieces;
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
-use crate::numeric::signal::{LEAST, Signal};
+use crate::numeric::signal::{LEAST, Signal, zeros};
 use crate::numeric::slice::{add_product, max_abs, multiply_into};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ fn gated<T: Real>(signal: &Signal<T>, gate: &Signal<T>, times: usize, threads: T
     }
     let (rows, columns) = signal.values.shape();
     let (entries, gates) = (signal.values.as_slice(), gate.values.as_slice());
-    let mut values = DMatrix::from_vec(rows, columns, vec![T::ZERO; rows * columns]);
+    let mut values = zeros(rows, columns);
     let unit = rows.max(1);
     let tops = pieces::each(values.as_mut_slice(), pieces::length(unit), threads, |first, piece| {
         let from = entries[first..].chunks_exact(unit);

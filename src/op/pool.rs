@@ -8,7 +8,7 @@ use super::{Activations, Context, Nature, Operator, Shape, Shapes, Space, Unary,
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::pieces;
 use crate::numeric::real::Real;
-use crate::numeric::signal::Signal;
+use crate::numeric::signal::{Signal, zeros};
 use crate::numeric::slice::{add_scaled, max_abs};
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
@@ -217,11 +217,7 @@ impl<T: Real> UnaryBackward<T> for Tape {
         let (Self::Largest(pool, _) | Self::Mean(pool)) = &*self;
         let window = &pool.window;
         let channels = d.values.nrows();
-        let mut dx = DMatrix::from_vec(
-            channels,
-            window.positions() * context.batch,
-            vec![T::ZERO; channels * window.positions() * context.batch],
-        );
+        let mut dx = zeros(channels, window.positions() * context.batch);
         let share = T::of(1.0 / window.taps() as f64);
         let unit = channels.max(1);
         let (count, outputs) = (window.windows(), d.values.as_slice());
