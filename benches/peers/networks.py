@@ -124,22 +124,25 @@ def timm(name, side=224):
     return made
 
 
+class Called(nn.Module):
+    """A network with a way of its own to call it."""
+
+    def __init__(self, net, forward):
+        super().__init__()
+        self.net, self.forward = net, forward
+
+
 def transformers(model, config, **sizes):
     def made():
         found = library("transformers")
         settings = getattr(found, config)(**sizes)
         net = getattr(found, model)(settings)
 
-        class Logits(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.net = net
+        def logits(ids):
+            out = net(ids)
+            return out.logits if hasattr(out, "logits") else out.last_hidden_state
 
-            def forward(self, ids):
-                out = self.net(ids)
-                return out.logits if hasattr(out, "logits") else out.last_hidden_state
-
-        return Logits(), tokens(settings.vocab_size)
+        return Called(net, logits), tokens(settings.vocab_size)
 
     return made
 
@@ -152,17 +155,9 @@ def two_sides(model, config, sources, encoder, decoder, length):
         settings = getattr(found, config)()
         net = getattr(found, model)(settings)
 
-        class Logits(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.net = net
-
-            def forward(self, inputs):
-                source, target = inputs
-                return self.net(**{encoder: source, decoder: target}, use_cache=False).logits
-
+        logits = lambda inputs: net(**dict(zip((encoder, decoder), inputs)), use_cache=False).logits
         draw = lambda batch: (sources(batch, settings), torch.randint(settings.vocab_size, (batch, length)))
-        return Logits(), draw
+        return Called(net, logits), draw
 
     return made
 

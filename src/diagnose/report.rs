@@ -1,7 +1,7 @@
 //! From the records of a run to its report.
 
 use super::verdict::judge;
-use crate::graph::{Graph, RecordedNorm};
+use crate::graph::{Entry, Graph, RecordedNorm};
 use crate::measure::spread::add_spread;
 use crate::measure::summary::{median, summary};
 use crate::op;
@@ -104,12 +104,48 @@ fn drawing(cell: &CellPlan, entry: usize) -> Option<Drawing> {
     })
 }
 
-/// What the parameter is for that is recorded at an entry; the later steps of a recurrent layer have the parameters of its first.
-fn purpose(graph: &Graph, entry: usize) -> Option<op::Role> {
-    let entries = &graph.entries;
-    let first =
-        (0..=entry).rev().find(|index| entries[*index].parameter.is_some() || !entries[*index].weighted)?;
-    Some(graph.parameters.get(entries[first].parameter?)?.role)
+/// What the parameter is for that is recorded at each entry; the later steps of a recurrent layer have the parameters of its first.
+fn purposes(graph: &Graph) -> Vec<Option<op::Role>> {
+    let mut before = None;
+    let of = |entry: &Entry| {
+        if entry.parameter.is_some() || !entry.weighted {
+            before = entry.parameter.and_then(|place| graph.parameters.get(place)).map(|p| p.role);
+        }
+        before
+    };
+    graph.entries.iter().map(of).collect()
+}
+
+/// A layer of this kind and these fans with what every record has; no more is known of it.
+fn recorded(
+    kind: &str,
+    (fan_in, fan_out): (usize, usize),
+    (records, double): (&[&LayerRecord], bool),
+    trace: bool,
+) -> Layer {
+    Layer {
+        layer: 1,
+        path: None,
+        kind: kind.into(),
+        role: None,
+        fan_in,
+        fan_out,
+        units: None,
+        preactivation: summary(records, |r| r.preactivation, |r| r.below.preactivation, trace),
+        activation: summary(records, |r| r.activation, |r| r.below.activation, trace),
+        gradient: summary(records, |r| r.gradient, |r| r.below.gradient, trace),
+        weight_gradient: summary(records, |r| r.weight_gradient, |r| r.below.weight_gradient, trace),
+        branch: false,
+        dead_fraction: 0.0,
+        saturated_fraction: None,
+        correlation: None,
+        effective_rank: None,
+        unit_symmetry: None,
+        position_correlation: None,
+        rounding: rounding(records, double),
+        drawing: None,
+        theory: None,
+    }
 }
 
 /// The norms of a cell, as layers of their own that nobody judges.
@@ -119,25 +155,9 @@ fn norms(cell: &CellPlan, recorded: &RecordedCell, trace: bool) -> Vec<Layer> {
         Layer {
             layer: norm.behind.max(1),
             path: Some(norm.path.clone()),
-            kind: norm.kind.into(),
             role: Some(role::NORM.into()),
-            fan_in: norm.channels,
-            fan_out: norm.channels,
-            units: None,
-            preactivation: summary(&records, |r| r.preactivation, |r| r.below.preactivation, trace),
-            activation: summary(&records, |r| r.activation, |r| r.below.activation, trace),
-            gradient: summary(&records, |r| r.gradient, |r| r.below.gradient, trace),
-            weight_gradient: summary(&records, |r| r.weight_gradient, |r| r.below.weight_gradient, trace),
             branch: !norm.trunk,
-            dead_fraction: 0.0,
-            saturated_fraction: None,
-            correlation: None,
-            effective_rank: None,
-            unit_symmetry: None,
-            position_correlation: None,
-            rounding: rounding(&records, recorded.double),
-            drawing: None,
-            theory: None,
+            ..self::recorded(norm.kind, (norm.channels, norm.channels), (&records, recorded.double), trace)
         }
     };
     cell.graph.recorded_norms.iter().enumerate().map(one).collect()
@@ -162,15 +182,7 @@ fn assemble(
             Layer {
                 layer: index + 1,
                 path: (!entry.path.is_empty()).then(|| entry.path.clone()),
-                kind: entry.kind.into(),
-                role: None,
-                fan_in: layer.fan_in,
-                fan_out: entry.fan_out,
                 units: (entry.units != entry.fan_out).then_some(entry.units),
-                preactivation: summary(&records, |r| r.preactivation, |r| r.below.preactivation, trace),
-                activation: summary(&records, |r| r.activation, |r| r.below.activation, trace),
-                gradient: summary(&records, |r| r.gradient, |r| r.below.gradient, trace),
-                weight_gradient: summary(&records, |r| r.weight_gradient, |r| r.below.weight_gradient, trace),
                 branch: !entry.trunk,
                 dead_fraction: middle(|r| Some(r.dead_fraction)).unwrap_or(0.0),
                 saturated_fraction: middle(|r| r.saturated_fraction),
@@ -178,14 +190,12 @@ fn assemble(
                 effective_rank: middle(|r| r.effective_rank),
                 unit_symmetry: middle(|r| Some(r.unit_symmetry)),
                 position_correlation: middle(|r| r.position_correlation),
-                rounding: rounding(&records, double),
                 drawing: drawing(cell, index),
-                theory: None,
+                ..recorded(entry.kind, (layer.fan_in, entry.fan_out), (&records, double), trace)
             }
         })
         .collect();
-    let purposes: Vec<_> = (0..layers.len()).map(|entry| purpose(&cell.graph, entry)).collect();
-    role::assign(&mut layers, &purposes);
+    role::assign(&mut layers, &purposes(&cell.graph));
     add_spread(&mut layers, trials);
     if let Some(expected) = &expected {
         let theory = expected.theory(&layers);

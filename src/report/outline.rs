@@ -384,7 +384,8 @@ pub mod tests {
     use crate::result::made;
 
     /// Layers of a network with these paths and kinds; a sum is on the trunk, and so is what has no `/` in its path.
-    pub fn network(of: &[(&str, &str)]) -> Vec<Layer> {
+    pub fn network(of: &[(impl AsRef<str>, &str)]) -> Vec<Layer> {
+        let of: Vec<(&str, &str)> = of.iter().map(|(path, kind)| (path.as_ref(), *kind)).collect();
         let one = |(k, (path, kind)): (usize, &(&str, &str))| Layer {
             path: Some((*path).to_string()),
             kind: (*kind).into(),
@@ -410,7 +411,7 @@ pub mod tests {
             paths.push((format!("mlp{k}"), "residual"));
         }
         paths.push(("head".into(), "linear"));
-        network(&paths.iter().map(|(path, kind)| (path.as_str(), *kind)).collect::<Vec<_>>())
+        network(&paths)
     }
 
     fn names(outline: &Outline) -> Vec<(&str, Option<usize>)> {
@@ -471,7 +472,7 @@ pub mod tests {
             }
         }
         all.push(("head".into(), "linear"));
-        network(&all.iter().map(|(path, kind)| (path.as_str(), *kind)).collect::<Vec<_>>())
+        network(&all)
     }
 
     #[test]
