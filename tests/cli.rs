@@ -1702,6 +1702,14 @@ fn inputs_have_names() {
         let (code, text) = complaint(&all);
         assert!(code == 2 && text.contains("--input") && text.contains(words), "{inputs:?}: {text}");
     }
+    // An only input may be called by its name: theory follows what it is given.
+    let one = |input: &str| {
+        let report = json(&["--net", "mlp-digits", "--trials", "2", "--json", "--input", input]);
+        (report.spec.input_in_words(), serde_json::to_string(&report.cells).unwrap())
+    };
+    let (named, plain) = (one("input=uniform(1, 2)"), one("uniform(1, 2)"));
+    assert_eq!([named.0.as_str(), &plain.0], ["input=uniform(1, 2)", "uniform(1, 2)"]);
+    assert_eq!(named.1, plain.1);
     let (code, text) = complaint(&["--input", "x=normal"]);
     assert!(code == 2 && text.contains("a plain stack has one input"), "{text}");
 }

@@ -402,7 +402,7 @@ fn common(spec: &Experiment, page: Page) -> Vec<String> {
     let mut facts = vec![
         format!("batch {}", spec.batch),
         format!("{} trial{}", spec.trials, if spec.trials == 1 { "" } else { "s" }),
-        fact("input", &spec.input),
+        fact("input", &spec.input_in_words()),
         format!("seed {}", spec.seed),
     ];
     facts.extend(spec.bias.iter().map(|law| fact("bias", law)));

@@ -237,6 +237,12 @@ impl Plan {
                 Some(net) => PlanError::Net(fault.beside(net.init.as_ref(), init)),
             }));
         }
+        // An only input may be called by its name as well.
+        if let Some([sole]) = plan.cells.first().map(|cell| cell.graph.inputs.as_slice())
+            && let Some(own) = plan.inputs.named.remove(sole)
+        {
+            plan.inputs.common = own;
+        }
         plan.check_inputs()?;
         if e.net.is_some() {
             let depth = plan.cells.first().map_or(0, |c| c.layers.len());

@@ -61,6 +61,13 @@ pub struct Experiment {
 }
 
 impl Experiment {
+    /// What goes in, in words: that of every input, and of those that are given their own by name.
+    pub fn input_in_words(&self) -> String {
+        let own = self.inputs.iter().map(|(name, input)| format!("{name}={input}"));
+        let common = (self.inputs.is_empty() || self.input != "normal").then(|| self.input.clone());
+        common.into_iter().chain(own).collect::<Vec<_>>().join(", ")
+    }
+
     /// The widths of every stack of the grid; of a network, those of nothing.
     pub fn stacks(&self) -> impl Iterator<Item = &[usize]> {
         std::iter::once(self.widths.as_slice()).chain(self.more_widths.iter().map(Vec::as_slice))

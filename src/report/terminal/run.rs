@@ -31,7 +31,7 @@ pub fn render(report: &Report, columns: Option<usize>) -> String {
         spec.batch,
         spec.trials,
         if spec.trials == 1 { "" } else { "s" },
-        spec.input,
+        spec.input_in_words(),
         spec.seed
     );
     let mut lines = vec![wrap(&head, columns, 2), String::new()];
