@@ -35,6 +35,13 @@ for_each_machine! {
     }
 }
 
+for_each_machine! {
+    /// Σv in double precision.
+    pub fn total<T: Real>(values: &[T]) -> f64 {
+        sum_of(values, #[inline(always)] |v| v)
+    }
+}
+
 #[inline(always)]
 fn sum_of<T: Real>(values: &[T], of: impl Fn(T) -> T) -> f64 {
     let mut total = [0.0f64; LANES];
@@ -225,6 +232,7 @@ mod tests {
             let total: f32 = v.iter().sum();
             let squares: f64 = v.iter().map(|x| f64::from(x * x)).sum();
             assert_eq!(sums(&v), (total.into(), squares));
+            assert_eq!(super::total(&v), f64::from(total));
             let products: f64 = v.iter().zip(&w).map(|(a, b)| f64::from(a * b)).sum();
             assert_eq!(inner(&v, &w), products);
             let top = v.iter().fold(0.0, |top, x| f32::max(top, x.abs()));

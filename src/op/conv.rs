@@ -560,7 +560,7 @@ impl Conv {
         if wanted.is_some() || !context.quiet {
             let mut product = zeros(self.units, self.fan_in());
             self.all_tiles(product.as_mut_slice(), (T::ONE, false), (x, d), context);
-            let (exponent, sums_of_gain, exponent_of_gain) = weights.gradient(&mut product);
+            let (exponent, sums_of_gain, exponent_of_gain) = weights.gradient(&mut product, context.threads);
             gain = Some((sums_of_gain, exponent_of_gain + x.exponent + d.exponent));
             let exponent = exponent + x.exponent + d.exponent;
             let (total, square) = sums(product.as_slice());
@@ -671,7 +671,7 @@ impl<T: Real> Unary<T> for Conv {
         let gain = if self.has_gain() { context.vector(0) } else { None };
         let weights = self.standardize.map(|how| how.weights(parameter, &mut dense, gain, context.threads));
         if let Some(weights) = &weights {
-            dense = weights.dense();
+            dense = weights.dense(context.threads);
         }
         let mut z = self.product(&x.signal, &mut dense, context);
         // The scale of weights that are standardized is not free.

@@ -10,7 +10,7 @@ use super::{Activations, Context, Operator, Parameter, Shapes, Unary, UnaryBackw
 use crate::numeric::cached::CachedSignal;
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
-use crate::numeric::slice::max_abs;
+use crate::numeric::slice::{inner, max_abs, range, scale as scale_by, total};
 use crate::numeric::wide::Wide;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -82,7 +82,7 @@ pub fn true_scale(factor: f64, exponent: i64) -> f64 {
 pub fn weights<T: Real>(scores: &mut [T], seen: usize, scale: f64) {
     let (seen, hidden) = scores.split_at_mut(seen);
     hidden.fill(T::ZERO);
-    let top = seen.iter().fold(seen[0], |top, v| top.max(*v));
+    let (_, top) = range(seen);
     if scale < 1e30 {
         exponentials(seen, top, T::of(scale));
     } else {
@@ -90,9 +90,8 @@ pub fn weights<T: Real>(scores: &mut [T], seen: usize, scale: f64) {
         let weight = |v: T| T::of(((v.to_f64() - top.to_f64()) * scale).max(-800.0).exp());
         seen.iter_mut().for_each(|v| *v = weight(*v));
     }
-    let total: f64 = seen.iter().map(|v| v.to_f64()).sum();
-    let share = T::of(1.0 / total);
-    seen.iter_mut().for_each(|v| *v *= share);
+    let share = T::of(1.0 / total(seen));
+    scale_by(seen, share, T::ONE);
 }
 
 crate::numeric::slice::for_each_machine! {
@@ -117,11 +116,7 @@ fn logs<T: Real>(scores: &[T], scale: f64) -> Vec<f64> {
 crate::numeric::slice::for_each_machine! {
     /// The gradient of the scores p ⊙ (s − ⟨p, s⟩) from that of the weights s, in place of it.
     pub fn gradient<T: Real>(slopes: &mut [T], weights: &[T]) {
-        let mut mean = 0.0f64;
-        for (s, p) in slopes.iter().zip(weights) {
-            mean += s.to_f64() * p.to_f64();
-        }
-        let mean = T::of(mean);
+        let mean = T::of(inner(slopes, weights));
         slopes.iter_mut().zip(weights).for_each(|(s, p)| *s = *p * (*s - mean));
     }
 }
@@ -143,7 +138,12 @@ pub fn wide_gradient<T: Real>(scores: &[T], scale: f64, slopes: &[T], to: &mut [
 
 /// The gradient of scores lies so far below that of the weights that it is to be computed in wide numbers.
 pub fn is_lost<T: Real>(scores: &[T], weights: &[T]) -> bool {
-    max_abs(scores).to_f64() < 1e-20 * max_abs(weights).to_f64()
+    is_below(max_abs(scores), max_abs(weights))
+}
+
+/// The same of the largest of either.
+pub fn is_below<T: Real>(scores: T, weights: T) -> bool {
+    scores.to_f64() < 1e-20 * weights.to_f64()
 }
 
 struct Tape<T: Real> {

@@ -7,9 +7,10 @@ use super::conv::with_all_taps;
 use super::forms::BiasSpec;
 use super::parameter::Parameter;
 use super::vector::WantedVector;
+use crate::numeric::pieces;
 use crate::numeric::product::Threads;
 use crate::numeric::real::Real;
-use crate::numeric::signal::Signal;
+use crate::numeric::signal::{Signal, zeros};
 use crate::numeric::wide::Wide;
 use crate::weights::Dense;
 use nalgebra::DMatrix;
@@ -123,8 +124,8 @@ impl Standardize {
             Divisor::None => 1.0,
             Divisor::FanIn => (columns as f64).sqrt(),
         };
-        let means = row_means(&units, |_, w| w);
-        let variances = row_means(&units, |row, w| (w - means[row]).powi(2));
+        let means = row_means(&units, threads, |_, w| w);
+        let variances = row_means(&units, threads, |row, w| (w - means[row]).powi(2));
         let inverse = |row: usize| {
             // Weights that are all the same differ by rounding alone.
             let is_constant = variances[row] <= (T::EPSILON * means[row]).powi(2);
@@ -135,11 +136,11 @@ impl Standardize {
         let slopes: Vec<Wide> = (0..rows).map(inverse).collect();
         let factors: Vec<Wide> = slopes.iter().map(|slope| *slope * scale).collect();
         let (factors, exponent) = together(&factors);
-        for mut column in units.column_iter_mut() {
-            for (row, w) in column.iter_mut().enumerate() {
-                *w = T::of((w.to_f64() - means[row]) * factors[row]);
+        each_column(&mut units, threads, |_, column| {
+            for ((w, mean), factor) in column.iter_mut().zip(&means).zip(&factors) {
+                *w = T::of((w.to_f64() - mean) * factor);
             }
-        }
+        });
         Standardized { weights: Arc::new(units), exponent, slopes, divisor, gain }
     }
 }
@@ -158,21 +159,26 @@ pub struct Standardized<T: Real> {
 
 impl<T: Real> Standardized<T> {
     /// The weights times the gain as a source of products.
-    pub fn dense(&self) -> Dense<T> {
+    pub fn dense(&self, threads: Threads) -> Dense<T> {
         let Some(gain) = &self.gain else {
             return Dense::given(Arc::clone(&self.weights)).times(Wide::new(1.0, self.exponent));
         };
-        let mut weights = (*self.weights).clone();
-        for mut column in weights.column_iter_mut() {
-            column.iter_mut().zip(gain.values.iter()).for_each(|(w, gain)| *w *= *gain);
-        }
+        let (rows, columns) = self.weights.shape();
+        let mut weights = zeros(rows, columns);
+        let from = self.weights.as_slice();
+        pieces::mapped(from, weights.as_mut_slice(), pieces::length(rows), threads, |from, to| {
+            for (from, to) in from.chunks_exact(rows).zip(to.chunks_exact_mut(rows)) {
+                let gains = gain.values.as_slice();
+                to.iter_mut().zip(from).zip(gains).for_each(|((to, w), gain)| *to = *w * *gain);
+            }
+        });
         Dense::given(Arc::new(weights)).times(Wide::new(1.0, self.exponent + gain.exponent))
     }
 
     /// From the gradient of what [`Self::dense`] gives to that of the drawn weights, in units of 2^ of what is returned, and that of the
     /// gain before, a number and an exponent for all: gain·slope·(d − mean(d) − ŵ·mean(d·ŵ)), means over the fan-in, ŵ before the division,
     /// and Σ d·ŵ behind it.
-    pub fn gradient(&self, d: &mut DMatrix<T>) -> (i64, Vec<f64>, i64) {
+    pub fn gradient(&self, d: &mut DMatrix<T>, threads: Threads) -> (i64, Vec<f64>, i64) {
         let unit = Wide::new(self.divisor, self.exponent).to_f64();
         let (slopes, exponent) = match &self.gain {
             None => together(&self.slopes),
@@ -183,33 +189,54 @@ impl<T: Real> Standardized<T> {
                 )
             }
         };
-        let means = row_means(d, |_, d| d);
-        let mut sums = vec![0.0; d.nrows()];
-        for (d, w) in d.column_iter().zip(self.weights.column_iter()) {
-            for ((sum, d), w) in sums.iter_mut().zip(d.iter()).zip(w.iter()) {
-                *sum += d.to_f64() * w.to_f64();
+        let means = row_means(d, threads, |_, d| d);
+        let rows = d.nrows().max(1);
+        let weights = self.weights.as_slice();
+        let of_piece = |first: usize, piece: &[T]| {
+            let mut sums = vec![0.0; rows];
+            for (d, w) in piece.chunks_exact(rows).zip(weights[first..].chunks_exact(rows)) {
+                for ((sum, d), w) in sums.iter_mut().zip(d).zip(w) {
+                    *sum += d.to_f64() * w.to_f64();
+                }
             }
-        }
+            sums
+        };
+        let sums = pieces::added(pieces::seen(d.as_slice(), pieces::length(rows), threads, of_piece));
         let slope_of = unit * unit / d.ncols() as f64;
-        for (mut d, w) in d.column_iter_mut().zip(self.weights.column_iter()) {
-            for (row, (d, w)) in d.iter_mut().zip(w.iter()).enumerate() {
-                let along = w.to_f64() * sums[row] * slope_of;
-                *d = T::of((d.to_f64() - means[row] - along) * slopes[row]);
+        let along: Vec<f64> = sums.iter().map(|sum| sum * slope_of).collect();
+        each_column(d, threads, |first, column| {
+            let w = &weights[first..first + rows];
+            for (row, (d, w)) in column.iter_mut().zip(w).enumerate() {
+                *d = T::of((d.to_f64() - means[row] - w.to_f64() * along[row]) * slopes[row]);
             }
-        }
+        });
         (exponent, sums, self.exponent)
     }
 }
 
+/// Calls with each column and the place of its first entry.
+fn each_column<T: Real>(m: &mut DMatrix<T>, threads: Threads, work: impl Fn(usize, &mut [T]) + Sync + Send) {
+    let rows = m.nrows().max(1);
+    pieces::each(m.as_mut_slice(), pieces::length(rows), threads, |first, piece| {
+        piece.chunks_exact_mut(rows).enumerate().for_each(|(k, column)| work(first + k * rows, column));
+    });
+}
+
 /// Mean over the columns of what is made of each entry of a row.
-fn row_means<T: Real>(m: &DMatrix<T>, of: impl Fn(usize, f64) -> f64) -> Vec<f64> {
-    let mut sums = vec![0.0; m.nrows()];
-    for column in m.column_iter() {
-        sums.iter_mut()
-            .zip(column.iter())
-            .enumerate()
-            .for_each(|(row, (sum, v))| *sum += of(row, v.to_f64()));
-    }
+fn row_means<T: Real>(
+    m: &DMatrix<T>,
+    threads: Threads,
+    of: impl Fn(usize, f64) -> f64 + Sync + Send,
+) -> Vec<f64> {
+    let rows = m.nrows().max(1);
+    let of_piece = |_: usize, piece: &[T]| {
+        let mut sums = vec![0.0; rows];
+        for column in piece.chunks_exact(rows) {
+            sums.iter_mut().zip(column).enumerate().for_each(|(row, (sum, v))| *sum += of(row, v.to_f64()));
+        }
+        sums
+    };
+    let sums = pieces::added(pieces::seen(m.as_slice(), pieces::length(rows), threads, of_piece));
     sums.into_iter().map(|sum| sum / m.ncols() as f64).collect()
 }
 

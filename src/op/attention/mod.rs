@@ -17,10 +17,10 @@ use super::{
     exactly, softmax,
 };
 use crate::numeric::cached::CachedSignal;
-use crate::numeric::pieces;
 use crate::numeric::product::{Threads, View, product_to};
 use crate::numeric::real::Real;
 use crate::numeric::signal::Signal;
+use crate::numeric::slice::max_abs;
 use crate::numeric::wide::Wide;
 use nalgebra::DMatrix;
 use scores::Pass;
@@ -45,9 +45,8 @@ pub struct Attention {
 
 impl Operator for Attention {
     fn operations(&self, shapes: &Shapes, _: &[&Parameter]) -> f64 {
-        // Six products, and one more where the gradient needs the first again.
-        let products = if self.scores.soft_cap.is_some() { 14.0 } else { 12.0 };
-        products * self.keys as f64 * shapes.output_size() as f64
+        // Seven products: the gradient needs the first again.
+        14.0 * self.keys as f64 * shapes.output_size() as f64
     }
 
     /// The table of relative positions as an embedding has it, buckets × heads.
@@ -56,7 +55,9 @@ impl Operator for Attention {
     }
 
     fn tape_bytes(&self, shapes: &Shapes, samples: usize) -> u128 {
-        let scores = self.queries as u128 * self.keys as u128 * self.heads as u128;
+        // Of the table of relative positions the gradient wants the scores of all heads at once.
+        let square = self.queries as u128 * self.keys as u128;
+        let scores = if self.scores.relative.is_some() { self.heads as u128 * square } else { 0 };
         samples as u128 * (4 * scores + 4 * shapes.input_size() as u128)
     }
 }
@@ -132,6 +133,12 @@ impl Heads {
         product_to(&mut to[head / self.group * self.width..], stride, a, b, alpha, begun, Threads::One);
     }
 
+    /// ∂C/∂weights of a head from ∂C/∂O and the values.
+    fn slopes<T: Real>(&self, v: &DMatrix<T>, d: &DMatrix<T>, sample: usize, head: usize, to: &mut [T]) {
+        let (values, gradient) = (self.keys(v, sample, head).transposed(), self.queries(d, sample, head));
+        product_to(to, self.keys, &values, &gradient, T::ONE, false, Threads::One);
+    }
+
     /// Products of keys and queries, a column for each query.
     fn products<T: Real>(&self, q: &DMatrix<T>, k: &DMatrix<T>, sample: usize, head: usize, to: &mut [T]) {
         let (keys, queries) = (self.keys(k, sample, head).transposed(), self.queries(q, sample, head));
@@ -148,8 +155,17 @@ struct Tape<T: Real> {
     q: Activations<T>,
     k: Activations<T>,
     v: Activations<T>,
-    /// keys × queries for each head of each sample.
-    weights: Vec<T>,
+}
+
+/// What comes of ∂C/∂O.
+struct Gradients<T: Real> {
+    q: DMatrix<T>,
+    k: DMatrix<T>,
+    v: DMatrix<T>,
+    /// ∂C/∂scores of all heads, where a table of relative positions wants them.
+    scores: Vec<T>,
+    /// ∂C/∂scores is so small that it is to be computed in wide numbers.
+    lost: bool,
 }
 
 impl<T: Real> Forward<T> for Attention {
@@ -168,91 +184,89 @@ impl<T: Real> Forward<T> for Attention {
             keys: self.keys,
             pass: Pass::new(self, q.signal.exponent + k.signal.exponent, self.table(context)),
         };
-        let square = self.queries * self.keys;
-        let mut weights = vec![T::ZERO; square * self.heads * batch];
         let mut mixed = DMatrix::from_element(features, self.queries * batch, T::ZERO);
         let [queries, keys, values] = [&q, &k, &v].map(|value| &value.signal.values);
-        let slices = [weights.as_mut_slice(), mixed.as_mut_slice()];
-        each_sample(context.threads, batch, slices, |sample, [weights, mixed]| {
-            for (head, weights) in weights.chunks_exact_mut(square).enumerate() {
-                heads.products(queries, keys, sample, head, weights);
-                heads.pass.weights(weights, head, self.keys);
-                heads.to_queries(
-                    mixed,
-                    head,
-                    &heads.keys(values, sample, head),
-                    &heads.square(weights),
-                    T::ONE,
-                );
+        each_sample(context.threads, batch, [mixed.as_mut_slice()], |sample, [mixed]| {
+            let mut weights = vec![T::ZERO; self.queries * self.keys];
+            for head in 0..self.heads {
+                heads.products(queries, keys, sample, head, &mut weights);
+                heads.pass.weights(&mut weights, head, self.keys);
+                let (values, weights) = (heads.keys(values, sample, head), heads.square(&weights));
+                heads.to_queries(mixed, head, &values, &weights, T::ONE);
             }
         });
         let mixed = Signal::shared(mixed, v.signal.exponent, context.threads);
         let mixed = Rc::new(CachedSignal::from(mixed));
         let (scale, relative) = (self.scores.scale, self.scores.relative.is_some());
-        (vec![mixed], Box::new(Tape { heads, scale, relative, q, k, v, weights }))
+        (vec![mixed], Box::new(Tape { heads, scale, relative, q, k, v }))
     }
 }
 
 impl<T: Real> Tape<T> {
-    /// ∂C/∂scores in wide numbers, for all heads: mantissas and their exponent.
-    fn wide(&self, slopes: &[T], batch: usize) -> (Vec<T>, i64) {
+    /// ∂C/∂scores in wide numbers, for all heads, from ∂C/∂O: mantissas and their exponent.
+    fn wide(&self, d: &DMatrix<T>, batch: usize) -> (Vec<T>, i64) {
         let heads = &self.heads;
-        let mut all = vec![Wide::ZERO; slopes.len()];
-        let mut products = vec![T::ZERO; heads.queries * heads.keys];
+        let square = heads.queries * heads.keys;
+        let mut all = vec![Wide::ZERO; square * heads.count * batch];
+        let (mut products, mut slopes) = (vec![T::ZERO; square], vec![T::ZERO; square]);
         for sample in 0..batch {
             for head in 0..heads.count {
                 heads.products(&self.q.signal.values, &self.k.signal.values, sample, head, &mut products);
-                let place = heads.scores(sample, head);
-                let (slopes, to) = (&slopes[place.clone()], &mut all[place]);
-                heads.pass.wide_gradient(&products, slopes, head, heads.keys, to);
+                heads.slopes(&self.v.signal.values, d, sample, head, &mut slopes);
+                let to = &mut all[heads.scores(sample, head)];
+                heads.pass.wide_gradient(&products, &slopes, head, heads.keys, to);
             }
         }
-        let signal = Signal::<T>::from_wide(slopes.len(), 1, &all);
+        let signal = Signal::<T>::from_wide(all.len(), 1, &all);
         (signal.values.as_slice().to_vec(), signal.exponent)
     }
 
-    /// ∂C/∂weights for all heads, and ∂C/∂V, from ∂C/∂O.
-    fn through_mixture(&self, d: &DMatrix<T>, context: &Context<T>) -> (Vec<T>, DMatrix<T>) {
-        let (heads, v, weights) = (&self.heads, &self.v.signal.values, &self.weights);
-        let mut slopes = vec![T::ZERO; weights.len()];
-        let mut dv = DMatrix::from_element(v.nrows(), v.ncols(), T::ZERO);
-        let parts = [slopes.as_mut_slice(), dv.as_mut_slice()];
-        each_sample(context.threads, context.batch, parts, |sample, [slopes, dv]| {
-            for (head, slopes) in slopes.chunks_exact_mut(heads.queries * heads.keys).enumerate() {
-                let shares = heads.square(&weights[heads.scores(sample, head)]).transposed();
+    /// Head by head, whose weights are computed again: to keep those of all heads takes more memory than the rest of a long sequence, and
+    /// to fetch it as long as to compute them.
+    fn gradients(&self, d: &DMatrix<T>, context: &Context<T>) -> Gradients<T> {
+        let heads = &self.heads;
+        let [q, k, v] = [&self.q, &self.k, &self.v].map(|value| &value.signal.values);
+        let [mut dq, mut dk, mut dv] =
+            [q, k, v].map(|m| DMatrix::from_element(m.nrows(), m.ncols(), T::ZERO));
+        let square = heads.queries * heads.keys;
+        let relative = self.relative;
+        let kept = if relative { square * heads.count } else { 0 };
+        let mut scores = vec![T::ZERO; kept * context.batch];
+        // The largest of ∂C/∂scores and of ∂C/∂weights in each sample.
+        let mut largest = vec![T::ZERO; 2 * context.batch];
+        let alpha = T::of(self.scale);
+        let parts =
+            [dq.as_mut_slice(), dk.as_mut_slice(), dv.as_mut_slice(), scores.as_mut_slice(), &mut largest];
+        each_sample(context.threads, context.batch, parts, |sample, [dq, dk, dv, kept, largest]| {
+            let (mut weights, mut slopes) = (vec![T::ZERO; square], vec![T::ZERO; square]);
+            let mut products = Vec::new();
+            for head in 0..heads.count {
+                heads.products(q, k, sample, head, &mut weights);
+                if heads.pass.is_capped() {
+                    products.clone_from(&weights);
+                }
+                heads.pass.weights(&mut weights, head, heads.keys);
                 let gradient = heads.queries(d, sample, head);
-                heads.to_keys(dv, head, &gradient, &shares, T::ONE);
-                let values = heads.keys(v, sample, head).transposed();
-                product_to(slopes, heads.keys, &values, &gradient, T::ONE, false, Threads::One);
+                heads.to_keys(dv, head, &gradient, &heads.square(&weights).transposed(), T::ONE);
+                heads.slopes(v, d, sample, head, &mut slopes);
+                largest[1] = largest[1].max(max_abs(&slopes));
+                let columns = slopes.chunks_exact_mut(heads.keys).zip(weights.chunks_exact(heads.keys));
+                columns.for_each(|(slopes, weights)| softmax::gradient(slopes, weights));
+                if heads.pass.is_capped() {
+                    heads.pass.uncap(&mut slopes, &products);
+                }
+                largest[0] = largest[0].max(max_abs(&slopes));
+                let (queries, keys) = (heads.queries(q, sample, head), heads.keys(k, sample, head));
+                heads.to_queries(dq, head, &keys, &heads.square(&slopes), alpha);
+                heads.to_keys(dk, head, &queries, &heads.square(&slopes).transposed(), alpha);
+                if relative {
+                    kept[head * square..(head + 1) * square].copy_from_slice(&slopes);
+                }
             }
         });
-        (slopes, dv)
-    }
-
-    /// ∂C/∂scores for all heads from ∂C/∂weights, and the exponent that they have beside those.
-    fn through_softmax(&self, slopes: Vec<T>, context: &Context<T>) -> (Vec<T>, i64) {
-        let heads = &self.heads;
-        let mut scores = slopes.clone();
-        let weights = &self.weights;
-        pieces::each(&mut scores, pieces::length(heads.keys), context.threads, |first, piece| {
-            let columns = piece.chunks_exact_mut(heads.keys).zip(weights[first..].chunks_exact(heads.keys));
-            columns.for_each(|(scores, shares)| softmax::gradient(scores, shares));
-        });
-        if heads.pass.is_capped() {
-            let square = heads.queries * heads.keys;
-            let (q, k) = (&self.q.signal.values, &self.k.signal.values);
-            each_sample(context.threads, context.batch, [scores.as_mut_slice()], |sample, [scores]| {
-                let mut products = vec![T::ZERO; square];
-                for (head, scores) in scores.chunks_exact_mut(square).enumerate() {
-                    heads.products(q, k, sample, head, &mut products);
-                    heads.pass.uncap(scores, &products);
-                }
-            });
-        }
-        if heads.keys > 1 && softmax::is_lost(&scores, &slopes) {
-            return self.wide(&slopes, context.batch);
-        }
-        (scores, 0)
+        let most = |which: usize| largest.iter().skip(which).step_by(2).fold(T::ZERO, |most, v| most.max(*v));
+        let lost = heads.keys > 1 && softmax::is_below(most(0), most(1));
+        Gradients { q: dq, k: dk, v: dv, scores, lost }
     }
 
     /// ∂C/∂Q and ∂C/∂K from ∂C/∂scores.
@@ -303,17 +317,21 @@ impl<T: Real> Backward<T> for Tape<T> {
     ) -> Vec<Signal<T>> {
         let [d] = exactly(gradients);
         let d = d.signal;
-        let (slopes, dv) = self.through_mixture(&d.values, context);
-        let (scores, shift) = self.through_softmax(slopes, context);
-        let exponent = self.v.signal.exponent + d.exponent + shift;
-        if self.relative {
-            self.table_gradient(&scores, exponent, context);
+        let mut found = self.gradients(&d.values, context);
+        let mut exponent = self.v.signal.exponent + d.exponent;
+        if found.lost {
+            let (scores, shift) = self.wide(&d.values, context.batch);
+            [found.q, found.k] = self.through_products(&scores, context);
+            found.scores = scores;
+            exponent += shift;
         }
-        let [dq, dk] = self.through_products(&scores, context);
+        if self.relative {
+            self.table_gradient(&found.scores, exponent, context);
+        }
         vec![
-            Signal::shared(dq, exponent + self.k.signal.exponent, context.threads),
-            Signal::shared(dk, exponent + self.q.signal.exponent, context.threads),
-            Signal::shared(dv, d.exponent, context.threads),
+            Signal::shared(found.q, exponent + self.k.signal.exponent, context.threads),
+            Signal::shared(found.k, exponent + self.q.signal.exponent, context.threads),
+            Signal::shared(found.v, d.exponent, context.threads),
         ]
     }
 }
