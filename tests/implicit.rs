@@ -347,6 +347,7 @@ fn pass(case: &Whole, act: &Activation, seed: u64, trial: u64) -> Vec<LayerRecor
         key: Key { seed, trial, layer: 0 },
         threads: Threads::One,
         effective_rank: true,
+        saturation: 0.01,
     };
     stack.pass(&|| true).unwrap()
 }
@@ -431,6 +432,7 @@ fn streams_do_not_depend_on_threads() {
             key,
             threads,
             effective_rank: true,
+            saturation: 0.01,
         };
         recorded(&stack.pass(&|| true).unwrap())
     };
@@ -466,6 +468,7 @@ fn a_million_units_follow_the_exact_law() {
             key: Key { seed: 8, trial, layer: 0 },
             threads: Threads::All,
             effective_rank: false,
+            saturation: 0.01,
         };
         let records = stack.pass(&|| true).unwrap();
         let log = |r: &LayerRecord| r.activation.second_moment.log10_abs().unwrap();

@@ -92,8 +92,11 @@ pub struct Arguments {
     /// A whole-stack change beyond this many decades is vanishing or exploding
     #[arg(long, value_name = "DECADES", default_value = "1", value_parser = number::real(Real::Positive), allow_hyphen_values = true)]
     threshold: f64,
-    /// Exit with status 3 when a cell's verdict or flag is among these; drift is met too where nothing could be tested, drift:tested
-    /// is not
+    /// A unit counts as saturated where the slope of its activation is below this share of the steepest
+    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = number::real(Real::PositiveTo(1.0)), allow_hyphen_values = true)]
+    saturation: f64,
+    /// Exit with status 3 when a cell's verdict or flag is among these. Vanishing and exploding mean severe and worse,
+    /// vanishing:mild also less; drift is met too where nothing could be tested, drift:tested is not
     #[arg(long, value_name = "V[,V…]", value_delimiter = ',', value_parser = Condition::parse)]
     pub(super) fail_on: Vec<Condition>,
     /// Compare with an earlier result.json of the same experiment: cells that do not follow its laws get the flag drift
@@ -352,6 +355,7 @@ pub(super) fn experiment(arguments: &Arguments) -> Result<(Experiment, Inputs), 
             PrecisionKind::Double => Precision::Double,
         },
         threshold: arguments.threshold,
+        saturation: arguments.saturation,
     };
     Ok((experiment, inputs))
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// A slope below this share of the largest counts as saturated.
+/// A slope below this share of the largest counts as saturated, where nothing else is asked for.
 pub const SATURATED: f64 = 0.01;
 
 /// As an architecture file spells it.
@@ -174,7 +174,7 @@ impl Act {
         context: &mut Context<T>,
     ) -> (Activations<T>, Box<dyn UnaryBackward<T>>) {
         let shape = &self.function.shape;
-        let threshold = shape.max_slope.map(|top| SATURATED * top);
+        let threshold = shape.max_slope.map(|top| context.saturation * top);
         let rows = x.signal.values.nrows();
         let wanted = entry.filter(|_| context.records_forward());
         let (left, right) = shape.slopes_at_zero;

@@ -1,5 +1,6 @@
 //! What the operators of one trial share: streams, weights, records and gradients.
 
+use super::act::SATURATED;
 use super::parameter::{GateBias, Parameter, Source};
 use super::parameters::{Arrays, Gradients};
 use super::record::{
@@ -24,9 +25,13 @@ use std::sync::Arc;
 /// A batch, channels × (positions·samples), shared by the nodes that need it again.
 pub type Activations<T> = Rc<CachedSignal<T>>;
 
-/// Samples or positions with a larger mean cosine differ by so little that single precision may lose what they differ in: of
-/// squares that sum to one, less than a thousandth.
+/// Samples with a larger mean cosine differ by so little that single precision may lose what they differ in: of squares that sum to one,
+/// less than a thousandth.
 pub(super) const ALIKE: f64 = 0.999;
+
+/// The same of positions, whose differences decide what softmax passes back: of squares, less than 10⁻⁵, so of entries 0.3 %, of which the
+/// rounding of a product of some thousand terms, about 10⁻⁶, is less than a thousandth.
+const ALIKE_POSITIONS: f64 = 1.0 - 1e-5;
 
 /// The node at work, as the graph describes it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,6 +65,8 @@ pub struct Context<'a, T: Real> {
     pub keep_weights: bool,
     /// Compute effective ranks.
     pub effective_rank: bool,
+    /// An entry whose |φ′| is below this share of its maximum is saturated.
+    pub saturation: f64,
     /// The gradient with respect to the network's input is wanted too.
     pub input_gradient: bool,
     /// The forward pass is computed a second time: everything is recorded already.
@@ -111,6 +118,7 @@ impl<'a, T: Real> Context<'a, T> {
             threads,
             keep_weights: true,
             effective_rank: false,
+            saturation: SATURATED,
             input_gradient: false,
             replay: false,
             quiet: false,
@@ -306,9 +314,9 @@ impl<'a, T: Real> Context<'a, T> {
         record.position_correlation = position_correlation(z, positions, self.threads);
         record.effective_rank = ranked;
         record.unit_symmetry = unit_symmetry(&z.signal, self.threads);
-        let alike = |cosine: Option<f64>| cosine.is_some_and(|c| c > ALIKE);
-        self.doubtful |=
-            (self.samples_meet && alike(record.correlation)) || alike(record.position_correlation);
+        let above = |cosine: Option<f64>, bound: f64| cosine.is_some_and(|c| c > bound);
+        self.doubtful |= (self.samples_meet && above(record.correlation, ALIKE))
+            || above(record.position_correlation, ALIKE_POSITIONS);
     }
 
     fn effective_rank_of(&self, z: &CachedSignal<T>) -> Option<f64> {

@@ -2,7 +2,7 @@
 //!
 //! All is written in signals, so gates that close and states that grow keep their scale at any size.
 
-use super::act::{Act, SATURATED};
+use super::act::Act;
 use super::activate::{activate, activation};
 use super::forms::BiasSpec;
 use super::layer::{self, Assembler, LayerType, NewEntry, NewNode, Port, Wanted, read, sequence, sized};
@@ -637,8 +637,9 @@ impl Recurrent {
         if !context.records_forward() {
             return;
         }
+        let share = context.saturation;
         let below = |gate: &Gate<T>, act: &Activation| {
-            let threshold = SATURATED * act.shape.max_slope.unwrap_or(0.0);
+            let threshold = share * act.shape.max_slope.unwrap_or(0.0);
             slopes(&gate.slope, threshold.into()).1
         };
         let act = |index: usize| match (&self.cell, index) {

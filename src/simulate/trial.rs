@@ -43,7 +43,8 @@ pub fn one(
     };
     if cell.choice.engine == Engine::Streamed {
         let (layers, act, input) = (&*cell.layers, plan.act(cell), &plan.inputs.common);
-        let stack = Stack { layers, act, input, batch: e.batch, loss: e.loss, key, threads, effective_rank };
+        let (batch, loss, saturation) = (e.batch, e.loss, e.saturation);
+        let stack = Stack { layers, act, input, batch, loss, key, threads, effective_rank, saturation };
         return stack.pass(&step).map(|records| Trial { records, doubtful: false });
     }
     let stored = Stored { plan, cell, key, threads, side_by_side: control.threads, effective_rank };
@@ -69,6 +70,7 @@ impl Stored<'_> {
         let mut context = graph.context(self.key, e.batch, self.threads);
         context.keep_weights = self.plan.keeps_weights(self.cell, self.side_by_side);
         context.effective_rank = self.effective_rank;
+        context.saturation = e.saturation;
         context.tokens = self.plan.inputs.tokens(graph, e.batch, self.key);
         let passed = trial(graph, inputs, e.loss, context, recomputes(graph, e.batch), step).ok()?;
         let records = [passed.records, passed.norms].concat();

@@ -12,6 +12,7 @@ pub mod compare;
 pub use crate::op::loss::Loss;
 
 use crate::frontend::toml::Architecture;
+use crate::op::act::SATURATED;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -58,6 +59,18 @@ pub struct Experiment {
     pub precision: Precision,
     /// A whole-stack change beyond this many decades is vanishing or exploding.
     pub threshold: f64,
+    /// An entry whose |φ′| is below this share of its maximum is saturated.
+    #[serde(default = "saturation", skip_serializing_if = "is_usual_saturation")]
+    pub saturation: f64,
+}
+
+fn saturation() -> f64 {
+    SATURATED
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, clippy::float_cmp)]
+fn is_usual_saturation(share: &f64) -> bool {
+    *share == SATURATED
 }
 
 impl Experiment {
@@ -93,6 +106,7 @@ impl Experiment {
             engine: Engine::Auto,
             precision: Precision::Auto,
             threshold: 1.0,
+            saturation: SATURATED,
         }
     }
 }

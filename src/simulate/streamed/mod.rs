@@ -49,6 +49,8 @@ pub struct Stack<'a> {
     pub threads: Threads,
     /// Compute the effective rank at each layer.
     pub effective_rank: bool,
+    /// An entry whose |φ′| is below this share of its maximum is saturated.
+    pub saturation: f64,
 }
 
 /// Whether streams can draw a layer: independent entries, or a frame far from filling its space.
@@ -452,8 +454,7 @@ impl Stack<'_> {
     /// All units of a layer, forward.
     fn up(&self, layer: &LayerPlan, forward: &Forward, precise: bool, step: Step) -> Option<Up> {
         let at_zero = self.act.shape.at_zero;
-        let threshold =
-            Wide::from(self.act.shape.max_slope.map_or(0.0, |top| crate::op::act::SATURATED * top));
+        let threshold = Wide::from(self.act.shape.max_slope.map_or(0.0, |top| self.saturation * top));
         self.blocks(layer.fan_out).sum(self.threads, step, |up: &mut Up, block, rows| {
             let (_, z) = forward.block(block, rows.len());
             let Activated { psi, slope } = activate(self.act, &z);
