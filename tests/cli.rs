@@ -210,6 +210,8 @@ fn wrong_input_gets_one_clear_line_and_the_right_exit_code() {
         (&["--format", "gif"], 2, "--format"),
         (&["--fail-on", "explodng"], 2, "did you mean `exploding`?"),
         (&["--fail-on", "vanish"], 2, "one of stable, vanishing, exploding"),
+        (&["--fail-on", "vanishing:midl"], 2, "did you mean `mild`?"),
+        (&["--saturation", "0"], 2, "above 0"),
         (&["--facet", "layer"], 2, "init, role"),
         (&["--facet", "role"], 2, "--facet `role`: needs --net"),
         (&["--figure-width", "3"], 2, "a width from 8 to 100 cm is needed"),
@@ -356,7 +358,10 @@ fn the_main_command_writes_its_files_and_says_its_verdict() {
         "initdiag: wrote result.json, layers.csv, signal.svg, signal.png to `initdiag-out`\n"
     );
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.trim_end().ends_with("verdict: forward vanishing, backward vanishing"), "{text}");
+    assert!(
+        text.trim_end().ends_with("verdict: forward vanishing (fatal), backward vanishing (fatal)"),
+        "{text}"
+    );
     assert!(text.contains("n·Var(W) = 1 and relu halves it: each layer keeps 1/2"));
     assert!(!text.contains('\u{1b}'), "color where there is no terminal");
     let out = directory.path().join("initdiag-out");
@@ -404,15 +409,27 @@ fn options_do_what_they_say() {
     assert_eq!((easy.spec.input.as_str(), easy.spec.bias.as_deref()), ("correlated(0.5)", Some("zeros")));
     // Exit 3 by verdict and by flag, and one line that says which, whatever else is wanted.
     for (fail_on, init, met) in [
-        ("vanishing", "normal(0, 0.01)", "normal(0, 0.01) × relu: forward vanishing, backward vanishing"),
+        (
+            "vanishing",
+            "normal(0, 0.01)",
+            "normal(0, 0.01) × relu: forward vanishing (severe), backward vanishing (severe)",
+        ),
         ("exploding,symmetric-units", "constant", "constant × relu: symmetric-units"),
         ("exploding", "normal(0, 0.01)", ""),
         ("zero-signal", "zeros", "zeros × relu: zero-signal"),
+        // What is mild fails where that is asked for, and what is severe is not fatal.
+        ("vanishing", "normal(0, 0.1)", ""),
+        (
+            "vanishing:mild",
+            "normal(0, 0.1)",
+            "normal(0, 0.1) × relu: forward vanishing (mild), backward vanishing (mild)",
+        ),
+        ("vanishing:fatal", "normal(0, 0.01)", ""),
         (
             "vanishing,zero-signal",
             "he,zeros,normal(0, 0.01)",
-            "zeros × relu: forward vanishing, backward vanishing, zero-signal; \
-             normal(0, 0.01) × relu: forward vanishing, backward vanishing",
+            "zeros × relu: forward vanishing (fatal), backward vanishing (fatal), zero-signal; \
+             normal(0, 0.01) × relu: forward vanishing (severe), backward vanishing (severe)",
         ),
     ] {
         for quiet in [&["--no-progress"][..], &["--quiet"]] {
@@ -809,12 +826,12 @@ fn causes_name_what_acts_and_agree_with_the_measured_factor() {
         (
             &["--init", "he", "--widths", "784,512,256,128,10", "--trials", "60"],
             "fan_in·Var(W) = 2 and relu halves it: each layer keeps all",
-            "fan_out/fan_in over these layers comes to 10/512",
+            "fan_in·Var(W)·E φ′² = 1",
         ),
         (
             &["--init", "xavier", "--widths", "784,512,256,128,10", "--trials", "60"],
             "fan_in·Var(W) between 1.33 and 1.86",
-            "fan_out·Var(W)·E φ′² between 0.0725 and 1/3",
+            "fan_in·Var(W)·E φ′² between 2/3 and 0.928",
         ),
         (
             &["--init", "mup", "--width", "64", "--depth", "20"],
@@ -1230,6 +1247,18 @@ fn a_network_of_an_architecture_file() {
     );
     assert_eq!(layers[0].units, Some(6));
     assert_eq!(report.cells[0].backward.quantity, Quantity::SquaredNorm);
+    // 9·6 + 6 of the convolution, 1014·128 + 128 and 128·10 + 10.
+    assert_eq!(report.parameters, Some(131_270));
+    // He's law in the convolution: n·Var = 2, and ‖W‖² = 54·2/9; a step's share of the weights, from the mean square of their gradient.
+    let conv = &layers[0];
+    let size = conv.weight.unwrap();
+    assert!((size.n_var - 2.0).abs() < 1e-12 && (size.norm * size.norm - 12.0).abs() < 1e-9, "{size:?}");
+    let gradient = conv.weight_gradient.log10_second_moment.median.unwrap();
+    let share = 0.5 * (gradient + 54f64.log10()) - size.norm.log10();
+    assert!((conv.relative_gradient.unwrap().median.unwrap() - share).abs() < 1e-9);
+    // What is followed stands at the places of the body, from the end that it flows from.
+    let places: Vec<usize> = report.cells[0].backward.judged.iter().map(|point| point.layer).collect();
+    assert_eq!(places, [2, 1]);
     // The spec says everything that is needed to run it again.
     assert_eq!(report.spec.net.as_ref().unwrap().name.as_deref(), Some("lenet5"));
     let threads = |count| {

@@ -5,7 +5,7 @@ mod nets;
 
 use initdiag::activation::Activation;
 use initdiag::frontend::toml::{Architecture, graph};
-use initdiag::graph::{Graph, Override, Passed, trial};
+use initdiag::graph::{Graph, Override, Passed, TrunkPlace, trial};
 use initdiag::law::Law;
 use initdiag::numeric::product::Threads;
 use initdiag::numeric::signal::Signal;
@@ -158,7 +158,7 @@ fn encoder_and_decoder_share_tables() {
         initdiag::graph::export::named(&graph, &graph.arrays(&graph.context::<f32>(KEY, 1, Threads::One)));
     assert_eq!(exported.iter().filter(|array| array.name.contains("below")).count(), 1);
     let trunk = |input: usize| {
-        let names = graph.trunks[input].iter().map(|entry| graph.entries[*entry].path.as_str());
+        let names = graph.trunks[input].iter().map(|place| graph.entries[place.entry].path.as_str());
         names.collect::<Vec<_>>()
     };
     assert_eq!(trunk(0), ["embedding1", "decode1", "decode2", "decode3", "decode4", "decode5", "head"]);
@@ -779,4 +779,50 @@ fn what_does_not_fit_a_layer_of_sequences_is_said_in_one_line() {
     }
     let wide = "input = { shape = [2000001, 1] }\nlayer = [{ type = \"graph-conv\", out = 1, edges = [] }]";
     assert!(fault(wide).contains("at most 2000000 positions"), "{}", fault(wide));
+}
+
+/// Where a norm stands on every way, scale is taken away: before a place, and behind it.
+#[test]
+fn norms_on_every_way_take_the_scale_away() {
+    let places = |layers: &str| {
+        let graph = net(&format!("input = {{ shape = [8] }}\nlayer = [{layers}]"));
+        let of =
+            |place: &TrunkPlace| (graph.entries[place.entry].path.clone(), place.renewed, place.normalized);
+        graph.trunks[0].iter().map(of).collect::<Vec<_>>()
+    };
+    let expected = |of: &[(&str, bool, bool)]| -> Vec<_> {
+        of.iter().map(|(path, renewed, normalized)| (path.to_string(), *renewed, *normalized)).collect()
+    };
+    let norm = r#"{ type = "layernorm" }"#;
+    let branch = |layers: &str| format!(r#"{{ type = "residual", layers = [{layers}] }}"#);
+    let linear = r#"{ type = "linear", out = 8 }"#;
+    let head = r#"{ type = "linear", name = "head", out = 4 }"#;
+    // Pre-norm: the skips carry the scale to the last norm.
+    let pre = branch(&format!("{norm}, {linear}"));
+    assert_eq!(
+        places(&format!("{linear}, {pre}, {pre}, {norm}, {head}")),
+        expected(&[
+            ("linear1", false, true),
+            ("block1", false, true),
+            ("block2", false, true),
+            ("head", true, false)
+        ])
+    );
+    // Without it nothing takes the scale away.
+    assert_eq!(
+        places(&format!("{linear}, {pre}, {head}")),
+        expected(&[("linear1", false, false), ("block1", false, false), ("head", false, false)])
+    );
+    // Post-norm: every sum begins anew. A shortcut with a norm of its own lets nothing around.
+    let post = branch(linear);
+    assert_eq!(
+        places(&format!("{post}, {norm}, {post}, {norm}, {head}")),
+        expected(&[("block1", false, true), ("block2", true, true), ("head", true, false)])
+    );
+    let both =
+        format!(r#"{{ type = "residual", layers = [{linear}, {norm}], shortcut = [{linear}, {norm}] }}"#);
+    assert_eq!(
+        places(&format!("{linear}, {both}, {head}")),
+        expected(&[("linear1", false, true), ("block1", true, false), ("head", false, false)])
+    );
 }

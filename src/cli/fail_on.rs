@@ -2,15 +2,15 @@
 
 use super::error::note;
 use crate::law::call;
-use crate::result::{Cell, Flag, Report, Verdict};
+use crate::result::{Cell, Direction, Flag, Report, Severity, Verdict};
 use crate::study::scaling::UNSTABLE;
 use std::process::ExitCode;
 
 /// What `--fail-on` of the main command can name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Condition {
-    /// A direction has this verdict.
-    Verdict(Verdict),
+    /// A direction has this verdict, and it is so severe at least.
+    Verdict(Verdict, Severity),
     /// A cell carries this flag.
     Flag(Flag),
     /// As the flag `drift`, of what could be tested alone.
@@ -24,7 +24,11 @@ const TESTED_DRIFT: &str = "drift:tested";
 
 impl Condition {
     fn all() -> impl Iterator<Item = Self> {
-        let verdicts = Verdict::ALL.iter().copied().map(Self::Verdict);
+        let graded = |verdict: Verdict| {
+            let least = if verdict == Verdict::Stable { Severity::None } else { Severity::Severe };
+            Self::Verdict(verdict, least)
+        };
+        let verdicts = Verdict::ALL.iter().copied().map(graded);
         verdicts
             .chain(Flag::ALL.iter().copied().map(Self::Flag))
             .chain([Self::TestedDrift, Self::WidthUnstable])
@@ -33,17 +37,30 @@ impl Condition {
     /// As the user writes it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Verdict(verdict) => verdict.name(),
+            Self::Verdict(verdict, _) => verdict.name(),
             Self::Flag(flag) => flag.name(),
             Self::TestedDrift => TESTED_DRIFT,
             Self::WidthUnstable => UNSTABLE,
         }
     }
 
-    /// One of the list, by its name.
+    /// One of the list, by its name; `vanishing` and `exploding` with the least severity that is meant, as in `vanishing:mild`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim().to_lowercase();
+        if let Some((name, grade)) = text.split_once(':')
+            && let Some(verdict) = Verdict::parse(name).filter(|v| *v != Verdict::Stable)
+        {
+            let grades = || Severity::ALL.iter().copied().filter(|s| *s != Severity::None);
+            let found = grades().find(|severity| severity.name() == grade);
+            let severity = found.ok_or_else(|| unknown(grade, grades().map(Severity::name)))?;
+            return Ok(Self::Verdict(verdict, severity));
+        }
         Self::all().find(|c| c.name() == text).ok_or_else(|| unknown(&text, Self::all().map(Self::name)))
+    }
+
+    /// A direction meets it.
+    fn is_met(self, direction: &Direction) -> bool {
+        matches!(self, Self::Verdict(verdict, least) if direction.verdict == verdict && direction.severity >= least)
     }
 }
 
@@ -72,14 +89,14 @@ impl Met {
 
     /// What a cell of the main command meets.
     pub fn of(cell: &Cell, wanted: &[Condition]) -> Option<Self> {
-        let directions = [("forward", cell.forward.verdict), ("backward", cell.backward.verdict)];
-        let verdicts = directions.into_iter().filter(|(_, v)| wanted.contains(&Condition::Verdict(*v)));
+        let directions = [("forward", &cell.forward), ("backward", &cell.backward)];
+        let verdicts = directions.into_iter().filter(|(_, d)| wanted.iter().any(|c| c.is_met(d)));
         let is_wanted = |flag: &&Flag| {
             let tested = **flag == Flag::Drift && wanted.contains(&Condition::TestedDrift);
             tested || wanted.contains(&Condition::Flag(**flag))
         };
         let flags = cell.flags.iter().filter(is_wanted);
-        let verdicts = verdicts.map(|(direction, verdict)| format!("{direction} {verdict}"));
+        let verdicts = verdicts.map(|(name, found)| format!("{name} {}", found.graded()));
         let met = verdicts.chain(flags.map(ToString::to_string)).chain(untested(cell, wanted));
         Self::new(&cell.label(), &cell.act, met.collect())
     }

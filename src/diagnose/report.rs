@@ -4,9 +4,11 @@ use super::verdict::judge;
 use crate::graph::{Entry, Graph, RecordedNorm};
 use crate::measure::spread::add_spread;
 use crate::measure::summary::{median, summary};
-use crate::op;
 use crate::op::record::{Floors, LayerRecord};
-use crate::result::{Cell, Drawing, EngineUsed, Exactness, Layer, Report, Rounding, SCHEMA, role};
+use crate::op::{self, Parameter};
+use crate::result::{
+    Cell, Drawing, EngineUsed, Exactness, Layer, Report, Rounding, SCHEMA, WeightSize, role,
+};
 use crate::simulate::{
     CellPlan, Control, Engine, Expectation, InputStatistics, Plan, Recorded, RecordedCell, RunError,
     expectation, record,
@@ -70,11 +72,18 @@ fn compiled(
         schema: SCHEMA.into(),
         version: env!("CARGO_PKG_VERSION").into(),
         spec: plan.experiment.clone(),
+        parameters: parameters(plan),
         cells,
         interrupted: recorded.interrupted,
         left_out: plan.left_out.clone(),
         baseline: None,
     })
+}
+
+/// How many parameters the network has, where there is one.
+fn parameters(plan: &Plan) -> Option<u64> {
+    plan.experiment.net.as_ref()?;
+    u64::try_from(plan.cells.first()?.graph.parameter_count()).ok()
 }
 
 /// What a layer's numbers were computed in, from its records over trials.
@@ -135,6 +144,8 @@ fn recorded(
         activation: summary(records, |r| r.activation, |r| r.below.activation, trace),
         gradient: summary(records, |r| r.gradient, |r| r.below.gradient, trace),
         weight_gradient: summary(records, |r| r.weight_gradient, |r| r.below.weight_gradient, trace),
+        weight: None,
+        relative_gradient: None,
         branch: false,
         dead_fraction: 0.0,
         saturated_fraction: None,
@@ -146,6 +157,21 @@ fn recorded(
         drawing: None,
         theory: None,
     }
+}
+
+/// The size of a parameter's weights, and how many entries its gradient has; `None` of what is another's, or has no scale before a batch.
+fn size(parameter: &Parameter) -> Option<(WeightSize, f64)> {
+    let (rows, drawn) = (parameter.rows(), parameter.drawn_columns());
+    let moments = parameter.law.moments(drawn, rows);
+    let square = moments.variance + moments.mean * moments.mean;
+    let entries = rows as f64 * parameter.shape.1 as f64;
+    let share = drawn as f64 / parameter.shape.1.max(1) as f64;
+    let size = WeightSize {
+        n_var: parameter.fans.0 as f64 * moments.variance * share,
+        norm: (square * entries * share).sqrt(),
+    };
+    let known = parameter.is_own() && !parameter.rescaled && size.n_var.is_finite() && size.norm.is_finite();
+    known.then_some((size, entries))
 }
 
 /// The norms of a cell, as layers of their own that nobody judges.
@@ -195,6 +221,14 @@ fn assemble(
             }
         })
         .collect();
+    for (layer, entry) in layers.iter_mut().zip(&cell.graph.entries) {
+        let Some((size, entries)) = entry.parameter.and_then(|place| size(&cell.graph.parameters[place]))
+        else {
+            continue;
+        };
+        layer.weight = Some(size);
+        layer.relative_gradient = size.relative(&layer.weight_gradient.log10_second_moment, entries);
+    }
     role::assign(&mut layers, &purposes(&cell.graph));
     add_spread(&mut layers, trials);
     if let Some(expected) = &expected {

@@ -1,6 +1,6 @@
 //! A graph under construction, and the checks that end it.
 
-use super::{Entry, Graph, GraphError, Node, Places, RecordedNorm, Value};
+use super::{Entry, Graph, GraphError, Node, Places, RecordedNorm, Value, trunk};
 use crate::activation::Activation;
 use crate::law::Law;
 use crate::op::layer::{Assembler, NewEntry, NewNode, Port, Wanted};
@@ -410,10 +410,11 @@ fn trunks_and_cuts(graph: &mut Graph) {
                 } else {
                     1
                 };
-                trunk.extend(first..first + steps);
+                trunk.push((index, first, steps));
             }
         });
-        trunk.iter().for_each(|entry| graph.entries[*entry].trunk = true);
+        let trunk = trunk::places(graph, input, &trunk);
+        trunk.iter().for_each(|place| graph.entries[place.entry].trunk = true);
         norms.into_iter().for_each(|norm| graph.recorded_norms[norm].trunk = true);
         graph.trunks.push(trunk);
     }

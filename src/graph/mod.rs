@@ -24,11 +24,13 @@ mod execute;
 pub mod export;
 mod laws;
 mod overrides;
+mod trunk;
 
 pub use assembly::Assembly;
 pub use execute::{Passed, Step, Stopped, Tape, backward, forward, trial};
 pub use laws::{Laws, assign};
 pub use overrides::Override;
+pub use trunk::TrunkPlace;
 
 use crate::activation::Activation;
 use crate::law::Law;
@@ -198,8 +200,8 @@ pub struct Graph {
     pub output: usize,
     /// Of each residual branch, the layers with weights in it as initializers count them.
     pub branches: Vec<usize>,
-    /// Of each input, the entries that every way from it to the output leads through.
-    pub trunks: Vec<Vec<usize>>,
+    /// Of each input, what every way from it to the output leads through.
+    pub trunks: Vec<Vec<TrunkPlace>>,
     /// Nodes behind which a single value is alive of all that comes of one input, with the values that are alive there.
     cuts: Vec<(usize, Places)>,
 }

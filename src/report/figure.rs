@@ -41,8 +41,10 @@ use panel::Panel;
 pub use phase::svg as phase_svg;
 pub use raster::{ChartError, png};
 use sections::{Kind, Section};
-use series::{AgainstWidth, FEW_TRIALS, Line, Measured, Shown, depth, layers, logarithmic, samples};
-use style::{FACTS, Grid, HEADING, Ruler, Style};
+use series::{
+    AgainstWidth, FEW_TRIALS, Line, Measured, Shown, depth, layers, logarithmic, samples, with_judged,
+};
+use style::{FACTS, Grid, HEADING, INK, Ruler, Style};
 pub use train::{curves as curves_svg, looks as looks_svg};
 
 /// A drawing, and the name of its file without the ending.
@@ -134,7 +136,8 @@ fn of_stack(name: PanelName, shown: &[Shown], depth: usize) -> Panel {
     let cells: Vec<&Cell> = shown.iter().map(|s| s.cell).collect();
     match Measured::of(name) {
         Some(measured) => {
-            logarithmic(&lines, &cells, measured.title.into(), measured, (depth, layers(depth)))
+            let panel = logarithmic(&lines, &cells, measured.title.into(), measured, (depth, layers(depth)));
+            with_judged(panel, shown, measured, (&|layer| layer, false))
         }
         None => samples(&lines, (depth, layers(depth))),
     }
@@ -177,10 +180,13 @@ fn of_networks(
     panels: &[(PanelName, String)],
 ) -> Vec<Section> {
     let axis = || (outline.extent, network::across(outline));
+    let place = |layer: usize| outline.places.get(layer - 1).map_or(outline.extent, |place| place.at);
     let of_cell = |name: PanelName, shown: &Shown| match Measured::of(name) {
         Some(measured) => {
             let lines = network::roles(shown.cell, outline);
             let panel = logarithmic(&lines, &[shown.cell], measured.title.into(), measured, axis());
+            let trunk = Shown { look: Style { color: INK, dash: &[] }, ..*shown };
+            let panel = with_judged(panel, &[trunk], measured, (&place, true));
             Panel { alike: false, ..panel }
         }
         None => network::samples(shown.cell, outline),
@@ -198,7 +204,10 @@ fn of_networks(
         let panel = |(name, letter): &(PanelName, String)| {
             let lines = network::whole(shown, outline);
             let panel = match Measured::of(*name) {
-                Some(measured) => logarithmic(&lines, &cells, measured.title.into(), measured, axis()),
+                Some(measured) => {
+                    let panel = logarithmic(&lines, &cells, measured.title.into(), measured, axis());
+                    with_judged(panel, shown, measured, (&place, false))
+                }
                 None => samples(&lines, axis()),
             };
             Panel { title: format!("{letter}{}", panel.title), ..panel }

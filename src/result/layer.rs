@@ -33,6 +33,13 @@ pub struct Layer {
     pub gradient: Summary,
     /// With respect to the weights.
     pub weight_gradient: Summary,
+    /// The weights as their law has them; `None` where there are none of its own, or where a batch sets their scale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<WeightSize>,
+    /// log₁₀ of ‖∂C/∂W‖/‖W‖ in Frobenius norms, with ‖W‖ as the law has it: times the learning rate, the share of the weights that a step
+    /// of SGD changes. Adam's step does not depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relative_gradient: Option<Quantiles>,
     /// It stands within a residual branch: not every signal passes it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub branch: bool,
@@ -110,6 +117,31 @@ pub struct Theory {
     pub weight_gradient_median: Option<f64>,
 }
 
+/// The size of a weight matrix under its law.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WeightSize {
+    /// n·Var(W), n the fan-in.
+    pub n_var: f64,
+    /// Root of the mean of ‖W‖² in the Frobenius norm.
+    pub norm: f64,
+}
+
+impl WeightSize {
+    /// log₁₀ of ‖∂C/∂W‖/‖W‖ from log₁₀ of the mean square of so many entries of ∂C/∂W; `None` of weights that are zero.
+    pub fn relative(self, gradient: &Quantiles, entries: f64) -> Option<Quantiles> {
+        let shift = 0.5 * entries.log10() - self.norm.log10();
+        let of = |log10: Option<f64>| log10.map(|x| 0.5 * x + shift);
+        (self.norm > 0.0).then(|| Quantiles {
+            median: of(gradient.median),
+            q05: of(gradient.q05),
+            q25: of(gradient.q25),
+            q75: of(gradient.q75),
+            q95: of(gradient.q95),
+            log10_of_mean: of(gradient.log10_of_mean),
+        })
+    }
+}
+
 impl Layer {
     /// `layer 7`, or the path in a network.
     pub fn name(&self) -> String {
@@ -166,7 +198,9 @@ impl Summary {
     pub fn log10(&self, of: Quantity) -> &Quantiles {
         match of {
             Quantity::Variance => &self.log10_variance,
-            Quantity::SecondMoment | Quantity::SquaredNorm => &self.log10_second_moment,
+            Quantity::SecondMoment | Quantity::SquaredNorm | Quantity::RelativeGradient => {
+                &self.log10_second_moment
+            }
         }
     }
 }
@@ -237,7 +271,7 @@ pub struct Trace {
 
 #[cfg(test)]
 pub mod tests {
-    use super::super::{Cell, Direction, EngineUsed, Exactness, Quantity, Verdict};
+    use super::super::{Cell, Direction, EngineUsed, Exactness, Quantity, Severity, Verdict};
     use super::*;
 
     /// A summary whose quantiles are all `median`, but for q05 and q95.
@@ -278,6 +312,8 @@ pub mod tests {
             activation: one(),
             gradient: one(),
             weight_gradient: one(),
+            weight: None,
+            relative_gradient: None,
             branch: false,
             dead_fraction: 0.0,
             saturated_fraction: None,
@@ -300,6 +336,9 @@ pub mod tests {
             log10_change: None,
             threshold: 1.0,
             verdict: Verdict::Stable,
+            severity: Severity::None,
+            judged: Vec::new(),
+            budget: Vec::new(),
         };
         Cell {
             stack: None,

@@ -21,8 +21,8 @@ pub use crate::theory::formats::NumberFormat;
 pub use baseline::{Baseline, Comparison, Difference};
 #[cfg(test)]
 pub(crate) use layer::tests as made;
-pub use layer::{Drawing, Layer, Quantiles, Sample, Spread, Summary, Theory, Trace};
-pub use names::{EngineUsed, Exactness, Flag, Kind, Quantity, Recorded, Rounding, Verdict};
+pub use layer::{Drawing, Layer, Quantiles, Sample, Spread, Summary, Theory, Trace, WeightSize};
+pub use names::{EngineUsed, Exactness, Flag, Kind, Quantity, Recorded, Rounding, Severity, Verdict};
 
 use crate::spec::Experiment;
 use jacobian::Jacobian;
@@ -41,6 +41,9 @@ pub struct Report {
     pub version: String,
     /// Everything needed to run it again.
     pub spec: Experiment,
+    /// Of a network: numbers that a framework would count as its parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<u64>,
     /// In the order of the grid: initializers, and activations within each.
     pub cells: Vec<Cell>,
     /// The run was stopped before its end; the cells hold what was complete.
@@ -173,6 +176,48 @@ pub struct Direction {
     pub threshold: f64,
     /// What the change, or the slope times its steps where that is larger, amounts to.
     pub verdict: Verdict,
+    /// How much that matters to training.
+    #[serde(default)]
+    pub severity: Severity,
+    /// Of a network, and of a stack whose layers differ in width: median log₁₀ of what is followed at each layer, in the direction of flow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub judged: Vec<Judged>,
+    /// Of a network: what the change is made of, by kind of block, the largest share first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budget: Vec<Share>,
+}
+
+impl Direction {
+    /// The verdict, with its severity where it has one: `vanishing (mild)`.
+    pub fn graded(&self) -> String {
+        match self.severity {
+            Severity::None => self.verdict.to_string(),
+            severity => format!("{} ({severity})", self.verdict),
+        }
+    }
+}
+
+/// Part of a change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// The blocks that make it, by their path without numbers.
+    pub path: String,
+    /// What their layers are for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Sum over their steps, in decades.
+    pub log10: f64,
+    /// How many steps.
+    pub steps: usize,
+}
+
+/// What is followed, at a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Its number.
+    pub layer: usize,
+    /// Median over trials; `None` for an exact zero.
+    pub log10: Option<f64>,
 }
 
 fn one_decade() -> f64 {

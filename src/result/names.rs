@@ -21,6 +21,8 @@ named! {
         RankCollapse = "rank-collapse",
         /// The signal or the gradient is exactly zero in some layer.
         ZeroSignal = "zero-signal",
+        /// The logits of a classifier are so large that softmax bets on single classes before it has learnt anything.
+        LargeLogits = "large-logits",
         /// Trials differ by more than the layers' widths explain.
         HeavyTailed = "heavy-tailed",
         /// The measurement is not what theory expects.
@@ -79,8 +81,11 @@ named! {
         Variance = "variance",
         /// Mean square over all entries: of a signal that has no variance, and of one layer against its input.
         SecondMoment = "second-moment",
-        /// Squared norm of a sample: of a gradient through a network whose positions change, where the number of entries does.
+        /// Squared norm of a sample: of a gradient where the number of a sample's entries changes.
         SquaredNorm = "squared-norm",
+        /// Mean square of the pre-activation times the squared norm of a sample's gradient, E z²·‖∂C/∂z‖²: what the loss answers to a
+        /// change in proportion to the signal. Of a network with norms, which do not change it.
+        RelativeGradient = "relative-gradient",
     }
 }
 
@@ -94,6 +99,23 @@ named! {
         Vanishing = "vanishing",
         /// Larger by more than the threshold.
         Exploding = "exploding",
+    }
+}
+
+named! {
+    /// How much a verdict matters to training.
+    #[non_exhaustive]
+    #[derive(Default)]
+    pub enum Severity {
+        /// Nothing to grade: the verdict is `stable`.
+        #[default]
+        None = "none",
+        /// Networks like it train, perhaps with a smaller learning rate or a few more steps.
+        Mild = "mild",
+        /// Few networks like it train as they are.
+        Severe = "severe",
+        /// None is known to train.
+        Fatal = "fatal",
     }
 }
 

@@ -262,16 +262,24 @@ pub fn forward(
 pub fn backward(cell: &CellPlan, expected: Option<&LayerFactors>, measured: &Direction) -> Option<String> {
     let laws = laws(cell)?;
     let expected = expected.filter(|e| e.gradient.len() > 1)?;
-    if outweighing(&laws).is_some() || !expected.explains(&expected.gradient, measured) {
+    // The norm of a sample's gradient counts the units that it comes to, each of its entries those that it comes from.
+    let norms = measured.quantity == Quantity::SquaredNorm;
+    let units = |layer: &stack::Layer| if norms { layer.weights.fan_out.log10() } else { 0.0 };
+    let layers = expected.layers.iter().rev();
+    let series: Vec<f64> = expected.gradient.iter().zip(layers).map(|(g, layer)| g + units(layer)).collect();
+    if outweighing(&laws).is_some() || !expected.explains(&series, measured) {
         return None;
     }
-    let scale = Scale::new(cell, &laws, false);
-    let narrow = expected.narrowness(cell, measured, slope(&expected.gradient));
+    let scale = Scale::new(cell, &laws, norms);
+    let narrow = expected.narrowness(cell, measured, slope(&series));
     let factors: Vec<f64> = expected
         .layers
         .iter()
         .zip(&laws)
-        .map(|(below, law)| law.fan_out * law.variance * below.passed.squared_slope)
+        .map(|(below, law)| {
+            let side = if norms { law.fan_in } else { law.fan_out };
+            side * law.variance * below.passed.squared_slope
+        })
         .collect();
     let (low, high) = factors.iter().fold((f64::INFINITY, 0.0f64), |(l, h), x| (l.min(*x), h.max(*x)));
     let middle = factors.len() / 2;
@@ -284,16 +292,6 @@ pub fn backward(cell: &CellPlan, expected: Option<&LayerFactors>, measured: &Dir
         format!("{name} between {} and {}", fraction(low), fraction(high))
     };
     text.push_str(&narrow);
-    let forward = Scale::new(cell, &laws, true);
-    if !scale.uniform() && forward.uniform() {
-        let (top, bottom) = (laws[laws.len() - 1].fan_out, laws[0].fan_in);
-        if top != bottom {
-            text.push_str(&format!(
-                ": Var(W) = {}/fan_in, and fan_out/fan_in over these layers comes to {top}/{bottom}",
-                fraction(forward.high)
-            ));
-        }
-    }
     if expected.shared_gradient >= SMALL_PART {
         text.push_str(&format!(
             "; the mean of W brings up to {} of a layer's gradient",

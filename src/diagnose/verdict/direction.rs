@@ -4,13 +4,59 @@ use crate::measure::summary::{BEYOND, log10, quantile};
 use crate::numeric::stream::{Key, Part, Role};
 use crate::op::record::LayerRecord;
 use crate::op::record::Moments;
-use crate::result::{Direction, Quantity, Verdict};
+use crate::result::{Direction, Quantity, Severity, Verdict};
 use rand::RngExt;
 
 /// Layers that the robust line is fitted through: all, or this many spread evenly.
 const POINTS: usize = 64;
 /// Bootstrap samples of the trials.
 const RESAMPLES: usize = 200;
+
+/// Decades from which on a change is neither chance nor small, is severe, and is fatal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grades {
+    /// Below it the verdict is stable.
+    pub threshold: f64,
+    /// From here on severe.
+    pub severe: f64,
+    /// From here on fatal.
+    pub fatal: f64,
+}
+
+impl Grades {
+    /// In units of a threshold that a user chooses, and with what is chance.
+    pub fn scaled(self, unit: f64, chance: f64) -> Self {
+        let scaled = |decades: f64| unit * decades + chance;
+        Self { threshold: scaled(self.threshold), severe: scaled(self.severe), fatal: scaled(self.fatal) }
+    }
+
+    fn severity(self, change: f64) -> Severity {
+        match change.abs() {
+            x if x > self.fatal => Severity::Fatal,
+            x if x > self.severe => Severity::Severe,
+            x if x > self.threshold => Severity::Mild,
+            _ => Severity::None,
+        }
+    }
+}
+
+/// What a series comes to.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Slope, change, verdict.
+    pub direction: Direction,
+    /// Why there is no change, or that there is one.
+    pub outcome: Outcome,
+    /// Median log₁₀ at each place.
+    pub medians: Vec<f64>,
+}
+
+impl Found {
+    /// The change in thresholds; a quantity that is lost is beyond all of them.
+    pub fn size(&self) -> f64 {
+        self.direction.log10_change.map_or(f64::INFINITY, |change| change.abs() / self.direction.threshold)
+    }
+}
 
 /// log₁₀ of what was recorded: trials × places, places in the direction of flow. −∞ for an exact zero.
 pub struct Series {
@@ -37,6 +83,15 @@ impl Series {
     pub fn norms(mut self, entries: &[f64]) -> Self {
         for trial in &mut self.second_moment {
             trial.iter_mut().zip(entries).for_each(|(log, count)| *log += count.log10());
+        }
+        self.variance.clone_from(&self.second_moment);
+        self
+    }
+
+    /// Times the second moments of another series at the same places.
+    pub fn times(mut self, other: &Self) -> Self {
+        for (trial, factors) in self.second_moment.iter_mut().zip(&other.second_moment) {
+            trial.iter_mut().zip(factors).for_each(|(log, factor)| *log += factor);
         }
         self.variance.clone_from(&self.second_moment);
         self
@@ -72,7 +127,7 @@ pub enum Outcome {
 ///
 /// The change is between the ends; the line goes through all layers. Where they disagree the larger of the two decides:
 /// a jump at one end is a change, and so is a trend that a jump at one end hides.
-pub fn direction(series: &Series, threshold: f64, key: Key) -> (Direction, Outcome) {
+pub fn direction(series: &Series, grades: Grades, key: Key) -> Found {
     let median = |trials: &[Vec<f64>], place: usize| {
         let mut column: Vec<f64> = trials.iter().map(|t| t[place]).collect();
         column.sort_by(f64::total_cmp);
@@ -98,25 +153,42 @@ pub fn direction(series: &Series, threshold: f64, key: Key) -> (Direction, Outco
     if !matches!(outcome, Outcome::Flows { .. }) {
         let up = matches!(outcome, Outcome::OutOfRange { up: true, .. });
         let verdict = if up { Verdict::Exploding } else { Verdict::Vanishing };
-        let nothing =
-            Direction { quantity, log10_per_layer: None, ci95: None, log10_change: None, threshold, verdict };
-        return (nothing, outcome);
+        let nothing = Direction {
+            quantity,
+            log10_per_layer: None,
+            ci95: None,
+            log10_change: None,
+            threshold: grades.threshold,
+            verdict,
+            severity: Severity::Fatal,
+            judged: Vec::new(),
+            budget: Vec::new(),
+        };
+        return Found { direction: nothing, outcome, medians: all };
     }
     let points = places(depth);
     let slope = theil_sen(&points.iter().map(|p| (*p as f64, all[*p])).collect::<Vec<_>>());
     let change = last - first;
     let line = slope.unwrap_or(0.0) * (depth - 1) as f64;
     let larger = if line.abs() > change.abs() { line } else { change };
-    let verdict = match larger {
-        x if x > threshold => Verdict::Exploding,
-        x if x < -threshold => Verdict::Vanishing,
-        _ => Verdict::Stable,
+    let severity = grades.severity(larger);
+    let verdict = match severity {
+        Severity::None => Verdict::Stable,
+        _ if larger > 0.0 => Verdict::Exploding,
+        _ => Verdict::Vanishing,
     };
-    let ci95 = interval(trials, &points, slope, key);
-    (
-        Direction { quantity, log10_per_layer: slope, ci95, log10_change: Some(change), threshold, verdict },
-        outcome,
-    )
+    let direction = Direction {
+        quantity,
+        log10_per_layer: slope,
+        ci95: interval(trials, &points, slope, key),
+        log10_change: Some(change),
+        threshold: grades.threshold,
+        verdict,
+        severity,
+        judged: Vec::new(),
+        budget: Vec::new(),
+    };
+    Found { direction, outcome, medians: all }
 }
 
 fn places(depth: usize) -> Vec<usize> {
@@ -202,7 +274,25 @@ mod tests {
 
     fn of(variance: Vec<f64>, second_moment: Vec<f64>) -> (Direction, Outcome) {
         let series = Series { variance: vec![variance; 3], second_moment: vec![second_moment; 3] };
-        direction(&series, 1.0, KEY)
+        let found = direction(&series, Grades { threshold: 1.0, severe: 6.0, fatal: 12.0 }, KEY);
+        (found.direction, found.outcome)
+    }
+
+    #[test]
+    fn a_change_is_graded() {
+        let grade = |change: f64| of(vec![0.0, change], vec![0.0, change]).0.severity;
+        let cases = [
+            (0.9, Severity::None),
+            (-1.1, Severity::Mild),
+            (6.1, Severity::Severe),
+            (-12.1, Severity::Fatal),
+        ];
+        for (change, severity) in cases {
+            assert_eq!(grade(change), severity);
+        }
+        assert_eq!(of(vec![ZERO; 2], vec![ZERO; 2]).0.severity, Severity::Fatal);
+        let chance = Grades { threshold: 1.0, severe: 6.0, fatal: 12.0 }.scaled(2.0, 0.5);
+        assert_eq!(chance, Grades { threshold: 2.5, severe: 12.5, fatal: 24.5 });
     }
 
     #[test]

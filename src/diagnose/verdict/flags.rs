@@ -1,27 +1,30 @@
 //! What is wrong beside the two directions.
 
-use super::words::{four, percent, round};
+use super::course;
+use super::words::{factor, four, percent, round};
 use crate::activation::Activation;
-use crate::law::short;
+use crate::law::{Law, short};
 use crate::op::record::LayerRecord;
-use crate::op::{Shape, Space};
+use crate::op::{Shape, Space, VectorParameter};
 use crate::result::{Flag, Layer, Summary};
 use crate::simulate::{CellPlan, LayerPlan};
 use statrs::distribution::{Binomial, DiscreteCDF};
 
-/// The flags of a cell, each with its sentence.
+/// The flags of a cell, each with its sentence; `closed` where its head begins at zero by design.
 pub fn flags(
     act: &Activation,
     cell: &CellPlan,
     trials: &[&Vec<LayerRecord>],
     layers: &[Layer],
+    closed: bool,
 ) -> Vec<(Flag, String)> {
     let mut found = Vec::new();
-    let (first, last) = (&layers[0], &layers[layers.len() - 1]);
+    let (first, last) = course::ends(cell);
+    let (first, last) = (&layers[first], &layers[last]);
     let saturated = layers.iter().filter_map(|l| l.saturated_fraction.map(|share| (share, l.name())));
     if act.shape.bounded
         && let Some((share, layer)) = saturated.max_by(|a, b| a.0.total_cmp(&b.0))
-        && share > 0.5
+        && share > flat_share(act)
     {
         found.push((Flag::Saturated, format!("{} of the units of {layer} are saturated", percent(share))));
     }
@@ -70,9 +73,13 @@ pub fn flags(
     }
     let silent = |s: &Summary| s.log10_second_moment.median.is_none() && s.below_trials == 0;
     // A branch of zeros, as Fixup has it, gets a gradient from the stream around it, and that tells its units apart.
-    let closed = |plan: &LayerPlan| plan.weights.is_point_mass();
-    let by_design = layers.iter().zip(&cell.layers).any(|(layer, plan)| layer.branch && closed(plan));
-    let alike = layers.iter().zip(&cell.layers).find(|(layer, plan)| {
+    let is_zero = |plan: &LayerPlan| plan.weights.is_point_mass();
+    // As SkipInit and a zero γ have it in a vector.
+    let shut = |vector: &VectorParameter| vector.branch.is_some() && vector.law == Law::Constant(0.0);
+    let by_design = layers.iter().zip(&cell.layers).any(|(layer, plan)| layer.branch && is_zero(plan))
+        || cell.graph.vectors.iter().any(|vector| shut(vector) && !vector.is_neutral());
+    let judged = if closed { layers.len() - 1 } else { layers.len() };
+    let alike = layers[..judged].iter().zip(&cell.layers).find(|(layer, plan)| {
         layer.units() > 1
             && !layer.branch
             && layer.unit_symmetry.is_some_and(|s| s < 1e-6)
@@ -86,13 +93,16 @@ pub fn flags(
         ));
     }
     let told = |l: &&Layer| !(l.branch && by_design);
-    if layers.iter().filter(told).any(|l| silent(&l.activation) || silent(&l.gradient)) {
+    // A branch that begins at zero, or that stochastic depth has left out of a small batch, gets no gradient, and that is meant.
+    let lost = |l: &Layer| silent(&l.activation) || silent(&l.gradient) && !closed && !l.branch;
+    if layers[..judged].iter().filter(told).any(lost) {
         found.push((Flag::ZeroSignal, "signal or gradient is exactly zero in some layer".into()));
     }
     // Finite width: the log of the norm spreads by at most about Σ 5/n over independent trials (Hanin & Nica 2019).
     let beta: f64 = cell.layers.iter().map(|l| 5.0 / l.fan_out as f64).sum();
     let allowed = 2.0 * beta.sqrt() / std::f64::consts::LN_10 + 0.1;
     let spread = |s: &Summary| Some((s.log10_variance.q75? - s.log10_variance.q25?) / 1.349);
+    let (first, last) = (&layers[0], &layers[layers.len() - 1]);
     let widest =
         [spread(&last.activation), spread(&first.gradient)].into_iter().flatten().fold(0.0, f64::max);
     if widest > allowed {
@@ -105,7 +115,42 @@ pub fn flags(
             ),
         ));
     }
+    if let Some(words) = large_logits(cell, layers) {
+        found.push((Flag::LargeLogits, words));
+    }
     found
+}
+
+/// Fewer outputs than this are no logits of classes.
+const CLASSES: usize = 10;
+
+/// The logits of so many classes, where they vary by more than 2·ln n.
+///
+/// A softmax over n values from N(0, v) has ln Σ exp = ln n + v/2 in the mean while v ≤ 2·ln n; beyond it the largest value alone decides,
+/// and it is √(2v·ln n) (the freezing of the random energy model, Derrida 1981, Phys. Rev. B 24, 2613, eq. 2.7). The loss of a network
+/// that knows nothing is that number.
+fn large_logits(cell: &CellPlan, layers: &[Layer]) -> Option<String> {
+    let head = &layers[course::head(cell)?];
+    let classes = head.units();
+    let log10 = head.preactivation.log10_variance.median?;
+    let bound = 2.0 * (classes as f64).ln();
+    if classes < CLASSES || log10 <= bound.log10() {
+        return None;
+    }
+    let text = format!("the logits of {} have variance {}", head.name(), factor(log10));
+    let loss = 0.5 * (log10 + bound.log10());
+    Some(format!(
+        "{text}, more than 2·ln {classes} = {}: softmax bets on single classes, and the loss begins at about {} where a guess has {}",
+        four(bound),
+        factor(loss),
+        four(0.5 * bound)
+    ))
+}
+
+/// A share of saturated units that matters: half, and where a half-line is flat by design, as of ReLU6, half of the other too.
+fn flat_share(act: &Activation) -> f64 {
+    let (left, right) = act.shape.slopes_at_zero;
+    if left == 0.0 || right == 0.0 { 0.75 } else { 0.5 }
 }
 
 /// A share of dead units that does not matter, however certain it is.

@@ -1,6 +1,8 @@
 //! From what was measured to words: verdict, flags and the cause.
 
+mod budget;
 mod cause;
+mod course;
 pub(crate) mod direction;
 mod flags;
 mod off_theory;
@@ -8,13 +10,14 @@ mod ranges;
 pub(crate) mod words;
 
 use crate::numeric::stream::Key;
-use crate::op::Space;
 use crate::op::record::LayerRecord;
-use crate::result::{Direction, Flag, FormatRange, Layer, Quantity, Summary};
+use crate::result::{Direction, Flag, FormatRange, Judged, Layer, Quantity, Severity, Summary, Verdict};
 use crate::simulate::{CellPlan, Expectation, Plan};
 use crate::theory::prediction::{Expected, Level};
 use crate::theory::stack::InputMoments;
-use direction::{Outcome, Series, direction};
+use budget::{Budget, budget};
+use course::Course;
+use direction::{Found, Outcome, Series, direction};
 use off_theory::{chance_of_median, off_theory};
 use words::{factor, power};
 
@@ -53,36 +56,60 @@ pub fn judge(
         let level = theory.and_then(|t| t.prediction.layers.get(at)).and_then(level);
         CHANCE * level.and_then(|l| chance_of_median(l, trials.len())).unwrap_or(0.0)
     };
-    let threshold = |chance: f64| plan.experiment.threshold + chance;
-    // What every signal passes: all layers of a plain stack, no branches of a network; of several inputs, the way that changes most.
-    let trunks = trunks(cell);
-    let (trunk, (forward, forward_fate)) = worst(&trunks, |trunk| {
-        let mut signal = Series::new(trials, |r| r.activation).at(trunk);
-        if trunk.len() == 1 {
+    let unit = plan.experiment.threshold;
+    let ahead = |course: &Course| {
+        let mut signal = Series::new(trials, |r| r.activation).at(&course.places);
+        if course.from_input {
             signal = signal.behind(entering.second_moment.log10());
         }
-        let threshold = threshold(chance(layers.len() - 1, |e| e.activation.variance.as_ref()));
-        direction(&signal, threshold, Key { seed, trial: 0, layer: 0 })
-    });
-    let (back_trunk, (backward, backward_fate)) = worst(&trunks, |trunk| {
-        let gradient = Series::new(trials, |r| r.gradient).at(trunk);
-        let entries = sample_entries(cell, trunk);
-        let gradient = match &entries {
-            None => gradient,
-            Some(entries) => gradient.norms(entries),
-        };
-        let threshold = threshold(chance(0, |e| e.gradient.variance.as_ref()));
-        // In the direction of flow, so that both slopes read alike.
-        let (mut backward, fate) =
-            direction(&gradient.reversed(), threshold, Key { seed, trial: 1, layer: 0 });
-        if entries.is_some() {
-            backward.quantity = Quantity::SquaredNorm;
+        let chance = chance(layers.len() - 1, |e| e.activation.variance.as_ref());
+        direction(&signal, course.grades.scaled(unit, chance), Key { seed, trial: 0, layer: 0 })
+    };
+    let back = |course: &Course| {
+        let places = &course.places;
+        let mut gradient = Series::new(trials, |r| r.gradient).at(places);
+        if matches!(course.quantity, Quantity::SquaredNorm | Quantity::RelativeGradient) {
+            gradient = gradient.norms(&course::sizes(cell, places));
         }
-        (backward, fate)
-    });
+        if course.quantity == Quantity::RelativeGradient {
+            gradient = gradient.times(&Series::new(trials, |r| r.preactivation).at(places));
+        }
+        let chance = chance(0, |e| e.gradient.variance.as_ref());
+        // In the direction of flow, so that both slopes read alike.
+        let grades = course.grades.scaled(unit, chance);
+        let mut found = direction(&gradient.reversed(), grades, Key { seed, trial: 1, layer: 0 });
+        if course.quantity != Quantity::Variance {
+            found.direction.quantity = course.quantity;
+        }
+        found
+    };
+    let (course, mut signal) = worst(course::forward(cell), ahead);
+    let (back_course, mut gradient) = worst(course::backward(cell), back);
+    judged(&mut signal, &course, (cell, layers), false);
+    let closed = course::is_closed(cell);
+    if closed {
+        // What is exactly zero by design is no fault.
+        (gradient.direction.verdict, gradient.direction.severity) = (Verdict::Stable, Severity::None);
+    } else {
+        judged(&mut gradient, &back_course, (cell, layers), true);
+    }
+    let (trunk, back_trunk) = (&course.places, &back_course.places);
     let plain = cell.is_stack;
+    // A step of the signal is made by the layer that it leads to, one of the gradient by that which it comes from.
+    let makers = |places: &[usize]| places.iter().map(|place| &layers[*place]).collect::<Vec<_>>();
+    let up_from = usize::from(!course.from_input);
+    let budgets = [
+        budget(&signal, &makers(&trunk[up_from.min(trunk.len())..])),
+        budget(&gradient, &makers(&back_trunk.iter().rev().copied().collect::<Vec<_>>())),
+    ];
+    if !plain {
+        signal.direction.budget.clone_from(&budgets[0].shares);
+        gradient.direction.budget.clone_from(&budgets[1].shares);
+    }
+    let Found { direction: forward, outcome: forward_fate, .. } = signal;
+    let Found { direction: backward, outcome: backward_fate, .. } = gradient;
     let expected = plain.then(|| cause::expected(act, cell, layers, entering)).flatten();
-    let mut found = flags::flags(act, cell, trials, layers);
+    let mut found = flags::flags(act, cell, trials, layers, closed);
     let heavy = found.iter().any(|(name, _)| *name == Flag::HeavyTailed);
     let homogeneous = act.shape.homogeneous;
     if let Some(words) = theory.and_then(|t| off_theory(cell, t, layers, trials.len(), heavy, homogeneous)) {
@@ -91,11 +118,11 @@ pub fn judge(
     let formats = ranges::ranges(layers);
     let (last, end) = (trunk.len(), back_trunk.len() - 1);
     let name = |trunk: &[usize], place: usize| layers[trunk[place]].name();
-    // From place to layer, which for a single layer's signal counts the input.
-    let up = |place: usize| match (last, place) {
-        (1, 0) => "layer 0".into(),
-        (1, _) => name(trunk, 0),
-        _ => name(trunk, place),
+    // From place to layer, where what enters may be the first.
+    let up = |place: usize| match (course.from_input, place) {
+        (true, 0) if plain => "layer 0".into(),
+        (true, 0) => "the input".into(),
+        (from_input, _) => name(trunk, place - usize::from(from_input)),
     };
     let down = |place: usize| name(back_trunk, end - place);
     let way = |from: String, to: String| match plain {
@@ -109,15 +136,20 @@ pub fn judge(
             what: "the signal",
             direction: &forward,
             outcome: forward_fate,
-            steps: if last == 1 { 1 } else { last - 1 },
-            way: match last {
-                1 => format!("from the input to {}", name(trunk, 0)),
-                _ => way(name(trunk, 0), name(trunk, last - 1)),
+            steps: if course.from_input { last } else { last - 1 },
+            way: match course.from_input {
+                true => format!("from the input to {}", name(trunk, last - 1)),
+                false => way(name(trunk, 0), name(trunk, last - 1)),
             },
+            remark: course.remark,
+            budget: (!plain).then_some(&budgets[0]),
             onward: "on",
             unit,
             layer: &up,
-            hidden: &|place| layers[trunk[place.min(last - 1)]].activation.below_trials > 0,
+            hidden: &|place| {
+                let place = place.saturating_sub(usize::from(course.from_input)).min(last - 1);
+                layers[trunk[place]].activation.below_trials > 0
+            },
         }
         .say(if plain { cause::forward(act, cell, expected.as_ref(), &forward) } else { None }),
         Sentence {
@@ -127,6 +159,8 @@ pub fn judge(
             outcome: backward_fate,
             steps: end,
             way: way(down(0), down(end)),
+            remark: back_course.remark,
+            budget: (!plain).then_some(&budgets[1]),
             onward: "down",
             unit,
             layer: &down,
@@ -134,10 +168,37 @@ pub fn judge(
         }
         .say(if plain { cause::backward(cell, expected.as_ref(), &backward) } else { None }),
     ];
+    if let (true, Some(head)) = (closed, layers.last()) {
+        words[1] = format!(
+            "backward stable: {0} begins at zero by design, so the first step reaches it alone and says nothing of the layers below it; \
+             they are seen with another law: --set '{0}.weight=lecun-normal'",
+            head.name()
+        );
+    }
+    words.extend(uneven_steps(cell, layers));
     words.extend(ranges::words(&formats, &|layer| layers[layer - 1].name()));
     words.extend(hidden(layers));
     words.extend(found.iter().map(|(_, text)| text.clone()));
     Judgment { forward, backward, flags: found.into_iter().map(|(flag, _)| flag).collect(), formats, words }
+}
+
+/// Decades of ‖∂C/∂W‖/‖W‖ between layers that are worth a sentence.
+const UNEVEN: f64 = 1.0;
+
+/// How unlike the steps are that SGD takes in the layers of a network at one learning rate.
+fn uneven_steps(cell: &CellPlan, layers: &[Layer]) -> Option<String> {
+    let of = |layer: &Layer| layer.relative_gradient.and_then(|steps| steps.median);
+    let all = || layers.iter().filter_map(|layer| Some((layer, of(layer)?)));
+    let least = all().min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let most = all().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    (!cell.is_stack && most.1 - least.1 >= UNEVEN).then(|| {
+        format!(
+            "weights: ‖∂C/∂W‖/‖W‖ is 10^{:.1} times as large at {} as at {}: so unlike are the steps of SGD, and Adam's are alike",
+            most.1 - least.1,
+            most.0.name(),
+            least.0.name()
+        )
+    })
 }
 
 /// One quantity of a layer, over all trials.
@@ -164,31 +225,54 @@ fn hidden(layers: &[Layer]) -> Vec<String> {
     quantities.into_iter().filter_map(sentence).collect()
 }
 
-/// Of each input, the places of the layers that every signal from it passes.
-fn trunks(cell: &CellPlan) -> Vec<Vec<usize>> {
-    let all = || (0..cell.graph.entries.len()).collect();
-    cell.graph.trunks.iter().map(|trunk| if trunk.is_empty() { all() } else { trunk.clone() }).collect()
-}
-
-/// The trunk along which the change is largest, a quantity that is lost before one that is not, with what is found there.
-fn worst(
-    trunks: &[Vec<usize>],
-    judged: impl Fn(&[usize]) -> (Direction, Outcome),
-) -> (&[usize], (Direction, Outcome)) {
-    let size = |(_, (found, _)): &(&[usize], (Direction, Outcome))| {
-        found.log10_change.map_or(f64::INFINITY, f64::abs)
+/// The course along which the change is largest, a quantity that is lost before one that is not, with what is found there; of
+/// alternatives the one along which it is least.
+fn worst(courses: Vec<Vec<Course>>, judged: impl Fn(&Course) -> Found) -> (Course, Found) {
+    let found = |course: Course| {
+        let found = judged(&course);
+        (course, found)
     };
-    let all = trunks.iter().map(|trunk| (trunk.as_slice(), judged(trunk)));
-    let worst = all.reduce(|worst, one| if size(&one) > size(&worst) { one } else { worst });
+    let best = |alternatives: Vec<Course>| {
+        let all = alternatives.into_iter().map(found);
+        all.reduce(|best, one| if one.1.size() < best.1.size() { one } else { best })
+    };
+    let all = courses.into_iter().filter_map(best);
+    let worst = all.reduce(|worst, one| if one.1.size() > worst.1.size() { one } else { worst });
     worst.unwrap_or_else(|| unreachable!("a network has at least one input"))
 }
 
-/// Entries of a sample at these places of a network of images or sequences: a gradient that spreads over more of them is smaller
-/// in each, and no less in all. `None` where features alone come in, as in a plain stack.
-fn sample_entries(cell: &CellPlan, trunk: &[usize]) -> Option<Vec<f64>> {
-    let graph = &cell.graph;
-    let entries = |k: &usize| graph.entries[*k].units as f64 * graph.entries[*k].positions as f64;
-    graph.inputs().any(|shape| shape.space != Space::Flat).then(|| trunk.iter().map(entries).collect())
+/// Adds to a direction what was followed at each layer, where that is not what is recorded there.
+fn judged(found: &mut Found, course: &Course, (cell, layers): (&CellPlan, &[Layer]), reversed: bool) {
+    if cell.is_stack && course.quantity == Quantity::Variance || course.places.len() < 2 {
+        return;
+    }
+    let medians = &found.medians[usize::from(course.from_input)..];
+    let point = |(place, median): (&usize, &f64)| Judged {
+        layer: layers[*place].layer,
+        log10: median.is_finite().then_some(*median),
+    };
+    found.direction.judged = match reversed {
+        true => course.places.iter().rev().zip(medians).map(point).collect(),
+        false => course.places.iter().zip(medians).map(point).collect(),
+    };
+}
+
+/// Kinds of blocks that a sentence names.
+const NAMED: usize = 4;
+/// Decades that are not worth a word.
+const SMALL: f64 = 0.05;
+
+/// What a change is made of: `: mlp +1.69, attention +0.42, most of it at mlp1, 10^+0.81`.
+fn shares(budget: &Budget) -> String {
+    let told = budget.shares.iter().filter(|share| share.log10.abs() >= SMALL).take(NAMED);
+    let told: Vec<String> = told.map(|share| format!("{} {:+.2}", share.path, share.log10)).collect();
+    let largest = budget.largest.as_ref().filter(|(_, step)| step.abs() >= SMALL);
+    match (told.as_slice(), largest) {
+        ([], _) | (_, None) => String::new(),
+        (told, Some((name, step))) => {
+            format!(": {}; the largest step is at {name}, {}", told.join(", "), power(*step))
+        }
+    }
 }
 
 struct Sentence<'a> {
@@ -199,6 +283,10 @@ struct Sentence<'a> {
     /// Layers between the ends.
     steps: usize,
     way: String,
+    /// What becomes of it behind its end.
+    remark: &'static str,
+    /// Of a network.
+    budget: Option<&'a Budget>,
     /// `on` or `down`, the way it flows.
     onward: &'static str,
     /// What lies between two places.
@@ -211,7 +299,7 @@ struct Sentence<'a> {
 
 impl Sentence<'_> {
     fn say(&self, cause: Option<String>) -> String {
-        let verdict = format!("{} {}", self.name, self.direction.verdict.name());
+        let verdict = format!("{} {}", self.name, self.direction.graded());
         let fact = match self.outcome {
             Outcome::Flows { uniform_from } => self.change(uniform_from),
             Outcome::Zero { place } if (self.hidden)(place) => format!(
@@ -241,13 +329,14 @@ impl Sentence<'_> {
             Quantity::Variance => "variance",
             Quantity::SecondMoment => "the second moment",
             Quantity::SquaredNorm => "the squared norm of a sample",
+            Quantity::RelativeGradient => "the gradient times the signal, both squared,",
         }
     }
 
     fn change(&self, uniform_from: Option<usize>) -> String {
         let Some(change) = self.direction.log10_change else { return "nothing is known of it".into() };
         if self.steps == 0 {
-            return "one layer, so the gradient meets no weights".into();
+            return "one layer, so it meets no weights".into();
         }
         let mut text = match uniform_from {
             None => String::new(),
@@ -257,17 +346,25 @@ impl Sentence<'_> {
             }
         };
         text.push_str(&format!("{} changes by {} {}", self.quantity(), power(change), self.way));
-        if let Some(slope) = self.direction.log10_per_layer
-            && self.steps > 1
-        {
+        let line = self.direction.log10_per_layer.filter(|_| self.steps > 1).map(|slope| {
             let line = slope * self.steps as f64;
             // The line goes through all layers, the change is between two.
-            text.push_str(&if (line - change).abs() > (0.1 * change.abs()).max(0.3) {
-                format!("; a line through all {}s: ×{} a {0}, {}", self.unit, factor(slope), power(line))
-            } else {
-                format!(", ×{} a {}", factor(slope), self.unit)
-            });
+            (slope, line, (line - change).abs() > (0.1 * change.abs()).max(0.3))
+        });
+        let decides = |line: f64| self.direction.severity != Severity::None && line.abs() > change.abs();
+        match (line, self.budget) {
+            (Some((_, line, apart)), Some(budget)) if apart && !decides(line) || !budget.alike => {
+                text.push_str(&shares(budget));
+            }
+            (Some((slope, line, true)), _) => text.push_str(&format!(
+                "; a line through all {}s: ×{} a {0}, {}",
+                self.unit,
+                factor(slope),
+                power(line)
+            )),
+            (Some((slope, ..)), _) => text.push_str(&format!(", ×{} a {}", factor(slope), self.unit)),
+            (None, _) => {}
         }
-        text
+        text + self.remark
     }
 }

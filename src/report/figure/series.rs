@@ -9,7 +9,7 @@ use super::style::{Marker, Style};
 use crate::activation::Activation;
 use crate::measure::summary::BEYOND;
 use crate::report::outline;
-use crate::result::{Cell, FormatRange, Layer, Quantiles, Quantity, Summary, Theory};
+use crate::result::{Cell, Direction, FormatRange, Layer, Quantiles, Quantity, Summary, Theory};
 
 /// More layers than this are thinned: a line cannot show more.
 const MAX_POINTS: usize = 1000;
@@ -111,6 +111,8 @@ pub struct Measured {
     pub summary: fn(&Layer) -> &Summary,
     pub of: Quantity,
     pub theory: super::overlay::Pick,
+    /// What the verdict says of it.
+    pub direction: Option<fn(&Cell) -> &Direction>,
     /// Whether root mean square and mean square leave a format's range.
     pub leaves: fn(&FormatRange) -> (bool, bool),
 }
@@ -124,6 +126,7 @@ pub const MEASURED: [Measured; 3] = [
         summary: |l| &l.activation,
         of: Quantity::Variance,
         theory: |t: &Theory| (t.activation_log10_variance, t.band, t.median),
+        direction: Some(|cell| &cell.forward),
         leaves: |r| (r.activation.is_some(), false),
     },
     Measured {
@@ -133,6 +136,7 @@ pub const MEASURED: [Measured; 3] = [
         summary: |l| &l.gradient,
         of: Quantity::Variance,
         theory: |t: &Theory| (t.gradient_log10_variance, t.gradient_band, t.gradient_median),
+        direction: Some(|cell| &cell.backward),
         leaves: |r| (r.gradient.is_some(), r.squared_gradient.is_some()),
     },
     Measured {
@@ -144,6 +148,7 @@ pub const MEASURED: [Measured; 3] = [
         theory: |t: &Theory| {
             (t.weight_gradient_log10_second_moment, t.weight_gradient_band, t.weight_gradient_median)
         },
+        direction: None,
         leaves: |_| (false, false),
     },
 ];
@@ -267,6 +272,51 @@ pub fn logarithmic(
     });
     panel.scale();
     panel
+}
+
+/// Adds what the verdict follows where that is another quantity than the panel's: a line with circles for each cell, at these places of
+/// layers, with its name at the line where it stands among roles and in the title elsewhere.
+pub fn with_judged(
+    panel: Panel,
+    shown: &[Shown],
+    measured: &Measured,
+    (place, among_roles): (&dyn Fn(usize) -> usize, bool),
+) -> Panel {
+    let Some(direction) = measured.direction else { return panel };
+    let judged = |shown: &Shown| {
+        let direction = direction(shown.cell);
+        let name = name(direction.quantity).filter(|_| direction.quantity != measured.of)?;
+        let points = thinned(&direction.judged).map(|p| (place(p.layer) as f64, within(p.log10)));
+        let mut points: Vec<(f64, Option<f64>)> = points.collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Some((name, Series::marked(shown.look, points))).filter(|(_, series)| !series.line.is_empty())
+    };
+    let mut found: Vec<(&str, Series)> = shown.iter().filter_map(judged).collect();
+    let Some((name, _)) = found.first() else { return panel };
+    let name = *name;
+    let title = if among_roles { panel.title } else { format!("{}; circles: {name}", panel.title) };
+    if among_roles {
+        found.iter_mut().for_each(|(_, series)| series.label = name.into());
+    }
+    let judged: Vec<Series> = found.into_iter().map(|(_, series)| series).collect();
+    let shown = panel.extent.into_iter().flat_map(|(low, high)| [low, high]);
+    let extent = values(&judged).into_iter().chain(shown).fold(None, |ends: Option<(f64, f64)>, v| {
+        Some(ends.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
+    });
+    let series = panel.series.into_iter().chain(judged).collect();
+    let mut panel = Panel { title, series, extent, ..panel };
+    panel.scale();
+    panel
+}
+
+/// What the verdict follows, as a figure names it.
+fn name(quantity: Quantity) -> Option<&'static str> {
+    match quantity {
+        Quantity::Variance => None,
+        Quantity::SecondMoment => Some("mean square"),
+        Quantity::SquaredNorm => Some("squared norm of a sample"),
+        Quantity::RelativeGradient => Some("gradient × signal"),
+    }
 }
 
 /// Everything that series show.
@@ -410,6 +460,7 @@ pub mod tests {
         let spec = Experiment { init: vec!["he-normal".into()], ..Experiment::plain(medians.len(), 8) };
         Report {
             left_out: Vec::new(),
+            parameters: None,
             schema: SCHEMA.into(),
             version: String::new(),
             spec,

@@ -5,7 +5,7 @@ use super::{BAD, BOLD, DIM, GOOD, WARN, joined, padded, roles};
 use crate::measure::summary::BEYOND;
 use crate::report::jacobian;
 use crate::report::run::size;
-use crate::result::{Cell, Direction, Layer, Report, Verdict};
+use crate::result::{Cell, Direction, Layer, Report, Severity, Verdict};
 use anstyle::Style;
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
@@ -144,13 +144,20 @@ fn table(cells: &[Cell], trend: usize, with_flags: bool, columns: Option<usize>)
 
 fn row(cell: &Cell, trend: usize) -> [Field; 7] {
     let plain = |text: String| Field { text, style: Style::new() };
-    let verdict = |d: &Direction| Field { text: d.verdict.name().into(), style: style(d.verdict) };
+    let verdict = |d: &Direction| Field { text: d.verdict.name().into(), style: style(d) };
     // What every signal passes: a residual branch would make the line jump.
     let trunk = cell.layers.iter().any(|l| !l.branch);
     let layers = || cell.layers.iter().filter(|l| !(trunk && l.branch));
-    let forward: Vec<_> = layers().map(|l| l.activation.log10_variance.median).collect();
+    let judged = |direction: &Direction| direction.judged.iter().map(|point| point.log10).collect();
+    let forward: Vec<_> = match cell.forward.judged.is_empty() {
+        true => layers().map(|l| l.activation.log10_variance.median).collect(),
+        false => judged(&cell.forward),
+    };
     // From the last layer down, as the gradient flows.
-    let backward: Vec<_> = layers().rev().map(|l: &Layer| l.gradient.log10_variance.median).collect();
+    let backward: Vec<_> = match cell.backward.judged.is_empty() {
+        true => layers().rev().map(|l: &Layer| l.gradient.log10_variance.median).collect(),
+        false => judged(&cell.backward),
+    };
     let flags = if cell.flags.is_empty() { "–".into() } else { joined(&cell.flags) };
     [
         plain(cell.label()),
@@ -195,13 +202,17 @@ fn trend(values: &[Option<f64>], length: usize) -> String {
         .collect()
 }
 
-fn style(verdict: Verdict) -> Style {
-    if verdict == Verdict::Stable { GOOD } else { BAD }
+fn style(direction: &Direction) -> Style {
+    match direction.severity {
+        Severity::None => GOOD,
+        Severity::Mild => WARN,
+        _ => BAD,
+    }
 }
 
 fn styled(direction: &Direction) -> String {
-    let style = style(direction.verdict);
-    format!("{style}{}{style:#}", direction.verdict.name())
+    let style = style(direction);
+    format!("{style}{}{style:#}", direction.graded())
 }
 
 #[cfg(test)]

@@ -374,16 +374,12 @@ fn zeros(summary: &Summary, of: Quantity, trials: usize) -> usize {
     let spread = summary.spread.as_ref();
     match (of, spread) {
         (Quantity::Variance, _) => summary.zero_trials.min(trials),
-        (Quantity::SecondMoment | Quantity::SquaredNorm, Some(spread)) => {
+        (_, Some(spread)) => {
             let rest = spread.log10_second_moment.map_or(0, |s| s.count);
             trials.saturating_sub(rest + summary.beyond_trials)
         }
         // Without a count, what the quantiles say of all or none.
-        (Quantity::SecondMoment | Quantity::SquaredNorm, None)
-            if summary.log10_second_moment.q95.is_none() =>
-        {
-            trials
-        }
-        (Quantity::SecondMoment | Quantity::SquaredNorm, None) => 0,
+        (_, None) if summary.log10_second_moment.q95.is_none() => trials,
+        (_, None) => 0,
     }
 }

@@ -47,6 +47,7 @@ fn difference(d: &Difference) -> String {
     let of = match d.of {
         Quantity::Variance => "variance",
         Quantity::SquaredNorm => "squared norm",
+        Quantity::RelativeGradient => "relative gradient",
         Quantity::SecondMoment => "second moment",
     };
     let times = d.log10_ratio.map_or(String::new(), |x| format!("×{}", factor(x)));
