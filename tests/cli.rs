@@ -1235,6 +1235,32 @@ fn a_sweep_that_is_none_gets_one_clear_line() {
 }
 
 #[test]
+fn the_first_loss_stands_beside_that_of_a_guess() {
+    let of = |law: &str| {
+        let set = format!("head.weight={law}");
+        let size =
+            ["--net", "mlp-mnist", "--batch", "32", "--trials", "3", "--loss", "cross-entropy", "--json"];
+        json(&[&size[..], &["--set", &set]].concat()).cells.remove(0)
+    };
+    let guess = 10f64.ln();
+    let zeros = of("zeros");
+    let loss = zeros.initial_loss.unwrap();
+    assert!((loss.value - guess).abs() < 1e-12 && loss.uniform == guess, "{loss:?}");
+    // A head of zeros is meant: no fault, and the words say how to see behind it.
+    assert!(zeros.flags.is_empty() && zeros.backward.verdict == Verdict::Stable, "{:?}", zeros.words);
+    assert!(zeros.words[1].contains("begins at zero by design") && zeros.words[1].contains("--set"));
+    // Ten logits of variance v under 2·ln 10 cost ln 10 + v/2 in the mean, less what ten values leave of it.
+    let small = of("normal(0, 0.05)");
+    let variance = 10f64.powf(small.layers[1].preactivation.log10_variance.median.unwrap());
+    let excess = small.initial_loss.unwrap().value - guess;
+    assert!(excess > 0.0 && excess < variance, "{excess} {variance}");
+    let large = of("normal(0, 3)");
+    assert!(large.flags.contains(&Flag::LargeLogits), "{:?}", large.words);
+    assert!(large.words.iter().any(|words| words.contains("the logits of head")));
+    assert!(large.initial_loss.unwrap().value > 3.0 * guess);
+}
+
+#[test]
 fn a_network_of_an_architecture_file() {
     let report = json(&["--net", "lenet5", "--init", "he,fixup", "--batch", "4", "--trials", "2", "--json"]);
     assert_eq!((report.cells.len(), report.spec.depth, report.spec.widths.len()), (2, 3, 0));

@@ -5,21 +5,10 @@
 
 use initdiag::diagnose::run;
 use initdiag::frontend::{bundled, toml::Architecture};
-use initdiag::result::{Cell, Flag, Severity};
+use initdiag::result::{Cell, Severity};
 use initdiag::simulate::{Control, Input, Plan};
 use initdiag::spec::Experiment;
 use std::sync::atomic::AtomicBool;
-
-/// Flags with which nothing is learnt, or nothing new.
-const FAULTS: [Flag; 7] = [
-    Flag::Saturated,
-    Flag::DeadUnits,
-    Flag::CorrelationCollapse,
-    Flag::SymmetricUnits,
-    Flag::RankCollapse,
-    Flag::ZeroSignal,
-    Flag::LargeLogits,
-];
 
 fn cell(experiment: &Experiment) -> Cell {
     let plan = Plan::new(experiment, Input::Normal).unwrap();
@@ -33,7 +22,7 @@ fn faults(cell: &Cell) -> Vec<String> {
     let severe = |severity| matches!(severity, Severity::Severe | Severity::Fatal);
     let directions = directions.into_iter().filter(|(_, d)| severe(d.severity));
     let directions = directions.map(|(name, d)| format!("{name} {} ({})", d.verdict, d.severity));
-    let flags = cell.flags.iter().filter(|flag| FAULTS.contains(flag)).map(ToString::to_string);
+    let flags = cell.flags.iter().filter(|flag| flag.stops_learning()).map(ToString::to_string);
     directions.chain(flags).collect()
 }
 

@@ -84,6 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         act: &act,
         widths: &widths,
         init: &law,
+        own: arguments.init.is_some() || net.as_ref().is_some_and(|net| net.init.is_some()),
         threshold: arguments.threshold,
         seed: arguments.seed,
     };

@@ -7,7 +7,7 @@ use crate::measure::summary::{median, summary};
 use crate::op::record::{Floors, LayerRecord};
 use crate::op::{self, Parameter};
 use crate::result::{
-    Cell, Drawing, EngineUsed, Exactness, Layer, Report, Rounding, SCHEMA, WeightSize, role,
+    Cell, Drawing, EngineUsed, Exactness, InitialLoss, Layer, Report, Rounding, SCHEMA, WeightSize, role,
 };
 use crate::simulate::{
     CellPlan, Control, Engine, Expectation, InputStatistics, Plan, Recorded, RecordedCell, RunError,
@@ -53,10 +53,12 @@ fn compiled(
         let found = (!complete.is_empty()).then(|| {
             let expected = expecting(cell, &entrance);
             let norms = norms(cell, records, control.trace);
-            Cell {
-                norms,
-                ..assemble(plan, cell, (&complete, records.double), (&entrance, expected), control.trace)
-            }
+            let initial_loss = initial_loss(cell, &records.losses);
+            let found =
+                assemble(plan, cell, (&complete, records.double), (&entrance, expected), control.trace);
+            let said = initial_loss.map(|loss| loss.words());
+            let words = found.words.into_iter().chain(said).collect();
+            Cell { norms, initial_loss, words, ..found }
         });
         (control.progress)(1);
         found
@@ -78,6 +80,12 @@ fn compiled(
         left_out: plan.left_out.clone(),
         baseline: None,
     })
+}
+
+/// The loss before the first step beside that of a guess.
+fn initial_loss(cell: &CellPlan, losses: &[f64]) -> Option<InitialLoss> {
+    let value = median(losses.iter().map(|loss| Some(*loss)))?;
+    Some(InitialLoss { value, uniform: (cell.graph.output().channels as f64).ln() })
 }
 
 /// How many parameters the network has, where there is one.
@@ -252,6 +260,7 @@ fn assemble(
         norms: Vec::new(),
         forward: judgment.forward,
         backward: judgment.backward,
+        initial_loss: None,
         flags: judgment.flags,
         formats: judgment.formats,
         words: judgment.words,

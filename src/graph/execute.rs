@@ -26,6 +26,8 @@ pub struct Passed<T: Precision> {
     pub norms: Vec<LayerRecord>,
     /// Rounding may have decided some of them.
     pub doubtful: bool,
+    /// The cross-entropy where that is the loss.
+    pub loss: Option<f64>,
     /// The network's output, where the gradients of the inputs were asked for.
     pub output: Signal<T>,
     /// ∂C/∂input of each input, where they were asked for.
@@ -65,18 +67,15 @@ pub fn trial<'a, T: Precision>(
 ) -> Result<Passed<T>, Stopped> {
     context.samples_meet |= loss != Loss::Random;
     let (out, tape) = forward(graph, inputs, &mut context, recompute, step)?;
-    let upstream = loss::gradient(
-        loss,
-        &out.signal,
-        graph.output().channels,
-        (top(graph, context.key), Part::Block(0)),
-        context.threads,
-    );
+    let key = top(graph, context.key);
+    let value = loss::cross_entropy_value(loss, &out.signal, key);
+    let upstream =
+        loss::gradient(loss, &out.signal, graph.output().channels, (key, Part::Block(0)), context.threads);
     let output = if context.input_gradient { out.signal.clone() } else { nothing() };
     drop(out);
     let gradients = backward(graph, tape, upstream, &mut context, step)?;
     let Context { records, norms, doubtful, .. } = context;
-    Ok(Passed { records, norms, doubtful, output, gradients })
+    Ok(Passed { records, norms, doubtful, loss: value, output, gradients })
 }
 
 /// Names the streams of a loss behind the network.

@@ -46,6 +46,24 @@ pub fn gradient<T: Real>(
     }
 }
 
+/// The cross-entropy that [`gradient`] is of, the mean over the batch in nats; `None` of other losses, and beyond the doubles.
+pub fn cross_entropy_value<T: Real>(loss: Loss, h: &Signal<T>, key: Key) -> Option<f64> {
+    if loss != Loss::CrossEntropy {
+        return None;
+    }
+    let (rows, batch) = h.values.shape();
+    let mut rng = key.stream(Role::ReadOut, Part::Block(0));
+    let one = |column: nalgebra::DVectorView<T>| {
+        let class = rng.random_range(0..rows);
+        let top = column.iter().map(|v| v.to_f64()).fold(f64::NEG_INFINITY, f64::max);
+        let below = |v: T| Wide::new(v.to_f64() - top, h.exponent).to_f64();
+        let total: f64 = column.iter().map(|v| below(*v).exp()).sum();
+        total.ln() - below(column[class])
+    };
+    let total: f64 = h.values.column_iter().map(one).sum();
+    Some(total / batch as f64).filter(|loss| loss.is_finite())
+}
+
 /// (softmax(h) − one-hot(class))/B, in the logarithm so that a hopeless class keeps its tiny gradient.
 fn cross_entropy<T: Real>(h: &Signal<T>, key: Key) -> Signal<T> {
     let (rows, batch) = h.values.shape();

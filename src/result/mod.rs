@@ -115,6 +115,9 @@ pub struct Cell {
     pub forward: Direction,
     /// What the stack does to the gradients, last layer to first.
     pub backward: Direction,
+    /// With `--loss cross-entropy`: the loss before the first step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_loss: Option<InitialLoss>,
     /// What else is wrong, see [`crate::diagnose::verdict`].
     #[serde(deserialize_with = "known_flags")]
     pub flags: Vec<Flag>,
@@ -129,6 +132,22 @@ pub struct Cell {
     /// With `--baseline`: this cell beside that of the earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Comparison>,
+}
+
+/// A cross-entropy before the first step, against random classes, in nats.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InitialLoss {
+    /// Median over trials.
+    pub value: f64,
+    /// Of a guess that holds all classes for alike: ln(classes).
+    pub uniform: f64,
+}
+
+impl InitialLoss {
+    /// As a sentence.
+    pub fn words(self) -> String {
+        format!("loss: cross-entropy begins at {:.3}, where a guess has {:.3}", self.value, self.uniform)
+    }
 }
 
 impl Cell {
@@ -170,6 +189,9 @@ pub struct Direction {
     /// Change of its median log₁₀ from the first layer to the last in the direction of flow, in decades; of a single
     /// layer's signal, from the input. `None` where it becomes zero or leaves the range of a [`crate::numeric::wide::Wide`].
     pub log10_change: Option<f64>,
+    /// What the verdict decides by: the change, or that of the line through all layers where it is larger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decisive: Option<f64>,
     /// A change beyond ± this many decades is no chance and not small: the threshold asked for, and what the layers' widths
     /// leave to chance in so many trials.
     #[serde(default = "one_decade")]

@@ -32,6 +32,22 @@ named! {
     }
 }
 
+impl Flag {
+    /// Nothing is learnt where a cell has it, or not by all of the network.
+    pub fn stops_learning(self) -> bool {
+        matches!(
+            self,
+            Self::Saturated
+                | Self::DeadUnits
+                | Self::CorrelationCollapse
+                | Self::SymmetricUnits
+                | Self::RankCollapse
+                | Self::ZeroSignal
+                | Self::LargeLogits
+        )
+    }
+}
+
 named! {
     /// How products with the weights were drawn.
     #[non_exhaustive]

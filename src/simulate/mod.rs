@@ -88,15 +88,17 @@ pub struct RecordedCell {
     pub norms: Vec<Vec<LayerRecord>>,
     /// They were computed in double precision.
     pub double: bool,
+    /// The cross-entropies of the trials where that is the loss.
+    pub losses: Vec<f64>,
 }
 
 impl RecordedCell {
     /// From records of a graph's entries with those of its norms behind them.
-    fn new(cell: &CellPlan, mut trials: Vec<Vec<LayerRecord>>, double: bool) -> Self {
+    fn new(cell: &CellPlan, mut trials: Vec<Vec<LayerRecord>>, double: bool, losses: Vec<f64>) -> Self {
         let norms = cell.graph.recorded_norms.len();
         let norms =
             trials.iter_mut().map(|trial| trial.split_off(trial.len().saturating_sub(norms))).collect();
-        Self { trials, norms, double }
+        Self { trials, norms, double, losses }
     }
 }
 
@@ -136,9 +138,11 @@ pub fn record(plan: &Plan, control: &Control) -> Result<Recorded, RunError> {
             && cell.choice.engine != Engine::Streamed
             && found.iter().all(Option::is_some);
         let found: Vec<Trial> = found.into_iter().flatten().collect();
+        let losses: Vec<f64> = found.iter().filter_map(|trial| trial.loss).collect();
         let jobs: Vec<(usize, usize)> = (0..trials).map(|number| (index, number)).collect();
         let alone = |trials: Vec<Trial>, double| {
-            RecordedCell::new(cell, trials.into_iter().map(|trial| trial.records).collect(), double)
+            let records = trials.into_iter().map(|trial| trial.records).collect();
+            RecordedCell::new(cell, records, double, losses.clone())
         };
         if !ask {
             cells.push(alone(found, always));
@@ -163,7 +167,7 @@ pub fn record(plan: &Plan, control: &Control) -> Result<Recorded, RunError> {
             (single.records, double.records)
         };
         let trials = rounding::resolved(pairs.map(ordered).collect());
-        cells.push(RecordedCell::new(cell, trials, true));
+        cells.push(RecordedCell::new(cell, trials, true, losses));
     }
     Ok(Recorded { cells, interrupted: cut })
 }

@@ -18,6 +18,8 @@ pub struct Trial {
     pub records: Vec<LayerRecord>,
     /// Rounding may have decided some of it.
     pub doubtful: bool,
+    /// The cross-entropy where that is the loss.
+    pub loss: Option<f64>,
 }
 
 /// One trial in single or in double precision; `None` when the run was stopped.
@@ -45,7 +47,7 @@ pub fn one(
         let (layers, act, input) = (&*cell.layers, plan.act(cell), &plan.inputs.common);
         let (batch, loss, saturation) = (e.batch, e.loss, e.saturation);
         let stack = Stack { layers, act, input, batch, loss, key, threads, effective_rank, saturation };
-        return stack.pass(&step).map(|records| Trial { records, doubtful: false });
+        return stack.pass(&step).map(|records| Trial { records, doubtful: false, loss: None });
     }
     let stored = Stored { plan, cell, key, threads, side_by_side: control.threads, effective_rank };
     if double { stored.pass::<f64>(&step) } else { stored.pass::<f32>(&step) }
@@ -74,6 +76,6 @@ impl Stored<'_> {
         context.tokens = self.plan.inputs.tokens(graph, e.batch, self.key);
         let passed = trial(graph, inputs, e.loss, context, recomputes(graph, e.batch), step).ok()?;
         let records = [passed.records, passed.norms].concat();
-        Some(Trial { records, doubtful: passed.doubtful })
+        Some(Trial { records, doubtful: passed.doubtful, loss: passed.loss })
     }
 }

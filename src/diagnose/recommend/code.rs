@@ -112,6 +112,13 @@ pub struct Code {
 }
 
 impl Code {
+    /// Where nothing needs to change.
+    pub fn unchanged(init: &str) -> Self {
+        let line = |comment: &str| format!("{comment} Nothing to change: keep {init}.\n");
+        let (python, rust) = (line("#"), line("//"));
+        Self { pytorch: python.clone(), keras: python.clone(), jax: python, burn: rust.clone(), candle: rust }
+    }
+
     /// (name of the framework, file, lines).
     pub fn all(&self) -> [(&'static str, &'static str, &str); 5] {
         [

@@ -36,6 +36,8 @@ pub struct Question<'a> {
     pub widths: &'a [usize],
     /// What the user has.
     pub init: &'a Initializer,
+    /// The user named it, or the network does: it is the answer where nothing is wrong with it.
+    pub own: bool,
     /// Decades that signal and gradient may change by over the whole stack.
     pub threshold: f64,
     /// Seed of the simulation.
@@ -178,7 +180,8 @@ impl<'a> StackSurvey<'a> {
         if let Some(row) = ranking.iter().find(|row| row.now) {
             (now.forward, now.backward) = (row.forward, row.backward);
         }
-        let (recommended, recipe) = choose(&question, &ranking, points);
+        let (recommended, recipe) =
+            keep(&question, &ranking, points).unwrap_or_else(|| choose(&question, &ranking, points));
         let equal = question.widths.iter().all(|w| *w == question.widths[0]);
         Recommendation {
             depth: question.widths.len() - 1,
@@ -187,7 +190,8 @@ impl<'a> StackSurvey<'a> {
             recommended,
             ranking,
             measured,
-            code: code::code(&recipe, question.widths),
+            code: recipe
+                .map_or_else(|| Code::unchanged(&question.init.name), |r| code::code(&r, question.widths)),
             ..theory(&question, points)
         }
     }
@@ -197,6 +201,7 @@ impl Survey<'_> {
     /// Simulates, ranks and chooses.
     pub fn answer(self, control: &Control) -> Recommendation {
         let theory = theory(self.question(), self.points());
+        let init = self.question().init.name.clone();
         let answer = self.measured(control);
         let (recommended, recipe) = answer.choice;
         Recommendation {
@@ -206,7 +211,7 @@ impl Survey<'_> {
             recommended,
             ranking: answer.rows,
             measured: answer.measured,
-            code: code::for_network(&recipe),
+            code: recipe.map_or_else(|| Code::unchanged(&init), |recipe| code::for_network(&recipe)),
             ..theory
         }
     }
@@ -282,9 +287,36 @@ fn absent(act: &Activation, nearest: Option<CriticalPoint>) -> String {
     words
 }
 
+/// What the user has, where it keeps both directions and nothing else is wrong with it.
+fn keep(question: &Question, ranking: &[Row], points: Points) -> Option<(Choice, Option<Recipe>)> {
+    let row = ranking.iter().find(|row| question.own && row.now && row.is_sound())?;
+    let named = code::NAMED.iter().find(|(name, _)| row.names.iter().any(|n| n == name)).map(|n| n.1);
+    let point = points.practical().filter(|_| row.names.iter().any(|n| n == "critical"));
+    let recipe = named.or_else(|| point.map(Recipe::critical));
+    Some((kept(question, row, recipe), recipe))
+}
+
+/// The answer that nothing needs to change.
+fn kept(question: &Question, row: &Row, recipe: Option<Recipe>) -> Choice {
+    let words = |law: &str, what: &str| format!("{what} {law}");
+    Choice {
+        init: question.init.name.clone(),
+        law: recipe.map_or_else(
+            || format!("{}, {}", words(&row.weights, "weights"), words(&row.biases, "biases")),
+            |recipe| recipe.law(),
+        ),
+        stable: true,
+        why: format!(
+            "what you have keeps both directions, so nothing needs to change: signal {} forward, gradient {} backward",
+            row.forward.words(),
+            row.backward.words()
+        ),
+    }
+}
+
 /// A named initializer that prediction and measurement agree keeps both directions; else a critical point; else the least
-/// bad.
-fn choose(question: &Question, ranking: &[Row], points: Points) -> (Choice, Recipe) {
+/// bad. None whose measurement carries a flag that stops learning, where there is another.
+fn choose(question: &Question, ranking: &[Row], points: Points) -> (Choice, Option<Recipe>) {
     let (practical, half) = (points.practical(), points.half);
     let named = ranking.iter().filter_map(|row| {
         let (place, name) =
@@ -302,7 +334,7 @@ fn choose(question: &Question, ranking: &[Row], points: Points) -> (Choice, Reci
     let bucket = |row: &Row| (row.score.unwrap_or(f64::INFINITY) / (0.5 * question.threshold)).floor();
     let best = named
         .clone()
-        .filter(|c| c.0.stable)
+        .filter(|c| c.0.is_sound())
         .min_by(|a, b| bucket(a.0).total_cmp(&bucket(b.0)).then(a.1.cmp(&b.1)));
     let sizes = |row: &Row| {
         format!(
@@ -314,19 +346,20 @@ fn choose(question: &Question, ranking: &[Row], points: Points) -> (Choice, Reci
     if let Some((row, _, name, recipe)) = best {
         let why =
             format!("named, and theory and measurement agree that both directions are kept: {}", sizes(row));
-        return (Choice { law: recipe.law(), init: name, stable: true, why }, recipe);
+        return (Choice { law: recipe.law(), init: name, stable: true, why }, Some(recipe));
     }
     let score = |row: &Row| row.score.unwrap_or(f64::INFINITY);
-    let kept = points.clone().filter(|c| c.0.stable).min_by(|a, b| score(a.0).total_cmp(&score(b.0)));
+    let kept = points.clone().filter(|c| c.0.is_sound()).min_by(|a, b| score(a.0).total_cmp(&score(b.0)));
     if let Some((row, name, recipe)) = kept {
         let why = format!(
             "no named initializer that adapts to the width keeps both directions; the critical point does: {}",
             sizes(row)
         );
-        return (Choice { law: recipe.law(), init: name, stable: true, why }, recipe);
+        return (Choice { law: recipe.law(), init: name, stable: true, why }, Some(recipe));
     }
+    let flagged = |row: &Row| row.flags.iter().any(|flag| flag.stops_learning());
     let all = named.map(|(row, _, name, recipe)| (row, name, recipe)).chain(points);
-    match all.min_by(|a, b| score(a.0).total_cmp(&score(b.0))) {
+    match all.min_by(|a, b| flagged(a.0).cmp(&flagged(b.0)).then(score(a.0).total_cmp(&score(b.0)))) {
         Some((row, name, recipe)) => {
             let legal = ranking
                 .iter()
@@ -342,12 +375,12 @@ fn choose(question: &Question, ranking: &[Row], points: Points) -> (Choice, Reci
                  another activation, normalization or skip connections would. This is nearest: {}{legal}",
                 sizes(row)
             );
-            (Choice { law: recipe.law(), init: name, stable: false, why }, recipe)
+            (Choice { law: recipe.law(), init: name, stable: false, why }, Some(recipe))
         }
         None => {
             let recipe = code::NAMED[1].1;
             let why = "nothing could be predicted or measured for this activation".into();
-            (Choice { law: recipe.law(), init: code::NAMED[1].0.into(), stable: false, why }, recipe)
+            (Choice { law: recipe.law(), init: code::NAMED[1].0.into(), stable: false, why }, Some(recipe))
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::code::{NAMED, Recipe};
 use super::ranking::{BATCH, Row, TRIALS, half_stable_name, predicted, same_law, words_of};
-use super::{Change, Choice, Current, Points, Question, current};
+use super::{Change, Choice, Current, Points, Question, current, kept};
 use crate::diagnose::run;
 use crate::expectation::critical::CriticalPoint;
 use crate::expectation::field::WeightMoments;
@@ -271,7 +271,7 @@ pub(super) struct Answer {
     pub network: Network,
     pub now: Current,
     pub depth: usize,
-    pub choice: (Choice, Recipe),
+    pub choice: (Choice, Option<Recipe>),
 }
 
 impl Survey<'_> {
@@ -294,8 +294,8 @@ impl Survey<'_> {
             Ok(report) if report.cells.len() == rows.len() => {
                 for (row, cell) in rows.iter_mut().zip(&report.cells) {
                     let stable = |d: &Direction| d.verdict == Verdict::Stable;
-                    row.forward.measured = decisive(&cell.forward, self.depth);
-                    row.backward.measured = decisive(&cell.backward, self.depth);
+                    row.forward.measured = cell.forward.decisive;
+                    row.backward.measured = cell.backward.decisive;
                     row.flags = cell.flags.clone();
                     row.law = Some(cell.law);
                     let both = row.forward.measured.zip(row.backward.measured);
@@ -325,16 +325,17 @@ impl Survey<'_> {
         let options = options(&rows, self.points, network.branches);
         let said = norms(&network, &options, question.threshold);
         network.notes.extend(said);
-        let choice = choose(&rows, &options, question.threshold);
+        let own = rows.iter().find(|row| question.own && row.now && row.is_sound());
+        let choice = match own {
+            Some(row) => {
+                let offer = options.iter().find(|offer| std::ptr::eq(offer.row, row));
+                let recipe = offer.map(|offer| offer.recipe);
+                (kept(question, row, recipe), recipe)
+            }
+            None => no_worse(question, &rows, choose(&rows, &options, question.threshold)),
+        };
         Answer { choice, rows, measured, network, now, depth: self.depth }
     }
-}
-
-/// What a verdict follows: the change between the ends, or that of a line through all places where it is larger.
-fn decisive(direction: &Direction, places: usize) -> Option<f64> {
-    let change = direction.log10_change?;
-    let line = direction.log10_per_layer.unwrap_or(0.0) * places.saturating_sub(1) as f64;
-    Some(if line.abs() > change.abs() { line } else { change }).filter(|x| x.is_finite())
 }
 
 fn symmetric(row: &Row) -> bool {
@@ -425,11 +426,29 @@ fn norms(network: &Network, options: &[Offer], threshold: f64) -> Option<String>
     })
 }
 
+/// What was chosen, unless it keeps no more than what the user has and changes more.
+fn no_worse(question: &Question, rows: &[Row], chosen: (Choice, Option<Recipe>)) -> (Choice, Option<Recipe>) {
+    let score = |row: &Row| row.score.unwrap_or(f64::INFINITY);
+    let taken = rows.iter().find(|row| row.names.contains(&chosen.0.init)).map_or(f64::INFINITY, score);
+    match rows.iter().find(|row| question.own && row.now && !chosen.0.stable && score(row) < taken) {
+        None => chosen,
+        Some(row) => {
+            let why = format!(
+                "no law was measured to keep both directions; another activation, normalization or skip connections would. What you have \
+                 is nearest: signal {} forward, gradient {} backward",
+                row.forward.words(),
+                row.backward.words()
+            );
+            (Choice { stable: false, why, ..kept(question, row, None) }, None)
+        }
+    }
+}
+
 /// The best measured law; where none keeps both directions the least bad, which is said.
-fn choose(rows: &[Row], options: &[Offer], threshold: f64) -> (Choice, Recipe) {
+fn choose(rows: &[Row], options: &[Offer], threshold: f64) -> (Choice, Option<Recipe>) {
     let score = |offer: &Offer| offer.row.score.unwrap_or(f64::INFINITY);
     let best = |kept: bool, point: Option<bool>| {
-        let fits = |o: &&Offer| (!kept || o.row.stable) && point.is_none_or(|p| o.point == p);
+        let fits = |o: &&Offer| (!kept || o.row.is_sound()) && point.is_none_or(|p| o.point == p);
         let least = options.iter().filter(fits).map(score).fold(f64::INFINITY, f64::min);
         options.iter().filter(fits).find(|o| score(o) <= least + SCATTER)
     };
@@ -452,7 +471,7 @@ fn choose(rows: &[Row], options: &[Offer], threshold: f64) -> (Choice, Recipe) {
     let Some((offer, why)) = found else {
         let recipe = NAMED[0].1;
         let why = "nothing could be measured for this network".into();
-        return (Choice { init: NAMED[0].0.into(), law: recipe.law(), stable: false, why }, recipe);
+        return (Choice { init: NAMED[0].0.into(), law: recipe.law(), stable: false, why }, Some(recipe));
     };
     let mut why = format!("{why}: {}", sizes(offer.row));
     // Laws of the ranking without lines, or that do not look at the fans, are no choice, but it is said that they do better.
@@ -471,5 +490,5 @@ fn choose(rows: &[Row], options: &[Offer], threshold: f64) -> (Choice, Recipe) {
         why.push_str(&format!("; what you have keeps them too ({})", sizes(now)));
     }
     let choice = Choice { init: offer.name.clone(), law: offer.recipe.law(), stable: offer.row.stable, why };
-    (choice, offer.recipe)
+    (choice, Some(offer.recipe))
 }

@@ -66,7 +66,7 @@ pub struct Row {
     pub now: bool,
     /// Change of the signal's variance, first layer to last.
     pub forward: Change,
-    /// Change of the gradient's variance, last layer to first.
+    /// Change of the gradient's variance, last layer to first; of the squared norm of a sample where layers differ in width.
     pub backward: Change,
     /// The largest size of these, in decades.
     pub score: Option<f64>,
@@ -82,6 +82,13 @@ pub struct Row {
     pub weights: String,
     /// Law of the biases at layer 1, in words.
     pub biases: String,
+}
+
+impl Row {
+    /// Both directions are kept, and nothing was found that stops learning.
+    pub fn is_sound(&self) -> bool {
+        self.stable && !self.flags.iter().any(|flag| flag.stops_learning())
+    }
 }
 
 /// The name under which a half-stable point is ranked.
@@ -209,6 +216,10 @@ pub(super) fn words_of(weights: &Law, bias: &Law) -> (String, String) {
 /// median over trials; of others, whose scatter takes double integrals at every layer, what wide layers do.
 pub(super) fn predicted(question: &Question, laws: &[WeightMoments]) -> (Option<f64>, Option<f64>) {
     let decades = |from: Option<f64>, to: Option<f64>| Some(to? - from?).filter(|x: &f64| x.is_finite());
+    // Where layers differ in width a verdict follows the squared norm of a sample.
+    let units = |law: &WeightMoments| law.fan_out.log10();
+    let spread = laws.first().zip(laws.last()).map_or(0.0, |(first, last)| units(first) - units(last));
+    let down = |from: Option<f64>, to: Option<f64>| decades(from, to).map(|change| change + spread);
     if question.act.shape.homogeneous {
         let expected = predict(question.act, laws, &Setting::normal(BATCH, laws[0].fan_in as usize), EFFORT);
         let [first, .., last] = expected.layers.as_slice() else { return (None, None) };
@@ -216,7 +227,7 @@ pub(super) fn predicted(question: &Question, laws: &[WeightMoments]) -> (Option<
             |q: &Quantity| q.variance.as_ref().filter(|_| expected.complete).and_then(Level::log10_median);
         return (
             decades(level(&first.activation), level(&last.activation)),
-            decades(level(&last.gradient), level(&first.gradient)),
+            down(level(&last.gradient), level(&first.gradient)),
         );
     }
     let layers = forward(question.act, laws, Start::Input(InputMoments::NORMAL), false, EFFORT);
@@ -230,7 +241,7 @@ pub(super) fn predicted(question: &Question, laws: &[WeightMoments]) -> (Option<
     let log = |x: Wide| x.log10_abs();
     (
         decades(log(first.output_variance(BATCH)), log(last.output_variance(BATCH))),
-        decades(log(top.square), log(bottom.square)),
+        down(log(top.square), log(bottom.square)),
     )
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 fn of(act: &str, widths: &[usize], init: &str) -> Recommendation {
     let act = Activation::parse(act).unwrap();
     let init = Initializer::parse(init).unwrap();
-    let question = Question { act: &act, widths, init: &init, threshold: 1.0, seed: 0 };
+    let question = Question { act: &act, widths, init: &init, own: false, threshold: 1.0, seed: 0 };
     let control = Control { threads: 2, stop: &AtomicBool::new(false), progress: &|_| (), trace: false };
     StackSurvey::new(question).unwrap().answer(&control)
 }

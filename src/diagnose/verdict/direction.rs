@@ -54,7 +54,7 @@ pub struct Found {
 impl Found {
     /// The change in thresholds; a quantity that is lost is beyond all of them.
     pub fn size(&self) -> f64 {
-        self.direction.log10_change.map_or(f64::INFINITY, |change| change.abs() / self.direction.threshold)
+        self.direction.decisive.map_or(f64::INFINITY, |change| change.abs() / self.direction.threshold)
     }
 }
 
@@ -158,6 +158,7 @@ pub fn direction(series: &Series, grades: Grades, key: Key) -> Found {
             log10_per_layer: None,
             ci95: None,
             log10_change: None,
+            decisive: None,
             threshold: grades.threshold,
             verdict,
             severity: Severity::Fatal,
@@ -182,6 +183,7 @@ pub fn direction(series: &Series, grades: Grades, key: Key) -> Found {
         log10_per_layer: slope,
         ci95: interval(trials, &points, slope, key),
         log10_change: Some(change),
+        decisive: Some(larger),
         threshold: grades.threshold,
         verdict,
         severity,
