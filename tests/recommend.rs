@@ -135,6 +135,47 @@ fn a_shipped_network_is_ranked_by_what_a_run_measures() {
     assert!(!text.contains("NaN"));
 }
 
+/// He everywhere doubles the signal at each layer that no activation follows, Xavier halves it at each that one does: in ten pairs a
+/// thousandfold either way. Gain 1 on the first of each pair and √2 on the second keeps it.
+#[test]
+fn layers_get_the_law_of_their_place() {
+    let (_place, path) = net_of(
+        r#"
+        input = { shape = [128] }
+        layer = [
+            { type = "repeat", times = 10, layers = [
+                { type = "linear", name = "one", out = 128 },
+                { type = "linear", name = "two", out = 128 },
+                { type = "act" },
+            ] },
+            { type = "linear", name = "head", out = 10 },
+        ]"#,
+    );
+    let r = json(&["--net", &path, "--init", "he"]);
+    assert!(r.now.forward.measured.unwrap() > 2.0, "{:?}", r.now);
+    assert!(r.recommended.stable, "{:?}", r.recommended);
+    assert_eq!(r.recommended.set, ["two*/weight=normal(0, sqrt(2/fan_in))"], "{:?}", r.recommended);
+    assert!(r.code.pytorch.contains("\"two*\": 2.0") && r.code.burn.contains("starts_with(\"two\")"));
+    // What is recommended is stable in a run of its own.
+    let set = &r.recommended.set[0];
+    let mut run = assert_cmd::Command::cargo_bin("initdiag").unwrap();
+    run.args([
+        "--net",
+        &path,
+        "--init",
+        &r.recommended.init,
+        "--set",
+        set,
+        "--batch",
+        "16",
+        "--trials",
+        "3",
+        "--json",
+    ]);
+    let report: initdiag::result::Report = serde_json::from_slice(&run.output().unwrap().stdout).unwrap();
+    assert_eq!(report.cells[0].forward.verdict, initdiag::result::Verdict::Stable);
+}
+
 #[test]
 fn residual_branches_are_given_smaller_ends() {
     let (_place, path) = net_of(

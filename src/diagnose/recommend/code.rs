@@ -1,8 +1,10 @@
 //! Lines of PyTorch, Keras, JAX, burn and candle that set an initializer, ready to run.
 
 mod network;
+mod position;
 
 pub use network::code as for_network;
+pub use position::code as by_position;
 
 use crate::expectation::critical::CriticalPoint;
 use crate::law::short;

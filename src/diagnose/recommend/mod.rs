@@ -4,6 +4,7 @@
 mod code;
 mod current;
 mod network;
+mod position;
 mod ranking;
 
 pub use code::{Code, Family, Fan, Recipe};
@@ -68,6 +69,9 @@ impl From<CriticalPoint> for Critical {
 pub struct Choice {
     /// As `--init` takes it.
     pub init: String,
+    /// As `--set` takes them: laws of single parameters beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<String>,
     /// Law of weights and biases, a formula of the fans.
     pub law: String,
     /// Both directions stay within the threshold.
@@ -201,9 +205,8 @@ impl Survey<'_> {
     /// Simulates, ranks and chooses.
     pub fn answer(self, control: &Control) -> Recommendation {
         let theory = theory(self.question(), self.points());
-        let init = self.question().init.name.clone();
         let answer = self.measured(control);
-        let (recommended, recipe) = answer.choice;
+        let (recommended, code) = answer.choice;
         Recommendation {
             net: Some(answer.network),
             depth: answer.depth,
@@ -211,7 +214,7 @@ impl Survey<'_> {
             recommended,
             ranking: answer.rows,
             measured: answer.measured,
-            code: recipe.map_or_else(|| Code::unchanged(&init), |recipe| code::for_network(&recipe)),
+            code,
             ..theory
         }
     }
@@ -244,7 +247,13 @@ fn theory(question: &Question, points: Points) -> Recommendation {
         gain_backward: gain(steep),
         gain_compromise: gain((square * steep).sqrt()),
         now: current::unknown(question, ""),
-        recommended: Choice { init: String::new(), law: String::new(), stable: false, why: String::new() },
+        recommended: Choice {
+            init: String::new(),
+            set: Vec::new(),
+            law: String::new(),
+            stable: false,
+            why: String::new(),
+        },
         ranking: Vec::new(),
         measured: String::new(),
         code: Code::default(),
@@ -301,6 +310,7 @@ fn kept(question: &Question, row: &Row, recipe: Option<Recipe>) -> Choice {
     let words = |law: &str, what: &str| format!("{what} {law}");
     Choice {
         init: question.init.name.clone(),
+        set: Vec::new(),
         law: recipe.map_or_else(
             || format!("{}, {}", words(&row.weights, "weights"), words(&row.biases, "biases")),
             |recipe| recipe.law(),
@@ -346,7 +356,7 @@ fn choose(question: &Question, ranking: &[Row], points: Points) -> (Choice, Opti
     if let Some((row, _, name, recipe)) = best {
         let why =
             format!("named, and theory and measurement agree that both directions are kept: {}", sizes(row));
-        return (Choice { law: recipe.law(), init: name, stable: true, why }, Some(recipe));
+        return (Choice { law: recipe.law(), init: name, set: Vec::new(), stable: true, why }, Some(recipe));
     }
     let score = |row: &Row| row.score.unwrap_or(f64::INFINITY);
     let kept = points.clone().filter(|c| c.0.is_sound()).min_by(|a, b| score(a.0).total_cmp(&score(b.0)));
@@ -355,7 +365,7 @@ fn choose(question: &Question, ranking: &[Row], points: Points) -> (Choice, Opti
             "no named initializer that adapts to the width keeps both directions; the critical point does: {}",
             sizes(row)
         );
-        return (Choice { law: recipe.law(), init: name, stable: true, why }, Some(recipe));
+        return (Choice { law: recipe.law(), init: name, set: Vec::new(), stable: true, why }, Some(recipe));
     }
     let flagged = |row: &Row| row.flags.iter().any(|flag| flag.stops_learning());
     let all = named.map(|(row, _, name, recipe)| (row, name, recipe)).chain(points);
@@ -375,12 +385,21 @@ fn choose(question: &Question, ranking: &[Row], points: Points) -> (Choice, Opti
                  another activation, normalization or skip connections would. This is nearest: {}{legal}",
                 sizes(row)
             );
-            (Choice { law: recipe.law(), init: name, stable: false, why }, Some(recipe))
+            (Choice { law: recipe.law(), init: name, set: Vec::new(), stable: false, why }, Some(recipe))
         }
         None => {
             let recipe = code::NAMED[1].1;
             let why = "nothing could be predicted or measured for this activation".into();
-            (Choice { law: recipe.law(), init: code::NAMED[1].0.into(), stable: false, why }, Some(recipe))
+            (
+                Choice {
+                    law: recipe.law(),
+                    init: code::NAMED[1].0.into(),
+                    set: Vec::new(),
+                    stable: false,
+                    why,
+                },
+                Some(recipe),
+            )
         }
     }
 }

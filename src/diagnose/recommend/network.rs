@@ -1,7 +1,8 @@
 //! The same question of a network of an architecture file: its laws are ranked by short simulations alone, for theory follows
 //! plain stacks.
 
-use super::code::{NAMED, Recipe};
+use super::code::{self, Code, NAMED, Recipe};
+use super::position::{self, Scaled};
 use super::ranking::{BATCH, Row, TRIALS, half_stable_name, predicted, same_law, words_of};
 use super::{Change, Choice, Current, Points, Question, current, kept};
 use crate::diagnose::run;
@@ -11,7 +12,7 @@ use crate::frontend::toml::Architecture;
 use crate::graph::{Entry, Graph, GraphError};
 use crate::initializer::{Initializer, entries};
 use crate::law::Law;
-use crate::result::{Direction, Flag, Verdict};
+use crate::result::{Cell, Direction, Flag, Verdict};
 use crate::simulate::{Control, Input, Plan, PlanError, draws};
 use crate::spec::{Engine, Experiment};
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,8 @@ pub struct Survey<'a> {
     /// What runs.
     pub plan: Plan,
     candidates: Vec<Candidate>,
+    /// Laws by the place of each layer, and what measures them.
+    placed: Option<(Plan, Vec<Scaled>)>,
     /// Laws of the catalog that are left out.
     left: usize,
     net: Network,
@@ -182,8 +185,17 @@ impl<'a> Survey<'a> {
             );
         }
         let names = candidates.iter().map(|c| c.names[0].clone()).collect();
+        let placed = match position::scales(net) {
+            scales if scales.is_empty() || stack => None,
+            scales => {
+                let set = scales.iter().map(Scaled::option).collect();
+                let experiment = experiment(&question, architecture, vec![position::BASE.into()], effort);
+                let plan = Plan::new(&Experiment { set, ..experiment }, Input::Normal);
+                plan.ok().map(|plan| (plan, scales))
+            }
+        };
         let plan = plan(&question, architecture, names, effort)?;
-        Ok(Self { question, points, plan, candidates, left, net: known, now, depth })
+        Ok(Self { question, points, plan, candidates, placed, left, net: known, now, depth })
     }
 }
 
@@ -212,9 +224,18 @@ fn plan(
     question: &Question,
     architecture: &Architecture,
     init: Vec<String>,
-    (batch, trials): (usize, usize),
+    effort: (usize, usize),
 ) -> Result<Plan, PlanError> {
-    let experiment = Experiment {
+    Plan::new(&experiment(question, architecture, init, effort), Input::Normal)
+}
+
+fn experiment(
+    question: &Question,
+    architecture: &Architecture,
+    init: Vec<String>,
+    (batch, trials): (usize, usize),
+) -> Experiment {
+    Experiment {
         net: Some(architecture.clone()),
         act: vec![question.act.name.clone()],
         init,
@@ -224,8 +245,7 @@ fn plan(
         engine: Engine::Auto,
         threshold: question.threshold,
         ..Experiment::plain(1, 1)
-    };
-    Plan::new(&experiment, Input::Normal)
+    }
 }
 
 fn describe(architecture: &Architecture, net: &Graph, predicted: bool) -> Network {
@@ -271,7 +291,7 @@ pub(super) struct Answer {
     pub network: Network,
     pub now: Current,
     pub depth: usize,
-    pub choice: (Choice, Option<Recipe>),
+    pub choice: (Choice, Code),
 }
 
 impl Survey<'_> {
@@ -292,19 +312,7 @@ impl Survey<'_> {
         let e = &self.plan.experiment;
         let measured = match run(&self.plan, control) {
             Ok(report) if report.cells.len() == rows.len() => {
-                for (row, cell) in rows.iter_mut().zip(&report.cells) {
-                    let stable = |d: &Direction| d.verdict == Verdict::Stable;
-                    row.forward.measured = cell.forward.decisive;
-                    row.backward.measured = cell.backward.decisive;
-                    row.flags = cell.flags.clone();
-                    row.law = Some(cell.law);
-                    let both = row.forward.measured.zip(row.backward.measured);
-                    row.score = both.map(|(f, b)| f.abs().max(b.abs()));
-                    row.stable = stable(&cell.forward)
-                        && stable(&cell.backward)
-                        && row.score.is_some()
-                        && !symmetric(row);
-                }
+                rows.iter_mut().zip(&report.cells).for_each(|(row, cell)| fill(row, cell));
                 let share = match self.left {
                     0 => "every law".into(),
                     left => format!("{} of {} laws", rows.len(), rows.len() + left),
@@ -314,6 +322,13 @@ impl Survey<'_> {
             }
             _ => "nothing was measured".into(),
         };
+        let placed = self.placed.and_then(|(plan, scales)| {
+            let quiet = Control { progress: &|_| (), ..*control };
+            let report = run(&plan, &quiet).ok()?;
+            let mut row = rows.first()?.clone();
+            fill(&mut row, report.cells.first()?);
+            Some((row, scales))
+        });
         let bad = |row: &Row| (symmetric(row), !row.stable);
         let score = |row: &Row| row.score.unwrap_or(f64::INFINITY);
         rows.sort_by(|a, b| bad(a).cmp(&bad(b)).then(score(a).total_cmp(&score(b))));
@@ -326,15 +341,60 @@ impl Survey<'_> {
         let said = norms(&network, &options, question.threshold);
         network.notes.extend(said);
         let own = rows.iter().find(|row| question.own && row.now && row.is_sound());
+        let lines = |(choice, recipe): (Choice, Option<Recipe>)| {
+            let code =
+                recipe.map_or_else(|| Code::unchanged(&choice.init), |recipe| code::for_network(&recipe));
+            (choice, code)
+        };
         let choice = match own {
             Some(row) => {
                 let offer = options.iter().find(|offer| std::ptr::eq(offer.row, row));
                 let recipe = offer.map(|offer| offer.recipe);
-                (kept(question, row, recipe), recipe)
+                lines((kept(question, row, recipe), recipe))
             }
-            None => no_worse(question, &rows, choose(&rows, &options, question.threshold)),
+            None => {
+                let best = no_worse(question, &rows, choose(&rows, &options, question.threshold));
+                let score = |init: &String| rows.iter().find(|row| row.names.contains(init))?.score;
+                let to_beat = score(&best.0.init).filter(|_| best.0.stable);
+                placed.filter(|(row, _)| better(row, to_beat)).map_or_else(
+                    || lines(best),
+                    |(row, scales)| (by_place(&row, &scales), code::by_position(&scales)),
+                )
+            }
         };
         Answer { choice, rows, measured, network, now, depth: self.depth }
+    }
+}
+
+/// What was measured of a law.
+fn fill(row: &mut Row, cell: &Cell) {
+    let stable = |d: &Direction| d.verdict == Verdict::Stable;
+    row.forward.measured = cell.forward.decisive;
+    row.backward.measured = cell.backward.decisive;
+    row.flags = cell.flags.clone();
+    row.law = Some(cell.law);
+    let both = row.forward.measured.zip(row.backward.measured);
+    row.score = both.map(|(f, b)| f.abs().max(b.abs()));
+    row.stable = stable(&cell.forward) && stable(&cell.backward) && row.score.is_some() && !symmetric(row);
+}
+
+/// A sound law is better than none, and than one that changes more by what short simulations tell apart.
+fn better(row: &Row, to_beat: Option<f64>) -> bool {
+    row.is_sound() && to_beat.zip(row.score).is_none_or(|(other, own)| own + SCATTER < other)
+}
+
+/// The answer that gives each layer the law of its place.
+fn by_place(row: &Row, scales: &[Scaled]) -> Choice {
+    Choice {
+        init: position::BASE.into(),
+        set: scales.iter().map(Scaled::option).collect(),
+        law: "weights N(0, scale/fan_in), the scale by what follows a layer: 1 where nothing does".into(),
+        stable: true,
+        why: format!(
+            "no one law for all layers was measured to do as well: signal {} forward, gradient {} backward",
+            row.forward.words(),
+            row.backward.words()
+        ),
     }
 }
 
@@ -471,7 +531,9 @@ fn choose(rows: &[Row], options: &[Offer], threshold: f64) -> (Choice, Option<Re
     let Some((offer, why)) = found else {
         let recipe = NAMED[0].1;
         let why = "nothing could be measured for this network".into();
-        return (Choice { init: NAMED[0].0.into(), law: recipe.law(), stable: false, why }, Some(recipe));
+        let choice =
+            Choice { init: NAMED[0].0.into(), set: Vec::new(), law: recipe.law(), stable: false, why };
+        return (choice, Some(recipe));
     };
     let mut why = format!("{why}: {}", sizes(offer.row));
     // Laws of the ranking without lines, or that do not look at the fans, are no choice, but it is said that they do better.
@@ -489,6 +551,12 @@ fn choose(rows: &[Row], options: &[Offer], threshold: f64) -> (Choice, Option<Re
     if let Some(now) = rows.iter().find(|r| r.now && r.stable && !std::ptr::eq(*r, offer.row)) {
         why.push_str(&format!("; what you have keeps them too ({})", sizes(now)));
     }
-    let choice = Choice { init: offer.name.clone(), law: offer.recipe.law(), stable: offer.row.stable, why };
+    let choice = Choice {
+        init: offer.name.clone(),
+        set: Vec::new(),
+        law: offer.recipe.law(),
+        stable: offer.row.stable,
+        why,
+    };
     (choice, Some(offer.recipe))
 }

@@ -39,6 +39,7 @@ pub fn terminal(r: &Recommendation, columns: Option<usize>) -> String {
         ),
         wrap(&format!("      {}", r.recommended.why), columns, 6),
     ];
+    lines.extend(r.recommended.set.iter().map(|set| format!("      --set '{set}'")));
     let notes = r.net.iter().flat_map(|net| &net.notes);
     lines.extend(notes.map(|note| wrap(&format!("      {note}"), columns, 6)));
     lines.push(String::new());
