@@ -83,31 +83,16 @@ pub fn judge(
         }
         found
     };
-    let (course, mut signal) = worst(course::forward(cell), ahead);
-    let (back_course, mut gradient) = worst(course::backward(cell), back);
-    judged(&mut signal, &course, (cell, layers), false);
+    let plain = cell.is_stack;
+    let signal = Followed::new(cell, layers, worst(course::forward(cell), ahead), false);
+    let mut gradient = Followed::new(cell, layers, worst(course::backward(cell), back), true);
     let closed = course::is_closed(cell);
     if closed {
-        // What is exactly zero by design is no fault.
-        (gradient.direction.verdict, gradient.direction.severity) = (Verdict::Stable, Severity::None);
-    } else {
-        judged(&mut gradient, &back_course, (cell, layers), true);
+        // What is exactly zero by design is no fault, and says nothing.
+        let direction = &mut gradient.direction;
+        (direction.verdict, direction.severity) = (Verdict::Stable, Severity::None);
+        direction.judged.clear();
     }
-    let (trunk, back_trunk) = (&course.places, &back_course.places);
-    let plain = cell.is_stack;
-    // A step of the signal is made by the layer that it leads to, one of the gradient by that which it comes from.
-    let makers = |places: &[usize]| places.iter().map(|place| &layers[*place]).collect::<Vec<_>>();
-    let up_from = usize::from(!course.from_input);
-    let budgets = [
-        budget(&signal, &makers(&trunk[up_from.min(trunk.len())..])),
-        budget(&gradient, &makers(&back_trunk.iter().rev().copied().collect::<Vec<_>>())),
-    ];
-    if !plain {
-        signal.direction.budget.clone_from(&budgets[0].shares);
-        gradient.direction.budget.clone_from(&budgets[1].shares);
-    }
-    let Found { direction: forward, outcome: forward_fate, .. } = signal;
-    let Found { direction: backward, outcome: backward_fate, .. } = gradient;
     let expected = plain.then(|| cause::expected(act, cell, layers, entering)).flatten();
     let mut found = flags::flags(act, cell, trials, layers, closed);
     let heavy = found.iter().any(|(name, _)| *name == Flag::HeavyTailed);
@@ -116,58 +101,18 @@ pub fn judge(
         found.push((Flag::OffTheory, words));
     }
     let formats = ranges::ranges(layers);
-    let (last, end) = (trunk.len(), back_trunk.len() - 1);
-    let name = |trunk: &[usize], place: usize| layers[trunk[place]].name();
-    // From place to layer, where what enters may be the first.
-    let up = |place: usize| match (course.from_input, place) {
-        (true, 0) if plain => "layer 0".into(),
-        (true, 0) => "the input".into(),
-        (from_input, _) => name(trunk, place - usize::from(from_input)),
+    let causes = match plain {
+        true => [
+            cause::forward(act, cell, expected.as_ref(), &signal.direction),
+            cause::backward(cell, expected.as_ref(), &gradient.direction),
+        ],
+        false => [None, None],
     };
-    let down = |place: usize| name(back_trunk, end - place);
-    let way = |from: String, to: String| match plain {
-        true => format!("from {from} to {}", to.trim_start_matches("layer ")),
-        false => format!("from {from} to {to}"),
-    };
-    let unit = if plain { "layer" } else { "step" };
-    let mut words = vec![
-        Sentence {
-            name: "forward",
-            what: "the signal",
-            direction: &forward,
-            outcome: forward_fate,
-            steps: if course.from_input { last } else { last - 1 },
-            way: match course.from_input {
-                true => format!("from the input to {}", name(trunk, last - 1)),
-                false => way(name(trunk, 0), name(trunk, last - 1)),
-            },
-            remark: course.remark,
-            budget: (!plain).then_some(&budgets[0]),
-            onward: "on",
-            unit,
-            layer: &up,
-            hidden: &|place| {
-                let place = place.saturating_sub(usize::from(course.from_input)).min(last - 1);
-                layers[trunk[place]].activation.below_trials > 0
-            },
-        }
-        .say(if plain { cause::forward(act, cell, expected.as_ref(), &forward) } else { None }),
-        Sentence {
-            name: "backward",
-            what: "the gradient",
-            direction: &backward,
-            outcome: backward_fate,
-            steps: end,
-            way: way(down(0), down(end)),
-            remark: back_course.remark,
-            budget: (!plain).then_some(&budgets[1]),
-            onward: "down",
-            unit,
-            layer: &down,
-            hidden: &|place| layers[back_trunk[end - place]].gradient.below_trials > 0,
-        }
-        .say(if plain { cause::backward(cell, expected.as_ref(), &backward) } else { None }),
-    ];
+    let mut words: Vec<String> = [&signal, &gradient]
+        .into_iter()
+        .zip(causes)
+        .map(|(followed, cause)| followed.say(layers, plain, cause))
+        .collect();
     if let (true, Some(head)) = (closed, layers.last()) {
         words[1] = format!(
             "backward stable: {0} begins at zero by design, so the first step reaches it alone and says nothing of the layers below it; \
@@ -179,7 +124,8 @@ pub fn judge(
     words.extend(ranges::words(&formats, &|layer| layers[layer - 1].name()));
     words.extend(hidden(layers));
     words.extend(found.iter().map(|(_, text)| text.clone()));
-    Judgment { forward, backward, flags: found.into_iter().map(|(flag, _)| flag).collect(), formats, words }
+    let flags = found.into_iter().map(|(flag, _)| flag).collect();
+    Judgment { forward: signal.direction, backward: gradient.direction, flags, formats, words }
 }
 
 /// Decades of ‖∂C/∂W‖/‖W‖ between layers that are worth a sentence.
@@ -241,22 +187,6 @@ fn worst(courses: Vec<Vec<Course>>, judged: impl Fn(&Course) -> Found) -> (Cours
     worst.unwrap_or_else(|| unreachable!("a network has at least one input"))
 }
 
-/// Adds to a direction what was followed at each layer, where that is not what is recorded there.
-fn judged(found: &mut Found, course: &Course, (cell, layers): (&CellPlan, &[Layer]), reversed: bool) {
-    if cell.is_stack && course.quantity == Quantity::Variance || course.places.len() < 2 {
-        return;
-    }
-    let medians = &found.medians[usize::from(course.from_input)..];
-    let point = |(place, median): (&usize, &f64)| Judged {
-        layer: layers[*place].layer,
-        log10: median.is_finite().then_some(*median),
-    };
-    found.direction.judged = match reversed {
-        true => course.places.iter().rev().zip(medians).map(point).collect(),
-        false => course.places.iter().zip(medians).map(point).collect(),
-    };
-}
-
 /// Kinds of blocks that a sentence names.
 const NAMED: usize = 4;
 /// Decades that are not worth a word.
@@ -275,47 +205,81 @@ fn shares(budget: &Budget) -> String {
     }
 }
 
-struct Sentence<'a> {
-    name: &'a str,
-    what: &'a str,
-    direction: &'a Direction,
+/// A quantity that was followed, and what came of it.
+struct Followed {
+    direction: Direction,
     outcome: Outcome,
-    /// Layers between the ends.
-    steps: usize,
-    way: String,
-    /// What becomes of it behind its end.
-    remark: &'static str,
-    /// Of a network.
-    budget: Option<&'a Budget>,
-    /// `on` or `down`, the way it flows.
-    onward: &'static str,
-    /// What lies between two places.
-    unit: &'static str,
-    /// The layer of a place.
-    layer: &'a dyn Fn(usize) -> String,
-    /// Rounding hides what is at a place.
-    hidden: &'a dyn Fn(usize) -> bool,
+    budget: Budget,
+    course: Course,
+    /// It flows from the output to the input.
+    reversed: bool,
 }
 
-impl Sentence<'_> {
-    fn say(&self, cause: Option<String>) -> String {
-        let verdict = format!("{} {}", self.name, self.direction.graded());
+impl Followed {
+    fn new(cell: &CellPlan, layers: &[Layer], (course, found): (Course, Found), reversed: bool) -> Self {
+        let mut passed: Vec<&Layer> = course.places.iter().map(|place| &layers[*place]).collect();
+        if reversed {
+            passed.reverse();
+        }
+        // A step of the signal is made by the layer that it leads to, one of the gradient by that which it comes from.
+        let from = usize::from(!reversed && !course.from_input).min(passed.len());
+        let budget = budget(&found, &passed[from..]);
+        let Found { mut direction, outcome, medians } = found;
+        // Elsewhere it is what is recorded at each layer.
+        if (!cell.is_stack || course.quantity != Quantity::Variance) && passed.len() > 1 {
+            let medians = &medians[usize::from(course.from_input)..];
+            let point = |(layer, median): (&&Layer, &f64)| Judged {
+                layer: layer.layer,
+                log10: median.is_finite().then_some(*median),
+            };
+            direction.judged = passed.iter().zip(medians).map(point).collect();
+        }
+        if !cell.is_stack {
+            direction.budget.clone_from(&budget.shares);
+        }
+        Self { direction, outcome, budget, course, reversed }
+    }
+
+    /// The layer at a place of the series; `None` for what enters the network.
+    fn layer<'a>(&self, layers: &'a [Layer], place: usize) -> Option<&'a Layer> {
+        let places = &self.course.places;
+        let place = match self.reversed {
+            true => places.len().checked_sub(place + 1)?,
+            false => place.checked_sub(usize::from(self.course.from_input))?,
+        };
+        places.get(place).map(|place| &layers[*place])
+    }
+
+    /// The sentence of a direction, with its cause where one is known; of a plain stack without the paths of a network.
+    fn say(&self, layers: &[Layer], plain: bool, cause: Option<String>) -> String {
+        let (name, what, onward) = match self.reversed {
+            true => ("backward", "the gradient", "down"),
+            false => ("forward", "the signal", "on"),
+        };
+        let at = |place: usize| {
+            let entrance = if plain { "layer 0" } else { "the input" };
+            self.layer(layers, place).map_or_else(|| entrance.into(), Layer::name)
+        };
+        let hidden = |place: usize| {
+            let of = |layer: &Layer| {
+                if self.reversed { layer.gradient.below_trials } else { layer.activation.below_trials }
+            };
+            self.layer(layers, place).is_some_and(|layer| of(layer) > 0)
+        };
+        let verdict = format!("{name} {}", self.direction.graded());
         let fact = match self.outcome {
-            Outcome::Flows { uniform_from } => self.change(uniform_from),
-            Outcome::Zero { place } if (self.hidden)(place) => format!(
-                "{} falls below what double precision resolves from {} {}",
-                self.what,
-                (self.layer)(place),
-                self.onward
-            ),
-            Outcome::Zero { place } => {
-                format!("{} is exactly zero from {} {}", self.what, (self.layer)(place), self.onward)
+            Outcome::Flows { uniform_from } => {
+                self.change(&at, plain, uniform_from.map(|place| (place, onward)))
             }
+            Outcome::Zero { place } if hidden(place) => {
+                format!("{what} falls below what double precision resolves from {} {onward}", at(place))
+            }
+            Outcome::Zero { place } => format!("{what} is exactly zero from {} {onward}", at(place)),
             Outcome::OutOfRange { place, up } => format!(
                 "{} passes 10^{}3e17 at {}, beyond what is measured",
                 self.quantity(),
                 if up { '+' } else { '-' },
-                (self.layer)(place)
+                at(place)
             ),
         };
         match cause {
@@ -333,38 +297,46 @@ impl Sentence<'_> {
         }
     }
 
-    fn change(&self, uniform_from: Option<usize>) -> String {
+    fn change(&self, at: &dyn Fn(usize) -> String, plain: bool, uniform: Option<(usize, &str)>) -> String {
         let Some(change) = self.direction.log10_change else { return "nothing is known of it".into() };
-        if self.steps == 0 {
+        let steps = self.course.places.len() - usize::from(!self.course.from_input);
+        if steps == 0 {
             return "one layer, so it meets no weights".into();
         }
-        let mut text = match uniform_from {
+        let mut text = match uniform {
             None => String::new(),
-            Some(0) => "no variation over samples and units; ".into(),
-            Some(place) => {
-                format!("no variation over samples and units from {} {}; ", (self.layer)(place), self.onward)
+            Some((0, _)) => "no variation over samples and units; ".into(),
+            Some((place, onward)) => {
+                format!("no variation over samples and units from {} {onward}; ", at(place))
             }
         };
-        text.push_str(&format!("{} changes by {} {}", self.quantity(), power(change), self.way));
-        let line = self.direction.log10_per_layer.filter(|_| self.steps > 1).map(|slope| {
-            let line = slope * self.steps as f64;
+        let (from, to) = (at(0), at(steps));
+        let way = match plain && !self.course.from_input {
+            true => format!("from {from} to {}", to.trim_start_matches("layer ")),
+            false if self.course.from_input => format!("from the input to {to}"),
+            false => format!("from {from} to {to}"),
+        };
+        text.push_str(&format!("{} changes by {} {way}", self.quantity(), power(change)));
+        let line = self.direction.log10_per_layer.filter(|_| steps > 1).map(|slope| {
+            let line = slope * steps as f64;
             // The line goes through all layers, the change is between two.
             (slope, line, (line - change).abs() > (0.1 * change.abs()).max(0.3))
         });
         let decides = |line: f64| self.direction.severity != Severity::None && line.abs() > change.abs();
-        match (line, self.budget) {
-            (Some((_, line, apart)), Some(budget)) if apart && !decides(line) || !budget.alike => {
-                text.push_str(&shares(budget));
+        let unit = if plain { "layer" } else { "step" };
+        match line {
+            // An average over unlike steps is no step.
+            Some((_, line, apart)) if !plain && (apart && !decides(line) || !self.budget.alike) => {
+                text.push_str(&shares(&self.budget));
             }
-            (Some((slope, line, true)), _) => text.push_str(&format!(
-                "; a line through all {}s: ×{} a {0}, {}",
-                self.unit,
+            Some((slope, line, true)) => text.push_str(&format!(
+                "; a line through all {unit}s: ×{} a {unit}, {}",
                 factor(slope),
                 power(line)
             )),
-            (Some((slope, ..)), _) => text.push_str(&format!(", ×{} a {}", factor(slope), self.unit)),
-            (None, _) => {}
+            Some((slope, ..)) => text.push_str(&format!(", ×{} a {unit}", factor(slope))),
+            None => {}
         }
-        text + self.remark
+        text + self.course.remark
     }
 }
