@@ -31,7 +31,10 @@ fn relu_is_given_he_and_no_law_is_taken_that_cannot_learn() {
     let r = of("tanh", &[64; 81], "xavier");
     let row = |name: &str| r.ranking.iter().find(|row| row.names.iter().any(|n| n == name)).unwrap();
     let edge = row("critical");
-    assert!(edge.stable && edge.flags.contains(&Flag::CorrelationCollapse), "{edge:?}");
+    assert!(
+        edge.forward.measured.unwrap().abs() < 0.3 && edge.flags.contains(&Flag::CorrelationCollapse),
+        "{edge:?}"
+    );
     assert!(row(&r.recommended.init).flags.iter().all(|flag| !flag.stops_learning()), "{:?}", r.recommended);
     let point = r.critical.unwrap();
     assert!((point.sigma_w2 - 2.153_303).abs() < 1e-6 && (point.sigma_b2 - 0.150_965).abs() < 1e-6);
