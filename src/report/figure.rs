@@ -326,7 +326,7 @@ fn panels(top: f64, bottom: f64, rows: usize, columns: usize) -> Vec<Rect> {
 
 /// The name of a role where small multiples have less room.
 fn short(role: &str) -> String {
-    role.replace("attention output", "attn out")
+    role.replace("attention output", "attn out").replace("gradient × signal", "grad × sig")
 }
 
 /// What a run was, for its heading; a path is cut where it is drawn.
