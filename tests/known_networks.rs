@@ -112,49 +112,72 @@ fn bundled_ones(names: &[&str]) {
     no_false_alarm(names.iter().map(|name| (name.to_string(), own(name))).collect());
 }
 
+/// The bundled networks: two lists that take seconds each network, and those that take more.
+const CONVOLUTIONAL: &[&str] = &[
+    "lenet5",
+    "lenet5-1998",
+    "vgg16",
+    "vgg16-bn",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "densenet121",
+    "mobilenet-v2",
+    "efficientnet-b0",
+    "nfnet-f0",
+    "convnext-tiny",
+    "unet",
+    "dcgan",
+];
+const OTHERS: &[&str] = &[
+    "mlp-mnist",
+    "mlp-digits",
+    "siren",
+    "mlp-mixer",
+    "vit-b16",
+    "deit-s",
+    "bert-base",
+    "gpt2-small",
+    "pythia-160m",
+    "t5-small",
+    "lstm-lm",
+    "rnn-100",
+];
+const LARGE: &[&str] = &[
+    "resnet101",
+    "gpt2-medium",
+    "gpt2-large",
+    "whisper-tiny",
+    "llama-3-8b",
+    "mixtral-8x7b",
+    "gpt2-xl",
+    "cnn-10000",
+];
+
+#[test]
+fn every_bundled_network_is_in_a_list() {
+    let mut listed = [CONVOLUTIONAL, OTHERS, LARGE].concat();
+    let mut all = bundled::NAMES.to_vec();
+    listed.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(listed, all);
+}
+
 #[test]
 fn bundled_convolutional_networks_train() {
-    bundled_ones(&[
-        "lenet5",
-        "lenet5-1998",
-        "vgg16",
-        "vgg16-bn",
-        "resnet18",
-        "resnet34",
-        "resnet50",
-        "densenet121",
-        "mobilenet-v2",
-        "efficientnet-b0",
-        "nfnet-f0",
-        "convnext-tiny",
-        "unet",
-        "dcgan",
-    ]);
+    bundled_ones(CONVOLUTIONAL);
 }
 
 #[test]
 fn bundled_transformers_and_others_train() {
-    bundled_ones(&[
-        "mlp-mnist",
-        "mlp-digits",
-        "siren",
-        "mlp-mixer",
-        "vit-b16",
-        "deit-s",
-        "bert-base",
-        "gpt2-small",
-        "pythia-160m",
-        "t5-small",
-        "lstm-lm",
-        "rnn-100",
-    ]);
+    bundled_ones(OTHERS);
 }
 
 /// Minutes each.
 #[test]
 #[ignore = "large networks: minutes"]
 fn large_bundled_networks_train() {
-    bundled_ones(&["resnet101", "gpt2-medium", "gpt2-large", "whisper-tiny", "llama-3-8b", "mixtral-8x7b"]);
+    bundled_ones(LARGE);
 }
 
 #[test]

@@ -395,6 +395,7 @@ fn completions(graph: &mut Graph) {
 fn trunks_and_cuts(graph: &mut Graph) {
     let inputs = graph.inputs.len();
     let mut narrow = vec![false; graph.nodes.len()];
+    let normalized = trunk::normalized(graph);
     for input in 0..inputs {
         let (mut trunk, mut norms) = (Vec::new(), Vec::new());
         alive(graph, input..input + 1, |index, passed, alive| {
@@ -413,7 +414,7 @@ fn trunks_and_cuts(graph: &mut Graph) {
                 trunk.push((index, first, steps));
             }
         });
-        let trunk = trunk::places(graph, input, &trunk);
+        let trunk = trunk::places(graph, &normalized, (input, &trunk));
         trunk.iter().for_each(|place| graph.entries[place.entry].trunk = true);
         norms.into_iter().for_each(|norm| graph.recorded_norms[norm].trunk = true);
         graph.trunks.push(trunk);

@@ -1,6 +1,6 @@
 //! What every signal passes on its way from an input to the output, and where norms take its scale away.
 
-use super::Graph;
+use super::{Graph, Node};
 use crate::op::Nature;
 use std::collections::HashSet;
 
@@ -15,28 +15,34 @@ pub struct TrunkPlace {
     pub normalized: bool,
 }
 
+/// What comes out of it does not depend on the scale of what goes in.
+fn divides(node: &Node) -> bool {
+    matches!(node.operator.nature(), Nature::Norm { .. })
+}
+
 /// Of each value, whether every way from it to the output leads through a norm.
 pub(super) fn normalized(graph: &Graph) -> Vec<bool> {
     let mut found = vec![true; graph.values.len()];
     found[graph.output] = false;
     for node in graph.nodes.iter().rev() {
-        let divides = matches!(node.operator.nature(), Nature::Norm { .. });
-        let behind = divides || node.outputs.iter().all(|value| found[*value]);
+        let behind = divides(node) || node.outputs.iter().all(|value| found[*value]);
         node.inputs.iter().for_each(|value| found[*value] &= behind);
     }
     found
 }
 
 /// What an input makes takes this way through some nodes, in their order; the places of its trunk, from nodes with their entries.
-pub(super) fn places(graph: &Graph, input: usize, trunk: &[(usize, usize, usize)]) -> Vec<TrunkPlace> {
-    let normalized = normalized(graph);
+pub(super) fn places(
+    graph: &Graph,
+    normalized: &[bool],
+    (input, trunk): (usize, &[(usize, usize, usize)]),
+) -> Vec<TrunkPlace> {
     let mut carried = HashSet::from([input]);
     let mut next = 0;
     let mut found = Vec::new();
     for (index, first, steps) in trunk {
         for node in &graph.nodes[next..=*index] {
-            let divides = matches!(node.operator.nature(), Nature::Norm { .. });
-            if !divides && node.inputs.iter().any(|value| carried.contains(value)) {
+            if !divides(node) && node.inputs.iter().any(|value| carried.contains(value)) {
                 carried.extend(&node.outputs);
             }
         }

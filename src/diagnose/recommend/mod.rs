@@ -307,14 +307,11 @@ fn keep(question: &Question, ranking: &[Row], points: Points) -> Option<(Choice,
 
 /// The answer that nothing needs to change.
 fn kept(question: &Question, row: &Row, recipe: Option<Recipe>) -> Choice {
-    let words = |law: &str, what: &str| format!("{what} {law}");
     Choice {
         init: question.init.name.clone(),
         set: Vec::new(),
-        law: recipe.map_or_else(
-            || format!("{}, {}", words(&row.weights, "weights"), words(&row.biases, "biases")),
-            |recipe| recipe.law(),
-        ),
+        law: recipe
+            .map_or_else(|| format!("weights {}, biases {}", row.weights, row.biases), |recipe| recipe.law()),
         stable: true,
         why: format!(
             "what you have keeps both directions, so nothing needs to change: signal {} forward, gradient {} backward",

@@ -9,7 +9,7 @@ use crate::expectation::{second_moment, squared_slope};
 use crate::graph::Graph;
 use crate::law::short;
 use crate::op::{Nature, Parameter, Role};
-use std::collections::BTreeMap;
+use wildmatch::WildMatch;
 
 /// The law of what no pattern names.
 pub const BASE: &str = "lecun-normal";
@@ -80,19 +80,16 @@ pub fn scales(graph: &Graph) -> Vec<Scaled> {
         .filter(|(_, parameter)| is_free(parameter))
         .map(|(place, parameter)| (parameter.name(), scale(graph, place, parameter)))
         .collect();
-    // A pattern whose names have different scales is none.
-    let mut patterns: BTreeMap<String, Option<f64>> = BTreeMap::new();
-    for (name, scale) in &all {
-        let known = patterns.entry(pattern(name)).or_insert(Some(*scale));
-        *known = known.filter(|known| known == scale);
-    }
     let mut found: Vec<Scaled> = Vec::new();
-    for (name, scale) in &all {
+    for (name, scale) in all.iter().filter(|(_, scale)| *scale != 1.0) {
         let general = pattern(name);
-        let pattern = if patterns[&general].is_some() { general } else { name.clone() };
-        if *scale != 1.0 && found.iter().all(|scaled| scaled.pattern != pattern) {
-            found.push(Scaled { pattern, scale: *scale });
+        if found.iter().any(|scaled| scaled.pattern == general) {
+            continue;
         }
+        // A pattern that reaches a name of another scale is none: `*` stands for slashes too.
+        let reach = WildMatch::new(&general);
+        let alike = all.iter().filter(|(other, _)| reach.matches(other)).all(|(_, other)| other == scale);
+        found.push(Scaled { pattern: if alike { general } else { name.clone() }, scale: *scale });
     }
     found
 }
@@ -140,6 +137,12 @@ mod tests {
         let normed = r#"{ type = "linear", out = 16 }, { type = "layernorm" }, { type = "act", fn = "tanh" }, { type = "linear", out = 4 }"#;
         assert_eq!(of(normed), []);
         // One place of several like names is told apart.
+        // So it is where a pattern would reach into a shortcut, whose layer nothing follows.
+        let conv = r#"{ type = "linear", name = "conv1", out = 16 }"#;
+        let shortcut = format!(
+            r#"{{ type = "residual", layers = [{conv}, {{ type = "act" }}, {{ type = "linear", name = "last", out = 16 }}], shortcut = [{conv}] }}"#
+        );
+        assert_eq!(of(&shortcut), [("block1/conv1/weight".to_string(), 2.0)]);
         let mixed = r#"{ type = "linear", out = 16 }, { type = "act" }, { type = "linear", out = 16 }, { type = "linear", out = 4 }"#;
         assert_eq!(of(mixed), [("linear1/weight".to_string(), 2.0)]);
     }

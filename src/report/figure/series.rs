@@ -266,10 +266,7 @@ pub fn logarithmic(
         theory,
         ..Panel::new(title, series, depth, across)
     };
-    let extent = shown.iter().copied().chain(within_reach(&panel.theory, &shown));
-    panel.extent = extent.fold(None, |ends: Option<(f64, f64)>, v| {
-        Some(ends.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
-    });
+    panel.extent = extent(shown.iter().copied().chain(within_reach(&panel.theory, &shown)));
     panel.scale();
     panel
 }
@@ -300,13 +297,18 @@ pub fn with_judged(
     }
     let judged: Vec<Series> = found.into_iter().map(|(_, series)| series).collect();
     let shown = panel.extent.into_iter().flat_map(|(low, high)| [low, high]);
-    let extent = values(&judged).into_iter().chain(shown).fold(None, |ends: Option<(f64, f64)>, v| {
-        Some(ends.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
-    });
+    let extent = extent(values(&judged).into_iter().chain(shown));
     let series = panel.series.into_iter().chain(judged).collect();
     let mut panel = Panel { title, series, extent, ..panel };
     panel.scale();
     panel
+}
+
+/// The least and the largest of these; `None` of none.
+fn extent(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    values.fold(None, |ends: Option<(f64, f64)>, v| {
+        Some(ends.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
+    })
 }
 
 /// What the verdict follows, as a figure names it.

@@ -66,14 +66,14 @@ fn jax(scales: &[Scaled]) -> String {
     )
 }
 
-/// Literals of a pattern between its stars.
+/// What a name must have that a pattern matches: the literals between its stars.
 fn condition(pattern: &str) -> String {
     let parts: Vec<&str> = pattern.split('*').collect();
-    match parts.as_slice() {
-        [whole] => format!("name == \"{whole}\""),
-        [first, .., last] => format!("name.starts_with(\"{first}\") && name.ends_with(\"{last}\")"),
-        [] => "true".into(),
-    }
+    let [first, middle @ .., last] = parts.as_slice() else { return format!("name == \"{pattern}\"") };
+    let ends = [("starts_with", first)].into_iter().chain([("ends_with", last)]);
+    let all = ends.chain(middle.iter().map(|part| ("contains", part)));
+    let one = |(method, part): (&str, &&str)| format!("name.{method}(\"{part}\")");
+    all.filter(|(_, part)| !part.is_empty()).map(one).collect::<Vec<_>>().join(" && ")
 }
 
 fn rust(scales: &[Scaled], framework: &str) -> String {
